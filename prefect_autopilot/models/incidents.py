@@ -1,0 +1,286 @@
+"""From a failed run to a verified resolution: the values of the second journey."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from prefect_autopilot.models.base import (
+    FindingPattern,
+    Foreign,
+    IssueCategory,
+    JSONDict,
+    ResolutionStatus,
+    SessionStep,
+    Severity,
+    Value,
+)
+from prefect_autopilot.models.runs import LogRecord, Observation, RunRecord, StateRecord, TaskRunRecord
+
+RemedyClass = Literal[
+    "retry_backoff",
+    "wait_rate_limit",
+    "refresh_credentials",
+    "raise_timeout",
+    "reduce_concurrency",
+    "increase_memory",
+    "free_disk",
+    "fix_configuration",
+    "fix_code",
+    "fix_data",
+    "install_dependency",
+    "grant_permission",
+    "wait_for_service",
+    "rerun_on_other_infrastructure",
+    "restart_worker",
+    "none",
+]
+"""The first action that helps, as in the batch contract."""
+
+
+class SourceFile(Value):
+    """The flow's own source as far as it could be read."""
+
+    path: str
+    entrypoint: str
+    text: str
+
+
+class Evidence(Value):
+    """All that was read of one failed run, redacted; ``missing`` lists what could not be read."""
+
+    run: RunRecord
+    states: tuple[StateRecord, ...] = ()
+    task_runs: tuple[TaskRunRecord, ...] = ()
+    logs: tuple[LogRecord, ...] = ()
+    source: SourceFile | None = None
+    recent_runs: tuple[RunRecord, ...] = ()
+    missing: tuple[str, ...] = ()
+    read_at: datetime
+
+
+class EvidenceLine(Value):
+    """A line that supports a conclusion and where it stands ("log 12", "state message")."""
+
+    text: str
+    where: str
+
+
+class Alternative(Value):
+    """A conclusion that was considered and why it was rejected."""
+
+    category: IssueCategory
+    reason: str
+
+
+class Diagnosis(Value):
+    """What failed and why, as far as the evidence goes."""
+
+    category: IssueCategory
+    confidence: float = Field(ge=0, le=1)
+    severity: Severity
+    transient: bool
+    remedy: RemedyClass
+    service: str | None = None
+    root_cause: str
+    pattern: str | None = None
+    """Name of the failure pattern that decided, None where a model or nothing did."""
+    fingerprint: str = ""
+    exception: str | None = None
+    status: int | None = None
+    """HTTP status, where one decided."""
+    retry_after_s: float | None = None
+    connection: str | None = None
+    """Name of the service connection whose call failed."""
+    effect: Literal["safe", "idempotent", "unsafe", "unknown"] = "unknown"
+    """What the failing call does when it is repeated."""
+    refused: bool = False
+    """True when the other side did not start the work (429, 503 with Retry-After, no connection)."""
+    evidence: tuple[EvidenceLine, ...] = ()
+    alternatives: tuple[Alternative, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
+class IncidentRun(Foreign):
+    """One run of a batch incident; further columns are kept, they may be what the failures share."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    run: str = ""
+    flow: str | None = None
+    deployment: str | None = None
+    state: str = ""
+    start: datetime | None = None
+    duration_s: float | None = None
+    message: str | None = None
+
+
+class CommonKey(Value):
+    """What the failures of an incident have in common."""
+
+    field: str
+    value: Any
+
+
+class WorkflowIssue(Value):
+    """One thing that is wrong with a workflow."""
+
+    issue_id: str
+    workflow_id: str
+    category: IssueCategory
+    severity: Severity
+    description: str
+    symptoms: tuple[str, ...] = ()
+    root_cause: str | None = None
+    detection_time: datetime
+    affected_components: tuple[str, ...] = ()
+    metrics_impact: dict[str, float] = Field(default_factory=dict)
+
+
+class DiagnosticFinding(Value):
+    """One step of the reasoning from symptoms to a cause."""
+
+    finding_id: str
+    pattern: FindingPattern
+    confidence: float = Field(ge=0, le=1)
+    description: str
+    evidence: tuple[EvidenceLine, ...] = ()
+    impact_score: float = Field(default=0, ge=0, le=1)
+    related_issues: tuple[str, ...] = ()
+    suggested_actions: tuple[str, ...] = ()
+    detected_at: datetime
+
+
+class RetryRun(Value):
+    """Set the same run to AwaitingRetry, so that it resumes at the failed task, after ``delay_s``."""
+
+    kind: Literal["retry_run"] = "retry_run"
+    flow_run_id: str
+    delay_s: float = Field(ge=0)
+    because: RemedyClass = "retry_backoff"
+
+
+class RefreshCredentials(Value):
+    """Get a new access token into the connection, then retry the run."""
+
+    kind: Literal["refresh_credentials"] = "refresh_credentials"
+    flow_run_id: str
+    connection: str
+    delay_s: float = Field(default=0, ge=0)
+
+
+class AskOwner(Value):
+    """Tell a person what was found and what to do; nothing is changed."""
+
+    kind: Literal["ask_owner"] = "ask_owner"
+    flow_run_id: str
+    advice: str
+
+
+Remedy = Annotated[RetryRun | RefreshCredentials | AskOwner, Field(discriminator="kind")]
+
+
+class GateCheck(Value):
+    """One condition of the gate and what was found."""
+
+    name: str
+    passed: bool
+    reason: str
+
+
+class RemedyDecision(Value):
+    """What may be done about a failure now: act, propose, escalate or leave alone, with every check."""
+
+    action: Literal["act", "propose", "escalate", "stand_down"]
+    remedy: Remedy
+    checks: tuple[GateCheck, ...] = ()
+    reason: str
+
+
+class Verification(Value):
+    """What was observed after a remedy; nothing observed is unverified, never resolved."""
+
+    outcome: Literal["verified", "failed", "unverified", "pending"]
+    observations: tuple[Observation, ...] = ()
+    reason: str
+    checked_at: datetime
+
+
+class Attempt(Value):
+    """One remedy that was really applied."""
+
+    number: int
+    remedy: Remedy
+    state_id_before: str
+    applied_at: datetime | None = None
+    error: str | None = None
+    verification: Verification | None = None
+
+
+class TroubleshootingSession(Value):
+    """One incident from first failure to close; every change is a new value and an audit entry."""
+
+    session_id: str
+    workflow_id: str
+    flow_run_id: str | None = None
+    run_count: int = 0
+    """Attempt of the run that failed; with the run's id the key of the claim."""
+    fingerprint: str = ""
+    issues: tuple[WorkflowIssue, ...] = ()
+    findings: tuple[DiagnosticFinding, ...] = ()
+    diagnosis: Diagnosis | None = None
+    decision: RemedyDecision | None = None
+    attempts: tuple[Attempt, ...] = ()
+    steps_completed: tuple[SessionStep, ...] = ()
+    current_step: SessionStep = SessionStep.IDENTIFICATION
+    recommendations: tuple[str, ...] = ()
+    resolution_status: ResolutionStatus = ResolutionStatus.IN_PROGRESS
+    due_at: datetime | None = None
+    """When the session wants to be looked at again; None when nothing is to come."""
+    start_time: datetime
+    end_time: datetime | None = None
+    related_runs: tuple[str, ...] = ()
+    trail: tuple[str, ...] = ()
+
+
+class AuditEntry(Value):
+    """One line of the audit trail; ``digest`` chains it to the line before."""
+
+    sequence: int
+    at: datetime
+    actor: str
+    action: str
+    subject: str
+    detail: JSONDict = Field(default_factory=dict)
+    previous: str = ""
+    digest: str = ""
+
+
+class Notice(Value):
+    """Something a person is told; ``outcome`` as in the watch contract."""
+
+    notice_id: str
+    outcome: Literal["resolved", "proposal", "escalated", "no_action", "info"]
+    title: str
+    text: str
+    flow_run_id: str | None = None
+    deployment_id: str | None = None
+    session_id: str | None = None
+    action: str | None = None
+
+
+class RemedyPolicy(Value):
+    """What may be done unattended. The default proposes and never acts."""
+
+    mode: Literal["propose", "auto"] = "propose"
+    min_confidence: float = Field(default=0.7, ge=0, le=1)
+    max_attempts_per_run: int = Field(default=3, ge=0, le=10)
+    max_remedies_per_minute: int = Field(default=10, ge=0)
+    breaker_failures: int = Field(default=3, ge=1)
+    max_wait_s: float = Field(default=3600, ge=0)
+    paused: bool = False
+    protected_deployments: tuple[str, ...] = ()
+    rerun_allowed: tuple[str, ...] = ()
+    """Deployment names or tags whose owners say that the flow may be run again."""

@@ -1,0 +1,209 @@
+"""What was observed of runs, and what monitoring makes of it. Durations in seconds, times aware (UTC)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from prefect_autopilot.models.base import AlertCondition, AlertType, Foreign, JSONDict, Severity, Value
+
+StateType = Literal[
+    "SCHEDULED", "PENDING", "RUNNING", "COMPLETED", "FAILED", "CANCELLED", "CRASHED", "PAUSED", "CANCELLING"
+]
+TERMINAL_STATES: frozenset[str] = frozenset({"COMPLETED", "FAILED", "CANCELLED", "CRASHED"})
+FAILURE_STATES: frozenset[str] = frozenset({"FAILED", "CRASHED"})
+
+
+class StateRecord(Foreign):
+    """One state of a run; ``name`` may be finer than ``type`` (AwaitingRetry, TimedOut)."""
+
+    id: str
+    type: str
+    name: str
+    timestamp: datetime
+    message: str | None = None
+
+
+class RunRecord(Foreign):
+    """One flow run as the Prefect API tells it; ``state.id`` changes with every transition."""
+
+    id: str
+    name: str = ""
+    flow_id: str | None = None
+    flow_name: str = ""
+    deployment_id: str | None = None
+    deployment_name: str | None = None
+    deployment_version: str | None = None
+    work_pool: str | None = None
+    work_queue: str | None = None
+    worker: str | None = None
+    run_count: int = 0
+    state: StateRecord
+    expected_start: datetime | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+    duration_s: float | None = None
+    parameters: JSONDict = Field(default_factory=dict)
+    job_variables: JSONDict = Field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+    created: datetime | None = None
+    updated: datetime | None = None
+    infrastructure_pid: str | None = None
+    parent_task_run_id: str | None = None
+    idempotency_key: str | None = None
+
+
+class TaskRunRecord(Foreign):
+    """One task run; ``flow_run_run_count`` tells which attempt of the flow run it belongs to."""
+
+    id: str
+    name: str
+    task_key: str = ""
+    state: StateRecord | None = None
+    run_count: int = 0
+    flow_run_run_count: int = 0
+    start: datetime | None = None
+    end: datetime | None = None
+    upstream: tuple[str, ...] = ()
+
+
+class LogRecord(Foreign):
+    """One log line of a run."""
+
+    timestamp: datetime
+    level: int
+    message: str
+    name: str = ""
+    task_run_id: str | None = None
+
+
+class HistoryRun(Foreign):
+    """One run of a batch history (contract of ``detect``)."""
+
+    start: datetime
+    expected_start: datetime | None = None
+    state: str
+    duration_s: float | None = None
+    version: str | None = None
+    retries: float | None = None
+    rows: float | None = None
+    memory_mb: float | None = None
+
+
+class Pause(Foreign):
+    """A time in which a schedule was switched off."""
+
+    from_: datetime = Field(alias="from")
+    to: datetime
+
+
+class RunSeries(Foreign):
+    """The history of one deployment (contract of ``detect``)."""
+
+    id: str
+    deployment: str = ""
+    work_pool: str | None = None
+    schedule: JSONDict | None = None
+    now: datetime | None = None
+    paused: tuple[Pause, ...] = ()
+    limits: dict[str, float] = Field(default_factory=dict)
+    runs: tuple[HistoryRun, ...] = ()
+
+
+class Anomaly(Value):
+    """Something unusual, raised at ``start`` with only what was known then; info is no alarm."""
+
+    start: datetime
+    end: datetime
+    kind: str
+    severity: Severity
+    score: float
+    reason: str = ""
+    eta: datetime | None = None
+
+
+class Trend(Value):
+    """A direction of a metric: change per day, two-sided p, and when the limit would be met."""
+
+    metric: str
+    slope_per_day: float
+    p_value: float
+    n: int
+    limit: float | None = None
+    eta: datetime | None = None
+
+
+class WorkflowMetric(Value):
+    """One measured value."""
+
+    name: str
+    value: float
+    unit: str = ""
+    tags: dict[str, str] = Field(default_factory=dict)
+    timestamp: datetime
+
+
+class Deduction(Value):
+    """One reason why health is below its best, and how many points it took."""
+
+    component: str
+    points: float
+    reason: str
+
+
+class HealthScore(Value):
+    """Health of one deployment; ``score`` is None and status unknown below five finished runs."""
+
+    workflow_id: str
+    status: Literal["healthy", "degraded", "unhealthy", "unknown"]
+    score: float | None = Field(default=None, ge=0, le=100)
+    runs: int = 0
+    deductions: tuple[Deduction, ...] = ()
+    reason: str
+    last_updated: datetime
+
+
+class MonitoringRule(Value):
+    """When to raise an alert; every field but the first six of the seed contract has a default."""
+
+    rule_id: str = ""
+    workflow_id: str
+    metric_name: str
+    condition: AlertCondition
+    threshold: float
+    alert_type: AlertType = AlertType.CUSTOM_METRIC
+    severity: Severity = Severity.MEDIUM
+    description: str = ""
+    cooldown_minutes: float = 5
+    is_active: bool = True
+
+
+class WorkflowAlert(Value):
+    """An alert and its life: pending, firing, resolved."""
+
+    alert_id: str
+    fingerprint: str
+    workflow_id: str
+    alert_type: AlertType
+    severity: Severity
+    title: str
+    description: str
+    status: Literal["pending", "firing", "resolved"] = "firing"
+    trigger_conditions: JSONDict = Field(default_factory=dict)
+    current_values: dict[str, float | None] = Field(default_factory=dict)
+    created_at: datetime
+    acknowledged: bool = False
+    acknowledged_by: str | None = None
+    resolved_at: datetime | None = None
+    resolution_notes: str | None = None
+
+
+class Observation(Value):
+    """One thing seen in the outside world, by us, at a time."""
+
+    at: datetime
+    what: str
+    ok: bool
+    subject: str = ""

@@ -1,0 +1,126 @@
+"""Shared seams: time, a Prefect harness for the session, a whole live Prefect (server and worker)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import pytest
+
+# Read by prefect when it is first imported: no analytics, no prompts, a home of our own.
+os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+os.environ.setdefault("DO_NOT_TRACK", "1")
+os.environ.setdefault("PREFECT_CLI_PROMPT", "false")
+os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
+
+IN_CI = os.environ.get("CI") == "true"
+
+
+def missing(reason: str) -> None:
+    """Skip with the reason, or fail where everything must be there."""
+    if IN_CI:
+        pytest.fail(f"{reason} (must not be missing with CI=true)")
+    pytest.skip(reason)
+
+
+@pytest.fixture
+def now() -> datetime:
+    """A fixed moment: tests never read the clock."""
+    return datetime(2026, 3, 2, 3, 0, tzinfo=UTC)
+
+
+@pytest.fixture(scope="session")
+def prefect_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("prefect-home")
+
+
+@pytest.fixture(scope="session")
+def prefect_harness() -> Iterator[None]:
+    """Prefect's own temporary server for tests that run flows or blocks in this process."""
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+    from prefect.testing.utilities import prefect_test_harness
+
+    # Without the heartbeat a synchronous flow ends up to one second sooner.
+    with (
+        prefect_test_harness(server_startup_timeout=90),
+        temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
+    ):
+        yield
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass(frozen=True)
+class LivePrefect:
+    """A real Prefect server on loopback, with the environment its clients need."""
+
+    url: str
+    home: Path
+    environment: dict[str, str]
+
+
+@pytest.fixture(scope="session")
+def live_prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LivePrefect]:
+    """Start a real Prefect server in a process of its own; stop it by its id."""
+    executable = shutil.which("prefect", path=str(Path(sys.executable).parent))
+    if executable is None:
+        missing("the prefect command is not installed beside this Python")
+    home = tmp_path_factory.mktemp("live-prefect")
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/api"
+    environment = os.environ | {
+        "PREFECT_HOME": str(home),
+        "PREFECT_API_URL": url,
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        "PREFECT_CLI_PROMPT": "false",
+        "PREFECT_LOGGING_LEVEL": "WARNING",
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+        "PREFECT_WORKER_QUERY_SECONDS": "1",
+        "PREFECT_AUTOPILOT_HOME": str(home / "autopilot"),
+    }
+    log = (home / "server.log").open("wb")
+    server = subprocess.Popen(
+        [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)],
+        env=environment,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+    )
+    try:
+        wait_until(lambda: _healthy(url), seconds=120, what="the Prefect server is healthy")
+        yield LivePrefect(url, home, environment)
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+        log.close()
+
+
+def _healthy(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health", timeout=2).status_code == httpx.codes.OK
+    except httpx.TransportError:
+        return False
+
+
+def wait_until(condition: object, *, seconds: float, what: str) -> None:
+    """Poll ``condition`` until it is true; fail with ``what`` when the time is up."""
+    assert callable(condition)
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return
+        time.sleep(0.1)
+    pytest.fail(f"not within {seconds} s: {what}")
