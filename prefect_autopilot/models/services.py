@@ -53,6 +53,8 @@ class Parameter(Value):
     default: Any = None
     choices: tuple[str, ...] = ()
     fields: tuple[Parameter, ...] = ()
+    at: str | None = None
+    """Dotted path of the body where the value goes, where that is not its name ('$': the body itself)."""
 
 
 class Pagination(Value):
@@ -74,6 +76,8 @@ class Operation(Value):
     body: Literal["none", "json", "form", "multipart", "raw"] = "none"
     body_at: str | None = None
     """Where the service wants the body fields wrapped, Asana's ``data`` for one."""
+    mime_at: str | None = None
+    """Where the body wants a base64url MIME message, built from to, cc, bcc, subject and body (Gmail)."""
     list_at: str | None = None
     pagination: Pagination = Pagination()
     effect: OperationEffect = OperationEffect.UNSAFE
@@ -102,6 +106,10 @@ class ServiceTrigger(Value):
     operation: str | None = None
     cursor_field: str | None = None
     id_field: str | None = None
+    detail: str | None = None
+    """Operation that reads a found row in full, where ``operation`` answers little more than ids."""
+    fields: dict[str, str] = Field(default_factory=dict)
+    """What the event offers by name, each with the dotted path of the row it is read from."""
     signature: WebhookSignature | None = None
 
 
@@ -119,6 +127,8 @@ class Service(Value):
     """True for a protocol or kind (email, sms, rss) that is no brand."""
     ambiguous: bool = False
     """True where the name is an ordinary English word as well (box, monday, front)."""
+    english_words: tuple[str, ...] = ()
+    """Those of its names that are ordinary English words."""
     base_url: str | None = None
     auth: Auth = Auth()
     rate_limit_per_s: float | None = None
