@@ -1,1 +1,45 @@
-"""."""
+"""What is known of services: the catalogue, and how a call of one is put together and read."""
+
+from prefect_autopilot.services.catalogue import Catalogue, CatalogueStats, fold, load_catalogue
+from prefect_autopilot.services.connections import (
+    address_fields,
+    connection_name,
+    credential_names,
+    service_of_connection,
+    simulated_credentials,
+)
+from prefect_autopilot.services.events import (
+    event_payload,
+    find_trigger,
+    resource_of,
+    sample_event,
+    sample_rows,
+)
+from prefect_autopilot.services.parameters import check_parameters, find_operation
+from prefect_autopilot.services.paths import pick
+from prefect_autopilot.services.requests import NextPage, RequestParts, build_request, next_page, rows_of
+
+__all__ = [
+    "Catalogue",
+    "CatalogueStats",
+    "NextPage",
+    "RequestParts",
+    "address_fields",
+    "build_request",
+    "check_parameters",
+    "connection_name",
+    "credential_names",
+    "event_payload",
+    "find_operation",
+    "find_trigger",
+    "fold",
+    "load_catalogue",
+    "next_page",
+    "pick",
+    "resource_of",
+    "rows_of",
+    "sample_event",
+    "sample_rows",
+    "service_of_connection",
+    "simulated_credentials",
+]

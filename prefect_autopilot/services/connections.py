@@ -1,0 +1,62 @@
+"""Names of connections, and what one must hold for its service."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from prefect_autopilot.errors import UnknownNameError
+from prefect_autopilot.models import Service
+from prefect_autopilot.services.catalogue import Catalogue
+
+_FIELD = re.compile(r"\{(\w+)\}")
+_BY_SCHEME: Mapping[str, tuple[str, ...]] = {
+    "none": (),
+    "bearer": ("token",),
+    "oauth2": ("access_token",),
+    "header": ("api_key",),
+    "basic": ("username", "password"),
+    "bot_token": ("token",),
+    "sigv4": ("access_key_id", "secret_access_key"),
+    "oauth1": ("consumer_key", "consumer_secret", "token", "token_secret"),
+}
+
+
+def connection_name(service_id: str, name: str = "default") -> str:
+    """Return the name of a connection block, ``<service>-<name>``: Prefect allows a-z, 0-9 and dashes."""
+    slug = re.sub(r"[^a-z0-9]+", "-", f"{service_id}-{name}".lower())
+    return slug.strip("-")
+
+
+def service_of_connection(connection: str, catalogue: Catalogue) -> Service:
+    """Return the service a connection's name begins with; raises UnknownNameError when none does."""
+    words = connection.split("-")
+    for end in range(len(words), 0, -1):
+        for service_id in ("_".join(words[:end]), "-".join(words[:end])):
+            if service_id in catalogue:
+                return catalogue.get(service_id)
+    raise UnknownNameError("service for the connection", connection, catalogue.nearest(words[0]))
+
+
+def credential_names(service: Service) -> tuple[str, ...]:
+    """Return the credentials a connection of the service must hold, as the client looks them up."""
+    auth = service.auth
+    if auth.scheme == "query":
+        return tuple(auth.name.split("+")) if "+" in auth.name else ("api_key",)
+    return _BY_SCHEME[auth.scheme]
+
+
+def address_fields(service: Service) -> tuple[str, ...]:
+    """Return the parts of the base URL that only the person knows (``site`` in ``https://{site}.…``)."""
+    fields = _FIELD.findall(service.base_url or "")
+    return tuple(dict.fromkeys(field for field in fields if field not in credential_names(service)))
+
+
+def simulated_credentials(service: Service) -> dict[str, str]:
+    """Return the credentials the simulator accepts for the service."""
+    credentials = {name: f"simulated-{service.id}-{name}" for name in credential_names(service)}
+    if service.auth.scheme == "oauth2":
+        credentials["refresh_token"] = f"simulated-{service.id}-refresh_token"
+        credentials["client_id"] = "simulated-client"
+        credentials["client_secret"] = f"simulated-{service.id}-client_secret"
+    return credentials

@@ -1,0 +1,57 @@
+"""What a service's event offers to a flow, read from the row that announced it; samples for previews."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from functools import lru_cache
+from importlib import resources
+from typing import Any
+
+from prefect_autopilot.errors import UnknownNameError
+from prefect_autopilot.models import JSONDict, Service, ServiceTrigger
+from prefect_autopilot.services.paths import pick
+
+
+@lru_cache(maxsize=1)
+def _samples() -> Mapping[str, Mapping[str, Any]]:
+    text = resources.files("prefect_autopilot.services").joinpath("samples.toml").read_text("utf-8")
+    return tomllib.loads(text)
+
+
+def sample_rows(service_id: str) -> dict[str, list[JSONDict]]:
+    """Return made-up rows of the service by resource, as the service itself would answer them."""
+    kinds = _samples().get(service_id, {})
+    return {resource: [dict(row) for row in rows] for resource, rows in kinds.items()}
+
+
+def event_payload(trigger: ServiceTrigger, row: Mapping[str, Any]) -> JSONDict:
+    """Return the row with the fields of the trigger beside it, so that a flow reads ``event["subject"]``."""
+    read = {name: pick(row, path) for name, path in trigger.fields.items()}
+    return {**row, **{name: value for name, value in read.items() if value is not None}}
+
+
+def find_trigger(service: Service, event: str) -> ServiceTrigger:
+    """Return the service's trigger of this event; raises UnknownNameError with those it has."""
+    for trigger in service.triggers:
+        if trigger.event == event:
+            return trigger
+    raise UnknownNameError(f"event of {service.name}", event, tuple(t.event for t in service.triggers))
+
+
+def resource_of(operation_id: str) -> str:
+    """Return the singular thing an operation is about: ``message`` for ``list_messages``."""
+    noun = operation_id.partition("_")[2] or operation_id
+    if noun.endswith("ies"):
+        return noun[:-3] + "y"
+    if noun.endswith(("sses", "xes", "ches", "shes")):
+        return noun[:-2]
+    return noun[:-1] if noun.endswith("s") and not noun.endswith("ss") else noun
+
+
+def sample_event(service: Service, event: str) -> JSONDict:
+    """Return an event a preview may start a flow with; empty where no sample is known."""
+    trigger = find_trigger(service, event)
+    resource = resource_of(trigger.detail or trigger.operation or event)
+    rows = sample_rows(service.id).get(resource, [])
+    return event_payload(trigger, rows[0]) if rows else {}

@@ -1,0 +1,72 @@
+"""Parameters of an operation, checked against the catalogue before anything is sent."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+from prefect_autopilot.errors import UnknownNameError, UsageError
+from prefect_autopilot.models import Operation, Parameter, Service
+
+_TYPES: Mapping[str, tuple[type, ...]] = {
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "object": (Mapping,),
+    "array": (list, tuple),
+}
+
+
+def find_operation(service: Service, operation_id: str) -> Operation:
+    """Return the operation of this id; raises UnknownNameError with the nearest ones."""
+    operation = service.operation(operation_id)
+    if operation is None:
+        nearest = difflib.get_close_matches(operation_id, [op.id for op in service.operations], n=3)
+        raise UnknownNameError(f"operation of {service.name}", operation_id, tuple(nearest))
+    return operation
+
+
+def check_parameters(
+    service: Service, operation: Operation, parameters: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the parameters to send, defaults filled in and Nones left out.
+
+    Raises UnknownNameError for a parameter the operation does not have, UsageError for one that is
+    missing or has the wrong type; both name the parameter.
+    """
+    known = {parameter.name: parameter for parameter in operation.parameters}
+    for name in parameters:
+        if name not in known:
+            nearest = difflib.get_close_matches(name, known, n=3)
+            raise UnknownNameError(f"parameter of {service.id}.{operation.id}", name, tuple(nearest))
+    given = {name: value for name, value in parameters.items() if value is not None}
+    for name, parameter in known.items():
+        if parameter.default is not None:
+            given.setdefault(name, parameter.default)
+    missing = [name for name, parameter in known.items() if parameter.required and name not in given]
+    if missing:
+        plural = "s" if len(missing) > 1 else ""
+        msg = f"{service.id}.{operation.id} needs the parameter{plural} {', '.join(map(repr, missing))}."
+        raise UsageError(msg)
+    return {name: _checked(service, operation, known[name], value) for name, value in given.items()}
+
+
+def _checked(service: Service, operation: Operation, parameter: Parameter, value: Any) -> Any:
+    where = f"The parameter {parameter.name!r} of {service.id}.{operation.id}"
+    in_address = parameter.location in ("path", "query", "header")
+    if in_address and parameter.type == "string" and isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)  # a numeric id is the same text in an address
+    wanted = _TYPES.get(parameter.type)
+    wrong = wanted is not None and not isinstance(value, wanted)
+    if wrong or (isinstance(value, bool) and parameter.type in ("integer", "number")):
+        msg = f"{where} must be of type {parameter.type}, not {type(value).__name__}."
+        raise UsageError(msg)
+    if parameter.choices and str(value) not in parameter.choices:
+        msg = f"{where} must be one of {', '.join(parameter.choices)}."
+        raise UsageError(msg)
+    if parameter.location == "path" and str(value) in ("", ".", ".."):
+        msg = f"{where} stands in the address and must not be empty or dots."
+        raise UsageError(msg)
+    return value

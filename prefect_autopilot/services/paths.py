@@ -1,0 +1,57 @@
+"""Dotted paths into JSON values, as catalogue entries use them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+WHOLE = "$"
+"""The path of the value itself."""
+
+_CHOSEN = re.compile(r"(?P<list>[^\[\]]*)\[(?P<key>[^=\]]+)=(?P<value>[^\]]*)\]")
+
+
+def pick(value: Any, path: str) -> Any:
+    """Return what stands at ``path``, None where nothing does.
+
+    A step is a key, a list index, or ``list[key=value]`` for the first entry of a list whose key has
+    that value, regardless of case. A key that holds dots itself (``@odata.nextLink``) is taken as one.
+    """
+    if path in ("", WHOLE):
+        return value
+    if isinstance(value, Mapping) and path in value:
+        return value[path]
+    step, _, rest = path.partition(".")
+    return pick(_step(value, step), rest) if rest else _step(value, step)
+
+
+def _step(value: Any, step: str) -> Any:
+    if chosen := _CHOSEN.fullmatch(step):
+        rows = _step(value, chosen["list"]) if chosen["list"] else value
+        wanted = chosen["value"].casefold()
+        named = rows if isinstance(rows, list) else ()
+        return next((row for row in named if str(_step(row, chosen["key"])).casefold() == wanted), None)
+    if isinstance(value, Mapping):
+        return value.get(step)
+    if isinstance(value, list) and step.isdigit() and int(step) < len(value):
+        return value[int(step)]
+    return None
+
+
+def place(body: dict[str, Any], path: str, value: Any) -> None:
+    """Put ``value`` at ``path`` of ``body``, making the objects and lists on the way."""
+    steps = path.split(".")
+    spot: Any = body
+    for step, following in zip(steps, [*steps[1:], None], strict=True):
+        content = value if following is None else [] if following.isdigit() else {}
+        if isinstance(spot, list):
+            if len(spot) <= int(step):
+                spot.append(content)
+            elif following is None:
+                spot[int(step)] = content
+            spot = spot[int(step)]
+        elif following is None:
+            spot[step] = content
+        else:
+            spot = spot.setdefault(step, content)

@@ -1,0 +1,180 @@
+"""From checked parameters to the parts of an HTTP request, and from an answer to the next page."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from email.message import EmailMessage
+from typing import Any
+from urllib.parse import quote, urljoin, urlsplit
+
+from prefect_autopilot.errors import ConfigurationError, UsageError
+from prefect_autopilot.models import Auth, Operation, Service, Value
+from prefect_autopilot.services.connections import credential_names
+from prefect_autopilot.services.paths import WHOLE, pick, place
+
+MIME_FIELDS = ("to", "cc", "bcc", "subject", "body")
+"""Parameters that become an e-mail message where an operation wants one."""
+
+
+class RequestParts(Value):
+    """What is sent: ``path`` is below the base URL, ``body`` a JSON value, form fields or raw text."""
+
+    method: str
+    path: str
+    query: tuple[tuple[str, str], ...] = ()
+    headers: dict[str, str] = {}
+    body: Any = None
+
+
+def build_request(operation: Operation, parameters: Mapping[str, Any]) -> RequestParts:
+    """Place checked parameters where the operation wants them; raises UsageError for an unusable address."""
+    at = {parameter.name: parameter for parameter in operation.parameters}
+    path, query, headers, fields = operation.path, [], {}, {}
+    for name, value in parameters.items():
+        location = at[name].location
+        if location == "path":
+            path = path.replace("{" + name + "}", quote(_text(value), safe=""))
+        elif location == "query":
+            query += [(name, _text(item)) for item in (value if isinstance(value, (list, tuple)) else [value])]
+        elif location == "header":
+            headers[name] = _header(name, _text(value))
+        else:
+            fields[name] = value
+    body = None if operation.body == "none" else _body(operation, fields)
+    return RequestParts(method=operation.method, path=path, query=tuple(query), headers=headers, body=body)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _header(name: str, value: str) -> str:
+    if any(sign in value for sign in "\r\n\0"):
+        msg = f"The header {name!r} must not hold line breaks."
+        raise UsageError(msg)
+    return value
+
+
+def _body(operation: Operation, fields: Mapping[str, Any]) -> Any:
+    places = {parameter.name: parameter.at or parameter.name for parameter in operation.parameters}
+    body: dict[str, Any] = {}
+    if operation.mime_at:
+        place(body, operation.mime_at, mime_message({n: v for n, v in fields.items() if n in MIME_FIELDS}))
+        fields = {name: value for name, value in fields.items() if name not in MIME_FIELDS}
+    for name, value in fields.items():
+        if places[name] == WHOLE:
+            return value
+        if name == places[name]:
+            body[name] = value  # a name may hold dots of its own
+        else:
+            place(body, places[name], value)
+    if operation.body in ("form", "multipart"):
+        return {name: _text(value) for name, value in body.items()}
+    return {operation.body_at: body} if operation.body_at else body
+
+
+def mime_message(fields: Mapping[str, Any]) -> str:
+    """Return an RFC 5322 message of to, cc, bcc, subject and body, base64url-encoded."""
+    message = EmailMessage()
+    for name in ("to", "cc", "bcc", "subject"):
+        value = fields.get(name)
+        if value:
+            told = ", ".join(value) if isinstance(value, (list, tuple)) else str(value)
+            message[name.capitalize()] = " ".join(told.split())  # a line break would start a new header
+    message.set_content(str(fields.get("body", "")))
+    return base64.urlsafe_b64encode(message.as_bytes()).decode("ascii")
+
+
+def authorise(service: Service, credentials: Mapping[str, str]) -> RequestParts:
+    """Return the headers and query fields that prove who asks; ``path`` stays empty.
+
+    Raises ConfigurationError when a credential is missing or the scheme needs request signing.
+    """
+    auth, scheme = service.auth, service.auth.scheme
+    if scheme in ("sigv4", "oauth1"):
+        msg = f"{service.name} wants signed requests ({scheme}), which cannot be sent yet."
+        raise ConfigurationError(msg)
+    held = _held(service, credentials)
+    headers: dict[str, str] = {}
+    query: tuple[tuple[str, str], ...] = ()
+    if scheme == "basic":
+        pair = f"{held['username']}:{held['password']}".encode()
+        headers["Authorization"] = "Basic " + base64.b64encode(pair).decode("ascii")
+    elif scheme == "query":
+        query = tuple((name if "+" in auth.name else auth.name, value) for name, value in held.items())
+    elif scheme != "none" and not _token_in_address(auth):
+        prefix = auth.prefix or ("Bearer " if scheme in ("bearer", "oauth2") else "")
+        headers[auth.name] = _header(auth.name, prefix + next(iter(held.values())))
+    return RequestParts(method="", path="", headers=headers, query=query)
+
+
+def _token_in_address(auth: Auth) -> bool:
+    return auth.scheme == "bot_token" and auth.name == "path"
+
+
+def _held(service: Service, credentials: Mapping[str, str]) -> dict[str, str]:
+    aliases = {"token": "access_token", "access_token": "token"}
+    held = {}
+    for name in credential_names(service):
+        value = credentials.get(name) or credentials.get(aliases.get(name, name))
+        if not value:
+            msg = f"The connection to {service.name} holds no {name!r}; add it to the connection."
+            raise ConfigurationError(msg)
+        held[name] = value
+    return held
+
+
+def rows_of(operation: Operation, answer: Any) -> list[Any]:
+    """Return the rows of a list answer, none where the answer holds no list."""
+    rows = pick(answer, operation.list_at or WHOLE)
+    return rows if isinstance(rows, list) else []
+
+
+class NextPage(Value):
+    """How the next page is asked for: the same call with other parameters, or another address."""
+
+    parameters: dict[str, Any] | None = None
+    url: str | None = None
+
+
+def next_page(
+    operation: Operation, parameters: Mapping[str, Any], answer: Any, *, url: str, link: str | None = None
+) -> NextPage | None:
+    """Return where the next page is, None after the last; ``link`` is the address of a Link header.
+
+    Raises UsageError when the service sends us to another host.
+    """
+    paging = operation.pagination
+    rows = rows_of(operation, answer)
+    if paging.kind in ("link", "next_url"):
+        address = link if paging.kind == "link" else pick(answer, paging.response_field or WHOLE)
+        return NextPage(url=_same_origin(url, address)) if isinstance(address, str) and address else None
+    name = paging.request_param
+    if paging.kind == "none" or name is None:
+        return None
+    if paging.kind == "cursor":
+        cursor = pick(answer, paging.response_field or "") if paging.response_field else None
+        return NextPage(parameters={**parameters, name: cursor}) if cursor else None
+    if not rows:
+        return None
+    step = 1 if paging.kind == "page" else len(rows)
+    first = 1 if paging.kind == "page" else 0
+    return NextPage(parameters={**parameters, name: _counted(parameters.get(name), first) + step})
+
+
+def _counted(value: Any, first: int) -> int:
+    return int(value) if isinstance(value, (int, str)) and str(value).isdigit() else first
+
+
+def _same_origin(url: str, address: str) -> str:
+    here, there = urlsplit(url), urlsplit(urljoin(url, address))
+    if (here.scheme, here.netloc) != (there.scheme, there.netloc):
+        msg = f"The next page is said to be on another host ({there.hostname}); it was not followed."
+        raise UsageError(msg)
+    return there.geturl()
