@@ -32,6 +32,12 @@ def missing(reason: str) -> None:
     pytest.skip(reason)
 
 
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Async tests run on asyncio, as Prefect does."""
+    return "asyncio"
+
+
 @pytest.fixture
 def now() -> datetime:
     """A fixed moment: tests never read the clock."""

@@ -67,6 +67,8 @@ class TaskRunRecord(Foreign):
     start: datetime | None = None
     end: datetime | None = None
     upstream: tuple[str, ...] = ()
+    persisted: bool = False
+    """True when its result is stored, so that a retry of the same flow run does not run it again."""
 
 
 class LogRecord(Foreign):

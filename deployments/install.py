@@ -1,0 +1,159 @@
+"""Install the operational flows on a Prefect server, from a wheel and without a clone; and take them away.
+
+What an installation created is written down in one Prefect variable, so that ``uninstall`` removes exactly
+that and leaves everything else as it was.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.filters import WorkPoolFilter, WorkPoolFilterName
+from prefect.deployments.runner import EntrypointType
+from prefect.events import DeploymentEventTrigger
+from prefect.exceptions import ObjectNotFound
+from prefect.variables import Variable
+from prefect_autopilot.deployments.operational import (
+    OPERATIONAL_FLOWS,
+    WORK_POOL,
+    OperationalFlow,
+    failed_run_trigger,
+)
+
+from prefect_autopilot import blocks
+
+if TYPE_CHECKING:
+    from prefect import Flow
+
+RECORD = "autopilot_installation"
+"""Name of the Prefect variable that remembers what was created."""
+
+
+async def install() -> tuple[str, ...]:
+    """Create or update work pool, block types, deployments and the failed-run automation.
+
+    Returns one line for each. Running it again changes nothing that is already right.
+    """
+    async with get_client() as client:
+        created = await _recorded()
+        told = [await _create_pool(client, created), *await _register_blocks(client, created)]
+        for definition in OPERATIONAL_FLOWS:
+            known = await _deployment_exists(client, definition)
+            await _deploy(definition)
+            created.add(f"deployment:{definition.name}")
+            told.append(f"deployment {definition.name}: {'updated' if known else 'created'}")
+        await Variable.aset(RECORD, sorted(created), overwrite=True)
+    return tuple(told)
+
+
+async def uninstall() -> tuple[str, ...]:
+    """Remove what ``install`` created and return one line for each.
+
+    Kept, and said so: block types that hold connections of the user's, and a work pool that has
+    deployments of the user's.
+    """
+    async with get_client() as client:
+        created = await _recorded()
+        told = [
+            *[await _remove_deployment(client, name) for name in _named(created, "deployment")],
+            *[await _remove_block_type(client, slug) for slug in _named(created, "block_type")],
+            *[await _remove_pool(client, name) for name in _named(created, "work_pool")],
+        ]
+        await Variable.aunset(RECORD)
+    return tuple(told)
+
+
+async def _recorded() -> set[str]:
+    value: Any = await Variable.aget(RECORD, default=[])
+    return set(value)
+
+
+def _named(created: Iterable[str], kind: str) -> list[str]:
+    return sorted(item.partition(":")[2] for item in created if item.startswith(f"{kind}:"))
+
+
+async def _create_pool(client: PrefectClient, created: set[str]) -> str:
+    try:
+        await client.read_work_pool(WORK_POOL)
+    except ObjectNotFound:
+        await client.create_work_pool(WorkPoolCreate(name=WORK_POOL, type="process"))
+        created.add(f"work_pool:{WORK_POOL}")
+        return f"work pool {WORK_POOL}: created"
+    return f"work pool {WORK_POOL}: there already"
+
+
+async def _register_blocks(client: PrefectClient, created: set[str]) -> list[str]:
+    told = []
+    for block in blocks.BLOCKS:
+        slug = block.get_block_type_slug()
+        try:
+            await client.read_block_type_by_slug(slug)
+        except ObjectNotFound:
+            created.add(f"block_type:{slug}")
+        await block.aregister_type_and_schema(client=client)
+        told.append(f"block type {slug}: registered")
+    return told
+
+
+async def _deployment_exists(client: PrefectClient, definition: OperationalFlow) -> bool:
+    try:
+        await client.read_deployment_by_name(f"{definition.name}/{definition.name}")
+    except ObjectNotFound:
+        return False
+    return True
+
+
+async def _deploy(definition: OperationalFlow) -> None:
+    module, _, function = definition.entrypoint.rpartition(".")
+    flow: Flow[Any, Any] = getattr(importlib.import_module(module), function)
+    triggers = (
+        [DeploymentEventTrigger.model_validate(failed_run_trigger())] if definition.on_failed_runs else []
+    )
+    deployment = await flow.ato_deployment(
+        name=definition.name,
+        interval=definition.interval_s,
+        triggers=triggers,
+        parameters=definition.parameters,
+        work_pool_name=WORK_POOL,
+        entrypoint_type=EntrypointType.MODULE_PATH,
+        tags=["autopilot"],
+    )
+    await deployment.aapply()
+
+
+async def _remove_deployment(client: PrefectClient, name: str) -> str:
+    try:
+        deployment = await client.read_deployment_by_name(f"{name}/{name}")
+    except ObjectNotFound:
+        return f"deployment {name}: gone already"
+    await client.delete_resource_owned_automations(f"prefect.deployment.{deployment.id}")
+    await client.delete_deployment(deployment.id)
+    await client.delete_flow(deployment.flow_id)
+    return f"deployment {name}: removed"
+
+
+async def _remove_block_type(client: PrefectClient, slug: str) -> str:
+    try:
+        block_type = await client.read_block_type_by_slug(slug)
+    except ObjectNotFound:
+        return f"block type {slug}: gone already"
+    documents = await client.read_block_documents_by_type(slug)
+    if documents:
+        return f"block type {slug}: kept, it holds {len(documents)} block(s) of yours"
+    await client.delete_block_type(block_type.id)
+    return f"block type {slug}: removed"
+
+
+async def _remove_pool(client: PrefectClient, name: str) -> str:
+    this_pool = WorkPoolFilter(name=WorkPoolFilterName(any_=[name]))
+    if await client.read_deployments(limit=1, work_pool_filter=this_pool):
+        return f"work pool {name}: kept, deployments of yours use it"
+    try:
+        await client.delete_work_pool(name)
+    except ObjectNotFound:
+        return f"work pool {name}: gone already"
+    return f"work pool {name}: removed"

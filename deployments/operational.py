@@ -1,0 +1,55 @@
+"""Which operational flows are deployed, and how. `prefect.yaml` says the same for a checkout."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from prefect_autopilot.models import JSONDict
+
+WORK_POOL = "autopilot"
+
+FAILED_RUN_EVENTS = ("prefect.flow-run.Crashed", "prefect.flow-run.Failed", "prefect.flow-run.TimedOut")
+
+
+@dataclass(frozen=True)
+class OperationalFlow:
+    """One deployment of ours; ``entrypoint`` is a dotted path, so it needs an install and no clone."""
+
+    name: str
+    entrypoint: str
+    interval_s: int | None = None
+    on_failed_runs: bool = False
+    parameters: JSONDict = field(default_factory=dict)
+
+
+OPERATIONAL_FLOWS = (
+    OperationalFlow(
+        "autopilot-troubleshoot",
+        "prefect_autopilot.flows.troubleshoot.troubleshoot",
+        on_failed_runs=True,
+        parameters={"mode": "propose"},
+    ),
+    OperationalFlow("autopilot-monitor", "prefect_autopilot.flows.monitor.monitor", interval_s=300),
+    OperationalFlow("autopilot-generate", "prefect_autopilot.flows.generate.generate"),
+    OperationalFlow("autopilot-optimize", "prefect_autopilot.flows.optimize.optimize"),
+    OperationalFlow("autopilot-poll", "prefect_autopilot.flows.poll.poll"),
+)
+
+
+def failed_run_trigger() -> JSONDict:
+    """Return the trigger that starts the troubleshooting flow, as in a deployment's ``triggers``.
+
+    The flow run's id goes through an explicit Jinja value: as a plain template Prefect wraps it in
+    ``tojson``, which fails silently for a UUID. Our own flows are excluded by ONE glob, because a list of
+    negations matches everything.
+    """
+    return {
+        "type": "event",
+        "enabled": True,
+        "posture": "Reactive",
+        "expect": list(FAILED_RUN_EVENTS),
+        "match": {"prefect.resource.id": "prefect.flow-run.*"},
+        "match_related": {"prefect.resource.role": "flow", "prefect.resource.name": "!autopilot-*"},
+        "for_each": ["prefect.resource.id"],
+        "parameters": {"flow_run_id": {"__prefect_kind": "jinja", "template": "{{ flow_run.id }}"}},
+    }

@@ -1,0 +1,89 @@
+"""One bounded read of all that is known of a failed run; what could not be read is listed."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+
+from prefect_autopilot.adapters.prefect_api import PrefectAPI
+from prefect_autopilot.errors import AutopilotError, PrefectError, UnknownNameError
+from prefect_autopilot.models import Evidence, JSONDict, RunRecord, SourceFile
+
+LARGEST_SOURCE = 1_000_000
+"""Bytes of a flow file we are willing to read."""
+
+Read = TypeVar("Read")
+
+
+async def read_evidence(api: PrefectAPI, run: RunRecord, *, now: datetime) -> Evidence:
+    """Read states, task runs, logs, deployment, source and recent runs: six calls at most.
+
+    A part that cannot be read is named in ``missing`` and leaves the rest intact. An unreachable or
+    unauthorised server still raises ``PrefectError``: then nothing was seen at all.
+    """
+    missing: list[str] = []
+    states = await _part(api.states(run.id), "state history", missing) or ()
+    task_runs = await _part(api.task_runs(run.id), "task runs", missing) or ()
+    logs = await _part(api.logs(run.id), "logs", missing) or ()
+    deployment: JSONDict | None = None
+    recent: tuple[RunRecord, ...] = ()
+    if run.deployment_id is None:
+        missing.append("deployment (the run has none)")
+    else:
+        deployment = await _part(api.deployment(run.deployment_id), "deployment", missing)
+        recent = await _part(api.runs_of(run.deployment_id), "recent runs", missing) or ()
+    if not logs:
+        missing.append("log lines (none were shipped)")
+    return Evidence(
+        run=run,
+        states=states,
+        task_runs=task_runs,
+        logs=logs,
+        source=_source(deployment, missing),
+        recent_runs=tuple(other for other in recent if other.id != run.id),
+        missing=tuple(missing),
+        read_at=now,
+    )
+
+
+async def _part(read: Awaitable[Read], what: str, missing: list[str]) -> Read | None:
+    try:
+        return await read
+    except UnknownNameError:
+        missing.append(f"{what} (deleted)")
+    except PrefectError as error:
+        if error.status is None or error.status in {401, 403}:
+            raise
+        missing.append(f"{what} ({error.message})")
+    return None
+
+
+def _source(deployment: JSONDict | None, missing: list[str]) -> SourceFile | None:
+    if deployment is None:
+        return None
+    entrypoint = deployment.get("entrypoint") or ""
+    file_name, colon, _function = entrypoint.rpartition(":")
+    if not colon:
+        missing.append("flow source (the deployment names a module, not a file)")
+        return None
+    path = Path(deployment.get("path") or ".", file_name)
+    try:
+        text = read_source(path)
+    except AutopilotError as error:
+        missing.append(f"flow source ({error.message})")
+        return None
+    return SourceFile(path=str(path), entrypoint=entrypoint, text=text)
+
+
+def read_source(path: Path) -> str:
+    """Return a flow file's text; raises ``PrefectError`` saying why it cannot be read."""
+    try:
+        if path.stat().st_size > LARGEST_SOURCE:
+            raise PrefectError(f"{path.name} is larger than {LARGEST_SOURCE} bytes", permanent=True)
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise PrefectError(f"{path} cannot be read here: {error.strerror}", permanent=True) from error
+    except UnicodeDecodeError as error:
+        raise PrefectError(f"{path} is not UTF-8 text", permanent=True) from error

@@ -1,0 +1,305 @@
+"""The Prefect REST API: bounded reads, and the few acts that remedies need.
+
+Plain httpx instead of Prefect's client: `import prefect` costs seconds that a command at night should not
+pay, and one transport is the one seam for tests. Every call backs off on 429 and 503 (a SQLite server
+answers 503 under a few parallel writers) and on broken connections.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Any, Self
+
+import httpx
+
+from prefect_autopilot.adapters.prefect_values import log_record, run_record, state_record, task_run_record
+from prefect_autopilot.errors import ConflictError, PrefectError, UnknownNameError
+from prefect_autopilot.models import (
+    FAILURE_STATES,
+    TERMINAL_STATES,
+    JSONDict,
+    LogRecord,
+    RunRecord,
+    StateRecord,
+    TaskRunRecord,
+)
+
+PAGE = 200
+"""Prefect's own page limit; 201 is answered with 422."""
+
+OWN_PREFIX = "autopilot-"
+"""Our own flows are named so, and excluded everywhere by this one prefix."""
+
+Sleep = Callable[[float], Awaitable[None]]
+
+_TRY_AGAIN = frozenset({httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE})
+_FIRST_PAUSE_S = 0.1
+
+
+class PrefectAPI:
+    """A connection to one Prefect server; use as an async context manager.
+
+    ``url`` ends in ``/api``. ``auth`` is a finished Authorization header, or None. Raises ``PrefectError``
+    with the HTTP status; ``permanent`` is False where the same call may succeed later.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        auth: str | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        tries: int = 6,
+        sleep: Sleep = asyncio.sleep,
+        jitter: Callable[[], float] = lambda: 1.0,
+    ) -> None:
+        headers = {"Authorization": auth} if auth else {}
+        self.url = url.rstrip("/")
+        self._http = httpx.AsyncClient(base_url=self.url, headers=headers, transport=transport, timeout=30)
+        self._tries = tries
+        self._sleep = sleep
+        self._jitter = jitter
+        self._names: dict[str, JSONDict] = {}
+        self.calls = 0
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._http.aclose()
+
+    async def request(self, method: str, path: str, body: Any = None) -> Any:
+        """Send one call and return its JSON; 404 raises ``UnknownNameError``."""
+        for attempt in range(self._tries):
+            self.calls += 1
+            last = attempt == self._tries - 1
+            try:
+                answer = await self._http.request(method, path, json=body)
+            except httpx.TransportError as error:
+                if last:
+                    raise PrefectError(
+                        f"The Prefect API at {self.url} cannot be reached ({type(error).__name__}); "
+                        "start the server or set PREFECT_API_URL.",
+                        permanent=False,
+                    ) from error
+            else:
+                if answer.status_code not in _TRY_AGAIN or last:
+                    return self._read(answer, path)
+            await self._sleep(_FIRST_PAUSE_S * 2**attempt * (0.5 + self._jitter() / 2))
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def _read(self, answer: httpx.Response, path: str) -> Any:
+        status = answer.status_code
+        if status == httpx.codes.NOT_FOUND:
+            raise UnknownNameError("object", path.rsplit("?", 1)[0])
+        if status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
+            raise PrefectError(
+                f"The Prefect API at {self.url} refused our credentials (HTTP {status}); set "
+                "PREFECT_API_AUTH_STRING, and unset PREFECT_API_KEY, which takes precedence.",
+                permanent=True,
+                status=status,
+            )
+        if answer.is_error:
+            raise PrefectError(
+                f"The Prefect API answered HTTP {status} to {path}: {answer.text[:200]}",
+                permanent=status < httpx.codes.INTERNAL_SERVER_ERROR and status not in _TRY_AGAIN,
+                status=status,
+            )
+        return answer.json() if answer.content else None
+
+    async def version(self) -> str:
+        """Return the server's Prefect version."""
+        return str(await self.request("GET", "/admin/version"))
+
+    # Reads
+
+    async def run(self, run_id: str) -> RunRecord:
+        """Return one flow run; raises ``UnknownNameError`` when it was deleted."""
+        try:
+            raw = await self.request("GET", f"/flow_runs/{run_id}")
+        except UnknownNameError as error:
+            raise UnknownNameError("flow run", run_id) from error
+        except PrefectError as error:
+            if error.status == httpx.codes.UNPROCESSABLE_ENTITY:
+                raise UnknownNameError("flow run", run_id) from error
+            raise
+        return (await self._records([raw]))[0]
+
+    async def runs_changed_since(
+        self, since: datetime, *, overlap_s: float = 30, limit: int = 10_000
+    ) -> tuple[RunRecord, ...]:
+        """Return runs that ended since ``since`` less the overlap, oldest first, and all that are under way.
+
+        A keyset over ``end_time``: offset paging grows faster than linear and loses rows that move.
+        """
+        ended: dict[str, JSONDict] = {}
+        after = since - timedelta(seconds=overlap_s)
+        before: str | None = None
+        while len(ended) < limit:
+            window: JSONDict = {"after_": after.isoformat()} | ({"before_": before} if before else {})
+            page = await self._filter_runs(
+                {"end_time": window, "state": {"type": {"any_": sorted(TERMINAL_STATES)}}}, "END_TIME_DESC"
+            )
+            fresh = [raw for raw in page if raw["id"] not in ended]
+            ended |= {raw["id"]: raw for raw in fresh}
+            if len(page) < PAGE or not fresh:
+                break
+            before = page[-1]["end_time"]
+        active = await self._filter_runs(
+            {"state": {"type": {"any_": ["RUNNING", "PENDING", "PAUSED", "CANCELLING"]}}}, "START_TIME_DESC"
+        )
+        raws = [*reversed(ended.values()), *(raw for raw in active if raw["id"] not in ended)]
+        return await self._records(raws)
+
+    async def failed_runs_since(self, since: datetime) -> tuple[RunRecord, ...]:
+        """Return failed and crashed runs of others' flows that ended since ``since``, oldest first."""
+        raws: dict[str, JSONDict] = {}
+        before: str | None = None
+        while True:
+            window: JSONDict = {"after_": since.isoformat()} | ({"before_": before} if before else {})
+            page = await self._filter_runs(
+                {"end_time": window, "state": {"type": {"any_": sorted(FAILURE_STATES)}}}, "END_TIME_DESC"
+            )
+            fresh = [raw for raw in page if raw["id"] not in raws]
+            raws |= {raw["id"]: raw for raw in fresh}
+            if len(page) < PAGE or not fresh:
+                break
+            before = page[-1]["end_time"]
+        runs = await self._records(list(reversed(raws.values())))
+        return tuple(run for run in runs if not run.flow_name.startswith(OWN_PREFIX))
+
+    async def runs_of(self, deployment_id: str, *, limit: int = 20) -> tuple[RunRecord, ...]:
+        """Return the newest started runs of a deployment, newest first."""
+        raws = await self._filter_runs(
+            {"deployment_id": {"any_": [deployment_id]}}, "EXPECTED_START_TIME_DESC", limit
+        )
+        started = [raw for raw in raws if raw["state_type"] not in {"SCHEDULED", None}]
+        return await self._records(started)
+
+    async def states(self, run_id: str) -> tuple[StateRecord, ...]:
+        """Return a run's states, oldest first."""
+        raws = await self.request("GET", f"/flow_run_states/?flow_run_id={run_id}")
+        return tuple(sorted((state_record(raw) for raw in raws), key=lambda state: state.timestamp))
+
+    async def task_runs(self, run_id: str) -> tuple[TaskRunRecord, ...]:
+        """Return up to one page of the run's task runs, in the order of their start."""
+        raws = await self.request(
+            "POST",
+            "/task_runs/filter",
+            {"flow_runs": {"id": {"any_": [run_id]}}, "sort": "EXPECTED_START_TIME_ASC", "limit": PAGE},
+        )
+        return tuple(task_run_record(raw) for raw in raws)
+
+    async def logs(self, run_id: str, *, limit: int = PAGE) -> tuple[LogRecord, ...]:
+        """Return the newest ``limit`` log lines of the run, oldest first."""
+        raws = await self.request(
+            "POST",
+            "/logs/filter",
+            {"logs": {"flow_run_id": {"any_": [run_id]}}, "sort": "TIMESTAMP_DESC", "limit": limit},
+        )
+        return tuple(log_record(raw) for raw in reversed(raws))
+
+    async def deployment(self, deployment_id: str) -> JSONDict:
+        """Return a deployment as the API tells it."""
+        raw: JSONDict = await self.request("GET", f"/deployments/{deployment_id}")
+        return raw
+
+    async def _filter_runs(self, flow_runs: JSONDict, sort: str, limit: int = PAGE) -> list[JSONDict]:
+        raws: list[JSONDict] = await self.request(
+            "POST", "/flow_runs/filter", {"flow_runs": flow_runs, "sort": sort, "limit": limit}
+        )
+        return raws
+
+    async def _records(self, raws: list[JSONDict]) -> tuple[RunRecord, ...]:
+        await self._learn_names("flows", {raw["flow_id"] for raw in raws if raw.get("flow_id")})
+        deployments = {raw["deployment_id"] for raw in raws if raw.get("deployment_id")}
+        await self._learn_names("deployments", deployments)
+        return tuple(run_record(raw, self._names) for raw in raws)
+
+    async def _learn_names(self, kind: str, ids: set[str]) -> None:
+        unknown = sorted(ids - self._names.keys())
+        for start in range(0, len(unknown), PAGE):
+            chunk = unknown[start : start + PAGE]
+            found = await self.request(
+                "POST", f"/{kind}/filter", {kind: {"id": {"any_": chunk}}, "limit": PAGE}
+            )
+            self._names |= {raw["id"]: {"name": raw["name"]} for raw in found}
+            # A deleted flow or deployment is remembered as nameless, or it would be asked for at every poll.
+            self._names |= {missing: {"name": ""} for missing in chunk if missing not in self._names}
+
+    # Acts
+
+    async def retry_run(self, run_id: str, *, expected_state_id: str, at: datetime, message: str) -> None:
+        """Set the same run to AwaitingRetry at ``at``, so that it resumes at the failed task.
+
+        1. Read the run again. 2. Stand down with ``ConflictError`` when its state is not the expected one:
+        somebody acted first. 3. Propose the state without force. 4. ``ConflictError`` unless accepted.
+        """
+        run = await self.run(run_id)
+        if run.state.id != expected_state_id:
+            raise ConflictError(
+                f"Run {run_id} is now {run.state.name}; somebody acted first, so nothing was done."
+            )
+        answer = await self.request(
+            "POST",
+            f"/flow_runs/{run_id}/set_state",
+            {
+                "state": {
+                    "type": "SCHEDULED",
+                    "name": "AwaitingRetry",
+                    "message": message,
+                    "state_details": {"scheduled_time": at.isoformat()},
+                },
+                "force": False,
+            },
+        )
+        if answer["status"] != "ACCEPT":
+            reason = (answer.get("details") or {}).get("reason") or answer["status"]
+            raise ConflictError(f"Prefect did not accept the retry of run {run_id}: {reason}")
+
+    async def attach_markdown(self, run_id: str, *, key: str, markdown: str, description: str) -> str:
+        """Attach a markdown artifact to a run and return its id; the same key makes a new version."""
+        raw = await self.request(
+            "POST",
+            "/artifacts/",
+            {
+                "key": key,
+                "type": "markdown",
+                "data": markdown,
+                "description": description,
+                "flow_run_id": run_id,
+            },
+        )
+        return str(raw["id"])
+
+    async def start_run(
+        self, deployment_id: str, *, parameters: JSONDict, idempotency_key: str | None = None
+    ) -> RunRecord:
+        """Create a run of a deployment; the same idempotency key returns the same run."""
+        body = {
+            "parameters": parameters,
+            "state": {"type": "SCHEDULED", "name": "Scheduled"},
+            "idempotency_key": idempotency_key,
+        }
+        raw = await self.request("POST", f"/deployments/{deployment_id}/create_flow_run", body)
+        return (await self._records([raw]))[0]
+
+    async def emit(
+        self, event: str, *, resource_id: str, payload: JSONDict, occurred: datetime, event_id: str
+    ) -> None:
+        """Send one Prefect event."""
+        await self.request(
+            "POST",
+            "/events",
+            [
+                {
+                    "id": event_id,
+                    "event": event,
+                    "occurred": occurred.isoformat(),
+                    "resource": {"prefect.resource.id": resource_id},
+                    "payload": payload,
+                }
+            ],
+        )

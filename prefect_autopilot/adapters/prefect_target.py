@@ -1,0 +1,55 @@
+"""Which Prefect server we talk to, found as Prefect finds it but without importing it."""
+
+from __future__ import annotations
+
+import base64
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from prefect_autopilot.errors import ConfigurationError
+
+
+@dataclass(frozen=True)
+class PrefectTarget:
+    """An API address and the Authorization header to send, None where the server asks for none."""
+
+    url: str
+    auth: str | None = None
+
+
+def find_target(environment: Mapping[str, str], home: Path) -> PrefectTarget:
+    """Return the server of the environment, else of the active profile below ``home``.
+
+    As in Prefect, an API key takes precedence over the auth string. Raises ``ConfigurationError`` when no
+    server is named anywhere.
+    """
+    known = _profile(environment, home) | {key: value for key, value in environment.items() if value}
+    url = known.get("PREFECT_API_URL")
+    if not url:
+        raise ConfigurationError(
+            "No Prefect server is known; set PREFECT_API_URL, or start one with `prefect-autopilot up`."
+        )
+    if key := known.get("PREFECT_API_KEY"):
+        return PrefectTarget(url, f"Bearer {key}")
+    if text := known.get("PREFECT_API_AUTH_STRING"):
+        return PrefectTarget(url, "Basic " + base64.b64encode(text.encode()).decode())
+    return PrefectTarget(url)
+
+
+def _profile(environment: Mapping[str, str], home: Path) -> dict[str, str]:
+    path = Path(environment.get("PREFECT_PROFILES_PATH") or home / "profiles.toml")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise ConfigurationError(f"Prefect's profiles at {path} cannot be read: {error.strerror}.") from error
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"Prefect's profiles at {path} are not valid TOML: {error}.") from error
+    name = environment.get("PREFECT_PROFILE") or document.get("active")
+    settings = document.get("profiles", {}).get(name, {})
+    return {key: str(value) for key, value in settings.items()}

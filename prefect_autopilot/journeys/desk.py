@@ -1,0 +1,83 @@
+"""What a journey works with: the Prefect server, our store, the policy, channels, a clock."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+
+from prefect_autopilot.adapters.channels import Channel
+from prefect_autopilot.adapters.prefect_api import PrefectAPI
+from prefect_autopilot.adapters.prefect_target import PrefectTarget, find_target
+from prefect_autopilot.models import RemedyPolicy
+from prefect_autopilot.settings import Settings
+from prefect_autopilot.store import Store
+
+from prefect_autopilot.journeys.policy import read_policy
+
+
+async def refresh_connection(connection: str, now: datetime) -> None:
+    """Get a new access token into the connection block; raises ``ServiceError`` when that is refused."""
+    from prefect_autopilot.blocks.connection import ServiceConnection
+
+    block = await ServiceConnection.aload(connection)
+    await block.refresh(now)
+    await block.asave(connection, overwrite=True)
+
+
+@dataclass(frozen=True)
+class Desk:
+    """The outside world as one argument; tests replace any part of it."""
+
+    api: PrefectAPI
+    store: Store
+    policy: RemedyPolicy = RemedyPolicy()
+    channels: tuple[Channel, ...] = ()
+    holder: str = "test"
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    jitter: Callable[[], float] = random.random
+    refresh: Callable[[str, datetime], Awaitable[None]] = refresh_connection
+    outgoing: httpx.AsyncBaseTransport | None = None
+    """Transport of notifications, None for the network."""
+
+
+def prefect_target() -> PrefectTarget:
+    """Return the Prefect server of this process's environment or profile."""
+    home = Path(os.environ.get("PREFECT_HOME") or "~/.prefect").expanduser()
+    return find_target(os.environ, home)
+
+
+@asynccontextmanager
+async def open_desk(settings: Settings, *, target: PrefectTarget | None = None) -> AsyncIterator[Desk]:
+    """Open API client and store as the settings say; raises in one sentence what is missing."""
+    policy = read_policy(settings.policy_file, mode=settings.mode)
+    target = target or prefect_target()
+    async with (
+        PrefectAPI(target.url, auth=target.auth, jitter=random.random) as api,
+        Store.open(settings.store_url.get_secret_value()) as store,
+    ):
+        yield Desk(
+            api=api,
+            store=store,
+            policy=policy,
+            channels=channels_of(settings),
+            holder=f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:6]}",
+        )
+
+
+def channels_of(settings: Settings) -> tuple[Channel, ...]:
+    """Return the channels the settings name."""
+    webhook = [Channel(kind="webhook", name="webhook", url=settings.notify_webhook)] if settings.notify_webhook else []
+    apprise = [
+        Channel(kind="apprise", name=f"apprise-{number}", url=url)
+        for number, url in enumerate(settings.notify_apprise, start=1)
+    ]
+    return (*webhook, *apprise)

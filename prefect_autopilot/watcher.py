@@ -1,0 +1,180 @@
+"""The long-running watcher: sees every failure, takes sessions on, tells people.
+
+The event websocket is only a hint to look at once; what is true comes from a level-triggered reconcile over
+the API. Only the watcher that holds the lease acts; another one waits and takes over when it falls silent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import SecretStr
+
+from prefect_autopilot.adapters.channels import deliver_pending
+from prefect_autopilot.adapters.prefect_target import PrefectTarget
+from prefect_autopilot.errors import AutopilotError, PrefectError
+from prefect_autopilot.journeys import observe, resolve
+from prefect_autopilot.journeys.desk import Desk, open_desk, prefect_target
+from prefect_autopilot.models import RunRecord, TroubleshootingSession
+from prefect_autopilot.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+logger = logging.getLogger("prefect_autopilot.watcher")
+
+LEASE = "watcher"
+CURSOR = "watcher.failures"
+OVERLAP = timedelta(seconds=60)
+"""How far behind the cursor each look goes back: clocks of workers and server differ."""
+FIRST_LOOK_BACK = timedelta(minutes=15)
+"""A watcher that never ran here looks at recent failures, not at the history of years."""
+AT_ONCE = 4
+"""Sessions taken on at the same time; a SQLite server answers 503 under more writers."""
+FAILURES = ("prefect.flow-run.Failed", "prefect.flow-run.Crashed", "prefect.flow-run.TimedOut")
+
+
+@dataclass
+class Watcher:
+    """One watcher over one desk; ``tick`` is one reconcile, ``run`` repeats it until stopped."""
+
+    desk: Desk
+    poll_interval_s: float = 10
+    lease_ttl_s: float = 30
+    assess_every_s: float = 60
+    hint: asyncio.Event = field(default_factory=asyncio.Event)
+    stopped: asyncio.Event = field(default_factory=asyncio.Event)
+    _token: int | None = None
+    _assessed_at: datetime | None = None
+
+    async def run(self) -> None:
+        """Reconcile until ``stopped`` is set; an unreachable server or store is waited for."""
+        while not self.stopped.is_set():
+            try:
+                await self.tick()
+            except AutopilotError as error:
+                if error.permanent:
+                    raise
+                logger.warning("%s Trying again in %s s.", error.message, self.poll_interval_s)
+            await self._pause()
+        if self._token is not None:
+            await self.desk.store.release_lease(LEASE, self._token)
+
+    async def tick(self) -> int:
+        """Look once; returns how many sessions were moved. Does nothing without the lease."""
+        now = self.desk.clock()
+        if not await self._holds_lease(now):
+            return 0
+        failed = await self._new_failures(now)
+        sessions = {session.session_id: session for session in await self.desk.store.due_sessions(now)}
+        for run in failed:
+            if session := await resolve.take_up(self.desk, run):
+                sessions[session.session_id] = session
+        await self._advance(sessions.values())
+        await self._assess(now)
+        await deliver_pending(
+            self.desk.store, self.desk.channels, self.desk.clock(), transport=self.desk.outgoing
+        )
+        return len(sessions)
+
+    async def _holds_lease(self, now: datetime) -> bool:
+        store, holder = self.desk.store, self.desk.holder
+        if self._token is not None and await store.renew_lease(LEASE, self._token, self.lease_ttl_s, now):
+            return True
+        self._token = await store.acquire_lease(LEASE, holder, self.lease_ttl_s, now)
+        return self._token is not None
+
+    async def _new_failures(self, now: datetime) -> tuple[RunRecord, ...]:
+        cursor = await self.desk.store.cursor(CURSOR)
+        since = cursor - OVERLAP if cursor else now - FIRST_LOOK_BACK
+        failed = await self.desk.api.failed_runs_since(since)
+        # Only after the read: a crash in between looks at the same failures again, and claims make that harmless.
+        await self.desk.store.set_cursor(CURSOR, now)
+        return failed
+
+    async def _advance(self, sessions: Iterable[TroubleshootingSession]) -> None:
+        gate = asyncio.Semaphore(AT_ONCE)
+
+        async def one(session: TroubleshootingSession) -> None:
+            async with gate:
+                await resolve.advance(self.desk, session.session_id)
+
+        results = await asyncio.gather(*(one(session) for session in sessions), return_exceptions=True)
+        # One session's trouble must not hold up the others; it stays due and is tried again.
+        for error in results:
+            if isinstance(error, PrefectError) or (isinstance(error, AutopilotError) and not error.permanent):
+                logger.warning("A session waits: %s", error.message)
+            elif isinstance(error, BaseException):
+                raise error
+
+    async def _assess(self, now: datetime) -> None:
+        if self._assessed_at and (now - self._assessed_at).total_seconds() < self.assess_every_s:
+            return
+        self._assessed_at = now
+        await observe.ingest(self.desk.api, self.desk.store, now)
+        await observe.raise_alerts(self.desk.store, await self.desk.store.rules(), now)
+
+    async def _pause(self) -> None:
+        waits = [asyncio.ensure_future(event.wait()) for event in (self.hint, self.stopped)]
+        due = await self.desk.store.next_due()
+        seconds = self.poll_interval_s
+        if due is not None:
+            seconds = min(seconds, max(0.2, (due - self.desk.clock()).total_seconds()))
+        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+        self.hint.clear()
+
+
+async def listen(target: PrefectTarget, hint: asyncio.Event) -> None:
+    """Set ``hint`` at every failure event until cancelled; a broken connection is opened again."""
+    from prefect.events.clients import get_events_subscriber
+    from prefect.events.filters import EventFilter, EventNameFilter
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    wanted = EventFilter(event=EventNameFilter(name=list(FAILURES)))
+    while True:
+        try:
+            with temporary_settings({PREFECT_API_URL: target.url}):
+                async with get_events_subscriber(filter=wanted, reconnect_on_clean_close=True) as events:
+                    async for _event in events:
+                        hint.set()
+        except Exception as error:  # noqa: BLE001  # process edge: a foreign server; polling goes on without it
+            logger.info("The event stream ended (%s); polling goes on, opening it again.", type(error).__name__)
+        await asyncio.sleep(5)
+
+
+async def watch(
+    mode: Literal["propose", "auto"] | None = None,
+    notify_webhook: str | None = None,
+    settings: Settings | None = None,
+) -> None:
+    """Watch the Prefect server of the environment until SIGTERM or SIGINT.
+
+    Arguments win over the settings. Raises in one sentence when the server refuses us or the store cannot
+    be opened.
+    """
+    settings = settings or load_settings()
+    chosen = {"mode": mode} if mode else {}
+    if notify_webhook:
+        chosen["notify_webhook"] = SecretStr(notify_webhook)  # type: ignore[assignment]
+    settings = settings.model_copy(update=chosen)
+    target = prefect_target()
+    async with open_desk(settings, target=target) as desk:
+        watcher = Watcher(desk, poll_interval_s=settings.poll_interval_s, lease_ttl_s=settings.lease_ttl_s)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, watcher.stopped.set)
+        hints = asyncio.create_task(listen(target, watcher.hint))
+        try:
+            await watcher.run()
+        finally:
+            hints.cancel()
+            with suppress(asyncio.CancelledError):
+                await hints
