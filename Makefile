@@ -1,0 +1,56 @@
+# Everything a fresh machine with Python 3.11 or later and make needs; each target sets itself up.
+PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PYTEST_ARGS ?=
+
+# Quiet and private: no analytics, no questions, whatever the user's profile says.
+export PREFECT_SERVER_ANALYTICS_ENABLED = false
+export DO_NOT_TRACK = 1
+export PREFECT_CLI_PROMPT = false
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check lint format typecheck style clean
+
+help:  ## Show what there is
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+setup: $(STAMP)  ## Create the virtual environment and install everything into it
+
+$(STAMP): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed; install it or call make PYTHON=/path/to/python."; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "$(PYTHON) cannot create virtual environments; install its venv package (Debian: python3-venv)."; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@
+
+demo: $(STAMP)  ## Watch a request become a flow that runs, fails, is diagnosed, resolved and verified
+	@$(BIN)/prefect-autopilot demo $(DEMO_ARGS)
+
+test: $(STAMP)  ## Run all tests
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: lint typecheck style  ## Run all static checks
+
+lint: $(STAMP)  ## ruff: rules and format
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+format: $(STAMP)  ## Let ruff mend what it can
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+# On the checkout mypy silently skips the mapped folders, so it checks the installed wheel.
+typecheck: $(STAMP)  ## mypy --strict on the installed wheel
+	@rm -rf build
+	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation -w build/wheel .
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target build/site build/wheel/*.whl
+	@cd build/site && MYPYPATH=. $(abspath $(BIN))/mypy --config-file $(CURDIR)/pyproject.toml \
+		--cache-dir $(CURDIR)/.mypy_cache --strict -p prefect_autopilot
+
+style: $(STAMP)  ## Print the house figures; fail when a limit is broken
+	@$(BIN)/python benchmarks/style.py
+
+clean:  ## Remove what the other targets created
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

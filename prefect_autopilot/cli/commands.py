@@ -1,0 +1,61 @@
+"""Which commands there are; the module of a command is imported when the command is run."""
+
+from __future__ import annotations
+
+from cyclopts import App, Parameter
+
+_ROOM = "prefect_autopilot.cli"
+
+COMMANDS: tuple[tuple[str, str, str], ...] = (
+    ("analyze", "automate:analyze", "Say what a request in plain English was understood to mean."),
+    (
+        "generate",
+        "automate:generate",
+        "Turn a request into a Prefect flow; preview and deploy it on request.",
+    ),
+    ("diagnose", "resolve:diagnose", "Say why a run failed and what helps."),
+    ("sessions", "resolve:sessions", "List troubleshooting sessions, newest first."),
+    ("detect", "observe:detect", "Find anomalies in run histories."),
+    ("health", "observe:health", "Show the health of deployments, with reasons."),
+    ("optimize", "improve:optimize", "Plan a faster, cheaper or safer version of a flow file."),
+    ("watch", "operate:watch", "Watch the Prefect server, diagnose failures, resolve what is safe."),
+    ("up", "operate:up", "Run server, watcher and deployments on this machine."),
+    ("serve", "operate:serve", "Serve the REST API."),
+    ("install", "operate:install", "Create work pool, deployments and automation on the Prefect server."),
+    ("uninstall", "operate:uninstall", "Remove from the Prefect server what install created."),
+    ("doctor", "doctor:doctor", "Check versions, connections and storage; say how to mend them."),
+    ("demo", "operate:demo", "Run every journey on an own Prefect server with simulated services."),
+    ("version", "doctor:version", "Print the versions of prefect-autopilot, Prefect and Python."),
+)
+"""Name, ``module:function`` below this package, and the line ``--help`` shows."""
+
+SERVICE_COMMANDS: tuple[tuple[str, str, str], ...] = (
+    ("list", "services:list_services", "List the services of the catalogue."),
+    ("show", "services:show", "Show one service with its operations and triggers."),
+    ("stats", "services:stats", "Count the services by status."),
+    ("connect", "services:connect", "Store the credentials of a service as a Prefect block."),
+)
+
+
+def build_app() -> App:
+    """Return the command line with every command registered by name only."""
+    app = App(
+        name="prefect-autopilot",
+        help="Plain English to Prefect flows; runs watched, failures diagnosed, resolved and verified.",
+        version=_version,
+        help_format="plaintext",
+        default_parameter=Parameter(negative=()),
+        result_action="return_value",
+    )
+    services = App(name="services", help="Look into the service catalogue; connect a service.")
+    for target, commands in ((app, COMMANDS), (services, SERVICE_COMMANDS)):
+        for name, place, line in commands:
+            target.command(f"{_ROOM}.{place}", name=name, help=line)
+    app.command(services)
+    return app
+
+
+def _version() -> str:
+    from prefect_autopilot import __version__
+
+    return __version__

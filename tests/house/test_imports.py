@@ -1,0 +1,183 @@
+"""The directions of docs/architecture.md, held against the syntax trees."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+MAPPED = ("blocks", "tasks", "flows", "deployments")
+
+VALUES = {"models", "errors", "redaction"}
+SHARED = VALUES | {"services", "effects"}
+CORE = {"intelligence", "codegen", "optimization", "monitoring", "troubleshooting"}
+BELOW_EDGES = SHARED | CORE
+EDGES = {"settings", "store", "adapters"}
+BELOW_BLOCKS = BELOW_EDGES | EDGES
+EVERYTHING = BELOW_BLOCKS | {
+    "blocks", "journeys", "tasks", "flows", "deployments", "api", "watcher", "cli", "demo", "",
+}  # fmt: skip
+
+# Room -> rooms it may import besides itself. The package's own __init__ is the room "".
+ALLOWED: dict[str, set[str]] = {
+    "models": set(),
+    "errors": set(),
+    "redaction": {"models", "errors"},
+    "services": VALUES,
+    "effects": VALUES,
+    **dict.fromkeys(CORE, SHARED),
+    "settings": BELOW_EDGES,
+    "store": BELOW_EDGES | {"settings"},
+    "adapters": BELOW_EDGES | {"settings"},
+    "blocks": BELOW_BLOCKS,
+    "journeys": BELOW_BLOCKS | {"blocks"},
+    "tasks": BELOW_BLOCKS | {"blocks", "journeys"},
+    "flows": BELOW_BLOCKS | {"blocks", "journeys", "tasks"},
+    "deployments": BELOW_BLOCKS | {"blocks", "journeys", "tasks", "flows"},
+    "api": BELOW_BLOCKS | {"blocks", "journeys", "flows", "deployments", ""},
+    "watcher": BELOW_BLOCKS | {"blocks", "journeys", "flows", "deployments", ""},
+    "cli": EVERYTHING,
+    "demo": EVERYTHING,
+    "__main__": {"cli"},
+    "": EVERYTHING,
+}
+
+PURE = SHARED | CORE
+PREFECT_AT_MODULE_LEVEL = set(MAPPED)
+HEAVY = {
+    "sklearn", "statsmodels", "scipy", "numpy", "pandas", "libcst", "fastapi", "openai", "pydantic_ai",
+}  # fmt: skip
+IMPURE = {
+    "prefect", "httpx", "requests", "sqlalchemy", "alembic", "fastapi", "subprocess", "socket", "random",
+    "secrets", "time", "os", "shutil", "tempfile", "asyncio",
+}  # fmt: skip
+CLOCKS = {
+    ("datetime", "now"),
+    ("datetime", "utcnow"),
+    ("datetime", "today"),
+    ("date", "today"),
+    ("uuid", "uuid4"),
+}
+
+
+def source_files() -> list[Path]:
+    rooms = [ROOT / room for room in ("prefect_autopilot", *MAPPED)]
+    return [path for room in rooms for path in sorted(room.rglob("*.py")) if "generated" not in path.parts]
+
+
+def room_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    if parts[0] in MAPPED:
+        return parts[0]
+    return "" if parts[1] == "__init__" else parts[1]
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            if node.module == "prefect_autopilot":
+                yield from (f"prefect_autopilot.{alias.name}" for alias in node.names)
+            else:
+                yield node.module
+
+
+def module_level(tree: ast.Module) -> Iterator[str]:
+    """Imports that run when the module is imported: not in functions, not under TYPE_CHECKING."""
+    pending: list[ast.AST] = list(tree.body)
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            pending.extend(node.orelse)
+            continue
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield from imports(ast.Module([node], []))
+        pending.extend(ast.iter_child_nodes(node))
+
+
+def own_rooms(names: Iterator[str]) -> Iterator[str]:
+    for name in names:
+        parts = name.split(".")
+        if parts[0] == "prefect_autopilot":
+            room = parts[1] if len(parts) > 1 else ""
+            yield room if room in ALLOWED else ""
+
+
+def identify(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.fixture(params=source_files(), ids=identify)
+def module(request: pytest.FixtureRequest) -> tuple[str, ast.Module]:
+    path: Path = request.param
+    return room_of(path), ast.parse(path.read_text(encoding="utf-8"))
+
+
+def test_a_module_imports_only_rooms_it_stands_on(module: tuple[str, ast.Module]) -> None:
+    room, tree = module
+    assert room in ALLOWED, f"{room} is a new room: give it a place in docs/architecture.md and here"
+    assert set(own_rooms(imports(tree))) <= ALLOWED[room] | {room}
+
+
+def test_prefect_is_imported_at_module_level_only_inside_prefects_rooms(
+    module: tuple[str, ast.Module],
+) -> None:
+    room, tree = module
+    if room not in PREFECT_AT_MODULE_LEVEL:
+        assert "prefect" not in {name.split(".")[0] for name in module_level(tree)}
+
+
+def test_heavy_libraries_are_not_imported_with_the_module(module: tuple[str, ast.Module]) -> None:
+    _, tree = module
+    assert not HEAVY & {name.split(".")[0] for name in module_level(tree)}
+
+
+def test_nothing_reaches_into_prefects_private_modules(module: tuple[str, ast.Module]) -> None:
+    _, tree = module
+    assert not [name for name in imports(tree) if name.startswith("prefect.") and "._" in name]
+
+
+def test_the_core_does_no_io_and_reads_no_clock(module: tuple[str, ast.Module]) -> None:
+    room, tree = module
+    if room not in PURE:
+        return
+    assert not IMPURE & {name.split(".")[0] for name in imports(tree)}
+    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+        if isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Name):
+            assert (call.func.value.id, call.func.attr) not in CLOCKS, f"line {call.lineno}"
+        assert not (isinstance(call.func, ast.Name) and call.func.id in {"open", "print", "input"})
+
+
+def test_own_modules_are_imported_by_their_full_name(module: tuple[str, ast.Module]) -> None:
+    _, tree = module
+    relative = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level]
+    assert not relative
+    assert not {name.split(".")[0] for name in imports(tree)} & set(MAPPED)
+
+
+def test_every_room_has_a_direction() -> None:
+    rooms = {room_of(path) for path in source_files()}
+    assert rooms <= set(ALLOWED)
+    assert not any(room in ALLOWED[room] for room in CORE | {"models", "store"})
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("import prefect", {"prefect"}),
+        ("def f():\n    import prefect", set()),
+        ("if TYPE_CHECKING:\n    import prefect", set()),
+        ("if TYPE_CHECKING:\n    import a\nelse:\n    import prefect", {"prefect"}),
+        ("class A:\n    import prefect", {"prefect"}),
+        ("try:\n    import prefect\nexcept ImportError:\n    pass", {"prefect"}),
+        ("from prefect_autopilot import store", {"prefect_autopilot.store"}),
+    ],
+)
+def test_the_reader_of_module_level_imports_sees_what_runs(source: str, found: set[str]) -> None:
+    assert set(module_level(ast.parse(source))) == found
