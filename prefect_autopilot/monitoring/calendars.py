@@ -1,0 +1,95 @@
+"""When a deployment should have run: the three kinds of Prefect schedule as one question, ``after``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from prefect_autopilot.errors import UsageError
+from prefect_autopilot.models import JSONDict
+from prefect_autopilot.monitoring.cron import parse_cron
+from prefect_autopilot.monitoring.sample import moment, seconds
+
+DAY = 86_400.0
+NextFire = Callable[[float], float | None]
+"""Unix seconds of one fire (or any moment) to those of the next one; None when there is none."""
+
+
+def zone_of(schedule: JSONDict | None) -> ZoneInfo:
+    """Return the schedule's time zone, UTC without one; raises UsageError for an unknown zone."""
+    name = (schedule or {}).get("timezone") or "UTC"
+    try:
+        return ZoneInfo(str(name))
+    except (ZoneInfoNotFoundError, ValueError):
+        raise UsageError(
+            f"The time zone {name!r} is unknown; use an IANA name such as Europe/Berlin."
+        ) from None
+
+
+def next_fire(schedule: JSONDict | None) -> NextFire | None:
+    """Return the function that steps through the fires; None without a schedule; raises UsageError."""
+    if not schedule:
+        return None
+    zone = zone_of(schedule)
+    if schedule.get("cron"):
+        cron = parse_cron(str(schedule["cron"]))
+
+        def after_cron(t: float) -> float | None:
+            fire = cron.after(moment(t), zone)
+            return None if fire is None else fire.timestamp()
+
+        return after_cron
+    if schedule.get("rrule"):
+        return _rrule(str(schedule["rrule"]), zone)
+    if schedule.get("interval"):
+        return _interval(schedule, zone)
+    return None
+
+
+def _interval(schedule: JSONDict, zone: ZoneInfo) -> NextFire:
+    try:
+        step = float(schedule["interval"])
+    except (TypeError, ValueError):
+        raise UsageError(f"The interval {schedule['interval']!r} is not a number of seconds.") from None
+    if not step > 0:
+        raise UsageError(f"The interval {step!r} must be above zero seconds.")
+    anchor_text = schedule.get("anchor_date")
+    anchor = seconds(datetime.fromisoformat(str(anchor_text))) if anchor_text else 0.0
+    if step % DAY:
+
+        def after(t: float) -> float:
+            return anchor + ((t - anchor) // step + 1) * step
+
+        return after
+    wall = moment(anchor).astimezone(zone).replace(tzinfo=None)
+
+    def after_days(t: float) -> float:
+        # Whole days are counted on the wall clock: 09:00 stays 09:00 when the clocks change.
+        passed = (moment(t).astimezone(zone).replace(tzinfo=None) - wall).total_seconds()
+        count = passed // step
+        while True:
+            fire = (wall + timedelta(seconds=step * count)).replace(tzinfo=zone).timestamp()
+            if fire > t:
+                return fire
+            count += 1
+
+    return after_days
+
+
+def _rrule(text: str, zone: ZoneInfo) -> NextFire:
+    from dateutil.rrule import rrulestr
+
+    try:
+        rule = rrulestr(text, dtstart=datetime(2020, 1, 1, tzinfo=UTC).replace(tzinfo=None), cache=True)
+    except ValueError as problem:
+        raise UsageError(f"The recurrence rule {text!r} cannot be read: {problem}.") from None
+
+    def after(t: float) -> float | None:
+        local = moment(t).astimezone(zone).replace(tzinfo=None)
+        fire = rule.after(local)
+        while fire is not None and fire.replace(tzinfo=zone).timestamp() <= t:
+            fire = rule.after(fire)
+        return None if fire is None else float(fire.replace(tzinfo=zone).timestamp())
+
+    return after

@@ -1,0 +1,194 @@
+"""The residuals of one expectation of the log duration: spikes and changes of level."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass
+from statistics import NormalDist
+
+from prefect_autopilot.monitoring.season import Expectation
+from prefect_autopilot.monitoring.windows import SortedWindow
+
+NORMAL = NormalDist()
+BASE_RUNS = 60
+TAIL_RUNS = 300
+TAIL_FROM = 30
+COLD_RUNS = 3
+LEAST_SPIKE = math.log(1.7)
+COLD_OF_LONGEST = math.log(2.0)
+COLD_OF_MEDIAN = math.log(2.5)
+CLIP = 2.5
+REFERENCE_RUNS = 300
+REFERENCE_LAG = 40
+REFERENCE_FROM = 20
+SHIFT_FROM = 60
+MEAN_LAG = 40
+CROWD = 3
+CROWD_RUNS = 40
+ERROR_CLIP = 1.0
+ERROR_MEMORY = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """How a change of level is looked for: runs, standard errors, least change of the log duration."""
+
+    runs: int
+    errors: float
+    least: float
+
+
+SHIFT = (Window(8, 5.0, 0.25), Window(16, 5.0, 0.22))
+DRIFT = Window(32, 5.0, 0.17)
+REGRESSION = Window(6, 3.5, 0.15)
+REGRESSION_UNTIL = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A new level: by how much the log duration changed, over how many runs, in standard errors."""
+
+    amount: float
+    runs: int
+    errors: float
+    window: Window
+
+
+class LaggedMeans:
+    """The usual spread of a window's mean score, not yet touched by the newest runs."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[float] = deque(maxlen=MEAN_LAG)
+        self._known = SortedWindow(TAIL_RUNS)
+
+    def push(self, mean: float) -> None:
+        """Add a mean; it counts after ``MEAN_LAG`` runs."""
+        if len(self._waiting) == MEAN_LAG:
+            self._known.push(self._waiting[0])
+        self._waiting.append(mean)
+
+    def sigma(self, runs: int) -> float:
+        """Return the standard error of a mean of ``runs`` scores, at least that of independent ones.
+
+        Only the lower half is looked at: a rise in the history must not hide the next one.
+        """
+        independent = 1 / math.sqrt(runs)
+        if len(self._known) < TAIL_FROM:
+            return 1.2 * independent
+        return max(independent, self._known.median() - self._known.quantile(0.16))
+
+
+class Lane:
+    """Residuals of one expectation; values are winsorised at the spike limit before they are kept."""
+
+    def __init__(self, expectation: Expectation) -> None:
+        self.expectation = expectation
+        self.error = 0.0
+        self.seen = 0
+        self._base = SortedWindow(BASE_RUNS)
+        self._tail = SortedWindow(TAIL_RUNS)
+        self._reference = SortedWindow(REFERENCE_RUNS)
+        self._recent: deque[float] = deque(maxlen=REGRESSION_UNTIL + REFERENCE_LAG)
+        self._scores: deque[float] = deque(maxlen=REGRESSION_UNTIL + 1)
+        self._means = {window.runs: LaggedMeans() for window in (*SHIFT, DRIFT)}
+        self._spikes: deque[int] = deque(maxlen=CROWD)
+        self._level = 0.0
+        self._before: float | None = None
+        self._since_version = 0
+
+    @property
+    def centre(self) -> float:
+        """Median of the newest values, 0 before the first."""
+        return self._base.median() if len(self._base) else 0.0
+
+    def excess(self, value: float) -> float:
+        """Return how far a value lies above the usual."""
+        return value - self._level - self.centre
+
+    def limit(self) -> float:
+        """Return the excess above which a run is a spike; infinite before the third run.
+
+        Before 30 runs twice the longest. Then the lower of an exponential tail above the 90th percentile
+        (1e-4) and the longest seen plus three mean excesses.
+        """
+        tail = self._tail
+        if len(tail) < COLD_RUNS:
+            return math.inf
+        if len(tail) < TAIL_FROM:
+            return max(COLD_OF_MEDIAN, tail.ordered[-1] + COLD_OF_LONGEST)
+        excess = tail.mean_excess(0.9)
+        return max(LEAST_SPIKE, min(tail.ordered[-1] + 3 * excess, tail.quantile(0.9) + 7 * excess))
+
+    def version_changed(self) -> None:
+        """Remember the level before a new version: what follows is compared with it."""
+        if len(self._base) >= TAIL_FROM:
+            self._before = self._base.median()
+            self._since_version = 0
+
+    def learn(self, value: float) -> None:
+        """Add a value to the history."""
+        excess, limit = self.excess(value), self.limit()
+        kept = value - self._level
+        if excess > limit:
+            self._spikes.append(self.seen)
+            # Many spikes close together are no incidents but a second mode, and are learned as they are.
+            crowded = len(self._spikes) == CROWD and self.seen - self._spikes[0] < CROWD_RUNS
+            kept -= 0.0 if crowded else excess - limit
+        rate = max(ERROR_MEMORY, 1 / (self.seen + 1))
+        self.error += rate * (min(abs(excess), ERROR_CLIP) - self.error)
+        self.seen += 1
+        if len(self._base):
+            self._tail.push(kept - self.centre)
+        self._base.push(kept)
+        if len(self._recent) >= REFERENCE_LAG:
+            self._reference.push(self._recent[-REFERENCE_LAG])
+        self._recent.append(kept)
+        if len(self._reference) >= REFERENCE_FROM:
+            score = NORMAL.inv_cdf(self._reference.rank(kept))
+            self._scores.append(max(-CLIP, min(CLIP, score)))
+        if self._before is not None:
+            self._since_version += 1
+
+    def change(self) -> Change | None:
+        """Return the change of level that the newest values show, None without one."""
+        if self.seen < SHIFT_FROM:
+            return None
+        scores = list(self._scores)
+        usual = self._reference.median()
+        found: Change | None = None
+        for window in (*SHIFT, DRIFT):
+            found = found or self._judge(window, window.runs, scores, usual)
+        if found is None and self._before is not None and REGRESSION.runs <= self._since_version:
+            if self._since_version > REGRESSION_UNTIL:
+                self._before = None
+            else:
+                found = self._judge(REGRESSION, self._since_version, scores, self._before)
+        return found
+
+    def settle(self, change: Change) -> None:
+        """Take the new level as the usual one."""
+        self._level += change.amount
+        for window in (self._base, self._tail):
+            window.lower_last(change.runs, change.amount)
+        values = list(self._recent)
+        values[-change.runs :] = [value - change.amount for value in values[-change.runs :]]
+        self._recent = deque(values, maxlen=self._recent.maxlen)
+        self._scores.clear()
+        self._before = None
+
+    def _judge(self, window: Window, runs: int, scores: list[float], usual: float) -> Change | None:
+        if len(scores) < runs:
+            return None
+        mean = sum(scores[-runs:]) / runs
+        known = self._means.get(runs)
+        sigma = 1.2 / math.sqrt(runs) if known is None else known.sigma(runs)
+        if known is not None:
+            known.push(mean)
+        if abs(mean) < window.errors * sigma:
+            return None
+        newest = sorted(list(self._recent)[-runs:])
+        amount = newest[runs // 2] - usual
+        if abs(amount) < window.least or amount * mean < 0:
+            return None
+        return Change(amount, runs, mean / sigma, window)

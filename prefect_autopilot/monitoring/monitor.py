@@ -1,0 +1,86 @@
+"""One streaming monitor per deployment: every run once, in the order of the starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from prefect_autopilot.models import HistoryRun, RunSeries
+from prefect_autopilot.monitoring.calendars import zone_of
+from prefect_autopilot.monitoring.duration import DurationChannel
+from prefect_autopilot.monitoring.memory import MemoryChannel
+from prefect_autopilot.monitoring.punctuality import ScheduleChannel
+from prefect_autopilot.monitoring.retries import RetriesChannel
+from prefect_autopilot.monitoring.rows import RowsChannel
+from prefect_autopilot.monitoring.sample import Finding, Sample, sample, seconds
+from prefect_autopilot.monitoring.state import StateChannel
+from prefect_autopilot.monitoring.stuck import StuckChannel
+
+INCIDENT_RUNS = 10
+"""Findings of one kind at most this many runs apart are one incident."""
+
+
+class Channel(Protocol):
+    """One independent way of looking at runs."""
+
+    def observe(self, run: Sample) -> Iterator[Finding]:
+        """Yield what this run gives reason to tell."""
+
+
+class Monitor:
+    """The channels of one deployment and the incidents they have raised.
+
+    A channel that raises surfaces: a detector that fails silently is worse than none.
+    """
+
+    def __init__(self, series: RunSeries) -> None:
+        paused = [(seconds(pause.from_), seconds(pause.to)) for pause in series.paused]
+        self.duration = DurationChannel(zone_of(series.schedule))
+        self._schedule = ScheduleChannel(series.schedule, paused)
+        self._stuck = StuckChannel()
+        self._channels: tuple[Channel, ...] = (
+            self.duration,
+            StateChannel(),
+            self._schedule,
+            self._stuck,
+            RowsChannel(),
+            RetriesChannel(),
+            MemoryChannel(series.limits.get("memory_mb")),
+        )
+        self._count = 0
+        self._last: Sample | None = None
+        self._incidents: list[Finding] = []
+        self._open: dict[str, tuple[int, int]] = {}
+
+    @property
+    def findings(self) -> list[Finding]:
+        """The incidents so far, in the order they were raised."""
+        return sorted(self._incidents, key=lambda found: found.start)
+
+    def observe(self, run: HistoryRun) -> None:
+        """Show one run to every channel."""
+        seen = sample(self._count, run)
+        self._count += 1
+        self._last = seen
+        for channel in self._channels:
+            for found in channel.observe(seen):
+                self._tell(found)
+
+    def tell(self, found: Finding) -> None:
+        """Take a finding made elsewhere, over several deployments."""
+        self._tell(found)
+
+    def wait(self, now: float) -> None:
+        """Judge what only the passing of time shows: runs that hang, runs that did not come."""
+        running = self._last is not None and self._last.state in {"RUNNING", "PENDING"}
+        for found in (*self._stuck.waiting(now), *self._schedule.waiting(now, running=running)):
+            self._tell(found)
+
+    def _tell(self, found: Finding) -> None:
+        place, newest = self._open.get(found.kind, (-1, -INCIDENT_RUNS - 1))
+        if place >= 0 and self._count - newest <= INCIDENT_RUNS:
+            self._incidents[place] = self._incidents[place].lasting_to(found.end)
+        else:
+            place = len(self._incidents)
+            self._incidents.append(found)
+        self._open[found.kind] = (place, self._count)
