@@ -1,1 +1,49 @@
-"""."""
+"""Our own database: runs, claims, leases, journal, sessions, audit trail, alerts, rules and outbox."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import Self
+
+from prefect_autopilot.store.alerts import Alerts
+from prefect_autopilot.store.database import Database
+from prefect_autopilot.store.journal import Journal, JournalEntry, JournalOutcome
+from prefect_autopilot.store.leases import WATCHER_LEASE
+from prefect_autopilot.store.notices import Delivery, Notices, PendingNotice
+from prefect_autopilot.store.runs import Runs, Workflow
+from prefect_autopilot.store.sessions import Sessions, run_claim
+
+__all__ = [
+    "WATCHER_LEASE",
+    "Delivery",
+    "JournalEntry",
+    "JournalOutcome",
+    "PendingNotice",
+    "Store",
+    "Workflow",
+    "run_claim",
+]
+
+
+class Store(Runs, Journal, Sessions, Alerts, Notices):
+    """Everything the product remembers; every text is redacted before it is written.
+
+    Every method raises StoreError, with ``permanent`` False where the same call can succeed later.
+    """
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, url: str, *, secrets: Iterable[str] = (), busy_timeout_s: float = 5
+    ) -> AsyncIterator[Self]:
+        """Open ``sqlite:///FILE`` or ``postgresql://…``, bring it to this version's schema, close it after.
+
+        ``secrets`` are values that must never be written; ``busy_timeout_s`` seconds are waited for another
+        process that writes to the same SQLite file. Raises StoreError or ConfigurationError.
+        """
+        database = await Database.open(url, busy_timeout_s=busy_timeout_s)
+        try:
+            yield cls(database, tuple(secrets))
+        finally:
+            await database.close()

@@ -1,1 +1,1 @@
-"""."""
+"""Alembic's environment and revisions; `prefect_autopilot.store.schema` runs them."""

@@ -1,0 +1,155 @@
+"""What can be configured: by environment (``PREFECT_AUTOPILOT_…``), then by ``settings.toml`` in the home.
+
+Which Prefect server is watched is Prefect's own setting (``PREFECT_API_URL``).
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
+
+from prefect_autopilot.errors import ConfigurationError
+
+PREFIX = "PREFECT_AUTOPILOT_"
+FILE_NAME = "settings.toml"
+DEFAULT_HOME = Path("~/.prefect-autopilot")
+
+_STORE_SCHEMES = ("sqlite://", "sqlite+aiosqlite://", "postgresql://", "postgres://", "postgresql+asyncpg://")
+
+
+class Settings(BaseSettings):
+    """Every setting with its default; ``load_settings`` is the way to get one."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, extra="forbid", frozen=True, validate_default=True, env_ignore_empty=True
+    )
+
+    home: Annotated[Path, Field(description="Folder of our own files: database, settings.toml")] = (
+        DEFAULT_HOME
+    )
+    store_url: Annotated[
+        SecretStr,
+        Field(
+            description="Database: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME;"
+            " default: autopilot.db in the home folder"
+        ),
+    ] = SecretStr("")
+    flows_folder: Annotated[Path, Field(description="Where generated flows are written")] = Path("flows")
+    work_pool: Annotated[str, Field(min_length=1, description="Work pool of our own deployments")] = (
+        "autopilot"
+    )
+    mode: Annotated[
+        Literal["propose", "auto"],
+        Field(description="propose: say what would help; auto: do what every check of the gate allows"),
+    ] = "propose"
+    policy_file: Annotated[
+        Path | None, Field(description="YAML or TOML file with the remedy policy; none: the safe defaults")
+    ] = None
+    poll_interval_s: Annotated[
+        float, Field(ge=0.5, le=300, description="Seconds between two reads of the Prefect API")
+    ] = 10
+    lease_ttl_s: Annotated[
+        float, Field(ge=3, le=600, description="Seconds after which a silent watcher loses its lease")
+    ] = 30
+    retention_days: Annotated[
+        int, Field(ge=1, le=3650, description="Days that observed runs are kept in our database")
+    ] = 90
+    notify_webhook: Annotated[
+        SecretStr | None, Field(description="URL that every notice is posted to as JSON")
+    ] = None
+    notify_apprise: Annotated[
+        tuple[SecretStr, ...],
+        Field(description="Apprise URLs that every notice is sent to, as a JSON list"),
+    ] = ()
+    api_host: Annotated[str, Field(min_length=1, description="Address the REST API listens on")] = "127.0.0.1"
+    api_port: Annotated[int, Field(ge=1, le=65535, description="Port the REST API listens on")] = 8642
+
+    @field_validator("home", "policy_file", "flows_folder")
+    @classmethod
+    def _expand(cls, path: Path | None) -> Path | None:
+        return path.expanduser() if path is not None else None
+
+    @field_validator("policy_file")
+    @classmethod
+    def _policy_exists(cls, path: Path | None) -> Path | None:
+        if path is not None and not path.is_file():
+            raise ValueError("must name a file that exists")
+        return path
+
+    @field_validator("notify_webhook")
+    @classmethod
+    def _over_http(cls, url: SecretStr | None) -> SecretStr | None:
+        # Never the value in the message: a webhook URL is a secret in itself.
+        if url is not None and not url.get_secret_value().startswith(("http://", "https://")):
+            raise ValueError("must begin with http:// or https://")
+        return url
+
+    @field_validator("store_url")
+    @classmethod
+    def _known_database(cls, url: SecretStr) -> SecretStr:
+        if url.get_secret_value() and not url.get_secret_value().startswith(_STORE_SCHEMES):
+            raise ValueError("must begin with sqlite:// or postgresql://")
+        return url
+
+    @model_validator(mode="after")
+    def _default_database(self) -> Self:
+        if not self.store_url.get_secret_value():
+            # Absolute, so that a change of the working folder does not open another database.
+            url = f"sqlite+aiosqlite:///{(self.home / 'autopilot.db').absolute()}"
+            object.__setattr__(self, "store_url", SecretStr(url))
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # pydantic calls by these names
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # as above
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order the sources: arguments, environment, ``settings.toml`` of the home folder they name."""
+        home = init_settings().get("home") or env_settings().get("home") or DEFAULT_HOME
+        file = TomlConfigSettingsSource(settings_cls, toml_file=Path(home).expanduser() / FILE_NAME)
+        return init_settings, env_settings, file
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the settings; ``overrides`` (command line options) win over environment and file.
+
+    Raises ConfigurationError that names each wrong setting, never its value.
+    """
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]  # checked by pydantic, that is the point
+    except ValidationError as error:
+        raise ConfigurationError(_explain(error)) from None
+    except SettingsError as error:
+        raise ConfigurationError(f"A setting cannot be read: {error}; lists are written as JSON.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(
+            f"{FILE_NAME} in the home folder is not valid TOML ({error}); correct or remove it."
+        ) from None
+    except OSError as error:
+        raise ConfigurationError(
+            f"{FILE_NAME} in the home folder cannot be read: {error.strerror}; check its permissions."
+        ) from None
+
+
+def _explain(error: ValidationError) -> str:
+    told = []
+    for issue in error.errors(include_url=False, include_input=False):
+        name = str(issue["loc"][0]) if issue["loc"] else "settings"
+        known = name in Settings.model_fields
+        reason = issue["msg"].removeprefix("Value error, ") if known else "there is no such setting"
+        told.append(f"{PREFIX}{name.upper()}: {reason[:1].lower()}{reason[1:]}")
+    return f"Settings are wrong; correct {'; '.join(told)}."

@@ -1,0 +1,208 @@
+"""One database behind SQLAlchemy: transactions that read or write, and errors a person can act on."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Self, cast
+
+from sqlalchemy import Connection, Table, event
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from prefect_autopilot.errors import ConfigurationError, StoreError
+from prefect_autopilot.store.schema import migrate
+
+_DRIVERS = {
+    "sqlite": "sqlite+aiosqlite",
+    "postgresql": "postgresql+asyncpg",
+    "postgres": "postgresql+asyncpg",
+}
+_WRITES = "autopilot_writes"
+
+# What the databases say, what a person should read; True where the same call can succeed later.
+_CAUSES: tuple[tuple[tuple[str, ...], str, bool], ...] = (
+    (("database is locked", "database table is locked"), "another process holds it; try again", True),
+    (("disk is full", "no space left"), "the disk is full; make room", True),
+    (
+        ("readonly database", "read-only file system", "permission denied", "operation not permitted"),
+        "it cannot be written; check the permissions of the file and its folder",
+        False,
+    ),
+    (("unable to open database file",), "it cannot be opened; check the path and its permissions", False),
+    (
+        ("not a database", "malformed", "disk image"),
+        "the file is damaged or no database; restore a backup or move it away",
+        False,
+    ),
+    (("disk i/o error",), "the disk cannot be read or written; check it", True),
+    (
+        ("password authentication failed",),
+        "the password is wrong; correct PREFECT_AUTOPILOT_STORE_URL",
+        False,
+    ),
+    (("does not exist",), "a database, role or table is missing; create it", False),
+    (
+        ("connect", "connection", "timeout", "timed out"),
+        "the server cannot be reached; check that it runs",
+        True,
+    ),
+    (("deadlock", "could not serialize", "too many clients"), "the server is busy; try again", True),
+)
+
+
+class Database:
+    """An engine with the two kinds of transaction there are."""
+
+    def __init__(self, engine: AsyncEngine, url: URL) -> None:
+        self.engine = engine
+        self.name = _shown(url)
+        self._writer = engine.execution_options(**{_WRITES: True})
+        # One writer at a time in this process: waiting here is fair, SQLite's own waiting is not.
+        self._turn = asyncio.Lock() if url.get_backend_name() == "sqlite" else None
+
+    @classmethod
+    async def open(cls, url: str, *, busy_timeout_s: float) -> Self:
+        """Connect, create what is missing and migrate; raises StoreError and leaves nothing half-made."""
+        parsed = _parse(url)
+        created = _create_file(parsed)
+        engine = _engine(parsed, busy_timeout_s)
+        database = cls(engine, parsed)
+        try:
+            async with database.write() as connection:
+                await connection.run_sync(migrate)
+        except BaseException:
+            await engine.dispose()
+            if created is not None and created.exists() and created.stat().st_size == 0:
+                created.unlink()
+            raise
+        return database
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.engine.dispose()
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """Give a connection in a transaction that only reads."""
+        async with self._translated(), self.engine.begin() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """Give a connection in a transaction that writes: all or nothing, one writer at a time on SQLite."""
+        async with self._translated():
+            if self._turn is None:
+                async with self._writer.begin() as connection:
+                    yield connection
+            else:
+                async with self._turn, self._writer.begin() as connection:
+                    yield connection
+
+    def insert(self, table: Table) -> postgresql.Insert:
+        """Return an INSERT that knows ON CONFLICT; both dialects spell it alike."""
+        dialect = sqlite if self.engine.dialect.name == "sqlite" else postgresql
+        return cast("postgresql.Insert", dialect.insert(table))
+
+    @property
+    def is_postgresql(self) -> bool:
+        """Tell whether rows and tables can be locked one by one."""
+        return self.engine.dialect.name == "postgresql"
+
+    @asynccontextmanager
+    async def _translated(self) -> AsyncIterator[None]:
+        try:
+            yield
+        except (SQLAlchemyError, OSError) as error:
+            raise _explained(self.name, error) from error
+
+
+def _parse(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise ConfigurationError(
+            "The database URL cannot be read; write sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME."
+        ) from None
+    backend = parsed.get_backend_name()
+    if backend not in _DRIVERS:
+        raise ConfigurationError(
+            f"The database {backend} is not supported; use sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME."
+        )
+    return parsed.set(drivername=_DRIVERS[backend])
+
+
+def _shown(url: URL) -> str:
+    return url.database or "in memory" if url.get_backend_name() == "sqlite" else url.render_as_string()
+
+
+def _in_memory(url: URL) -> bool:
+    return url.get_backend_name() == "sqlite" and url.database in {None, "", ":memory:"}
+
+
+def _create_file(url: URL) -> Path | None:
+    """Create SQLite's file, readable by its owner only, before SQLite does it with the usual mode."""
+    if url.get_backend_name() != "sqlite" or _in_memory(url):
+        return None
+    path = Path(str(url.database))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except FileExistsError:
+        return None
+    except OSError as error:
+        raise StoreError(
+            f"The database {path} cannot be created: {error.strerror}; check the folder and its permissions."
+        ) from error
+    return path
+
+
+def _engine(url: URL, busy_timeout_s: float) -> AsyncEngine:
+    if url.get_backend_name() != "sqlite":
+        return create_async_engine(url, pool_size=5, pool_pre_ping=True, connect_args={"timeout": 10})
+    if _in_memory(url):
+        # One connection is the database; who wants it while it is in use waits.
+        from sqlalchemy.pool import AsyncAdaptedQueuePool
+
+        engine = create_async_engine(url, poolclass=AsyncAdaptedQueuePool, pool_size=1, max_overflow=0)
+    else:
+        engine = create_async_engine(url, pool_size=5, max_overflow=10)
+
+    def prepare(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+        # Without this the driver begins transactions itself, too late and never immediately.
+        cast("Any", connection).isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout = {round(busy_timeout_s * 1000)}")
+        cursor.execute("PRAGMA journal_mode = WAL")
+        # FULL: an intent that was journalled must survive a power cut, or its remedy could happen twice.
+        cursor.execute("PRAGMA synchronous = FULL")
+        cursor.close()
+
+    def begin(connection: Connection) -> None:
+        immediate = connection.get_execution_options().get(_WRITES, False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+    event.listen(engine.sync_engine, "connect", prepare)
+    event.listen(engine.sync_engine, "begin", begin)
+    return engine
+
+
+def _explained(name: str, error: SQLAlchemyError | OSError) -> StoreError:
+    origin = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    said = str(origin).lower()
+    for signs, advice, later in _CAUSES:
+        if _has(signs, said):
+            return StoreError(f"The database {name} failed: {advice}.", permanent=not later)
+    kind = type(origin).__name__
+    return StoreError(f"The database {name} failed ({kind}); run prefect-autopilot doctor.", permanent=False)
+
+
+def _has(signs: Iterable[str], text: str) -> bool:
+    return any(sign in text for sign in signs)

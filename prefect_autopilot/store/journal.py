@@ -1,0 +1,157 @@
+"""The journal of remedies: the intent before the act, the result after it, and never the same act twice."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
+
+from prefect_autopilot.errors import ConflictError, UnknownNameError
+from prefect_autopilot.models import Remedy, Value
+from prefect_autopilot.store import tables
+from prefect_autopilot.store.encoding import clean, dump, load
+from prefect_autopilot.store.leases import WATCHER_LEASE, Leases
+
+JournalOutcome = Literal["applied", "failed", "skipped", "unknown"]
+"""What became of an intent; unknown: a crash came in between and the world did not tell."""
+
+
+class JournalEntry(Value):
+    """An intended remedy; without ``outcome`` nobody knows yet whether it was applied."""
+
+    id: int
+    session_id: str
+    flow_run_id: str
+    state_id: str
+    attempt: int
+    remedy: Remedy
+    lease_token: int | None = None
+    intended_at: datetime
+    outcome: JournalOutcome | None = None
+    detail: str = ""
+    finished_at: datetime | None = None
+
+
+class Journal(Leases):
+    """Intents and results, and what the gate counts: attempts, remedies in a time, failed verifications."""
+
+    async def journal_intent(
+        self,
+        session_id: str,
+        flow_run_id: str,
+        state_id: str,
+        attempt: int,
+        remedy: Remedy,
+        lease_token: int | None,
+        now: datetime,
+        *,
+        lease: str = WATCHER_LEASE,
+    ) -> int | None:
+        """Journal that a remedy is about to be applied to this state of a run; return the entry's id.
+
+        None where the same kind of remedy was intended for this state before: then it must not be applied,
+        whatever became of it. Raises ConflictError when ``lease_token`` is not the lease's newest, checked
+        in the same transaction; without a token (a person asks) no lease is checked.
+        """
+        insert = self._database.insert(tables.journal).values(
+            session_id=session_id,
+            flow_run_id=flow_run_id,
+            state_id=state_id,
+            attempt=attempt,
+            kind=remedy.kind,
+            remedy=dump(remedy, self._secrets),
+            lease_token=lease_token,
+            intended_at=now,
+            detail="",
+        )
+        statement = insert.on_conflict_do_nothing().returning(tables.journal.c.id)
+        async with self._database.write() as connection:
+            if lease_token is not None:
+                await self._check_lease(connection, lease, lease_token, now)
+            return (await connection.execute(statement)).scalar_one_or_none()
+
+    async def journal_result(
+        self, entry_id: int, outcome: JournalOutcome, detail: str, now: datetime
+    ) -> None:
+        """Journal what became of an intent; raises ConflictError where that is written already."""
+        column = tables.journal.c
+        statement = (
+            update(tables.journal)
+            .where(column.id == entry_id, column.outcome.is_(None))
+            .values(outcome=outcome, detail=clean(detail, self._secrets), finished_at=now)
+        )
+        async with self._database.write() as connection:
+            if (await connection.execute(statement)).rowcount == 1:
+                return
+            query = select(column.outcome).where(column.id == entry_id)
+            known = (await connection.execute(query)).scalar_one_or_none()
+        if known is None:
+            raise UnknownNameError("journal entry", str(entry_id))
+        raise ConflictError(f"Journal entry {entry_id} already ended as {known}; a result is written once.")
+
+    async def open_intents(self) -> tuple[JournalEntry, ...]:
+        """Return intents without a result: a crash came in between; look at the run, never repeat the act."""
+        return await self._entries(tables.journal.c.outcome.is_(None))
+
+    async def journal(self, session_id: str) -> tuple[JournalEntry, ...]:
+        """Return the entries of a session in the order they were made."""
+        return await self._entries(tables.journal.c.session_id == session_id)
+
+    async def remedies_since(self, when: datetime) -> int:
+        """Count the acts intended since, whatever became of them; questions to a person do not count."""
+        return await self._count(tables.journal.c.intended_at >= when)
+
+    async def attempts_for(self, flow_run_id: str) -> int:
+        """Count the acts intended for a run, whatever became of them."""
+        return await self._count(tables.journal.c.flow_run_id == flow_run_id)
+
+    async def record_verification(
+        self,
+        session_id: str,
+        attempt: int,
+        fingerprint: str,
+        deployment_id: str | None,
+        outcome: Literal["verified", "failed", "unverified"],
+        now: datetime,
+    ) -> None:
+        """Record what a verification found, for the breaker; the last record of an attempt counts."""
+        found = {
+            "fingerprint": fingerprint,
+            "deployment_id": deployment_id or "",
+            "outcome": outcome,
+            "at": now,
+        }
+        insert = self._database.insert(tables.verifications).values(
+            session_id=session_id, attempt=attempt, **found
+        )
+        async with self._database.write() as connection:
+            await connection.execute(
+                insert.on_conflict_do_update(index_elements=["session_id", "attempt"], set_=found)
+            )
+
+    async def failed_verifications(self, fingerprint: str, deployment_id: str | None) -> int:
+        """Count the failed verifications of a cause on a deployment since the last one that succeeded."""
+        column = tables.verifications.c
+        cause = and_(column.fingerprint == fingerprint, column.deployment_id == (deployment_id or ""))
+        last_good = select(func.max(column.at)).where(cause, column.outcome == "verified").scalar_subquery()
+        query = select(func.count()).where(
+            cause, column.outcome == "failed", or_(last_good.is_(None), column.at > last_good)
+        )
+        async with self._database.read() as connection:
+            return (await connection.execute(query)).scalar_one()
+
+    async def _count(self, condition: ColumnElement[bool]) -> int:
+        column = tables.journal.c
+        counted = and_(column.kind != "ask_owner", or_(column.outcome.is_(None), column.outcome != "skipped"))
+        query = select(func.count()).select_from(tables.journal).where(condition, counted)
+        async with self._database.read() as connection:
+            return (await connection.execute(query)).scalar_one()
+
+    async def _entries(self, condition: ColumnElement[bool]) -> tuple[JournalEntry, ...]:
+        column = tables.journal.c
+        fields = [column[name] for name in JournalEntry.model_fields]
+        query = select(*fields).where(condition).order_by(column.id)
+        async with self._database.read() as connection:
+            rows = (await connection.execute(query)).mappings().all()
+        return tuple(load(JournalEntry, dict(row)) for row in rows)

@@ -1,0 +1,158 @@
+"""Observed runs, kept for monitoring, and how far they were read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import islice
+from typing import Any, NamedTuple
+
+from sqlalchemy import and_, delete, func, or_, select
+
+from prefect_autopilot.models import TERMINAL_STATES, JSONDict, RunRecord
+from prefect_autopilot.store import tables
+from prefect_autopilot.store.concept import Concept
+from prefect_autopilot.store.encoding import digest, dump, load
+
+_CHUNK = 500
+"""Rows of one INSERT: ten columns each stay below SQLite's 32,766 bound values."""
+
+
+class Workflow(NamedTuple):
+    """A deployment, or a flow that runs without one, with the runs seen of it."""
+
+    deployment_id: str | None
+    deployment_name: str | None
+    flow_name: str
+    runs: int
+    last_at: datetime
+
+
+class Runs(Concept):
+    """Runs by id; of two records of one run the one with the later state wins, in any order of arrival."""
+
+    async def upsert_runs(self, runs: Sequence[RunRecord]) -> int:
+        """Write runs in one transaction and return how many were new or newer than what was there."""
+        newest: dict[str, JSONDict] = {}
+        for run in runs:
+            row = self._run_row(run)
+            known = newest.get(run.id)
+            if known is None or (row["state_at"], row["updated"]) >= (known["state_at"], known["updated"]):
+                newest[run.id] = row
+        if not newest:
+            return 0
+        written = 0
+        rows = iter(newest.values())
+        async with self._database.write() as connection:
+            while chunk := list(islice(rows, _CHUNK)):
+                insert = self._database.insert(tables.runs).values(chunk)
+                statement = insert.on_conflict_do_update(
+                    index_elements=[tables.runs.c.id],
+                    set_={name: insert.excluded[name] for name in chunk[0] if name != "id"},
+                    where=_is_newer(insert.excluded),
+                ).returning(tables.runs.c.id)
+                written += len((await connection.execute(statement)).all())
+        return written
+
+    async def runs(
+        self,
+        deployment_id: str | None = None,
+        flow_name: str | None = None,
+        since: datetime | None = None,
+        limit: int = 500,
+    ) -> tuple[RunRecord, ...]:
+        """Return the newest ``limit`` runs that match, oldest first."""
+        column = tables.runs.c
+        query = select(column.body).order_by(column.began.desc(), column.id.desc()).limit(limit)
+        if deployment_id is not None:
+            query = query.where(column.deployment_id == deployment_id)
+        if flow_name is not None:
+            query = query.where(column.flow_name == flow_name)
+        if since is not None:
+            query = query.where(column.began >= since)
+        async with self._database.read() as connection:
+            bodies = (await connection.execute(query)).scalars().all()
+        return tuple(load(RunRecord, body) for body in reversed(bodies))
+
+    async def run(self, run_id: str) -> RunRecord | None:
+        """Return one run, None where it was never seen."""
+        query = select(tables.runs.c.body).where(tables.runs.c.id == run_id)
+        async with self._database.read() as connection:
+            body = (await connection.execute(query)).scalar_one_or_none()
+        return load(RunRecord, body) if body is not None else None
+
+    async def workflows(self) -> tuple[Workflow, ...]:
+        """Return every deployment (or flow without one) of which runs were seen, the latest first."""
+        column = tables.runs.c
+        last = func.max(column.began, type_=tables.Moment())
+        query = (
+            select(
+                column.deployment_id, func.max(column.deployment_name), column.flow_name, func.count(), last
+            )
+            .group_by(column.deployment_id, column.flow_name)
+            .order_by(last.desc(), column.flow_name)
+        )
+        async with self._database.read() as connection:
+            rows = (await connection.execute(query)).all()
+        return tuple(Workflow(*row) for row in rows)
+
+    async def prune(self, before: datetime) -> int:
+        """Delete what ended before: runs, their claims, resolved alerts, notices; return the runs deleted.
+
+        Sessions, the journal and the audit trail stay.
+        """
+        run, claim, alert = tables.runs.c, tables.claims.c, tables.alerts.c
+        notice, delivery = tables.notices.c, tables.deliveries.c
+        old_notices = select(notice.id).where(notice.queued_at < before)
+        async with self._database.write() as connection:
+            gone = await connection.execute(
+                delete(tables.runs).where(run.began < before, run.state_type.in_(TERMINAL_STATES))
+            )
+            await connection.execute(delete(tables.claims).where(claim.at < before))
+            await connection.execute(
+                delete(tables.alerts).where(alert.created_at < before, alert.status == "resolved")
+            )
+            await connection.execute(delete(tables.deliveries).where(delivery.notice_id.in_(old_notices)))
+            await connection.execute(delete(tables.notices).where(notice.queued_at < before))
+        return gone.rowcount
+
+    async def cursor(self, name: str) -> datetime | None:
+        """Return how far something was read, None before its first time."""
+        query = select(tables.cursors.c.value).where(tables.cursors.c.name == name)
+        async with self._database.read() as connection:
+            return (await connection.execute(query)).scalar_one_or_none()
+
+    async def set_cursor(self, name: str, value: datetime) -> None:
+        """Remember how far something was read."""
+        insert = self._database.insert(tables.cursors).values(name=name, value=value)
+        async with self._database.write() as connection:
+            await connection.execute(
+                insert.on_conflict_do_update(index_elements=["name"], set_={"value": value})
+            )
+
+    def _run_row(self, run: RunRecord) -> JSONDict:
+        body = dump(run, self._secrets)
+        stamp = run.state.timestamp
+        return {
+            "id": run.id,
+            "flow_name": body["flow_name"],
+            "deployment_id": run.deployment_id,
+            "deployment_name": body["deployment_name"],
+            "state_type": run.state.type,
+            "state_at": stamp,
+            "updated": run.updated or stamp,
+            "began": run.start or run.expected_start or run.created or stamp,
+            "digest": digest(body),
+            "body": body,
+        }
+
+
+def _is_newer(excluded: Any) -> Any:
+    """Compare the record that arrives with the row that is there; the same record again changes nothing."""
+    row = tables.runs.c
+    same_state = excluded.state_at == row.state_at
+    return or_(
+        excluded.state_at > row.state_at,
+        and_(same_state, excluded.updated > row.updated),
+        and_(same_state, excluded.updated == row.updated, excluded.digest != row.digest),
+    )

@@ -1,0 +1,176 @@
+"""Troubleshooting sessions: opened once per failed attempt of a run, saved only on top of what was read."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from prefect_autopilot.errors import ConflictError
+from prefect_autopilot.models import JSONDict, ResolutionStatus, TroubleshootingSession
+from prefect_autopilot.store import tables
+from prefect_autopilot.store.audit import Audit
+from prefect_autopilot.store.encoding import dump, load
+from prefect_autopilot.store.leases import Leases
+
+_DONE = (ResolutionStatus.RESOLVED, ResolutionStatus.AUTO_RESOLVED, ResolutionStatus.CLOSED)
+
+
+def run_claim(flow_run_id: str, run_count: int) -> str:
+    """Return the key of the claim on one failed attempt of a run."""
+    return f"run:{flow_run_id}:{run_count}"
+
+
+class Sessions(Audit, Leases):
+    """Sessions by id, by run, by cause and by the time they want to be looked at again."""
+
+    async def claim_session(self, session: TroubleshootingSession, holder: str, now: datetime) -> bool:
+        """Claim the session's failed attempt and save the session, both or neither; False where it is taken.
+
+        In one transaction: a crash between a claim and its session would lose the incident for ever.
+        """
+        if session.flow_run_id is None:
+            raise ConflictError("Only the session of a run can be claimed; use save_session.")
+        key = run_claim(session.flow_run_id, session.run_count)
+        async with self._database.write() as connection:
+            if not await self._claim(connection, key, holder, now):
+                return False
+            await self._insert_session(connection, session)
+        return True
+
+    async def save_session(self, session: TroubleshootingSession, expected_version: int | None) -> int:
+        """Write a session and return its new version.
+
+        ``expected_version`` is the version it was read at, None for a new one. Raises ConflictError where
+        somebody else changed, made or deleted it meanwhile: read it again and decide again.
+        """
+        async with self._database.write() as connection:
+            if expected_version is None:
+                return await self._insert_session(connection, session)
+            column = tables.sessions.c
+            statement = (
+                update(tables.sessions)
+                .where(column.id == session.session_id, column.version == expected_version)
+                .values(**self._session_row(session), version=expected_version + 1)
+            )
+            if (await connection.execute(statement)).rowcount != 1:
+                raise ConflictError(
+                    f"Session {session.session_id} was changed meanwhile; read it again and decide again."
+                )
+            await self._link_runs(connection, session)
+        return expected_version + 1
+
+    async def load_session(self, session_id: str) -> tuple[TroubleshootingSession, int] | None:
+        """Return a session with the version to save it on top of."""
+        column = tables.sessions.c
+        query = select(column.body, column.version).where(column.id == session_id)
+        async with self._database.read() as connection:
+            row = (await connection.execute(query)).one_or_none()
+        return (load(TroubleshootingSession, row.body), row.version) if row is not None else None
+
+    async def session(self, session_id: str) -> TroubleshootingSession | None:
+        """Return a session, None where there is none."""
+        found = await self.load_session(session_id)
+        return found[0] if found is not None else None
+
+    async def sessions(
+        self,
+        workflow_id: str | None = None,
+        status: ResolutionStatus | None = None,
+        limit: int = 100,
+        offset: int = 0,
+    ) -> tuple[TroubleshootingSession, ...]:
+        """Return the sessions that match, the latest first."""
+        column = tables.sessions.c
+        query = _newest().limit(limit).offset(offset)
+        if workflow_id is not None:
+            query = query.where(column.workflow_id == workflow_id)
+        if status is not None:
+            query = query.where(column.status == status.value)
+        return await self._sessions(query)
+
+    async def due_sessions(self, now: datetime, limit: int = 100) -> tuple[TroubleshootingSession, ...]:
+        """Return the sessions that want to be looked at now, the longest overdue first."""
+        column = tables.sessions.c
+        query = (
+            select(column.body).where(column.due_at <= now).order_by(column.due_at, column.id).limit(limit)
+        )
+        return await self._sessions(query)
+
+    async def session_for_run(self, flow_run_id: str) -> TroubleshootingSession | None:
+        """Return the latest session that is about a run, as its own or as a related one."""
+        link = tables.session_runs.c
+        about = select(link.session_id).where(link.flow_run_id == flow_run_id)
+        found = await self._sessions(_newest().where(tables.sessions.c.id.in_(about)).limit(1))
+        return found[0] if found else None
+
+    async def open_session_for(
+        self, fingerprint: str, workflow_id: str | None = None
+    ) -> TroubleshootingSession | None:
+        """Return the latest session of a cause that has not ended, on one workflow or on any."""
+        condition = and_(tables.sessions.c.fingerprint == fingerprint, _is_open())
+        if workflow_id is not None:
+            condition = and_(condition, tables.sessions.c.workflow_id == workflow_id)
+        found = await self._sessions(_newest().where(condition).limit(1))
+        return found[0] if found else None
+
+    async def delete_session(self, session_id: str, actor: str, now: datetime) -> bool:
+        """Delete a session, False where there is none; the audit trail stays and tells who deleted it.
+
+        The journal stays too: what was done to a run must not be done again.
+        """
+        async with self._database.write() as connection:
+            statement = delete(tables.sessions).where(tables.sessions.c.id == session_id)
+            if (await connection.execute(statement)).rowcount != 1:
+                return False
+            link = tables.session_runs
+            await connection.execute(delete(link).where(link.c.session_id == session_id))
+            await self._append_audit(connection, actor, "session.deleted", session_id, {}, now)
+        return True
+
+    async def _insert_session(self, connection: AsyncConnection, session: TroubleshootingSession) -> int:
+        row = self._session_row(session)
+        try:
+            await connection.execute(insert(tables.sessions).values(id=session.session_id, version=1, **row))
+        except IntegrityError:
+            raise ConflictError(
+                f"Session {session.session_id} exists already; read it and save on top of its version."
+            ) from None
+        await self._link_runs(connection, session)
+        return 1
+
+    async def _link_runs(self, connection: AsyncConnection, session: TroubleshootingSession) -> None:
+        ids = {*session.related_runs, *([session.flow_run_id] if session.flow_run_id else [])}
+        if ids:
+            rows = [{"session_id": session.session_id, "flow_run_id": run_id} for run_id in sorted(ids)]
+            statement = self._database.insert(tables.session_runs).on_conflict_do_nothing()
+            await connection.execute(statement, rows)
+
+    async def _sessions(self, query: Select[Any]) -> tuple[TroubleshootingSession, ...]:
+        async with self._database.read() as connection:
+            bodies = (await connection.execute(query)).scalars().all()
+        return tuple(load(TroubleshootingSession, body) for body in bodies)
+
+    def _session_row(self, session: TroubleshootingSession) -> JSONDict:
+        return {
+            "workflow_id": session.workflow_id,
+            "fingerprint": session.fingerprint,
+            "status": session.resolution_status.value,
+            "due_at": session.due_at,
+            "start_time": session.start_time,
+            "end_time": session.end_time,
+            "body": dump(session, self._secrets),
+        }
+
+
+def _newest() -> Select[Any]:
+    column = tables.sessions.c
+    return select(column.body).order_by(column.start_time.desc(), column.id.desc())
+
+
+def _is_open() -> ColumnElement[bool]:
+    column = tables.sessions.c
+    return and_(column.end_time.is_(None), column.status.not_in([status.value for status in _DONE]))
