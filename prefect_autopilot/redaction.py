@@ -248,12 +248,18 @@ _RULES: tuple[Rule, ...] = (
 )
 
 
+# Most texts of a run are ids, times and single words; the shortest secret of the tables has 14 signs.
+_HARMLESS = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[\d:TZ.+-]{0,40}|\w{0,13}")
+
+
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
     """Return ``text`` without what is recognised as a secret and without the values given in ``secrets``.
 
     Idempotent: what was redacted once is left as it is.
     """
     text = _remove_known(text, secrets)
+    if _HARMLESS.fullmatch(text):
+        return text
     # What a rule leaves may complete a pattern of an earlier one: go on until nothing changes.
     for _ in range(_PASSES):
         before = text
@@ -291,7 +297,7 @@ def _redact_nested(value: Any, secrets: tuple[str, ...], *, hidden: bool, level:
     if isinstance(value, Mapping):
         pair = _is_secret_pair(value)
         return {
-            redact(key, secrets) if isinstance(key, str) else key: _redact_nested(
+            _redact_key(key, secrets) if isinstance(key, str) else key: _redact_nested(
                 inner,
                 secrets,
                 hidden=hidden or is_secret_name(str(key)) or (pair and key in _PAIR_VALUES),
@@ -305,6 +311,12 @@ def _redact_nested(value: Any, secrets: tuple[str, ...], *, hidden: bool, level:
         # A reference (a template, a block) names a secret without holding it.
         return value if isinstance(value, str) and _PLACEHOLDER.fullmatch(value) else _hide(value, secrets)
     return redact(value, secrets) if isinstance(value, str) else value
+
+
+@lru_cache(maxsize=4096)
+def _redact_key(key: str, secrets: tuple[str, ...]) -> str:
+    # The same few names come with every value.
+    return redact(key, secrets)
 
 
 def _hide(value: Any, secrets: tuple[str, ...]) -> str:

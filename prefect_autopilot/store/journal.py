@@ -69,7 +69,8 @@ class Journal(Leases):
         async with self._database.write() as connection:
             if lease_token is not None:
                 await self._check_lease(connection, lease, lease_token, now)
-            return (await connection.execute(statement)).scalar_one_or_none()
+            entry_id: int | None = (await connection.execute(statement)).scalar_one_or_none()
+        return entry_id
 
     async def journal_result(
         self, entry_id: int, outcome: JournalOutcome, detail: str, now: datetime

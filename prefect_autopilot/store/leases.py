@@ -46,7 +46,8 @@ class Leases(Concept):
         )
         async with self._database.write() as connection:
             await connection.execute(seed.on_conflict_do_nothing())
-            return (await connection.execute(take)).scalar_one_or_none()
+            token: int | None = (await connection.execute(take)).scalar_one_or_none()
+        return token
 
     async def renew_lease(self, name: str, token: int, ttl_s: float, now: datetime) -> bool:
         """Prolong a lease; False where it was lost, even if nobody wants it now."""

@@ -33,18 +33,17 @@ class Runs(Concept):
 
     async def upsert_runs(self, runs: Sequence[RunRecord]) -> int:
         """Write runs in one transaction and return how many were new or newer than what was there."""
-        newest: dict[str, JSONDict] = {}
+        newest: dict[str, RunRecord] = {}
         for run in runs:
-            row = self._run_row(run)
             known = newest.get(run.id)
-            if known is None or (row["state_at"], row["updated"]) >= (known["state_at"], known["updated"]):
-                newest[run.id] = row
+            if known is None or _stamps(run) >= _stamps(known):
+                newest[run.id] = run
         if not newest:
             return 0
         written = 0
-        rows = iter(newest.values())
+        left = iter(newest.values())
         async with self._database.write() as connection:
-            while chunk := list(islice(rows, _CHUNK)):
+            while chunk := [self._run_row(run) for run in islice(left, _CHUNK)]:
                 insert = self._database.insert(tables.runs).values(chunk)
                 statement = insert.on_conflict_do_update(
                     index_elements=[tables.runs.c.id],
@@ -132,7 +131,7 @@ class Runs(Concept):
 
     def _run_row(self, run: RunRecord) -> JSONDict:
         body = dump(run, self._secrets)
-        stamp = run.state.timestamp
+        stamp, updated = _stamps(run)
         return {
             "id": run.id,
             "flow_name": body["flow_name"],
@@ -140,11 +139,15 @@ class Runs(Concept):
             "deployment_name": body["deployment_name"],
             "state_type": run.state.type,
             "state_at": stamp,
-            "updated": run.updated or stamp,
+            "updated": updated,
             "began": run.start or run.expected_start or run.created or stamp,
             "digest": digest(body),
             "body": body,
         }
+
+
+def _stamps(run: RunRecord) -> tuple[datetime, datetime]:
+    return run.state.timestamp, run.updated or run.state.timestamp
 
 
 def _is_newer(excluded: Any) -> Any:

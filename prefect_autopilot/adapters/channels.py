@@ -1,0 +1,193 @@
+"""Deliver notices to people: by webhook, or through Apprise to what it knows (chat, mail, push)."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Literal, Protocol
+
+import httpx
+from pydantic import SecretStr
+
+from prefect_autopilot.errors import DeliveryError
+from prefect_autopilot.models import JSONDict, Notice, Value
+from prefect_autopilot.redaction import redact, redact_value
+from prefect_autopilot.settings import Settings
+from prefect_autopilot.store import PendingNotice
+
+_TIMEOUT_S = 10
+_FIRST_RETRY = timedelta(seconds=5)
+_LONGEST_RETRY = timedelta(hours=1)
+_GIVE_UP_AFTER = 20
+"""Attempts: with the pauses above about 12 hours."""
+
+_LONGEST_TITLE = 200
+_LONGEST_TEXT = 3000
+_OK = range(200, 300)
+_WORTH_RETRYING = frozenset({408, 409, 425, 429, *range(500, 600)})
+
+_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+_MENTION = re.compile(r"(?<!\w)@(?=\w)")
+_MARKUP = str.maketrans({"<": "‹", ">": "›", "`": "'"})
+_WORD_JOINER = "\u2060"
+
+
+class Channel(Value):
+    """Somewhere people are told; its URL is a secret, its name is what the record shows."""
+
+    name: str
+    kind: Literal["webhook", "apprise"]
+    url: SecretStr
+
+
+class Outbox(Protocol):
+    """What delivery needs of the store."""
+
+    async def pending_notices(
+        self, now: datetime, channel: str, limit: int = 100
+    ) -> tuple[PendingNotice, ...]:
+        """Return what a channel has to take now."""
+
+    async def notice_delivered(self, notice_id: str, channel: str, now: datetime) -> None:
+        """Record that a channel took a notice."""
+
+    async def notice_failed(
+        self, notice_id: str, channel: str, error: str, retry_at: datetime | None, now: datetime
+    ) -> None:
+        """Record that a channel did not take a notice."""
+
+
+def configured_channels(settings: Settings) -> tuple[Channel, ...]:
+    """Return the channels the settings name."""
+    webhook = settings.notify_webhook
+    first = (Channel(name="webhook", kind="webhook", url=webhook),) if webhook is not None else ()
+    others = (
+        Channel(name=f"apprise-{number}", kind="apprise", url=url)
+        for number, url in enumerate(settings.notify_apprise, start=1)
+    )
+    return (*first, *others)
+
+
+async def deliver(
+    notice: Notice, channel: Channel, *, transport: httpx.AsyncBaseTransport | None = None
+) -> None:
+    """Send a notice, redacted, to one channel; raises DeliveryError.
+
+    The error is permanent where the same notice will be refused again (a wrong URL, 404).
+    """
+    if channel.kind == "webhook":
+        await _post(notice, channel, transport)
+    else:
+        await _notify(notice, channel)
+
+
+async def deliver_pending(
+    store: Outbox,
+    channels: Sequence[Channel],
+    now: datetime,
+    transport: httpx.AsyncBaseTransport | None = None,
+) -> int:
+    """Send every channel what waits for it, record each attempt, and return how many notices arrived.
+
+    A channel that fails is left alone until the next call, with longer and longer pauses; the others go on.
+    """
+    arrived = await asyncio.gather(*(_drain(store, channel, now, transport) for channel in channels))
+    return sum(arrived)
+
+
+def retry_after(attempts: int) -> timedelta:
+    """Return the pause after the ``attempts``-th failed attempt: 5 s, doubled each time, at most an hour."""
+    # Bounded before it is doubled: 2 to the 5,000th would not fit any pause.
+    return min(_LONGEST_RETRY, _FIRST_RETRY * (1 << min(max(attempts, 1) - 1, 16)))
+
+
+def plain(text: str, limit: int = _LONGEST_TEXT) -> str:
+    """Return text from outside as what it is: no escape codes, no markup, no mentions, no links, cut."""
+    shown = _CONTROL.sub("", _ANSI.sub("", redact(text)))
+    shown = _MENTION.sub(lambda match: f"{match[0]}{_WORD_JOINER}", shown)
+    # A link needs its scheme in one piece; people can still read where it leads.
+    shown = shown.translate(_MARKUP).replace("://", f":{_WORD_JOINER}//").replace("](", "] (")
+    return shown if len(shown) <= limit else f"{shown[: limit - 1]}…"
+
+
+def payload(notice: Notice) -> JSONDict:
+    """Return the JSON a webhook receives: ids and outcome for programs, title and text for people."""
+    body: JSONDict = redact_value(notice.model_dump(mode="json"))
+    return body | {
+        "title": plain(notice.title, _LONGEST_TITLE),
+        "text": plain(notice.text),
+        "action": plain(notice.action) if notice.action is not None else None,
+    }
+
+
+async def _drain(
+    store: Outbox, channel: Channel, now: datetime, transport: httpx.AsyncBaseTransport | None
+) -> int:
+    arrived = 0
+    for pending in await store.pending_notices(now, channel.name):
+        notice_id = pending.notice.notice_id
+        try:
+            await deliver(pending.notice, channel, transport=transport)
+        except DeliveryError as error:
+            attempts = pending.attempts + 1
+            gone = error.permanent or attempts >= _GIVE_UP_AFTER
+            retry_at = None if gone else now + retry_after(attempts)
+            await store.notice_failed(notice_id, channel.name, error.message, retry_at, now)
+            if not error.permanent:
+                # The rest would meet the same closed door; their turn comes with the next call.
+                break
+        else:
+            await store.notice_delivered(notice_id, channel.name, now)
+            arrived += 1
+    return arrived
+
+
+async def _post(notice: Notice, channel: Channel, transport: httpx.AsyncBaseTransport | None) -> None:
+    url = channel.url.get_secret_value()
+    try:
+        async with httpx.AsyncClient(transport=transport, timeout=_TIMEOUT_S) as client:
+            # The id lets the receiver drop what arrives twice: delivery is at least once.
+            answer = await client.post(
+                url, json=payload(notice), headers={"Idempotency-Key": notice.notice_id}
+            )
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol):
+        raise DeliveryError(
+            f"Channel {channel.name} has a URL that cannot be used; write http:// or https://."
+        ) from None
+    except httpx.HTTPError as error:
+        # Neither the URL nor the error's own text, which holds it: the URL is a secret.
+        kind = type(error).__name__
+        raise DeliveryError(
+            f"Channel {channel.name} could not be reached ({kind}); it is tried again.", permanent=False
+        ) from None
+    if answer.status_code not in _OK:
+        later = answer.status_code in _WORTH_RETRYING
+        advice = "it is tried again" if later else "check its URL"
+        raise DeliveryError(
+            f"Channel {channel.name} answered {answer.status_code}; {advice}.", permanent=not later
+        )
+
+
+async def _notify(notice: Notice, channel: Channel) -> None:
+    message = payload(notice)
+    lines = (message["text"], message["action"])
+    body = "\n".join(line for line in lines if line)
+    taken = await asyncio.to_thread(_apprise, channel.url.get_secret_value(), str(message["title"]), body)
+    if taken is None:
+        raise DeliveryError(f"Channel {channel.name} has a URL Apprise does not know; correct it.")
+    if not taken:
+        raise DeliveryError(
+            f"Channel {channel.name} did not take the notice; it is tried again.", permanent=False
+        )
+
+
+def _apprise(url: str, title: str, body: str) -> bool | None:
+    import apprise
+
+    sender = apprise.Apprise()
+    if not sender.add(url):
+        return None
+    return bool(sender.notify(title=title, body=body or title, body_format=apprise.NotifyFormat.TEXT))
