@@ -1,1 +1,8 @@
-"""."""
+"""From a workflow to source a person would write by hand, with its deployment."""
+
+from prefect_autopilot.codegen.compose import TAG, generate
+from prefect_autopilot.codegen.conditions import read_condition
+from prefect_autopilot.codegen.events import event_name, shape_of
+from prefect_autopilot.codegen.plan import example_values
+
+__all__ = ["TAG", "event_name", "example_values", "generate", "read_condition", "shape_of"]

@@ -1,0 +1,258 @@
+"""A plan to the syntax tree of a module: imports, one flow, and a block that runs it by hand."""
+
+from __future__ import annotations
+
+import ast
+import textwrap
+from collections.abc import Iterator
+from itertools import groupby
+
+from prefect_autopilot.codegen import nodes
+from prefect_autopilot.codegen.checks import expression, joined_text
+from prefect_autopilot.codegen.conditions import Check
+from prefect_autopilot.codegen.names import identifier
+from prefect_autopilot.codegen.plan import Plan, PlannedStep, example_values
+from prefect_autopilot.codegen.scope import EVENT, Scope
+from prefect_autopilot.errors import UsageError
+from prefect_autopilot.models import FromStep, JSONDict, ParameterSpec, Text
+from prefect_autopilot.services import resource_of
+
+_DOC_WIDTH = 84
+_TYPES = {"str": "str", "int": "int", "float": "float", "bool": "bool"}
+_SKIPPED = "Skipped"
+_DONE = "All steps are done."
+
+
+def build_module(plan: Plan, sample: JSONDict) -> ast.Module:
+    """Return the tree of the flow; ``sample`` is the event it is run with by hand."""
+    parameters: dict[str, str] = {}
+    taken = {EVENT, plan.function}
+    for parameter in plan.spec.parameters:
+        parameters[parameter.name] = identifier(parameter.name, taken, "parameter")
+        taken.add(parameters[parameter.name])
+    if len(parameters) < len(plan.spec.parameters):
+        raise UsageError("Two parameters of the flow have the same name; give each its own.")
+    function = _function(plan, parameters, Scope(parameters, taken))
+    body = [
+        _docstring(_module_doc(plan)),
+        *_imports(plan),
+        function,
+        _main(plan, sample, parameters),
+    ]
+    return ast.fix_missing_locations(ast.Module(body, []))
+
+
+def _docstring(text: str) -> ast.Expr:
+    return ast.Expr(ast.Constant(text))
+
+
+def _summary(plan: Plan) -> str:
+    first, *others = [step.title for step in plan.steps]
+    told = ", then ".join([first, *(f"{title[0].lower()}{title[1:]}" for title in others)])
+    if len(told) < _DOC_WIDTH:
+        return f"{told}."
+    return (
+        f"{first} and {len(others)} more steps."
+        if len(first) < _DOC_WIDTH // 2
+        else "Run the steps of the request."
+    )
+
+
+def _module_doc(plan: Plan) -> str:
+    lines = [line for one in plan.spec.request.splitlines() for line in _wrapped(one, "    ", "    ")]
+    return (
+        "\n".join([_summary(plan), "", "The request, as it was made:", "", *lines, ""])
+        if lines
+        else _summary(plan)
+    )
+
+
+def _imports(plan: Plan) -> Iterator[ast.ImportFrom]:
+    has_json = any(one.type in {"dict", "list"} for one in plan.spec.parameters)
+    wanted = {
+        "typing": ["Any"] if plan.takes_event or plan.guards or has_json else [],
+        "prefect": ["State", "flow"] if plan.guards else ["flow"],
+        "prefect.states": ["Completed"] if plan.guards else [],
+        "prefect_autopilot.tasks": ["call_service"],
+    }
+    for module, names in wanted.items():
+        if names:
+            yield ast.ImportFrom(module, [ast.alias(name) for name in names], 0)
+
+
+def _function(plan: Plan, parameters: dict[str, str], scope: Scope) -> ast.FunctionDef:
+    arguments = [ast.arg(EVENT, _json_object())] if plan.takes_event else []
+    ordered = sorted(plan.spec.parameters, key=lambda one: not one.required)
+    arguments += [_argument(one, parameters[one.name]) for one in ordered]
+    defaults = [_default(one) for one in ordered if not one.required]
+    decorator = nodes.call(
+        nodes.name("flow"), name=ast.Constant(plan.spec.name), persist_result=ast.Constant(value=True)
+    )
+    returns = nodes.subscript("State", nodes.name("Any")) if plan.guards else ast.Constant(None)
+    return ast.FunctionDef(
+        plan.function,
+        ast.arguments([], arguments, None, [], [], None, defaults),
+        [
+            _docstring(_function_doc(plan, ordered, parameters)),
+            *_filled_defaults(plan, parameters),
+            *_guards(plan, scope),
+            *_steps(plan, scope),
+        ],
+        [decorator],
+        returns,
+    )
+
+
+def _function_doc(plan: Plan, ordered: list[ParameterSpec], parameters: dict[str, str]) -> str:
+    """Return the docstring; Prefect shows the lines under Args in the form of its UI."""
+    source = plan.service.name if plan.service else "the caller"
+    told = {EVENT: f"Data of the event that starts the run, from {source}."} if plan.takes_event else {}
+    told |= {parameters[one.name]: one.description for one in ordered}
+    lines = [
+        line
+        for name, description in told.items()
+        for line in _wrapped(f"{name}: {description or name}", "        ", "            ")
+    ]
+    return "\n".join([_summary(plan), "", "    Args:", *lines, "    "]) if lines else _summary(plan)
+
+
+def _wrapped(text: str, first: str, others: str) -> list[str]:
+    return textwrap.wrap(
+        " ".join(text.split()),
+        _DOC_WIDTH,
+        initial_indent=first,
+        subsequent_indent=others,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _argument(parameter: ParameterSpec, name: str) -> ast.arg:
+    match parameter.type:
+        case "dict":
+            kind: ast.expr = _json_object()
+        case "list":
+            kind = nodes.subscript("list", nodes.name("Any"))
+        case _:
+            kind = nodes.name(_TYPES[parameter.type])
+    if not parameter.required and (parameter.default is None or parameter.type in {"dict", "list"}):
+        kind = ast.BinOp(kind, ast.BitOr(), ast.Constant(None))
+    return ast.arg(name, kind)
+
+
+def _json_object() -> ast.expr:
+    return nodes.subscript("dict", nodes.name("str"), nodes.name("Any"))
+
+
+def _default(parameter: ParameterSpec) -> ast.expr:
+    # A list or object as a default would be one value shared by all runs of a process.
+    return ast.Constant(None) if parameter.type in {"dict", "list"} else nodes.literal(parameter.default)
+
+
+def _filled_defaults(plan: Plan, parameters: dict[str, str]) -> Iterator[ast.stmt]:
+    for one in plan.spec.parameters:
+        if one.type in {"dict", "list"} and not one.required and one.default is not None:
+            name = parameters[one.name]
+            missing = nodes.compare(nodes.name(name), ast.Is(), ast.Constant(None))
+            yield ast.If(missing, [nodes.assign(name, nodes.literal(one.default))], [])
+
+
+def _guards(plan: Plan, scope: Scope) -> list[ast.stmt]:
+    statements: list[ast.stmt] = []
+    message = f"Condition not met: {plan.spec.trigger.filter}"
+    for check in plan.guards:
+        text = _joined_text(check, scope, statements)
+        test = expression(check, scope.field, opposite=True, text=text)
+        state = nodes.call(
+            nodes.name("Completed"), name=ast.Constant(_SKIPPED), message=ast.Constant(message)
+        )
+        statements.append(ast.If(test, [ast.Return(state)], []))
+    return statements
+
+
+def _joined_text(check: Check, scope: Scope, before: list[ast.stmt]) -> ast.expr | None:
+    if check.operator != "mentions" or len(check.paths) == 1:
+        return None
+    name = scope.new_name("text")
+    before.append(nodes.assign(name, joined_text(check, scope.field)))
+    return nodes.name(name)
+
+
+def _steps(plan: Plan, scope: Scope) -> list[ast.stmt]:
+    wanted = {step_id for step in plan.steps for step_id in _results_used(step)}
+    statements: list[ast.stmt] = []
+    for (for_each, _), group in groupby(plan.steps, key=lambda step: (step.spec.for_each, step.checks)):
+        steps = list(group)
+        statements += _block(steps, for_each, scope, wanted)
+    if plan.guards:
+        statements.append(ast.Return(nodes.call(nodes.name("Completed"), message=ast.Constant(_DONE))))
+    return statements
+
+
+def _block(steps: list[PlannedStep], for_each: str | None, scope: Scope, wanted: set[str]) -> list[ast.stmt]:
+    """Return the steps of one condition and one loop; the condition is tested before the loop."""
+    checks = steps[0].checks
+    if not checks and not for_each:
+        return [one for step in steps for one in _call(step, scope, wanted)]
+    inner = scope.nested()
+    statements: list[ast.stmt] = []
+    body: list[ast.stmt]
+    if for_each:
+        source, items = scope.items(for_each)
+        loop_name = scope.new_name(_singular(source[-1]), "item")
+        inner = scope.nested(source, loop_name)
+        body = [one for step in steps for one in _call(step, inner, wanted)]
+        body = [ast.For(ast.Name(loop_name, ast.Store()), items, body, [])]
+    else:
+        body = [one for step in steps for one in _call(step, inner, wanted)]
+    if not checks:
+        return body
+    tests = []
+    for check in checks:
+        text = _joined_text(check, scope, statements)
+        tests.append(expression(check, scope.field, opposite=False, text=text))
+    test = tests[0] if len(tests) == 1 else ast.BoolOp(ast.And(), tests)
+    return [*statements, ast.If(test, body, [])]
+
+
+def _singular(word: str) -> str:
+    return word[:-1] if word.endswith("s") and not word.endswith("ss") else f"{word}_item"
+
+
+def _results_used(step: PlannedStep) -> Iterator[str]:
+    for argument in step.spec.arguments.values():
+        for part in argument.parts if isinstance(argument, Text) else (argument,):
+            if isinstance(part, FromStep):
+                yield part.step
+    if step.spec.for_each:
+        yield step.spec.for_each.split(".")[0]
+
+
+def _call(step: PlannedStep, scope: Scope, wanted: set[str]) -> list[ast.stmt]:
+    named: list[ast.keyword] = []
+    others = ast.Dict([], [])
+    statements: list[ast.stmt] = []
+    for parameter, argument in step.spec.arguments.items():
+        before, value = scope.value(argument)
+        statements += before
+        if parameter.isidentifier() and identifier(parameter) == parameter:
+            named.append(ast.keyword(parameter, value))
+        else:
+            # Names such as "from" or "order-id" are no Python names.
+            others.keys.append(ast.Constant(parameter))
+            others.values.append(value)
+    task = nodes.method(nodes.name("call_service"), "with_options", name=ast.Constant(step.title))
+    call = nodes.call(task, ast.Constant(step.spec.connection), ast.Constant(step.operation.id))
+    call.keywords = [*named, *([ast.keyword(None, others)] if others.keys else [])]
+    if step.spec.id not in wanted:
+        return [*statements, ast.Expr(call)]
+    scope.results[step.spec.id] = scope.new_name(resource_of(step.spec.service, step.operation.id), "result")
+    return [*statements, nodes.assign(scope.results[step.spec.id], call)]
+
+
+def _main(plan: Plan, sample: JSONDict, parameters: dict[str, str]) -> ast.If:
+    arguments = {EVENT: nodes.literal(sample)} if plan.takes_event else {}
+    arguments |= {parameters[name]: nodes.literal(value) for name, value in example_values(plan.spec).items()}
+    run = nodes.call(nodes.name(plan.function), **arguments)
+    is_main = nodes.compare(nodes.name("__name__"), ast.Eq(), ast.Constant("__main__"))
+    return ast.If(is_main, [ast.Expr(run)], [])

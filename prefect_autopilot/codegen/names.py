@@ -1,0 +1,82 @@
+"""Names in generated source: identifiers, file names and titles, made of words from outside."""
+
+from __future__ import annotations
+
+import builtins
+import keyword
+import re
+import sys
+import unicodedata
+from collections.abc import Iterable
+
+from prefect_autopilot.errors import UsageError
+
+_MAX_IDENTIFIER = 48
+_IMPORTED = frozenset({"Any", "Completed", "State", "call_service", "flow", "prefect"})
+_RESERVED = (
+    frozenset(keyword.kwlist)
+    | frozenset(keyword.softkwlist)
+    | frozenset(dir(builtins))
+    | frozenset(sys.stdlib_module_names)
+    | _IMPORTED
+)
+_VERBS = frozenset(
+    {
+        "add", "append", "archive", "assign", "cancel", "close", "complete", "copy", "create",
+        "delete", "download", "find", "get", "invite", "list", "move", "open", "post", "publish",
+        "read", "remove", "reply", "run", "save", "search", "send", "set", "share", "start", "stop",
+        "sync", "track", "update", "upload", "upsert", "write"
+    }
+)  # fmt: skip
+_SDK_FORMS = ("{}", "{}_sdk", "{}_client", "{}_api", "{}_python", "python_{}", "py_{}", "prefect_{}")
+
+
+def slug(text: str) -> str:
+    """Return ``text`` as lower-case ASCII words joined by underscores, empty when nothing is left."""
+    plain = unicodedata.normalize("NFKC", text).casefold()
+    ascii_only = unicodedata.normalize("NFKD", plain).encode("ascii", "ignore").decode()
+    return re.sub(r"[^a-z0-9]+", "_", ascii_only).strip("_")
+
+
+def identifier(text: str, taken: Iterable[str] = (), fallback: str = "value") -> str:
+    """Return a valid name for ``text`` that is no keyword, builtin, module or member of ``taken``."""
+    base = slug(text)[:_MAX_IDENTIFIER].strip("_") or fallback
+    if base[0].isdigit():
+        base = f"{fallback}_{base}"
+    if base in _RESERVED:
+        base = f"{base}_{fallback}"
+    used = set(taken)
+    name, number = base, 2
+    while name in used or name in _RESERVED:
+        name, number = f"{base}_{number}", number + 1
+    return name
+
+
+def module_name(name: str, service_ids: Iterable[str]) -> str:
+    """Return a module name of at least two words that shadows no module, ours, Python's or a service's SDK.
+
+    Prefect puts the file's folder at the head of ``sys.path``: a file ``stripe.py`` would import itself.
+    """
+    stem = identifier(name, fallback="flow")
+    forms = {form.format(slug(service)) for service in service_ids for form in _SDK_FORMS}
+    if "_" not in stem or stem in forms or stem.startswith("prefect_"):
+        stem = f"{stem}_flow"
+    return stem
+
+
+def flow_name(name: str) -> str:
+    """Return ``name``, or raise UsageError where it would be taken for one of our own flows."""
+    if name.startswith("autopilot-") or name == "autopilot":
+        raise UsageError(
+            f"The flow name {name!r} starts with 'autopilot-', which is reserved; choose another."
+        )
+    return name
+
+
+def step_title(operation: str, verbs: Iterable[str], service_name: str) -> str:
+    """Return what a step does in a few words: ``create_task`` of Asana is "Create Asana task"."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", operation)
+    first, *rest = slug(words).split("_")
+    if first in _VERBS or first in {slug(verb) for verb in verbs}:
+        return " ".join([first.capitalize(), service_name, *rest])
+    return f"{service_name} {' '.join([first, *rest])}"

@@ -1,0 +1,192 @@
+"""A workflow checked against the catalogue and with its conditions understood: what source is built from."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import Any
+from zoneinfo import available_timezones
+
+from prefect_autopilot import services
+from prefect_autopilot.codegen.conditions import Check, read_condition
+from prefect_autopilot.codegen.events import Shape, event_name, shape_of, trigger_of
+from prefect_autopilot.codegen.names import flow_name, module_name, step_title
+from prefect_autopilot.errors import UnknownNameError, UsageError
+from prefect_autopilot.models import (
+    Argument,
+    FromTrigger,
+    JSONDict,
+    Operation,
+    Service,
+    StepSpec,
+    Text,
+    TriggerSpec,
+    Value,
+    WorkflowSpec,
+)
+from prefect_autopilot.services import Catalogue
+
+_EVENT_TRIGGERS = frozenset({"app_event", "email", "webhook", "chat", "form", "other"})
+_MAX_PATH = 60
+_CRON_FIELDS = 5
+_CRON_FIELD = re.compile(r"[A-Za-z0-9*/,#-]+")
+_EXAMPLES: dict[str, Any] = {"str": "example", "int": 1, "float": 1.0, "bool": True, "dict": {}, "list": []}
+
+
+class PlannedStep(Value):
+    """A step with its operation found, its condition understood and a title for the Prefect UI."""
+
+    spec: StepSpec
+    operation: Operation
+    title: str
+    checks: tuple[Check, ...] = ()
+
+
+class Plan(Value):
+    """All that decides the source of a flow."""
+
+    spec: WorkflowSpec
+    function: str
+    service: Service | None = None
+    """The service whose event starts the flow."""
+    event: str | None = None
+    """Name of the Prefect event that starts the flow."""
+    shape: Shape = Shape()
+    guards: tuple[Check, ...] = ()
+    steps: tuple[PlannedStep, ...]
+
+    @property
+    def event_paths(self) -> tuple[str, ...]:
+        """Return every path of the event the flow reads, in order of first use."""
+        paths = [path for check in self.guards for path in check.paths]
+        for step in self.steps:
+            paths += [path for check in step.checks for path in check.paths]
+            paths += [path for argument in step.spec.arguments.values() for path in _trigger_paths(argument)]
+        return tuple(dict.fromkeys(paths))
+
+    @property
+    def takes_event(self) -> bool:
+        """Return whether the flow has the parameter ``event``."""
+        return self.event is not None or bool(self.event_paths)
+
+
+def example_values(spec: WorkflowSpec) -> JSONDict:
+    """Return a value for every parameter that must be filled in: what a preview runs with."""
+    return {
+        one.name: one.default if one.default is not None else _EXAMPLES[one.type]
+        for one in spec.parameters
+        if one.required
+    }
+
+
+def make_plan(spec: WorkflowSpec, catalogue: Catalogue) -> Plan:
+    """Check ``spec`` against ``catalogue``; raises UsageError with a question for what is not clear."""
+    _check_schedule(spec.trigger)
+    trigger_service = catalogue.get(spec.trigger.service) if spec.trigger.service else None
+    shape = shape_of(trigger_service, spec.trigger.event)
+    used = {step.service: catalogue.get(step.service) for step in spec.steps}
+    plan = Plan(
+        spec=spec,
+        function=module_name(
+            flow_name(spec.name), [*used, *([spec.trigger.service] if spec.trigger.service else [])]
+        ),
+        service=trigger_service,
+        event=_event_of(spec, trigger_service),
+        shape=shape,
+        guards=_checks(spec.trigger.filter, shape),
+        steps=_plan_steps(spec, used, shape),
+    )
+    _check_paths(plan)
+    return plan
+
+
+def _plan_steps(spec: WorkflowSpec, used: dict[str, Service], shape: Shape) -> tuple[PlannedStep, ...]:
+    titles: dict[str, int] = {}
+    steps: list[PlannedStep] = []
+    for step in spec.steps:
+        service = used[step.service]
+        operation = _operation(service, step)
+        title = step_title(operation.id, operation.verbs, service.name)
+        titles[title] = titles.get(title, 0) + 1
+        shown = f"{title} ({titles[title]})" if titles[title] > 1 else title
+        checks = _checks(step.condition, shape)
+        steps.append(PlannedStep(spec=step, operation=operation, title=shown, checks=checks))
+    if len({step.id for step in spec.steps}) < len(spec.steps):
+        raise UsageError("Two steps have the same id; give every step its own.")
+    return tuple(steps)
+
+
+def _operation(service: Service, step: StepSpec) -> Operation:
+    operation = services.find_operation(service, step.operation)
+    known = {one.name: one for one in operation.parameters}
+    for name in step.arguments:
+        if name not in known:
+            nearest = tuple(difflib.get_close_matches(name, known, n=3))
+            raise UnknownNameError(f"parameter of {service.id}.{operation.id}", name, nearest)
+    for name, parameter in known.items():
+        if parameter.required and parameter.default is None and name not in step.arguments:
+            raise UsageError(f"What should {name!r} be when {service.name} runs {operation.id}?")
+    return operation
+
+
+def _checks(text: str | None, shape: Shape) -> tuple[Check, ...]:
+    if text is None or not text.strip():
+        return ()
+    checks = read_condition(text, shape)
+    if checks is None:
+        offered = ", ".join(shape.sample) or "nothing known"
+        raise UsageError(
+            f"What does {text!r} mean in the data of the event? Say it with one of its fields: {offered}."
+        )
+    return checks
+
+
+def _event_of(spec: WorkflowSpec, service: Service | None) -> str | None:
+    trigger = spec.trigger
+    if trigger.type not in _EVENT_TRIGGERS:
+        return None
+    if service is None:
+        # A form, chat or webhook of no service posts to an endpoint named after the flow.
+        return event_name(trigger.type, spec.name)
+    found = trigger_of(service, trigger.event)
+    event = found.event if found else trigger.event
+    if event is None:
+        known = ", ".join(one.event for one in service.triggers)
+        raise UsageError(
+            f"Which event of {service.name} starts the flow?{f' It has: {known}.' if known else ''}"
+        )
+    return event_name(service.id, event)
+
+
+def _check_paths(plan: Plan) -> None:
+    offered = plan.shape.sample
+    for path in plan.event_paths:
+        if len(path) > _MAX_PATH:
+            raise UsageError(f"The field {path[:_MAX_PATH]!r}… of the event has too long a name.")
+        if plan.shape.is_known and path and path.split(".")[0] not in offered:
+            raise UsageError(f"The event has no field {path!r}; it has: {', '.join(offered)}.")
+
+
+def _trigger_paths(argument: Argument) -> tuple[str, ...]:
+    match argument:
+        case FromTrigger(path=path):
+            return (path,)
+        case Text(parts=parts):
+            return tuple(part.path for part in parts if isinstance(part, FromTrigger))
+    return ()
+
+
+def _check_schedule(trigger: TriggerSpec) -> None:
+    given = [one for one in (trigger.cron, trigger.rrule, trigger.interval_s) if one is not None]
+    if trigger.type == "schedule" and len(given) != 1:
+        raise UsageError("When should it run? A schedule needs exactly one of cron, rrule and interval.")
+    if trigger.cron is not None:
+        fields = trigger.cron.split(" ")
+        if len(fields) != _CRON_FIELDS or not all(_CRON_FIELD.fullmatch(field) for field in fields):
+            raise UsageError(
+                f"The cron {trigger.cron!r} is no five fields of minute, hour, day, month, weekday."
+            )
+    if trigger.interval_s is not None and trigger.interval_s < 1:
+        raise UsageError("The interval of a schedule must be a positive number of seconds.")
+    if trigger.timezone is not None and trigger.timezone not in available_timezones():
+        raise UsageError(f"There is no time zone {trigger.timezone!r}; use a name such as Europe/Berlin.")

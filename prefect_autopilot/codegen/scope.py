@@ -1,0 +1,113 @@
+"""Which names a generated function holds, and how an argument of a step is read from them."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, field, replace
+
+from prefect_autopilot.codegen import nodes
+from prefect_autopilot.codegen.names import identifier
+from prefect_autopilot.errors import UsageError
+from prefect_autopilot.models import Argument, Constant, FromParameter, FromStep, FromTrigger, Text
+
+EVENT = "event"
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The names seen from one block; a nested block sees those of the block around it."""
+
+    parameters: dict[str, str]
+    taken: set[str]
+    """Every name of the whole function: no two blocks use one name for two things."""
+    results: dict[str, str] = field(default_factory=dict)
+    """Step id to the variable that holds its result."""
+    texts: dict[tuple[str, ...], str] = field(default_factory=dict)
+    """Where a value was read from, to the variable that holds it for f-strings."""
+    loop_source: tuple[str, ...] = ()
+    """What the block repeats for: ``("event", "orders")`` or ``("step", "list-1", "rows")``."""
+    loop_name: str = ""
+
+    def nested(self, loop_source: tuple[str, ...] = (), loop_name: str = "") -> Scope:
+        """Return the scope of a block inside this one."""
+        return replace(
+            self,
+            results=dict(self.results),
+            texts=dict(self.texts),
+            loop_source=loop_source,
+            loop_name=loop_name,
+        )
+
+    def new_name(self, wish: str, fallback: str = "value") -> str:
+        """Return a free name for ``wish`` and take it."""
+        name = identifier(wish, self.taken, fallback)
+        self.taken.add(name)
+        return name
+
+    def field(self, path: str) -> ast.expr:
+        """Return the expression that reads ``path`` of the event."""
+        return self._read((EVENT, *path.split(".")) if path else (EVENT,))
+
+    def value(self, argument: Argument) -> tuple[list[ast.stmt], ast.expr]:
+        """Return the expression of an argument and the assignments that must stand before it."""
+        if not isinstance(argument, Text):
+            return [], self._simple(argument)
+        before: list[ast.stmt] = []
+        parts: list[str | ast.Name] = []
+        for part in argument.parts:
+            if isinstance(part, Constant):
+                parts.append(part.value if isinstance(part.value, str) else str(part.value))
+                continue
+            expression = self._simple(part)
+            if not isinstance(expression, ast.Name):
+                expression = self._named(part, expression, before)
+            parts.append(expression)
+        return before, nodes.joined(parts)
+
+    def items(self, for_each: str) -> tuple[tuple[str, ...], ast.expr]:
+        """Return the source that ``for_each`` names and the expression that reads it."""
+        head, *rest = for_each.split(".")
+        is_step = head in self.results
+        path = rest if is_step or head in {EVENT, "trigger"} else [head, *rest]
+        source = ("step", head, *path) if is_step else (EVENT, *path)
+        return source, self._read(source)
+
+    def _simple(self, argument: Constant | FromTrigger | FromStep | FromParameter) -> ast.expr:
+        match argument:
+            case Constant(value=value):
+                return nodes.literal(value)
+            case FromParameter(name=name):
+                if name not in self.parameters:
+                    raise UsageError(f"A step uses the parameter {name!r}, which the flow does not have.")
+                return nodes.name(self.parameters[name])
+            case FromTrigger(path=path):
+                return self.field(path)
+            case FromStep(step=step, path=path):
+                return self._read(("step", step, *(path.split(".") if path else ())))
+
+    def _read(self, source: tuple[str, ...]) -> ast.expr:
+        size = len(self.loop_source)
+        if size and source[:size] == self.loop_source:
+            return nodes.item(nodes.name(self.loop_name), source[size:])
+        if source[0] == EVENT:
+            return nodes.item(nodes.name(EVENT), source[1:])
+        _, step, *path = source
+        if step not in self.results:
+            raise UsageError(
+                f"A step uses the result of {step!r}, which has not run by then or runs only on a condition;"
+                " put it first, or under the same condition."
+            )
+        return nodes.item(nodes.name(self.results[step]), path)
+
+    def _named(
+        self, part: FromTrigger | FromStep | FromParameter, expression: ast.expr, before: list[ast.stmt]
+    ) -> ast.Name:
+        source = (
+            ("step", part.step, part.path)
+            if isinstance(part, FromStep)
+            else (EVENT, getattr(part, "path", ""))
+        )
+        if source not in self.texts:
+            self.texts[source] = self.new_name(source[-1].rsplit(".", 1)[-1], "text")
+            before.append(nodes.assign(self.texts[source], expression))
+        return nodes.name(self.texts[source])
