@@ -69,7 +69,7 @@ def check_installation() -> tuple[Check, ...]:
     """Check this Python and every run-time requirement as they are installed here."""
     wanted = requirements()
     python = ".".join(str(part) for part in sys.version_info[:3])
-    needed = metadata.metadata(DISTRIBUTION).get("Requires-Python", ">=3.11")
+    needed = metadata.metadata(DISTRIBUTION)["Requires-Python"]
     versions = installed(requirement.name for requirement in wanted)
     return (check_python(python, needed), *check_versions(wanted, versions))
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from io import TextIOWrapper
 
 from prefect_autopilot.errors import AutopilotError
 
@@ -20,11 +21,17 @@ _INTERRUPTED = 130  # 128 + SIGINT, what shells expect
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+        if isinstance(stream, TextIOWrapper):
             # A lone surrogate or a narrow terminal encoding must not end a command half-way.
             stream.reconfigure(errors="backslashreplace")
+    given = sys.argv[1:] if arguments is None else arguments
+    return guarded(lambda: _dispatch(given))
+
+
+def guarded(command: Callable[[], int]) -> int:
+    """Run ``command`` and turn whatever goes wrong into one sentence and an exit code."""
     try:
-        code = _dispatch(sys.argv[1:] if arguments is None else arguments)
+        code = command()
         sys.stdout.flush()
     except KeyboardInterrupt:
         return _INTERRUPTED
@@ -59,5 +66,6 @@ def _dispatch(arguments: Sequence[str]) -> int:
 
 def _say(sentence: str) -> None:
     from prefect_autopilot.cli.output import printable
+    from prefect_autopilot.redaction import redact
 
-    sys.stderr.write(f"{printable(sentence)}\n")
+    sys.stderr.write(f"{printable(redact(' '.join(sentence.split())))}\n")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from prefect_autopilot.errors import UsageError
@@ -30,12 +30,17 @@ def run_batch(source: Path | None, target: Path | None, judge: Judge) -> int:
     return 0
 
 
-def answer(rows: Sequence[JSONDict], judge: Judge) -> Iterator[JSONDict]:
-    """Yield one answer for each row: the judge's, or the reading error the row already carries."""
+def answer(rows: Sequence[JSONDict], judge: Judge) -> list[JSONDict]:
+    """Return one answer for each row: the judge's, or the reading error the row already carries.
+
+    Raises ``ValueError`` when the judge answers fewer or more rows than it was given.
+    """
     sound = [row for row in rows if not isinstance(row, Unreadable)]
-    answers = iter(judge(sound))
-    for row in rows:
-        yield dict(row) if isinstance(row, Unreadable) else next(answers)
+    answers = list(judge(sound))
+    if len(answers) != len(sound):
+        raise ValueError(f"{len(answers)} answers for {len(sound)} rows")
+    remaining = iter(answers)
+    return [dict(row) if isinstance(row, Unreadable) else next(remaining) for row in rows]
 
 
 class Unreadable(dict[str, object]):

@@ -1,0 +1,160 @@
+"""``analyze`` and ``generate``: from a request to an understanding, and on to a deployed flow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from prefect_autopilot.cli.output import Flag, JSONFlag, write_json, write_line, write_table
+from prefect_autopilot.cli.text_input import comma_separated, request_text
+from prefect_autopilot.errors import UsageError
+
+if TYPE_CHECKING:
+    from prefect_autopilot.models import Analysis, GeneratedFlow, PreviewResult, RequestContext
+
+Connected = Annotated[str | None, Parameter(help="Services you have connected, by id: gmail,slack.")]
+Timezone = Annotated[str, Parameter(help="IANA name of the time zone that times are meant in.")]
+
+
+def analyze(
+    text: Annotated[str | None, Parameter(help='The request in plain English ("-": stdin).')] = None,
+    /,
+    *,
+    connected: Connected = None,
+    timezone: Timezone = "UTC",
+    batch: Annotated[Path | None, Parameter(help='JSON Lines of requests ("-": stdin).')] = None,
+    output: Annotated[Path | None, Parameter(help='Where the answers go ("-": stdout).')] = None,
+    as_json: JSONFlag = False,
+) -> int:
+    """Say what a request in plain English was understood to mean; nothing is created."""
+    if (batch is None) is (text is None):
+        raise UsageError("Give either a request or --batch IN --output OUT.")
+    if batch is not None:
+        from prefect_autopilot.cli.batch import run_batch
+        from prefect_autopilot.cli.batch_analyze import analyze_rows
+
+        return run_batch(batch, output, analyze_rows)
+    if output is not None:
+        raise UsageError("--output belongs to --batch; redirect the standard output instead.")
+    from prefect_autopilot.intelligence import analyze as understand
+    from prefect_autopilot.services import load_catalogue
+
+    request = request_text(text)
+    analysis = understand(request, request_context(connected, timezone), load_catalogue())
+    if as_json:
+        write_json(analysis)
+    else:
+        show_analysis(analysis)
+    return 0
+
+
+async def generate(
+    text: Annotated[str, Parameter(help='The request in plain English ("-": stdin).')],
+    /,
+    *,
+    connected: Connected = None,
+    timezone: Timezone = "UTC",
+    output: Annotated[Path | None, Parameter(help="Folder the flow is written to; shown otherwise.")] = None,
+    preview: Annotated[Flag, Parameter(help="Run it against simulated services first.")] = False,
+    deploy: Annotated[Flag, Parameter(help="Deploy it; its trigger is live afterwards.")] = False,
+    as_json: JSONFlag = False,
+) -> int:
+    """Turn a request into a Prefect flow; preview and deploy it on request."""
+    from prefect_autopilot.journeys import automate
+
+    context = request_context(connected, timezone)
+    analysis = await automate.understand(request_text(text), context)
+    if analysis.status != "flow":
+        if as_json:
+            write_json({"analysis": analysis})
+        else:
+            show_analysis(analysis)
+        return 1
+    flow = await automate.build(analysis)
+    result = await automate.preview(flow) if preview else None
+    if result is not None and not result.succeeded:
+        _show_preview(result)
+        raise UsageError(f"The preview failed ({result.error}); nothing was written or deployed.")
+    told = {"analysis": analysis, "flow": flow, "preview": result, "file": None, "deployment": None}
+    if deploy or output is not None:
+        folder = output if output is not None else _flows_folder()
+        told |= await automate.deploy(flow, folder=folder, live=deploy)
+    if as_json:
+        write_json(told)
+    else:
+        _show_generated(flow, result, told)
+    return 0
+
+
+def request_context(connected: str | None, timezone: str) -> RequestContext:
+    """Return what is known of the person who asks.
+
+    Raises ``UsageError`` for an unknown time zone.
+    """
+    from zoneinfo import ZoneInfo
+
+    from prefect_autopilot.models import RequestContext
+
+    try:
+        ZoneInfo(timezone)
+    except (ValueError, KeyError, OSError):
+        raise UsageError(
+            f"There is no time zone {timezone!r}; use an IANA name such as Europe/Berlin."
+        ) from None
+    return RequestContext(timezone=timezone, connected_services=comma_separated(connected))
+
+
+def show_analysis(analysis: Analysis) -> None:
+    """Write an understanding as a person reads it: trigger, steps, what is open."""
+    write_line(f"{analysis.status}, confidence {analysis.confidence:.2f}")
+    if analysis.trigger is not None:
+        trigger = analysis.trigger
+        when = trigger.cron or trigger.rrule or trigger.event or ""
+        write_line(
+            " ".join(filter(None, ("starts on", trigger.type, trigger.service, when, trigger.timezone)))
+        )
+    if analysis.services:
+        found = [(one.service, one.role, one.confidence, one.reason) for one in analysis.services]
+        write_table("Services", ("service", "role", "confidence", "why"), found)
+    if analysis.steps:
+        steps = [
+            (number, one.service, one.operation, one.condition)
+            for number, one in enumerate(analysis.steps, 1)
+        ]
+        write_table("Steps", ("", "service", "operation", "only if"), steps)
+    for question in analysis.questions:
+        options = f" ({', '.join(question.options)})" if question.options else ""
+        write_line(f"question: {question.text}{options}")
+    for line in analysis.unsupported:
+        write_line(f"not possible: {line}")
+    for line in analysis.recommendations:
+        write_line(f"advice: {line}")
+
+
+def _flows_folder() -> Path:
+    from prefect_autopilot.settings import load_settings
+
+    return load_settings().flows_folder
+
+
+def _show_generated(flow: GeneratedFlow, result: PreviewResult | None, told: dict[str, object]) -> None:
+    if result is not None:
+        _show_preview(result)
+    if told["file"] is None:
+        write_line(flow.source)
+    else:
+        write_line(f"file        {told['file']}")
+    if told["deployment"] is not None:
+        write_line(f"deployment  {told['deployment']}")
+
+
+def _show_preview(result: PreviewResult) -> None:
+    rows = [(one.service, one.operation, one.method, one.path, one.status) for one in result.calls]
+    outcome = "succeeded" if result.succeeded else "failed"
+    write_table(
+        f"Preview {outcome} in {result.duration_s:.1f} s; every service was simulated",
+        ("service", "operation", "method", "path", "status"),
+        rows,
+    )

@@ -1,0 +1,96 @@
+"""The long-running commands, and putting the product onto a Prefect server."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from prefect_autopilot.cli.output import Flag, write_line
+from prefect_autopilot.errors import UsageError
+
+
+async def watch(
+    *,
+    mode: Annotated[
+        Literal["propose", "auto"] | None, Parameter(help="propose tells; auto also does what is safe.")
+    ] = None,
+    notify_webhook: Annotated[str | None, Parameter(help="URL that every notice is posted to.")] = None,
+) -> int:
+    """Watch the Prefect server of the environment until interrupted."""
+    from prefect_autopilot.settings import load_settings
+    from prefect_autopilot.watcher import watch as run
+
+    await run(mode=mode, notify_webhook=notify_webhook, settings=load_settings())
+    return 0
+
+
+async def up() -> int:
+    """Run server, watcher and deployments on this machine until interrupted."""
+    from prefect_autopilot.deployments.up import up as run
+
+    await run()
+    return 0
+
+
+def serve(
+    *,
+    host: Annotated[
+        str | None, Parameter(help="Address to listen on; the setting api_host otherwise.")
+    ] = None,
+    port: Annotated[int | None, Parameter(help="Port to listen on; the setting api_port otherwise.")] = None,
+) -> int:
+    """Serve the REST API until interrupted."""
+    import uvicorn
+
+    from prefect_autopilot.api import create_app
+    from prefect_autopilot.settings import load_settings
+
+    settings = load_settings()
+    address = (host or settings.api_host, settings.api_port if port is None else port)
+    check_address(*address)
+    uvicorn.run(create_app(), host=address[0], port=address[1], log_level="warning")
+    return 0
+
+
+def check_address(host: str, port: int) -> None:
+    """Raise ``UsageError`` when nobody could listen there, before anything is started."""
+    import socket
+
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(place)
+    except (OSError, OverflowError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise UsageError(
+            f"Cannot listen on {host} port {port}: {reason}; choose another --host or --port."
+        ) from error
+
+
+async def install() -> int:
+    """Create work pool, deployments and automation on the Prefect server; running it again is safe."""
+    from prefect_autopilot.deployments.install import install as run
+
+    for line in await run():
+        write_line(line)
+    return 0
+
+
+async def uninstall() -> int:
+    """Remove from the Prefect server what install created, and nothing else."""
+    from prefect_autopilot.deployments.install import uninstall as run
+
+    for line in await run():
+        write_line(line)
+    return 0
+
+
+def demo(
+    *, keep: Annotated[Flag, Parameter(help="Leave everything running and print the addresses.")] = False
+) -> int:
+    """Run every journey on an own Prefect server with simulated services."""
+    from prefect_autopilot.demo import run_demo
+
+    return run_demo(keep=keep)
