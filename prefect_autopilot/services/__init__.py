@@ -11,13 +11,21 @@ from prefect_autopilot.services.connections import (
 from prefect_autopilot.services.events import (
     event_payload,
     find_trigger,
+    listed_fields,
     resource_of,
     sample_event,
     sample_rows,
 )
 from prefect_autopilot.services.parameters import check_parameters, find_operation
-from prefect_autopilot.services.paths import pick
-from prefect_autopilot.services.requests import NextPage, RequestParts, build_request, next_page, rows_of
+from prefect_autopilot.services.paths import pick, place
+from prefect_autopilot.services.requests import (
+    NextPage,
+    RequestParts,
+    authorise,
+    build_request,
+    next_page,
+    rows_of,
+)
 
 __all__ = [
     "Catalogue",
@@ -25,6 +33,7 @@ __all__ = [
     "NextPage",
     "RequestParts",
     "address_fields",
+    "authorise",
     "build_request",
     "check_parameters",
     "connection_name",
@@ -33,9 +42,11 @@ __all__ = [
     "find_operation",
     "find_trigger",
     "fold",
+    "listed_fields",
     "load_catalogue",
     "next_page",
     "pick",
+    "place",
     "resource_of",
     "rows_of",
     "sample_event",

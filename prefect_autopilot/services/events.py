@@ -12,6 +12,8 @@ from prefect_autopilot.errors import UnknownNameError
 from prefect_autopilot.models import JSONDict, Service, ServiceTrigger
 from prefect_autopilot.services.paths import pick
 
+_NOTES = ("resources", "listed")
+
 
 @lru_cache(maxsize=1)
 def _samples() -> Mapping[str, Mapping[str, Any]]:
@@ -22,7 +24,14 @@ def _samples() -> Mapping[str, Mapping[str, Any]]:
 def sample_rows(service_id: str) -> dict[str, list[JSONDict]]:
     """Return made-up rows of the service by resource, as the service itself would answer them."""
     kinds = _samples().get(service_id, {})
-    return {resource: [dict(row) for row in rows] for resource, rows in kinds.items()}
+    return {
+        resource: [dict(row) for row in rows] for resource, rows in kinds.items() if resource not in _NOTES
+    }
+
+
+def listed_fields(service_id: str, resource: str) -> tuple[str, ...]:
+    """Return the fields a list of the resource shows; empty where a list shows whole rows."""
+    return tuple(_samples().get(service_id, {}).get("listed", {}).get(resource, ()))
 
 
 def event_payload(trigger: ServiceTrigger, row: Mapping[str, Any]) -> JSONDict:
@@ -39,8 +48,11 @@ def find_trigger(service: Service, event: str) -> ServiceTrigger:
     raise UnknownNameError(f"event of {service.name}", event, tuple(t.event for t in service.triggers))
 
 
-def resource_of(operation_id: str) -> str:
+def resource_of(service_id: str, operation_id: str) -> str:
     """Return the singular thing an operation is about: ``message`` for ``list_messages``."""
+    named = _samples().get(service_id, {}).get("resources", {})
+    if operation_id in named:
+        return str(named[operation_id])
     noun = operation_id.partition("_")[2] or operation_id
     if noun.endswith("ies"):
         return noun[:-3] + "y"
@@ -52,6 +64,6 @@ def resource_of(operation_id: str) -> str:
 def sample_event(service: Service, event: str) -> JSONDict:
     """Return an event a preview may start a flow with; empty where no sample is known."""
     trigger = find_trigger(service, event)
-    resource = resource_of(trigger.detail or trigger.operation or event)
+    resource = resource_of(service.id, trigger.detail or trigger.operation or event)
     rows = sample_rows(service.id).get(resource, [])
     return event_payload(trigger, rows[0]) if rows else {}

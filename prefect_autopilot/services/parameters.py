@@ -28,9 +28,7 @@ def find_operation(service: Service, operation_id: str) -> Operation:
     return operation
 
 
-def check_parameters(
-    service: Service, operation: Operation, parameters: Mapping[str, Any]
-) -> dict[str, Any]:
+def check_parameters(service: Service, operation: Operation, parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters to send, defaults filled in and Nones left out.
 
     Raises UnknownNameError for a parameter the operation does not have, UsageError for one that is

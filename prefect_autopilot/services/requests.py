@@ -9,6 +9,8 @@ from email.message import EmailMessage
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
+from pydantic import Field
+
 from prefect_autopilot.errors import ConfigurationError, UsageError
 from prefect_autopilot.models import Auth, Operation, Service, Value
 from prefect_autopilot.services.connections import credential_names
@@ -24,7 +26,7 @@ class RequestParts(Value):
     method: str
     path: str
     query: tuple[tuple[str, str], ...] = ()
-    headers: dict[str, str] = {}
+    headers: dict[str, str] = Field(default_factory=dict)
     body: Any = None
 
 
@@ -37,7 +39,9 @@ def build_request(operation: Operation, parameters: Mapping[str, Any]) -> Reques
         if location == "path":
             path = path.replace("{" + name + "}", quote(_text(value), safe=""))
         elif location == "query":
-            query += [(name, _text(item)) for item in (value if isinstance(value, (list, tuple)) else [value])]
+            query += [
+                (name, _text(item)) for item in (value if isinstance(value, (list, tuple)) else [value])
+            ]
         elif location == "header":
             headers[name] = _header(name, _text(value))
         else:
@@ -101,7 +105,7 @@ def authorise(service: Service, credentials: Mapping[str, str]) -> RequestParts:
         msg = f"{service.name} wants signed requests ({scheme}), which cannot be sent yet."
         raise ConfigurationError(msg)
     held = _held(service, credentials)
-    headers: dict[str, str] = {}
+    headers: dict[str, str] = Field(default_factory=dict)
     query: tuple[tuple[str, str], ...] = ()
     if scheme == "basic":
         pair = f"{held['username']}:{held['password']}".encode()

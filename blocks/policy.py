@@ -1,0 +1,69 @@
+"""What may be done unattended, as a block that can be edited in the Prefect UI."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from prefect.blocks.core import Block
+from pydantic import Field, HttpUrl
+
+if TYPE_CHECKING:
+    from prefect_autopilot.models import RemedyPolicy
+
+
+class AutopilotPolicy(Block):
+    """Limits of unattended remedies. The default proposes and never acts.
+
+    Example:
+        Read the policy:
+        ```python
+        from prefect_autopilot.blocks import AutopilotPolicy
+
+        policy = AutopilotPolicy.load("BLOCK_NAME")
+        limits = policy.remedy_policy()
+        ```
+    """
+
+    _block_type_name = "Autopilot Policy"
+    _block_type_slug = "autopilot-policy"
+    _description = "What may be done about failed runs without asking a person."
+    _logo_url = HttpUrl(
+        "https://raw.githubusercontent.com/PrefectHQ/prefect/main/docs/logos/prefect-logomark.png"
+    )
+    _documentation_url = HttpUrl("https://docs.prefect.io/v3/concepts/blocks")
+
+    mode: Literal["propose", "auto"] = Field(
+        default="propose", description="Whether remedies are only proposed or carried out as well."
+    )
+    min_confidence: float = Field(
+        default=0.7, ge=0, le=1, description="Confidence below which a diagnosis is never acted upon."
+    )
+    max_attempts_per_run: int = Field(
+        default=3, ge=0, le=10, description="Remedies carried out for one run at most."
+    )
+    max_remedies_per_minute: int = Field(
+        default=10, ge=0, description="Remedies carried out in one minute at most, over all runs."
+    )
+    breaker_failures: int = Field(
+        default=3, ge=1, description="Failed remedies in a row after which nothing is done any more."
+    )
+    max_wait_s: float = Field(default=3600, ge=0, description="Longest wait before a retry, in seconds.")
+    paused: bool = Field(default=False, description="Whether every remedy is held back.")
+    protected_deployments: list[str] = Field(
+        default_factory=list, description="Deployments whose runs are never touched."
+    )
+    rerun_allowed: list[str] = Field(
+        default_factory=list, description="Deployments or tags whose owners say that a run may be repeated."
+    )
+
+    def remedy_policy(self) -> RemedyPolicy:
+        """Return the policy as the value the remedies' gate works with."""
+        from prefect_autopilot.models import RemedyPolicy
+
+        return RemedyPolicy.model_validate(
+            {
+                name: getattr(self, name)
+                for name in RemedyPolicy.model_fields
+                if name in type(self).model_fields
+            }
+        )

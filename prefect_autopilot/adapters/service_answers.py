@@ -1,0 +1,172 @@
+"""From an HTTP answer of a service to a value, or to a ServiceError that says what diagnosis needs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import httpx
+
+from prefect_autopilot.errors import ServiceError
+from prefect_autopilot.models import Operation, Service
+from prefect_autopilot.redaction import redact
+from prefect_autopilot.services import pick
+
+BODY_HEAD = 300
+"""Characters of an answer that an error quotes."""
+
+LARGEST_ANSWER = 25 * 1024 * 1024
+"""Bytes of an answer that are read; more is an error, not a memory problem."""
+
+_TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504, 509, 520, 521, 522, 523, 524, 529})
+_TRANSIENT_CODES = frozenset(
+    {"ratelimited", "rate_limited", "internal_error", "fatal_error", "service_unavailable", "request_timeout"}
+)
+_REQUEST_ID = (
+    "x-request-id",
+    "request-id",
+    "x-slack-req-id",
+    "x-github-request-id",
+    "x-amzn-requestid",
+    "cf-ray",
+)
+_REASON: Mapping[int, str] = {
+    400: "{name} refused the request as malformed; check the parameters",
+    401: "{name} did not accept the credentials; reconnect or refresh them",
+    403: "{name} does not allow this with these credentials; grant the permission",
+    404: "{name} has nothing at this address; check the ids in the call",
+    409: "{name} reports a conflict with what is there already",
+    422: "{name} refused the values of the request; check the parameters",
+    429: "{name} limits the rate of calls; wait before calling again",
+}
+
+
+@dataclass(frozen=True)
+class CallFacts:
+    """What is known of a call before its answer; every error of the call carries it."""
+
+    service: Service
+    operation: str
+    effect: str
+    connection: str | None = None
+    secrets: Iterable[str] = field(default=(), repr=False)
+
+    def error(self, reason: str, *, permanent: bool, **told: Any) -> ServiceError:
+        """Return the error of this call with redacted texts."""
+        body = told.pop("body", "")
+        head = redact(body[: 4 * BODY_HEAD], self.secrets)[:BODY_HEAD]
+        return ServiceError(
+            redact(reason, self.secrets),
+            service=self.service.id,
+            operation=self.operation,
+            effect=self.effect,
+            permanent=permanent,
+            connection=self.connection,
+            body_head=head,
+            **told,
+        )
+
+
+def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Return the seconds to wait as Retry-After (seconds or date) or X-RateLimit-Reset tell, else None."""
+    told = headers.get("retry-after", "").strip()
+    if told:
+        try:
+            return max(0.0, float(told))
+        except ValueError:
+            return _seconds_to_date(told, now)
+    reset = headers.get("x-ratelimit-reset", "").strip()
+    try:
+        moment = float(reset)
+    except ValueError:
+        return None
+    year = 365 * 24 * 3600  # a number larger than a year is a moment, not a wait
+    return max(0.0, moment - now.timestamp() if moment > year else moment)
+
+
+def _seconds_to_date(told: str, now: datetime) -> float | None:
+    try:
+        moment = parsedate_to_datetime(told)
+    except ValueError:
+        return None
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return max(0.0, (aware - now).total_seconds())
+
+
+def read_answer(
+    response: httpx.Response, operation: Operation | None, facts: CallFacts, now: datetime
+) -> Any:
+    """Return the JSON value or text of a good answer; raises ServiceError for any other."""
+    text = response.text if "octet-stream" not in response.headers.get("content-type", "") else ""
+    told = _told(response, text)
+    if response.is_error:
+        raise _refused(response, facts, told, now)
+    if response.is_redirect:
+        reason = f"{facts.service.name} redirects the call elsewhere; correct the base URL of the connection"
+        raise facts.error(reason, permanent=True, **told)
+    value = _value(response, text, facts, told)
+    _check_success(value, operation, facts, told)
+    return value
+
+
+def _told(response: httpx.Response, text: str) -> dict[str, Any]:
+    headers = response.headers
+    return {
+        "status": response.status_code,
+        "content_type": headers.get("content-type", "").partition(";")[0] or None,
+        "request_id": next((headers[name][:80] for name in _REQUEST_ID if name in headers), None),
+        "body": text,
+    }
+
+
+def _refused(response: httpx.Response, facts: CallFacts, told: dict[str, Any], now: datetime) -> ServiceError:
+    status, headers = response.status_code, response.headers
+    limited = status == httpx.codes.FORBIDDEN and (
+        "retry-after" in headers or headers.get("x-ratelimit-remaining") == "0"
+    )
+    wait = retry_after(headers, now) if status in _TRANSIENT or limited else None
+    known = _REASON.get(429 if limited else status)
+    server = "{name} failed on its side; the same call may succeed later" if status in _TRANSIENT else None
+    reason = (known or server or "{name} answered with status {status}").format(
+        name=facts.service.name, status=status
+    )
+    permanent = status not in _TRANSIENT and not limited
+    return facts.error(reason, permanent=permanent, retry_after_s=wait, **told)
+
+
+def _value(response: httpx.Response, text: str, facts: CallFacts, told: dict[str, Any]) -> Any:
+    if not text.strip():
+        return None
+    kind = response.headers.get("content-type", "")
+    if "json" not in kind and text.lstrip()[:1] not in ("{", "["):
+        if "html" in kind and not facts.service.generic:
+            reason = (
+                f"{facts.service.name} answered with a web page instead of data; the address may be wrong"
+            )
+            raise facts.error(reason, permanent=False, **told)
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        if "json" not in kind:
+            return text
+        reason = f"{facts.service.name} said its answer was JSON, but it cannot be read"
+        raise facts.error(reason, permanent=False, **told) from None
+
+
+def _check_success(value: Any, operation: Operation | None, facts: CallFacts, told: dict[str, Any]) -> None:
+    """Raise for an answer with a good status that reports a failure in its body."""
+    service = facts.service
+    failed = bool(service.success_field) and not pick(value, service.success_field or "")
+    code = pick(value, service.error_field) if service.error_field else None
+    graphql = operation is not None and operation.path.endswith("graphql")
+    if graphql and isinstance(value, dict) and value.get("errors"):
+        failed, code = True, pick(value, "errors.0.message")
+    if failed:
+        shown = code if isinstance(code, str) else "no reason given"
+        reason = f"{service.name} accepted the call but reports a failure: {shown}"
+        raise facts.error(reason, permanent=shown not in _TRANSIENT_CODES, **told)

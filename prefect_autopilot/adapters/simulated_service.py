@@ -1,0 +1,380 @@
+"""What one simulated service remembers and how it answers: a stand-in with state, no network."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import copy
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from email import message_from_bytes
+from email.policy import default as email_policy
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+from prefect_autopilot.errors import UsageError
+from prefect_autopilot.models import JSONDict, Operation, Parameter, Service
+from prefect_autopilot.services import listed_fields, pick, place, resource_of, sample_rows
+from prefect_autopilot.services.paths import WHOLE
+
+_LISTS = ("list", "search", "query")
+_CHANGES = (
+    "update",
+    "modify",
+    "set",
+    "patch",
+    "move",
+    "close",
+    "transition",
+    "append",
+    "complete",
+    "archive",
+)
+_SIZES = ("limit", "maxResults", "per_page", "page_size", "pageSize", "count", "$top", "pagelen")
+_IDS = ("gid", "id", "ts", "uuid", "key")
+_DATE_WORDS = ("after", "before", "newer_than", "older_than", "older", "newer")
+_SLOT = re.compile(r"\{([^{}]+)\}")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request as the service understands it."""
+
+    operation: Operation
+    path: Mapping[str, str]
+    parameters: Mapping[str, Any]
+    body: Any = None
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer: ``body`` None is sent as no content."""
+
+    status: int
+    body: Any = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+def matching(service: Service, method: str, path: str) -> list[tuple[Operation, dict[str, str]]]:
+    """Return the operations a raw path can mean with their path values, the most literal template first."""
+    found = []
+    for operation in service.operations:
+        names = _SLOT.findall(operation.path)
+        pattern = "([^/]+)".join(map(re.escape, _SLOT.split(operation.path)[::2]))
+        match = re.fullmatch(pattern, path)
+        if match and operation.method == method:
+            values = {name: unquote(value) for name, value in zip(names, match.groups(), strict=True)}
+            found.append((len(_SLOT.sub("", operation.path)), operation, values))
+    best = max((literal for literal, _, _ in found), default=0)
+    return [(operation, values) for literal, operation, values in found if literal == best]
+
+
+def read_request(
+    operation: Operation,
+    path: Mapping[str, str],
+    query: list[tuple[str, str]],
+    headers: Mapping[str, str],
+    body: bytes,
+) -> Asked:
+    """Return the parameters of a request by the names the catalogue gives them; raises UsageError."""
+    known = {parameter.name: parameter for parameter in operation.parameters}
+    parameters: dict[str, Any] = {name: _typed(known.get(name), value) for name, value in path.items()}
+    for name, value in query:
+        parameter = known.get(name)
+        if parameter is not None and parameter.type == "array":
+            parameters.setdefault(name, []).append(value)
+        else:
+            parameters[name] = _typed(parameter, value)
+    for name, parameter in known.items():
+        if parameter.location == "header" and name.lower() in headers:
+            parameters[name] = headers[name.lower()]
+    sent = _content(operation, body, headers.get("content-type", ""))
+    return Asked(operation, path, {**parameters, **_fields(operation, sent)}, sent)
+
+
+def _typed(parameter: Parameter | None, value: str) -> Any:
+    if parameter is None or parameter.type in ("string", "any"):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
+
+
+def _content(operation: Operation, body: bytes, content_type: str) -> Any:
+    if not body or operation.body == "none":
+        return {}
+    if "multipart" in content_type:
+        parts = message_from_bytes(
+            b"Content-Type: " + content_type.encode() + b"\r\n\r\n" + body, policy=email_policy
+        )
+        return {
+            str(part.get_param("name", header="content-disposition")): str(part.get_content()).strip()
+            for part in parts.iter_parts()
+        }
+    text = body.decode("utf-8", errors="replace")
+    if "form" in content_type:
+        known = {parameter.name: parameter for parameter in operation.parameters}
+        return {
+            name: _typed(known.get(name), value) for name, value in parse_qsl(text, keep_blank_values=True)
+        }
+    try:
+        sent = json.loads(text)
+    except ValueError:
+        msg = "The body is not valid JSON."
+        raise UsageError(msg) from None
+    if operation.body_at is None:
+        return sent
+    if not isinstance(sent, dict) or set(sent) != {operation.body_at}:
+        msg = f"The body must hold everything below {operation.body_at!r}."
+        raise UsageError(msg)
+    return sent[operation.body_at]
+
+
+def _fields(operation: Operation, sent: Any) -> dict[str, Any]:
+    bodies = [parameter for parameter in operation.parameters if parameter.location == "body"]
+    whole = next((parameter.name for parameter in bodies if parameter.at == WHOLE), None)
+    if whole is not None:
+        return {whole: sent} if sent not in ({}, None) else {}
+    fields: dict[str, Any] = {}
+    if operation.mime_at and (raw := pick(sent, operation.mime_at)):
+        fields |= read_mime(str(raw))
+    used = {(operation.mime_at or "").partition(".")[0]}
+    for parameter in bodies:
+        at = parameter.at or parameter.name
+        used.add(parameter.name if at == parameter.name else at.partition(".")[0])
+        if parameter.name not in fields and (value := pick(sent, at)) is not None:
+            fields[parameter.name] = value
+    unknown = [name for name in sent if name not in used] if isinstance(sent, dict) else []
+    return fields | {name: sent[name] for name in unknown}
+
+
+def read_mime(raw: str) -> dict[str, str]:
+    """Return to, cc, bcc, subject and body of a base64url message; raises UsageError."""
+    try:
+        message = message_from_bytes(base64.urlsafe_b64decode(raw + "=="), policy=email_policy)
+    except (binascii.Error, ValueError):
+        msg = "The message is not base64url."
+        raise UsageError(msg) from None
+    told = {name: str(message[name]) for name in ("to", "cc", "bcc", "subject") if message[name]}
+    text = message.get_body(("plain",))
+    return told | ({"body": str(text.get_content()).rstrip("\n")} if text is not None else {})
+
+
+class SimulatedService:
+    """Rows of one service by resource, newest first, and the answers its operations give."""
+
+    def __init__(self, service: Service, *, page_size: int, seeded: bool = True) -> None:
+        self.service = service
+        self.rows: dict[str, list[JSONDict]] = copy.deepcopy(sample_rows(service.id)) if seeded else {}
+        self._page_size = page_size
+        self._made = 0
+        self._wrapper = next((op.body_at for op in service.operations if op.body_at), None)
+
+    def answer(self, asked: Asked, address: str) -> Reply:
+        """Do what was asked and return what the service says; ``address`` is that of the request."""
+        operation = asked.operation
+        verb = operation.id.partition("_")[0]
+        resource = resource_of(self.service.id, operation.id)
+        if operation.list_at is not None or verb in _LISTS:
+            return self._list(asked, resource, address)
+        if operation.method == "GET":
+            row = self._one(asked, resource)
+            return (
+                Reply(200, self._wrapped(row, resource))
+                if row is not None
+                else self.refusal(404, "not_found")
+            )
+        if operation.method == "DELETE":
+            return self._delete(asked)
+        if operation.method in ("PUT", "PATCH") or (verb in _CHANGES and asked.path):
+            return self._change(asked, resource)
+        return self._create(asked, resource)
+
+    def add(self, resource: str, row: Mapping[str, Any]) -> JSONDict:
+        """Put a row on top of a resource and return it; without an id it gets one."""
+        name = self._id_name(resource)
+        made = {**row} if name in row else {name: self._new_id(name, resource), **row}
+        self.rows.setdefault(resource, []).insert(0, made)
+        return made
+
+    def refusal(
+        self, status: int, code: str, message: str = "", headers: dict[str, str] | None = None
+    ) -> Reply:
+        """Return an error in the service's own form; some services say it with status 200."""
+        told = message or code.replace("_", " ")
+        if self.service.success_field and status < 429:  # noqa: PLR2004  rate limits and outages keep their status
+            return Reply(200, {self.service.success_field: False, self.service.error_field or "error": code})
+        body: JSONDict = {}
+        if self.service.error_field:
+            place(body, self.service.error_field, told)
+        else:
+            body = {"error": code, "message": told}
+        return Reply(status, body, headers or {})
+
+    def _create(self, asked: Asked, resource: str) -> Reply:
+        sent = asked.body if isinstance(asked.body, dict) else {"items": asked.body}
+        if asked.operation.mime_at:
+            sent = _mail_row(asked.parameters)
+        context = {name: value for name, value in asked.path.items() if name not in sent}
+        defaults = {p.name for p in asked.operation.parameters if p.default is not None}
+        row = self.add(resource, {**{n: v for n, v in context.items() if n not in defaults}, **sent})
+        return Reply(201 if self._wrapper else 200, self._wrapped(row, resource))
+
+    def _change(self, asked: Asked, resource: str) -> Reply:
+        row = self._one(asked, resource)
+        if row is None:
+            return self.refusal(404, "not_found")
+        for name, value in (asked.body if isinstance(asked.body, dict) else {}).items():
+            change = re.fullmatch(r"(add|remove)([A-Z]\w*)", name)
+            if change and isinstance(value, list):
+                held = change[2][0].lower() + change[2][1:]
+                left = [item for item in row.get(held, []) if item not in value]
+                row[held] = left + value if change[1] == "add" else left
+            else:
+                row[name] = value
+        return Reply(200, self._wrapped(row, resource))
+
+    def _delete(self, asked: Asked) -> Reply:
+        wanted = self._wanted(asked)
+        for rows in self.rows.values():
+            for row in rows:
+                if wanted is not None and any(str(row.get(name)) == wanted for name in _IDS):
+                    rows.remove(row)
+                    return Reply(204)
+        return self.refusal(404, "not_found")
+
+    def _wanted(self, asked: Asked) -> str | None:
+        """Return the id asked for: the last value of the path that has no default."""
+        defaults = {p.name for p in asked.operation.parameters if p.default is not None}
+        return next((asked.path[name] for name in reversed(list(asked.path)) if name not in defaults), None)
+
+    def _one(self, asked: Asked, resource: str) -> JSONDict | None:
+        wanted = self._wanted(asked)
+        if wanted is None:
+            rows = self.rows.get(resource)
+            return rows[0] if rows else self.add(resource, {})
+        for rows in (self.rows.get(resource, []), *self.rows.values()):
+            for row in rows:
+                if any(str(row.get(name)) == wanted for name in _IDS):
+                    return row
+        # A thing of a kind we hold none of is taken to exist: a preview names what only the person has.
+        return None if resource in self.rows else self.add(resource, {self._id_name(resource): wanted})
+
+    def _id_name(self, resource: str) -> str:
+        rows = self.rows.get(resource) or []
+        if rows:
+            return next((name for name in _IDS if name in rows[0]), "id")
+        slots = " ".join(operation.path for operation in self.service.operations)
+        return (
+            "gid"
+            if "_gid}" in slots
+            else "ts"
+            if self.service.id == "slack" and resource == "message"
+            else "id"
+        )
+
+    def _new_id(self, name: str, resource: str) -> Any:
+        self._made += 1
+        number = 9_000_000 + self._made
+        if name == "ts":
+            return f"17725{self._made:05d}.000100"
+        rows = self.rows.get(resource) or []
+        return number if rows and isinstance(rows[0].get(name), int) else str(number)
+
+    def _wrapped(self, row: JSONDict, resource: str) -> Any:
+        if self._wrapper:
+            return {self._wrapper: row}
+        if self.service.success_field:
+            return {**row, self.service.success_field: True, resource: row}
+        return row
+
+    def _list(self, asked: Asked, resource: str, address: str) -> Reply:
+        rows = [row for row in self.rows.get(resource, []) if _fits(row, asked)]
+        paging = asked.operation.pagination
+        size = next(
+            (int(asked.parameters[name]) for name in _SIZES if name in asked.parameters), self._page_size
+        )
+        position = asked.parameters.get(paging.request_param or "_page")
+        try:
+            start = _start(paging.kind, position, size)
+        except ValueError:
+            return self.refusal(400, "invalid_cursor")
+        page, more = rows[start : start + size], len(rows) > start + size
+        if paging.kind == "none":
+            page, more = rows, False
+        fields = listed_fields(self.service.id, resource)
+        shown = [{name: row[name] for name in fields if name in row} for row in page] if fields else page
+        body: Any = shown
+        if asked.operation.list_at != WHOLE:
+            body = {self.service.success_field: True} if self.service.success_field else {}
+            place(body, asked.operation.list_at or f"{resource}s", shown)
+        return self._paged(asked, body, address, f"p{start + size}" if more else None)
+
+    def _paged(self, asked: Asked, body: Any, address: str, cursor: str | None) -> Reply:
+        paging = asked.operation.pagination
+        headers: dict[str, str] = {}
+        if cursor is not None:
+            following = f"{address}{'&' if '?' in address else '?'}_page={cursor}"
+            if paging.kind == "cursor" and paging.response_field:
+                place(body, paging.response_field, cursor)
+            elif paging.kind == "next_url" and paging.response_field:
+                body[paging.response_field] = following
+            elif paging.kind == "link":
+                headers["Link"] = f'<{following}>; rel="next"'
+        return Reply(200, body, headers)
+
+
+def _start(kind: str, position: Any, size: int) -> int:
+    if position is None:
+        return 0
+    if kind == "page":
+        return (int(position) - 1) * size
+    return int(position) if kind == "offset" else int(str(position).removeprefix("p"))
+
+
+def _fits(row: JSONDict, asked: Asked) -> bool:
+    for parameter in asked.operation.parameters:
+        wanted = asked.parameters.get(parameter.name)
+        if wanted is None or parameter.default is not None:
+            continue
+        if parameter.name in ("q", "query", "search"):
+            if not _found(row, str(wanted)):
+                return False
+        elif parameter.name in row and not _same(row[parameter.name], wanted):
+            return False
+    return True
+
+
+def _same(held: Any, wanted: Any) -> bool:
+    if isinstance(held, list):
+        return all(item in held for item in (wanted if isinstance(wanted, list) else [wanted]))
+    return isinstance(held, dict) or str(held) == str(wanted)
+
+
+def _found(row: JSONDict, words: str) -> bool:
+    """Tell whether every word of a search occurs in the row; ``key:value`` looks for the value."""
+    text = json.dumps(row, ensure_ascii=False).casefold()
+    for word in words.casefold().split():
+        key, colon, value = word.partition(":")
+        if colon and key in _DATE_WORDS:
+            continue
+        wanted = (value if colon else word).strip("\"'()")
+        if (wanted.lstrip("-") in text) is (word.startswith("-")):
+            return False
+    return True
+
+
+def _mail_row(parameters: Mapping[str, Any]) -> JSONDict:
+    headers = [
+        {"name": name.capitalize(), "value": str(parameters[name])}
+        for name in ("to", "cc", "subject")
+        if parameters.get(name)
+    ]
+    return {
+        "labelIds": ["SENT"],
+        "snippet": str(parameters.get("body", ""))[:100],
+        "payload": {"headers": headers},
+    }

@@ -1,0 +1,160 @@
+"""The task every generated flow calls services with."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+from collections import Counter, OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from prefect import task
+from prefect.cache_policies import CachePolicy
+from prefect.context import FlowRunContext, TaskRunContext
+from prefect.utilities.asyncutils import run_coro_as_sync
+
+from prefect_autopilot.errors import ServiceError
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import State, TaskRun
+    from prefect.tasks import Task
+
+    from prefect_autopilot.adapters.services import ServiceClient
+
+SIMULATE = "PREFECT_AUTOPILOT_SIMULATE"
+"""Environment variable with the address of a simulator; previews and tests set it."""
+
+RETRY_DELAYS_S = (2.0, 10.0)
+_REPEATABLE = ("safe", "idempotent")
+_ATTEMPTS_KEPT = 32
+
+
+@dataclass
+class _Attempt:
+    """One execution of a flow: which of its service calls were numbered, and how."""
+
+    context: FlowRunContext
+    seen: Counter[str]
+    keys: dict[UUID, str]
+
+
+class _Calls:
+    """Numbers equal calls within one execution of a flow, the first, the second …"""
+
+    def __init__(self) -> None:
+        self._attempts: OrderedDict[int, _Attempt] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def key(self, context: FlowRunContext, task_run: TaskRun, digest: str) -> str:
+        with self._lock:
+            attempt = self._attempts.get(id(context))
+            if attempt is None or attempt.context is not context:
+                attempt = self._attempts[id(context)] = _Attempt(context, Counter(), {})
+                while len(self._attempts) > _ATTEMPTS_KEPT:
+                    self._attempts.popitem(last=False)
+            if task_run.id not in attempt.keys:
+                attempt.seen[digest] += 1
+                attempt.keys[task_run.id] = f"{digest}-{attempt.seen[digest]}"
+            return attempt.keys[task_run.id]
+
+
+_calls = _Calls()
+
+
+def call_key(task_run: TaskRun, inputs: Mapping[str, Any]) -> str:
+    """Return what identifies a service call across the attempts of one flow run.
+
+    The same call made twice by a flow gets two keys; a later attempt of the same run gets the same
+    two again, in whichever order equal calls are made. Another run gets others.
+    """
+    told = json.dumps(inputs, sort_keys=True, default=repr)
+    digest = hashlib.sha256(told.encode()).hexdigest()[:32]
+    context = FlowRunContext.get()
+    if context is None or task_run.flow_run_id is None:
+        return f"{task_run.id}-{digest}"
+    if context.detached:  # another process cannot count with us: never share a key
+        return f"{task_run.flow_run_id}-{digest}-{task_run.dynamic_key}-{task_run.id}"
+    return f"{task_run.flow_run_id}-{_calls.key(context, task_run, digest)}"
+
+
+@dataclass
+class OncePerRun(CachePolicy):
+    """A completed call is not made again by a later attempt of its run, and only then.
+
+    Prefect's own policies cannot say that: inputs and run id alone also swallow the second of two
+    equal calls, and two messages a flow means to send would arrive as one.
+    """
+
+    def compute_key(
+        self,
+        task_ctx: TaskRunContext,
+        inputs: dict[str, Any],
+        flow_parameters: dict[str, Any],  # noqa: ARG002  part of Prefect's interface
+        **kwargs: Any,  # noqa: ARG002  part of Prefect's interface
+    ) -> str | None:
+        """Return the key of this call."""
+        return call_key(task_ctx.task_run, inputs)
+
+
+def is_worth_retrying(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:  # noqa: ARG001  Prefect's interface
+    """Tell whether the same call may be made again and could succeed within our short delays.
+
+    Unsafe calls are never repeated here, whatever the error: their effect may have happened. A wait
+    the service asks for that is longer than ours is left to a remedy, which can wait that long.
+    """
+    error = state.data
+    if not isinstance(error, ServiceError) or error.permanent or error.effect not in _REPEATABLE:
+        return False
+    delay = RETRY_DELAYS_S[min(max(task_run.run_count - 1, 0), len(RETRY_DELAYS_S) - 1)]
+    return (error.retry_after_s or 0.0) <= delay
+
+
+@task(
+    name="call service",
+    persist_result=True,
+    result_serializer="json",
+    cache_policy=OncePerRun(),
+    retries=len(RETRY_DELAYS_S),
+    retry_delay_seconds=list(RETRY_DELAYS_S),
+    retry_condition_fn=is_worth_retrying,
+)
+def call_service(connection: str, operation: str, /, **parameters: Any) -> Any:
+    """Call an operation of a service through a stored connection and return its answer.
+
+    Raises UsageError for parameters the operation does not take, ServiceError when the call fails.
+    """
+    context = TaskRunContext.get()
+    inputs = {"connection": connection, "operation": operation, "parameters": parameters}
+    key = call_key(context.task_run, inputs) if context else None
+    return run_coro_as_sync(_call(connection, operation, parameters, key))
+
+
+async def _call(connection: str, operation: str, parameters: dict[str, Any], key: str | None) -> Any:
+    async with await _client(connection) as client:
+        return await client.call(operation, parameters, idempotency_key=key)
+
+
+async def _client(connection: str) -> ServiceClient:
+    simulator = os.environ.get(SIMULATE)
+    if simulator:
+        return _simulated(connection, simulator)
+    from prefect_autopilot.blocks.connection import ServiceConnection
+
+    block = await ServiceConnection.aload(connection)
+    return block.client(connection=connection)
+
+
+def _simulated(connection: str, simulator: str) -> ServiceClient:
+    from pydantic import SecretStr
+
+    from prefect_autopilot.adapters.services import ServiceClient
+    from prefect_autopilot.services import load_catalogue, service_of_connection, simulated_credentials
+
+    service = service_of_connection(connection, load_catalogue())
+    credentials = {name: SecretStr(value) for name, value in simulated_credentials(service).items()}
+    base_url = f"{simulator.rstrip('/')}/{service.id}"
+    return ServiceClient(service, credentials, base_url=base_url, connection=connection)
