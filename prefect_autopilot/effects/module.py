@@ -1,0 +1,213 @@
+"""What the names of one source file stand for: imports, functions, classes, constants; nothing is imported."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from prefect_autopilot.errors import InvalidFlowError
+
+FunctionNode: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
+Kind: TypeAlias = Literal["task", "flow", "function"]
+
+_DECORATORS: dict[str, Kind] = {
+    "prefect.task": "task",
+    "prefect.tasks.task": "task",
+    "prefect.flow": "flow",
+    "prefect.flows.flow": "flow",
+}
+_HARMLESS_DECORATORS = frozenset(
+    {"staticmethod", "classmethod", "property", "contextlib.contextmanager", "contextlib.asynccontextmanager"}
+    | {"functools.wraps", "typing.overload", "typing.no_type_check", "override", "typing.override"}
+)
+_MARK = re.compile(r"#\s*autopilot:\s*(pure|keep)\b")
+
+
+@dataclass(frozen=True)
+class Function:
+    """One function of the file; ``name`` is ``Class.method`` for methods."""
+
+    name: str
+    node: FunctionNode
+    kind: Kind
+    marked: Literal["", "pure", "keep"] = ""
+    decorator: ast.expr | None = None
+    """The ``@task`` or ``@flow`` expression."""
+    strange: str = ""
+    """A decorator whose effect is not known."""
+
+    @property
+    def options(self) -> dict[str, ast.expr]:
+        """Keyword arguments of the ``@task`` or ``@flow`` decorator; '**' stands for unpacked ones."""
+        if not isinstance(self.decorator, ast.Call):
+            return {}
+        return {word.arg or "**": word.value for word in self.decorator.keywords}
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of all parameters in order, without stars."""
+        spec = self.node.args
+        named = [*spec.posonlyargs, *spec.args, *spec.kwonlyargs]
+        named += [one for one in (spec.vararg, spec.kwarg) if one]
+        return tuple(one.arg for one in named)
+
+
+@dataclass(frozen=True)
+class Module:
+    """One parsed file and what its names stand for."""
+
+    source: str
+    tree: ast.Module
+    lines: tuple[str, ...]
+    imports: dict[str, str]
+    """Local name → qualified name; names imported in two ways are left out."""
+    functions: dict[str, Function]
+    classes: dict[str, ast.ClassDef]
+    constants: dict[str, ast.expr]
+    """Module variables assigned exactly once."""
+    variables: frozenset[str]
+    """All module variables."""
+    by_node: dict[int, Function] = field(default_factory=dict)
+
+    def qualified(self, node: ast.expr, local: frozenset[str] = frozenset()) -> str | None:
+        """Return the qualified name of a dotted expression, or None where its root is a variable."""
+        parts: list[str] = []
+        while isinstance(node, ast.Attribute):
+            parts.append(node.attr)
+            node = node.value
+        if not isinstance(node, ast.Name) or node.id in local:
+            return None
+        root = self.imports.get(node.id)
+        if root is None:
+            taken = node.id in self.variables or node.id in self.functions or node.id in self.classes
+            if parts or taken or not hasattr(builtins, node.id):
+                return None
+            root = f"builtins.{node.id}"
+        return ".".join([root, *reversed(parts)])
+
+    def flows(self) -> Iterator[Function]:
+        """Yield the flows of the file in order of the source."""
+        return (one for one in self.functions.values() if one.kind == "flow")
+
+    def mark_on(self, first: int, last: int) -> Literal["", "pure", "keep"]:
+        """Return the mark in the comments of some lines (1-based, inclusive)."""
+        for line in self.lines[max(first - 1, 0) : last]:
+            found = _MARK.search(line)
+            if found:
+                return "pure" if found.group(1) == "pure" else "keep"
+        return ""
+
+
+def split_lines(source: str) -> list[str]:
+    """Split as Python counts lines (form feeds and Unicode separators do not end one), keeping the ends."""
+    return re.findall(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+$", source)
+
+
+def read_module(source: str) -> Module:
+    """Parse a source text and resolve its names.
+
+    Raises:
+        InvalidFlowError: the text is not Python that this interpreter can read.
+
+    """
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        line = getattr(error, "lineno", None)
+        place = f" at line {line}" if line else ""
+        reason = getattr(error, "msg", None) or str(error) or type(error).__name__
+        raise InvalidFlowError(
+            f"The file is not valid Python{place}: {reason}; correct it and try again."
+        ) from error
+    lines = tuple(split_lines(source))
+    assigned = list(_module_assignments(tree))
+    names = [name for name, _ in assigned]
+    module = Module(
+        source=source,
+        tree=tree,
+        lines=lines,
+        imports=_imports(tree),
+        functions={},
+        classes={node.name: node for node in tree.body if isinstance(node, ast.ClassDef)},
+        constants={name: value for name, value in assigned if value is not None and names.count(name) == 1},
+        variables=frozenset(names),
+    )
+    _collect(module, tree.body, "")
+    return module
+
+
+def _imports(tree: ast.Module) -> dict[str, str]:
+    found: dict[str, set[str]] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                target = alias.name if alias.asname else alias.name.split(".")[0]
+                found.setdefault(alias.asname or target, set()).add(target)
+        elif isinstance(node, ast.ImportFrom):
+            origin = "." * node.level + (node.module or "")
+            for alias in node.names:
+                joined = f"{origin}.{alias.name}" if node.module else f"{origin}{alias.name}"
+                found.setdefault(alias.asname or alias.name, set()).add(joined)
+    return {name: next(iter(targets)) for name, targets in found.items() if len(targets) == 1}
+
+
+def _module_assignments(tree: ast.Module) -> Iterator[tuple[str, ast.expr | None]]:
+    """Yield name and value of every binding at module level; None where the value is not one expression."""
+    pending: list[ast.stmt] = list(tree.body)
+    while pending:
+        node = pending.pop(0)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            continue
+        if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
+            yield node.targets[0].id, node.value
+            continue
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            yield node.target.id, node.value
+            continue
+        for part in ast.walk(node):
+            if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store):
+                yield part.id, None
+    for part in ast.walk(tree):
+        if isinstance(part, ast.Global):
+            yield from ((name, None) for name in part.names)
+
+
+def _collect(module: Module, body: list[ast.stmt], prefix: str) -> None:
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            function = _read_function(module, node, prefix + node.name)
+            # A name bound twice stands for nothing that can be relied on.
+            twice = function.name in module.functions or (not prefix and node.name in module.variables)
+            if twice:
+                function = Function(
+                    function.name, node, function.kind, function.marked, strange="a second binding"
+                )
+            module.functions[function.name] = function
+            module.by_node[id(node)] = function
+        elif isinstance(node, ast.ClassDef):
+            _collect(module, node.body, f"{node.name}.")
+        elif isinstance(node, ast.If | ast.Try):
+            _collect(
+                module, [part for part in ast.iter_child_nodes(node) if isinstance(part, ast.stmt)], prefix
+            )
+
+
+def _read_function(module: Module, node: FunctionNode, name: str) -> Function:
+    kind: Kind = "function"
+    decorator, strange = None, ""
+    for one in node.decorator_list:
+        target = one.func if isinstance(one, ast.Call) else one
+        qualified = module.qualified(target) or ast.unparse(target)
+        if qualified in _DECORATORS:
+            kind, decorator = _DECORATORS[qualified], one
+        elif qualified.removeprefix("builtins.") not in _HARMLESS_DECORATORS:
+            strange = qualified
+    first = min([node.lineno, *(one.lineno for one in node.decorator_list)])
+    if first > 1 and module.lines[first - 2].lstrip().startswith("#"):
+        first -= 1
+    marked = module.mark_on(first, max(node.lineno, node.body[0].lineno - 1))
+    return Function(name, node, kind, marked, decorator, strange)

@@ -1,0 +1,146 @@
+"""Whether a flow may be run again: safe when it only reads, idempotent when its writes repeat without harm."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from typing import Literal
+
+from prefect_autopilot.effects.module import Function
+from prefect_autopilot.effects.reader import EffectReader
+from prefect_autopilot.effects.values import (
+    FunctionEffect,
+    Level,
+    OperationEffects,
+    RerunVerdict,
+    TaskCallEffect,
+    Touch,
+    worst,
+)
+from prefect_autopilot.errors import UnknownNameError
+
+_HOW: dict[str, Literal["submit", "map"]] = {"submit": "submit", "map": "map"}
+
+
+def function_effects(source: str, operations: OperationEffects | None = None) -> dict[str, FunctionEffect]:
+    """Return what each function of a file does; raises InvalidFlowError for text that is not Python.
+
+    ``operations`` tells the effects of catalogue operations, for files that use ``call_service``.
+    """
+    reader = EffectReader.of(source, operations)
+    return {name: reader.effect(function) for name, function in reader.module.functions.items()}
+
+
+def flow_effects(
+    source: str, function: str, operations: OperationEffects | None = None
+) -> tuple[TaskCallEffect, ...]:
+    """Return the calls in a flow's body in order: tasks, functions of the file, library calls with effects.
+
+    Raises InvalidFlowError for text that is not Python, UnknownNameError for a function that is not there.
+    """
+    reader = EffectReader.of(source, operations)
+    return tuple(_calls(reader, _find(reader, function)))
+
+
+def may_rerun(source: str, function: str, operations: OperationEffects | None = None) -> RerunVerdict:
+    """Say whether running a flow again after it ran in part can do harm, with the lines that say so.
+
+    ``unsafe``: a write that adds up (POST, INSERT, append, mail) or needs what it removes; ``unknown``: code that cannot
+    be judged; ``idempotent``: every write leaves the same as before when repeated; ``safe``: no writes.
+    Raises InvalidFlowError for text that is not Python, UnknownNameError for a function that is not there.
+    """
+    reader = EffectReader.of(source, operations)
+    touches = reader.effect(_find(reader, function)).touches
+    harmful = [touch.told for touch in touches if touch.level is Level.WRITE and not touch.idempotent]
+    if harmful:
+        return RerunVerdict(level="unsafe", evidence=tuple(dict.fromkeys(harmful)))
+    unclear = [touch.told for touch in touches if touch.level is Level.UNKNOWN]
+    unclear += [f"{touch.told}: another target on each run" for touch in touches if _moves(touch)]
+    unclear += [
+        f"{touch.told}: overwrites what the flow reads before" for touch in _read_then_written(touches)
+    ]
+    if unclear:
+        return RerunVerdict(level="unknown", evidence=tuple(dict.fromkeys(unclear)))
+    writes = [
+        touch.told
+        for touch in touches
+        if touch.level is Level.WRITE and not touch.resource.startswith("memory:")
+    ]
+    if writes:
+        return RerunVerdict(level="idempotent", evidence=tuple(dict.fromkeys(writes)))
+    reads = [touch.told for touch in touches if touch.level is Level.READ]
+    return RerunVerdict(level="safe", evidence=tuple(dict.fromkeys(reads)))
+
+
+def _moves(touch: Touch) -> bool:
+    return touch.level is Level.WRITE and not touch.stable
+
+
+def _read_then_written(touches: tuple[Touch, ...]) -> Iterator[Touch]:
+    """Yield writes to a target that is read before: the second run reads what the first one wrote."""
+    read: set[tuple[str, str]] = set()
+    for touch in touches:
+        if not touch.target or touch.resource.startswith(("memory:", "sql")):
+            continue
+        if touch.level is Level.READ and not touch.what.endswith((".exists", ".is_file", ".is_dir")):
+            read.add((touch.resource, touch.target))
+        elif (
+            touch.level is Level.WRITE
+            and (touch.resource, touch.target) in read
+            and "delete" not in touch.what
+        ):
+            yield touch
+
+
+def _find(reader: EffectReader, name: str) -> Function:
+    functions = reader.module.functions
+    if name in functions:
+        return functions[name]
+    import difflib
+
+    raise UnknownNameError(
+        "function of this file", name, tuple(difflib.get_close_matches(name, functions, n=2))
+    )
+
+
+def _calls(reader: EffectReader, flow: Function) -> Iterator[TaskCallEffect]:
+    followed: set[int] = set()
+    for node in _in_order(flow.node.body):
+        if not isinstance(node, ast.Call) or id(node) in followed:
+            continue
+        function = reader.called(node, flow)
+        if function is not None:
+            how = _HOW.get(node.func.attr, "call") if isinstance(node.func, ast.Attribute) else "call"
+            yield TaskCallEffect(
+                function=function.name, line=node.lineno, how=how, effect=reader.effect(function)
+            )
+            continue
+        arguments = {id(inner) for inner in _inner_calls(node)}
+        touches = tuple(touch for touch in reader.touches(node, flow) if touch.line >= node.lineno)
+        if not arguments and worst(touch.level for touch in touches) is not Level.PURE:
+            name = ast.unparse(node.func)
+            effect = FunctionEffect(
+                name=name,
+                line=node.lineno,
+                kind="call",
+                level=worst(one.level for one in touches),
+                touches=touches,
+            )
+            yield TaskCallEffect(function=name, line=node.lineno, how="call", effect=effect)
+
+
+def _inner_calls(node: ast.Call) -> Iterator[ast.Call]:
+    for child in ast.iter_child_nodes(node):
+        yield from (part for part in ast.walk(child) if isinstance(part, ast.Call))
+
+
+def _in_order(body: list[ast.stmt]) -> Iterator[ast.AST]:
+    """Yield nodes in the order of evaluation: arguments before the call that takes them."""
+    for statement in body:
+        yield from _evaluated(statement)
+
+
+def _evaluated(node: ast.AST) -> Iterator[ast.AST]:
+    for child in ast.iter_child_nodes(node):
+        yield from _evaluated(child)
+    yield node

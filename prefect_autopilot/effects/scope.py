@@ -1,0 +1,281 @@
+"""The variables of one function: what type they hold and which outside objects they may be part of."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from prefect_autopilot.effects.module import Function, FunctionNode, Module
+from prefect_autopilot.effects.table import lookup, type_named
+
+PLAIN = "plain"
+# Methods whose result is a part of the receiver, not a new object.
+_PARTS = frozenset({"get", "setdefault", "values", "items", "pop", "popitem", "__getitem__"})
+_SAME = frozenset(
+    {
+        "builtins.iter",
+        "builtins.reversed",
+        "builtins.enumerate",
+        "builtins.zip",
+        "builtins.map",
+        "builtins.filter",
+        "builtins.next",
+    }
+)
+_DATA_NODES = (
+    ast.Constant, ast.JoinedStr, ast.List, ast.Tuple, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp,
+    ast.Compare, ast.UnaryOp,
+)  # fmt: skip
+
+
+@dataclass
+class Scope:
+    """Types and origins of the variables of one function (or of the module, without a function)."""
+
+    module: Module
+    function: Function | None
+    returned: Callable[[Function], str]
+    """The type a function of the same file returns."""
+    names: frozenset[str] = frozenset()
+    types: dict[str, str] = field(default_factory=dict)
+    origins: dict[str, set[str]] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
+    chance: set[str] = field(default_factory=set)
+    """Variables made from the clock or from chance."""
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The parameters of the function."""
+        return self.function.parameters if self.function else ()
+
+    def type_of(self, node: ast.expr) -> str:
+        """Return the type of an expression, empty where it is not known."""
+        if isinstance(node, ast.Name):
+            if node.id in self.names:
+                return self.types.get(node.id, "")
+            constant = self.module.constants.get(node.id)
+            return self.type_of(constant) if constant is not None else ""
+        if isinstance(node, ast.Call):
+            return self._type_of_call(node)
+        if isinstance(node, ast.Await | ast.Starred | ast.NamedExpr):
+            return self.type_of(node.value)
+        if isinstance(node, ast.Subscript):
+            base = self.type_of(node.value)
+            return base if base.startswith((PLAIN, "pandas.", "polars.")) else ""
+        if isinstance(node, ast.Attribute):
+            return self._type_of_attribute(node)
+        if isinstance(node, ast.BinOp):
+            sides = {self.type_of(node.left), self.type_of(node.right)}
+            paths = {"pathlib.Path", "pandas.DataFrame", "polars.DataFrame"} & sides
+            return next(iter(paths)) if paths else PLAIN
+        if isinstance(node, ast.IfExp):
+            return _common(self.type_of(node.body), self.type_of(node.orelse))
+        if isinstance(node, ast.BoolOp):
+            return _common(*(self.type_of(value) for value in node.values))
+        return PLAIN if isinstance(node, _DATA_NODES) else ""
+
+    def _type_of_attribute(self, node: ast.Attribute) -> str:
+        owner = self.type_of(node.value)
+        if owner == "pathlib.Path" and node.attr in {"parent", "absolute"}:
+            return owner
+        if owner in {PLAIN, "http.Response", "pathlib.Path"}:
+            return PLAIN
+        return owner if owner.startswith(("pandas.", "polars.")) else ""
+
+    def _type_of_call(self, node: ast.Call) -> str:
+        qualified = self.module.qualified(node.func, self.names)
+        if qualified:
+            entry = lookup(qualified)
+            if entry:
+                return entry.returns or PLAIN
+            return PLAIN if qualified.startswith("builtins.") else ""
+        if isinstance(node.func, ast.Name) and node.func.id not in self.names:
+            if node.func.id in self.module.classes:
+                return f".{node.func.id}"
+            function = self.module.functions.get(node.func.id)
+            return self.returned(function) if function else ""
+        if isinstance(node.func, ast.Attribute):
+            owner = self.type_of(node.func.value)
+            if owner == PLAIN:
+                return PLAIN
+            entry = lookup(f"{owner}.{node.func.attr}") if owner else None
+            return (entry.returns or PLAIN) if entry else ""
+        return ""
+
+    def roots(self, node: ast.expr) -> set[str]:
+        """Return the names whose objects an expression's value may be, or be part of."""
+        if isinstance(node, ast.Name):
+            return {node.id} | self.origins.get(node.id, set())
+        if isinstance(node, ast.Attribute | ast.Subscript | ast.Starred | ast.Await):
+            return self.roots(node.value)
+        if isinstance(node, ast.NamedExpr):
+            return self.roots(node.value)
+        if isinstance(node, ast.IfExp):
+            return self.roots(node.body) | self.roots(node.orelse)
+        if isinstance(node, ast.BoolOp):
+            return set().union(*(self.roots(value) for value in node.values))
+        if isinstance(node, ast.Call):
+            if isinstance(node.func, ast.Attribute) and node.func.attr in _PARTS:
+                return self.roots(node.func.value)
+            if self.module.qualified(node.func, self.names) in _SAME:
+                return set().union(*(self.roots(one) for one in node.args), set())
+        return set()
+
+    def text_of(self, node: ast.expr | None) -> str | None:
+        """Return a text constant; unknown parts of a formatted one become a question mark."""
+        if isinstance(node, ast.Constant):
+            return node.value if isinstance(node.value, str) else None
+        if isinstance(node, ast.JoinedStr):
+            parts = (one.value if isinstance(one, ast.Constant) else "?" for one in node.values)
+            return "".join(str(part) for part in parts)
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Mod):
+            left = self.text_of(node.left)
+            right = self.text_of(node.right) if isinstance(node.op, ast.Add) else ""
+            return None if left is None else left + ("?" if right is None else right)
+        if isinstance(node, ast.Name):
+            if node.id in self.names:
+                return self.texts.get(node.id)
+            return self.text_of(self.module.constants.get(node.id))
+        if isinstance(node, ast.Call) and node.args:
+            dotted = ast.unparse(node.func)
+            if re.search(r"(^|\.)(text|dedent|SQL)$", dotted):
+                return self.text_of(node.args[0])
+            if isinstance(node.func, ast.Attribute) and node.func.attr == "format":
+                return self.text_of(node.func.value)
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr in {"strip", "format"}
+        ):
+            return self.text_of(node.func.value)
+        return None
+
+    def by_chance(self, node: ast.expr | None) -> bool:
+        """Tell whether an expression is made from the clock or from chance."""
+        for part in ast.walk(node) if node is not None else ():
+            if isinstance(part, ast.Name) and part.id in self.chance:
+                return True
+            if isinstance(part, ast.Call):
+                entry = lookup(self.module.qualified(part.func, self.names) or "")
+                if entry and entry.nondeterministic:
+                    return True
+        return False
+
+
+def _common(*types: str) -> str:
+    found = set(types)
+    return found.pop() if len(found) == 1 else ""
+
+
+def bound_names(node: ast.AST) -> Iterator[str]:
+    """Yield every name bound anywhere in a node: assigned, imported, caught, defined, a parameter of an inner function."""
+    for part in ast.walk(node):
+        if isinstance(part, ast.Name) and not isinstance(part.ctx, ast.Load):
+            yield part.id
+        elif isinstance(part, ast.arg):
+            yield part.arg
+        elif isinstance(part, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and part.name:
+            yield part.name
+        elif isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and part is not node:
+            yield part.name
+
+
+def open_scope(module: Module, function: Function | None, returned: Callable[[Function], str]) -> Scope:
+    """Read the assignments of a function, in order, into a scope."""
+    scope = Scope(module, function, returned)
+    if function is None:
+        return scope
+    node = function.node
+    outside = {
+        name for part in ast.walk(node) if isinstance(part, ast.Global | ast.Nonlocal) for name in part.names
+    }
+    scope.names = frozenset(set(bound_names(node)) - outside)
+    for argument in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs):
+        scope.types[argument.arg] = _annotated(module, argument.annotation)
+    for special in (node.args.vararg, node.args.kwarg):
+        if special:
+            scope.types[special.arg] = PLAIN
+    counted: dict[str, int] = {}
+    for target, value, part_of in _assignments(node):
+        _bind(scope, target, value, part_of=part_of, counted=counted)
+    return scope
+
+
+def _annotated(module: Module, annotation: ast.expr | None) -> str:
+    if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
+        try:
+            annotation = ast.parse(annotation.value, mode="eval").body
+        except SyntaxError:
+            return ""
+    if isinstance(annotation, ast.BinOp) and isinstance(annotation.op, ast.BitOr):
+        sides = [side for side in (annotation.left, annotation.right) if not _is_none(side)]
+        return _common(*(_annotated(module, side) for side in sides))
+    if isinstance(annotation, ast.Subscript):
+        if ast.unparse(annotation.value).rsplit(".", 1)[-1] in {"Optional", "Annotated"}:
+            inner = annotation.slice
+            return _annotated(module, inner.elts[0] if isinstance(inner, ast.Tuple) else inner)
+        annotation = annotation.value
+    if annotation is None:
+        return ""
+    qualified = module.qualified(annotation)
+    if qualified:
+        return type_named(qualified)
+    local = annotation.id if isinstance(annotation, ast.Name) else ""
+    return f".{local}" if local in module.classes else ""
+
+
+def _is_none(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and node.value is None
+
+
+def _assignments(node: FunctionNode) -> Iterator[tuple[ast.expr, ast.expr, bool]]:
+    """Yield target, value and whether the target gets a part of the value, in order of the source."""
+    for part in _in_order(node):
+        if isinstance(part, ast.Assign):
+            yield from ((target, part.value, False) for target in part.targets)
+        elif isinstance(part, ast.AnnAssign) and part.value is not None:
+            yield part.target, part.value, False
+        elif isinstance(part, ast.NamedExpr):
+            yield part.target, part.value, False
+        elif isinstance(part, ast.For | ast.AsyncFor | ast.comprehension):
+            yield part.target, part.iter, True
+        elif isinstance(part, ast.With | ast.AsyncWith):
+            for item in part.items:
+                if item.optional_vars is not None:
+                    yield item.optional_vars, item.context_expr, False
+
+
+def _in_order(node: ast.AST) -> Iterator[ast.AST]:
+    for child in ast.iter_child_nodes(node):
+        yield child
+        yield from _in_order(child)
+
+
+def _bind(scope: Scope, target: ast.expr, value: ast.expr, *, part_of: bool, counted: dict[str, int]) -> None:
+    if isinstance(target, ast.Tuple | ast.List):
+        pairs = isinstance(value, ast.Tuple) and len(value.elts) == len(target.elts)
+        for index, one in enumerate(target.elts):
+            inner = value.elts[index] if pairs and isinstance(value, ast.Tuple) else value
+            _bind(scope, one, inner, part_of=part_of or not pairs, counted=counted)
+        return
+    if isinstance(target, ast.Starred):
+        target = target.value
+    if not isinstance(target, ast.Name):
+        return
+    name = target.id
+    kind = scope.type_of(value)
+    if part_of and not kind.startswith((PLAIN, "pandas.", "polars.")):
+        kind = ""
+    counted[name] = counted.get(name, 0) + 1
+    first = counted[name] == 1 and name not in scope.parameters
+    scope.types[name] = kind if first or scope.types.get(name) == kind else ""
+    scope.origins.setdefault(name, set()).update(scope.roots(value) - {name})
+    text = scope.text_of(value)
+    if first and text is not None and not part_of:
+        scope.texts[name] = text
+    else:
+        scope.texts.pop(name, None)
+    if scope.by_chance(value):
+        scope.chance.add(name)

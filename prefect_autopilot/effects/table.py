@@ -1,0 +1,99 @@
+"""The table of library calls: TOML files beside this module, one entry for names that behave alike."""
+
+from __future__ import annotations
+
+import tomllib
+from functools import cache
+from importlib.resources import files
+from typing import Literal
+
+from prefect_autopilot.effects.values import Level
+from prefect_autopilot.models import JSONDict, Value
+
+Special = Literal[
+    "",
+    "http_write",
+    "http_method",
+    "urlopen",
+    "sql",
+    "sql_second",
+    "open",
+    "exist_ok",
+    "missing_ok",
+    "maybe_url",
+    "frame_file",
+    "frame_sql",
+    "inplace",
+    "overwrite",
+    "service",
+]
+
+
+class Entry(Value):
+    """What calling any of ``names`` does; ``special`` names the reading of its arguments that decides."""
+
+    names: tuple[str, ...]
+    effect: Level
+    resource: str = ""
+    waits: bool = False
+    idempotent: bool = False
+    returns: str = ""
+    special: Special = ""
+    nondeterministic: bool = False
+    paced: bool = False
+    mutates: Literal["", "receiver", "first"] = ""
+
+
+@cache
+def _documents() -> tuple[JSONDict, ...]:
+    folder = files("prefect_autopilot.effects").joinpath("table")
+    found = sorted(
+        (file for file in folder.iterdir() if file.name.endswith(".toml")), key=lambda file: file.name
+    )
+    return tuple(tomllib.loads(file.read_text(encoding="utf-8")) for file in found)
+
+
+@cache
+def _entries() -> dict[str, Entry]:
+    entries = [Entry(**row) for document in _documents() for row in document["entry"]]
+    return {name: entry for entry in entries for name in entry.names}
+
+
+@cache
+def _types() -> dict[str, str]:
+    return {name: kind for document in _documents() for name, kind in document.get("types", {}).items()}
+
+
+@cache
+def _handles() -> frozenset[str]:
+    """Types with methods that reach outside: clients, connections, cursors."""
+    outside = (name for name, entry in _entries().items() if entry.effect is not Level.PURE)
+    owners = {name.rsplit(".", 1)[0] for name in outside}
+    made = {entry.returns for entry in _entries().values() if entry.returns}
+    by_value = {"pathlib.Path", "pandas.DataFrame", "polars.DataFrame"}
+    return frozenset(
+        (made & owners | {"cloud.Client", "openai.OpenAI", "io.File", "dbapi.Cursor"}) - by_value
+    )
+
+
+def lookup(name: str) -> Entry | None:
+    """Return the entry of a qualified name, the nearest ``prefix.*`` where it is not named itself."""
+    entries = _entries()
+    if name in entries:
+        return entries[name]
+    while "." in name:
+        name = name.rsplit(".", 1)[0]
+        if f"{name}.*" in entries:
+            return entries[f"{name}.*"]
+    return None
+
+
+def is_handle(type_name: str) -> bool:
+    """Tell whether objects of this type are clients, connections or open files: not to be shared by threads."""
+    return type_name in _handles()
+
+
+def type_named(name: str) -> str:
+    """Return the type an annotation stands for, empty where the table does not tell."""
+    entry = _entries().get(name)
+    return _types().get(name) or (entry.returns if entry else "")
