@@ -43,14 +43,14 @@ class ServiceConnection(Block):
     service: str = Field(description="Id of the service in the catalogue, asana for one.")
     base_url: str | None = Field(
         default=None,
-        description="Address that replaces the catalogue's; needed where a service runs on a host of your own.",
+        description="Address that replaces the catalogue's, where a service runs on a host of your own.",
     )
     token_url: str | None = Field(
         default=None, description="Address where access tokens are renewed, if it is not the catalogue's."
     )
     credentials: SecretDict = Field(
         default_factory=lambda: SecretDict({}),
-        description="What proves who calls: token, access_token and refresh_token, api_key, or username and password.",
+        description="What proves who calls: token, access_token, refresh_token, api_key, username, password.",
     )
 
     @property

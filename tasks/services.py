@@ -43,7 +43,7 @@ class _Attempt:
 
 
 class _Calls:
-    """Numbers equal calls within one execution of a flow, the first, the second …"""
+    """Numbers equal calls within one execution of a flow."""
 
     def __init__(self) -> None:
         self._attempts: OrderedDict[int, _Attempt] = OrderedDict()

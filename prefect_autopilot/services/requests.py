@@ -105,7 +105,7 @@ def authorise(service: Service, credentials: Mapping[str, str]) -> RequestParts:
         msg = f"{service.name} wants signed requests ({scheme}), which cannot be sent yet."
         raise ConfigurationError(msg)
     held = _held(service, credentials)
-    headers: dict[str, str] = Field(default_factory=dict)
+    headers: dict[str, str] = {}
     query: tuple[tuple[str, str], ...] = ()
     if scheme == "basic":
         pair = f"{held['username']}:{held['password']}".encode()
