@@ -1,0 +1,162 @@
+"""From the text of a failure to a diagnosis, by codes and patterns; what fits nothing stays unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from prefect_autopilot.models import (
+    Alternative,
+    Diagnosis,
+    EvidenceLine,
+    IssueCategory,
+    RemedyClass,
+    Severity,
+)
+from prefect_autopilot.troubleshooting.codes import http_status
+from prefect_autopilot.troubleshooting.knowledge import Pattern, find_service, load_patterns
+from prefect_autopilot.troubleshooting.parse import Failure, Unit, fingerprint, parse
+
+ROLE_DISCOUNT = {"raised": 0.0, "error": 0.04, "plain": 0.04, "warning": 0.12, "info": 0.40}
+"""How much less a line of this kind says than the exception that ended the run."""
+STEP_DISCOUNT = 0.05
+MAX_STEP_DISCOUNT = 0.2
+THRESHOLD = 0.35
+MAX_QUOTE = 400
+PASSING_WORDS = ("transient", "temporar", "again", "retry", "intermittent", "heartbeat", "unavailable", "busy")
+WAIT_IS_A_LIMIT = frozenset({429, 503})
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A pattern that fits a unit, and how sure that makes us."""
+
+    pattern: Pattern
+    unit: Unit
+    score: float
+
+
+def diagnose_text(text: str, state_type: str | None = None) -> Diagnosis:
+    """Return the diagnosis of one failure text; category unknown and low confidence where nothing fits."""
+    return diagnose_failure(parse(text), state_type=state_type)
+
+
+def diagnose_failure(failure: Failure, *, state_type: str | None = None, context: str = "") -> Diagnosis:
+    """Return the diagnosis of a parsed failure; ``context`` are further lines of the same attempt."""
+    mark = fingerprint(failure.text)
+    if state_type and state_type.upper() in {"CANCELLED", "CANCELLING"}:
+        return _cancelled(failure, mark)
+    candidates = sorted(_candidates(failure, context.lower()), key=lambda item: -item.score)
+    if not candidates or candidates[0].score < THRESHOLD:
+        return _unknown(failure, mark, candidates)
+    best = candidates[0]
+    return _concluded(failure, mark, best, _alternatives(best, candidates[1:]))
+
+
+def _candidates(failure: Failure, context: str) -> Iterator[Candidate]:
+    patterns = load_patterns()
+    everything = f"{failure.text.lower()}\n{context}"
+    informative = [unit for unit in failure.units if unit.text]
+    for step, unit in enumerate(informative):
+        lowered = unit.text.lower()
+        discount = ROLE_DISCOUNT[unit.role] if len(informative) > 1 else 0.0
+        discount += min(STEP_DISCOUNT * step, MAX_STEP_DISCOUNT)
+        for pattern in patterns:
+            if pattern.lone and len(informative) > 1:
+                continue
+            if pattern.roles and unit.role not in pattern.roles:
+                continue
+            if pattern.matches(unit, lowered, everything):
+                yield Candidate(pattern, unit, pattern.confidence - discount)
+
+
+def _alternatives(best: Candidate, others: list[Candidate]) -> tuple[Alternative, ...]:
+    found: dict[IssueCategory, Alternative] = {}
+    for other in others:
+        category = other.pattern.category
+        if category is not best.pattern.category and category not in found:
+            reason = f"{other.pattern.cause} ({other.unit.where}) says less: {other.score:.2f} against {best.score:.2f}"
+            found[category] = Alternative(category=category, reason=reason)
+    return tuple(found.values())[:3]
+
+
+def _concluded(
+    failure: Failure, mark: str, best: Candidate, alternatives: tuple[Alternative, ...]
+) -> Diagnosis:
+    pattern, unit, call = best.pattern, best.unit, failure.call
+    status = call.status if call and call.status else http_status(unit.codes)
+    waited = failure.retry_after_s
+    refused = pattern.refused or (
+        pattern.transient and status in WAIT_IS_A_LIMIT and waited is not None
+    )
+    root = failure.root
+    first = unit.text.split("\n", 1)[0]
+    return Diagnosis(
+        category=pattern.category,
+        confidence=round(min(max(best.score, 0.0), 1.0), 3),
+        severity=pattern.severity,
+        transient=pattern.transient,
+        remedy=pattern.remedy,
+        service=find_service(failure),
+        root_cause=f"{pattern.cause}: {first[:MAX_QUOTE]}",
+        pattern=pattern.name,
+        fingerprint=mark,
+        exception=(unit.name or (root.name if root else None)) or None,
+        status=status,
+        retry_after_s=waited,
+        connection=call.connection if call else None,
+        effect=call.effect if call else "unknown",
+        refused=refused,
+        evidence=_evidence(unit),
+        alternatives=alternatives,
+    )
+
+
+def _evidence(unit: Unit) -> tuple[EvidenceLine, ...]:
+    lines = [EvidenceLine(text=unit.text[:MAX_QUOTE], where=unit.where)]
+    frame = unit.own_frame
+    if frame is not None:
+        said = f"{frame.function}: {frame.code}" if frame.code else frame.function
+        lines.append(EvidenceLine(text=said[:MAX_QUOTE], where=f"{frame.file}:{frame.line}"))
+    return tuple(lines)
+
+
+def _sounds_passing(failure: Failure) -> bool:
+    """Tell whether the text of an unknown failure speaks of something that passes."""
+    lowered = failure.text.lower()
+    return failure.root is None and any(word in lowered for word in PASSING_WORDS)
+
+
+def _unknown(failure: Failure, mark: str, candidates: list[Candidate]) -> Diagnosis:
+    unit = failure.units[0] if failure.units and failure.units[0].text else None
+    remedy: RemedyClass = "none"
+    return Diagnosis(
+        category=IssueCategory.UNKNOWN,
+        confidence=round(max((c.score for c in candidates), default=0.0), 3) if candidates else 0.0,
+        severity=Severity.MEDIUM,
+        transient=_sounds_passing(failure),
+        remedy=remedy,
+        service=find_service(failure),
+        root_cause=f"No known cause fits: {unit.text[:MAX_QUOTE]}" if unit else "The failure left no text to read.",
+        fingerprint=mark,
+        exception=(unit.name or None) if unit else None,
+        connection=failure.call.connection if failure.call else None,
+        effect=failure.call.effect if failure.call else "unknown",
+        evidence=_evidence(unit) if unit else (),
+        missing=() if unit else ("failure text",),
+    )
+
+
+def _cancelled(failure: Failure, mark: str) -> Diagnosis:
+    said = failure.units[0].text[:MAX_QUOTE] if failure.units else ""
+    return Diagnosis(
+        category=IssueCategory.UNKNOWN,
+        confidence=0.95,
+        severity=Severity.INFO,
+        transient=False,
+        remedy="none",
+        root_cause=f"The run was cancelled, which is no failure{': ' + said if said else '.'}",
+        pattern="cancelled",
+        fingerprint=mark,
+        evidence=_evidence(failure.units[0]) if said else (),
+    )

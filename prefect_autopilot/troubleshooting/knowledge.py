@@ -1,0 +1,197 @@
+"""The failure patterns and technologies, read from the TOML files beside this module."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from importlib import resources
+from typing import Any
+
+from prefect_autopilot.models import IssueCategory, RemedyClass, Severity
+from prefect_autopilot.troubleshooting.parse import Failure, Unit
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """One thing that is known about failures; every condition that is given must hold for one unit.
+
+    ``codes`` and ``exceptions`` may hold globs; ``any``, ``none`` and ``context`` are lower-case
+    literals, the last looked for in the whole text; ``frame`` is a regular expression over the
+    innermost own frame ("function: code line"), ``files`` over the file of the innermost frame.
+    """
+
+    name: str
+    category: IssueCategory
+    confidence: float
+    severity: Severity
+    transient: bool
+    remedy: RemedyClass
+    cause: str
+    why: str
+    advice: str
+    examples: tuple[str, ...]
+    codes: tuple[str, ...] = ()
+    exceptions: tuple[str, ...] = ()
+    any: tuple[str, ...] = ()
+    none: tuple[str, ...] = ()
+    context: tuple[str, ...] = ()
+    regex: re.Pattern[str] | None = None
+    frame: re.Pattern[str] | None = None
+    files: re.Pattern[str] | None = None
+    refused: bool = False
+    lone: bool = False
+    """True where the pattern counts only when the text holds nothing else."""
+    roles: frozenset[str] = field(default_factory=frozenset)
+
+    def matches(self, unit: Unit, lowered: str, context: str) -> bool:
+        """Tell whether every condition holds; cheap literals are tried before expressions."""
+        if self.any and not any(word in lowered for word in self.any):
+            return False
+        if self.codes and not any(fnmatchcase(code, glob) for glob in self.codes for code in unit.codes):
+            return False
+        if self.exceptions and not _named(unit, self.exceptions):
+            return False
+        if self.none and any(word in lowered for word in self.none):
+            return False
+        if self.context and not any(word in context for word in self.context):
+            return False
+        if self.regex and not self.regex.search(unit.text):
+            return False
+        return self._frames_match(unit)
+
+    def _frames_match(self, unit: Unit) -> bool:
+        if self.frame:
+            own = unit.own_frame
+            if own is None or not self.frame.search(f"{own.function}: {own.code}"):
+                return False
+        if self.files:
+            return bool(unit.frames) and self.files.search(unit.frames[-1].file) is not None
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Technology:
+    """A product and how texts name it: modules of its client, hosts, words."""
+
+    name: str
+    modules: tuple[str, ...]
+    hosts: tuple[str, ...]
+    words: tuple[re.Pattern[str], ...]
+
+
+def _named(unit: Unit, globs: tuple[str, ...]) -> bool:
+    if not unit.name:
+        return False
+    short = unit.short_name
+    return any(fnmatchcase(unit.name if "." in glob else short, glob) for glob in globs)
+
+
+@lru_cache(maxsize=1)
+def load_patterns() -> tuple[Pattern, ...]:
+    """Return all failure patterns; a mistake in a file raises ``ValueError`` or ``KeyError`` at once."""
+    folder = resources.files("prefect_autopilot.troubleshooting") / "patterns"
+    patterns: list[Pattern] = []
+    for file in sorted(folder.iterdir(), key=lambda item: item.name):
+        if file.name.endswith(".toml"):
+            category = IssueCategory(file.name.removesuffix(".toml"))
+            document = tomllib.loads(file.read_text(encoding="utf-8"))
+            patterns.extend(_pattern(category, entry) for entry in document["pattern"])
+    names = [pattern.name for pattern in patterns]
+    if len(set(names)) != len(names):
+        doubled = sorted({name for name in names if names.count(name) > 1})
+        raise ValueError(f"Failure patterns share a name: {', '.join(doubled)}; rename one of each.")
+    return tuple(patterns)
+
+
+def _pattern(category: IssueCategory, entry: dict[str, Any]) -> Pattern:
+    words = {key: tuple(entry.get(key, ())) for key in ("codes", "exceptions", "examples")}
+    literals = {key: tuple(word.lower() for word in entry.get(key, ())) for key in ("any", "none", "context")}
+    expressions = {
+        key: re.compile(entry[key], re.IGNORECASE | re.MULTILINE)
+        for key in ("regex", "frame", "files")
+        if key in entry
+    }
+    return Pattern(
+        name=entry["name"],
+        category=category,
+        confidence=float(entry["confidence"]),
+        severity=Severity(entry["severity"]),
+        transient=bool(entry["transient"]),
+        remedy=entry["remedy"],
+        cause=entry["cause"],
+        why=entry["why"],
+        advice=entry["advice"],
+        refused=bool(entry.get("refused", False)),
+        lone=bool(entry.get("lone", False)),
+        roles=frozenset(entry.get("roles", ())),
+        **words,
+        **literals,
+        **expressions,
+    )
+
+
+@lru_cache(maxsize=1)
+def load_technologies() -> tuple[Technology, ...]:
+    """Return the known technologies, the more specific first."""
+    file = resources.files("prefect_autopilot.troubleshooting") / "technologies.toml"
+    document = tomllib.loads(file.read_text(encoding="utf-8"))
+    return tuple(
+        Technology(
+            name=name,
+            modules=tuple(entry.get("modules", ())),
+            hosts=tuple(entry.get("hosts", ())),
+            words=tuple(re.compile(rf"\b{word}\b", re.IGNORECASE) for word in entry.get("words", ())),
+        )
+        for name, entry in document.items()
+    )
+
+
+_HOST = re.compile(r"(?:https?://|host=['\"]?|@|server at \"|host \")([\w-]+(?:\.[\w-]+)+)", re.IGNORECASE)
+_OPERATION = re.compile(r"when calling the (\w+) operation")
+
+
+def find_service(failure: Failure) -> str | None:
+    """Return the product that the failing call went to, None where the text names none."""
+    if failure.call is not None:
+        return failure.call.service
+    units = [unit for unit in failure.units if unit.role != "info"] or list(failure.units)
+    for unit in units[:12]:
+        if name := _service_of(unit):
+            return name
+    return _service_by_path(failure.text)
+
+
+def _service_by_path(text: str) -> str | None:
+    """Return the first technology whose package or name stands anywhere in the text, our host system last."""
+    paths = " ".join(re.findall(r"[\w./-]+/[\w./-]+", text[:20000]))
+    for technology in load_technologies():
+        if technology.name not in {"prefect", "http api", "git"}:
+            by_path = any(f"/{module.replace('.', '/')}/" in paths for module in technology.modules)
+            if by_path or any(word.search(text[:20000]) for word in technology.words):
+                return technology.name
+    return None
+
+
+def _service_of(unit: Unit) -> str | None:
+    hosts = [host.lower() for host in _HOST.findall(unit.text)]
+    files = " ".join(frame.file for frame in unit.frames)
+    best: tuple[int, int, str] | None = None
+    for order, technology in enumerate(load_technologies()):
+        strength = _strength(technology, unit, hosts, files)
+        if strength and (best is None or (strength, -order) > best[:2]):
+            best = (strength, -order, technology.name)
+    return best[2] if best else None
+
+
+def _strength(technology: Technology, unit: Unit, hosts: list[str], files: str) -> int:
+    root = unit.name.split("(", 1)[0]
+    if any(host == end or host.endswith("." + end) for end in technology.hosts for host in hosts):
+        return 4
+    if any(root.startswith(module + ".") or f"({module}." in unit.text for module in technology.modules):
+        return 3
+    if any(word.search(unit.text) for word in technology.words):
+        return 2
+    return 1 if any(f"/{module.replace('.', '/')}/" in files for module in technology.modules) else 0

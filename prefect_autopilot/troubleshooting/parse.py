@@ -1,0 +1,309 @@
+"""From the text of a failure to its chain of exceptions, log lines, codes and root frame."""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from prefect_autopilot.troubleshooting.codes import find_codes
+from prefect_autopilot.troubleshooting.text import clean, digest, template
+
+Role = Literal["raised", "error", "plain", "warning", "info"]
+
+_FRAME = re.compile(r'^\s*File "([^"]+)", line (\d+)(?:, in (.+))?$')
+_HEADER = re.compile(
+    r"^(?:: )?(?P<name>(?:[A-Za-z_][\w$]*\.)*[A-Z_][\w$]*(?:\([\w.]+\))?)(?P<colon>:(?: (?P<message>.*))?)?$"
+)
+_ERRORISH = re.compile(
+    r"(?:Error|Exception|Exit|Interrupt|Timeout|TimedOut|Failure|Failed|Fault|Warning|NotFound|Denied|Violation|"
+    r"Unavailable|Exhausted|Exceeded|Expired|Refused|Group|Closed|Lost|Died|Violations|Forbidden|Unauthorized|"
+    r"Retries|Result|Run|Gone|Conflict|Requests|Iteration|Worker|Skip|OOM|Throwable|ENOENT|Invalid\w*)$"
+)
+_DOTTED = re.compile(r"^[a-z_]\w*(?:\.[a-z_]\w*)+\.[A-Z]\w*[a-z]\w*: ")
+_INLINE = re.compile(
+    r"(?:^|[\s:'\"(\[<>])(?P<name>(?:[A-Za-z_][\w$]*\.)*[A-Z]\w*(?:Error|Exception|Timeout|Failure|Fault|NotFound|"
+    r"Violation|Denied|Exceeded|Exhausted|Interrupt|Iteration))(?P<rest>[:(].*)"
+)
+_WRAPPER_TEXT = re.compile(
+    r"^(?:.*?\b(?:encountered (?:an )?exception(?: during execution)?|raised an exception|failed with exception))"
+    r":? (?P<inner>.+)$",
+    re.IGNORECASE,
+)
+_LEVEL = re.compile(r"\b(DEBUG|INFO|NOTICE|WARN(?:ING)?|ERROR|CRITICAL|FATAL|SEVERE)\b", re.IGNORECASE)
+_STAMP = re.compile(r"^\W{0,3}(?:\d{4}[-/]\d\d[-/]\d\d|\d\d:\d\d:\d\d|\w{3} +\d+ \d\d:\d\d|[IWEF]\d{4} )|^\W?(?:DEBUG|INFO|WARN|ERROR|CRITICAL|FATAL)")
+_GROUP_PREFIX = re.compile(r"^(\s*(?:\|\s?|\+-[+-]*[\s\d-]*)+)")
+_LINKS = ("The above exception was the direct cause", "During handling of the above exception")
+_LIBRARY = re.compile(r"site-packages|dist-packages|/lib/python\d|/usr/lib/|<frozen|importlib|\bconda\b|/opt/venv/lib")
+_SERVICE_ERROR = re.compile(r"^(?P<reason>.*?) \[(?P<facts>service=\S+ operation=\S+ [^\]]*effect=[^\]]*)\](?: body=(?P<body>.*))?$", re.DOTALL)
+_RETRY_AFTER = re.compile(r"\bRetry-?_?After(?:_s)?[\"']?\s*[:=]?\s*(?:is |of )?[\"']?(\d+(?:\.\d+)?)(?![\d:-])", re.IGNORECASE)
+_RETRY_IN = re.compile(r"\b(?:try again|retry|wait|available again|reset(?:s)?)[^\n.]{0,30}? (?:in|after|for) (\d+(?:\.\d+)?) ?(s|sec|seconds?|m|min|minutes?)\b", re.IGNORECASE)
+MAX_UNITS = 160
+MAX_MESSAGE_LINES = 14
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One frame of a traceback; ``own`` is False for the standard library and installed packages."""
+
+    file: str
+    line: int
+    function: str
+    code: str = ""
+
+    @property
+    def own(self) -> bool:
+        """Tell whether the file looks like the user's own code."""
+        return not _LIBRARY.search(self.file)
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A piece of the text that says one thing: a raised exception with its message, or one line."""
+
+    role: Role
+    text: str
+    where: str
+    name: str = ""
+    frames: tuple[Frame, ...] = ()
+    linked: bool = False
+    depth: int = 0
+    codes: frozenset[str] = frozenset()
+
+    @property
+    def short_name(self) -> str:
+        """The class name without its module; of ``Wrapper(Inner)`` the inner one."""
+        inner = self.name[self.name.find("(") + 1 : -1] if self.name.endswith(")") else self.name
+        return inner.rpartition(".")[2]
+
+    @property
+    def own_frame(self) -> Frame | None:
+        """The innermost frame of the user's own code."""
+        return next((frame for frame in reversed(self.frames) if frame.own), None)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceFacts:
+    """What our own ``ServiceError`` says in its fixed form."""
+
+    reason: str
+    service: str
+    operation: str
+    effect: Literal["safe", "idempotent", "unsafe", "unknown"] = "unknown"
+    connection: str | None = None
+    status: int | None = None
+    retry_after_s: float | None = None
+    content_type: str | None = None
+    request_id: str | None = None
+    body: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A parsed failure: ``units`` in the order in which they explain, the root first."""
+
+    text: str
+    units: tuple[Unit, ...]
+    call: ServiceFacts | None = None
+    retry_after_s: float | None = None
+    frames: tuple[Frame, ...] = field(default=())
+
+    @property
+    def root(self) -> Unit | None:
+        """The exception that explains the others, or None where nothing was raised."""
+        return next((unit for unit in self.units if unit.role == "raised"), None)
+
+
+def parse(text: str) -> Failure:
+    """Parse the text of a failure; time and memory are bounded whatever the text is."""
+    cleaned = clean(text)
+    reader = _Reader()
+    for number, line in enumerate(cleaned.split("\n"), start=1):
+        reader.read(number, line)
+    units = _ordered(reader.finish())
+    call = next((found for unit in units if (found := service_facts(unit.text))), None)
+    units = tuple(replace(unit, codes=find_codes(unit.text)) for unit in units[:MAX_UNITS])
+    frames = next((unit.frames for unit in units if unit.frames), ())
+    waited = call.retry_after_s if call and call.retry_after_s is not None else retry_after(cleaned)
+    return Failure(cleaned, units, call, waited, frames)
+
+
+def fingerprint(text: str) -> str:
+    """Return 16 hexadecimal digits that stay the same over ids, times, paths and numbers."""
+    failure = parse(text)
+    root = failure.root
+    if root is None:
+        lines = [unit for unit in failure.units if unit.role in {"error", "plain"}] or list(failure.units)
+        return digest(template(unit.text) for unit in lines[:3])
+    own = root.own_frame
+    return digest((root.short_name, template(root.text.split("\n", 1)[0]), own.function if own else ""))
+
+
+def retry_after(text: str) -> float | None:
+    """Return how many seconds the other side asked to wait, or None."""
+    if (match := _RETRY_AFTER.search(text)) is not None:
+        return float(match[1])
+    if (match := _RETRY_IN.search(text)) is not None:
+        return float(match[1]) * (60 if match[2].lower().startswith("m") else 1)
+    return None
+
+
+def service_facts(text: str) -> ServiceFacts | None:
+    """Return the facts of a ``ServiceError`` text, or None where the text has another form."""
+    match = _SERVICE_ERROR.match(text)
+    if match is None:
+        return None
+    facts = dict(re.findall(r"(\w+)=(.*?)(?= \w+=|$)", match["facts"]))
+    effect = facts.get("effect", "")
+    return ServiceFacts(
+        reason=match["reason"],
+        service=facts["service"],
+        operation=facts["operation"],
+        effect=effect if effect in {"safe", "idempotent", "unsafe"} else "unknown",  # type: ignore[arg-type]
+        connection=facts.get("connection"),
+        status=int(facts["status"]) if facts.get("status", "").isdigit() else None,
+        retry_after_s=_number(facts.get("retry_after_s")),
+        content_type=facts.get("content_type"),
+        request_id=facts.get("request_id"),
+        body=_unquoted(match["body"] or ""),
+    )
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return max(0.0, float(text)) if text else None
+    except ValueError:
+        return None
+
+
+def _unquoted(text: str) -> str:
+    try:
+        value = ast.literal_eval(text) if text else ""
+    except (ValueError, SyntaxError):
+        return text
+    return value if isinstance(value, str) else text
+
+
+class _Reader:
+    """Reads line by line; frames wait for the exception they belong to."""
+
+    def __init__(self) -> None:
+        self.units: list[Unit] = []
+        self.frames: list[Frame] = []
+        self.in_traceback = False
+        self.linked = False
+        self.open_message = 0
+
+    def read(self, number: int, line: str) -> None:
+        """Take one line."""
+        depth, body = _depth(line)
+        stripped = body.strip()
+        if not stripped:
+            self.open_message = 0
+        elif any(link in stripped for link in _LINKS):
+            self.linked, self.in_traceback, self.open_message = True, False, 0
+        elif "Traceback (most recent call last)" in stripped:
+            self._before_traceback(number, stripped)
+        elif frame := _FRAME.match(body):
+            self.frames.append(Frame(frame[1], int(frame[2]), (frame[3] or "").strip()))
+            self.in_traceback, self.open_message = True, 0
+        elif self.in_traceback and body[:1].isspace() and self.frames:
+            self._code(stripped)
+        else:
+            self._statement(number, stripped, body, depth)
+
+    def _before_traceback(self, number: int, stripped: str) -> None:
+        self.frames, self.in_traceback, self.open_message = [], True, 0
+        before = stripped.partition("Traceback (most recent call last)")[0].strip()
+        if _level(before) and len(before) > len("ERROR"):
+            self._line(number, before)
+
+    def _code(self, stripped: str) -> None:
+        if not self.frames[-1].code and not set(stripped) <= set("^~ "):
+            self.frames[-1] = replace(self.frames[-1], code=stripped)
+
+    def _statement(self, number: int, stripped: str, body: str, depth: int) -> None:
+        cause = stripped.removeprefix("Caused by: ")
+        header = _HEADER.match(cause)
+        raised = header is not None and (
+            (self.in_traceback and not body[:1].isspace())
+            or (_ERRORISH.search(header["name"].rstrip(")")) is not None and bool(header["colon"] or "." in header["name"]))
+            or (_ERRORISH.search(header["name"]) is not None and not self.units)
+            or (_DOTTED.match(cause) is not None)
+        )
+        if raised and header is not None and _level(header["name"]) is None:
+            role_depth = 1000 + len(self.units) if cause is not stripped else depth
+            self._raised(number, header["name"], header["message"] or "", role_depth)
+        elif self.open_message and not _STAMP.match(stripped):
+            self._extend(stripped)
+        else:
+            self._line(number, stripped)
+        self.in_traceback = False
+
+    def _raised(self, number: int, name: str, message: str, depth: int) -> None:
+        text = f"{name}: {message}" if message else name
+        self.units.append(
+            Unit("raised", text, f"line {number}", name, tuple(self.frames), self.linked, depth)
+        )
+        self.frames, self.linked, self.open_message = [], False, MAX_MESSAGE_LINES
+
+    def _extend(self, stripped: str) -> None:
+        self.open_message -= 1
+        if re.match(r"at [\w.$<>]+\(|\.\.\. \d+ more", stripped):
+            return
+        last = self.units[-1]
+        self.units[-1] = replace(last, text=f"{last.text}\n{stripped}")
+
+    def _line(self, number: int, stripped: str) -> None:
+        level = _level(stripped)
+        role: Role = {"debug": "info", "info": "info", "notice": "info", "warn": "warning", "warning": "warning"}.get(
+            level or "", "error" if level else "plain"
+        )  # type: ignore[assignment]
+        wrapped = _WRAPPER_TEXT.match(stripped)
+        inner = wrapped["inner"] if wrapped else stripped
+        named = _INLINE.search(inner) if role != "info" else None
+        name = named["name"] if named else ""
+        if wrapped and named:
+            role = "raised"
+        self.units.append(Unit(role, inner if wrapped else stripped, f"line {number}", name))
+        self.open_message = MAX_MESSAGE_LINES if role == "raised" else 0
+
+    def finish(self) -> list[Unit]:
+        """Return what was read, in the order of the text."""
+        return self.units
+
+
+def _depth(line: str) -> tuple[int, str]:
+    """Return how deep in an ExceptionGroup a line stands, and the line without its margin."""
+    match = _GROUP_PREFIX.match(line)
+    if match is None or not ("|" in match[1] or "+-" in match[1]):
+        return 0, line
+    return match[1].count("|") + len(match[1]) // 4, line[match.end() :]
+
+
+def _level(text: str) -> str | None:
+    head = text[:140]
+    if not _STAMP.match(head):
+        return None
+    match = _LEVEL.search(head)
+    return match[1].lower() if match else None
+
+
+def _ordered(units: list[Unit]) -> tuple[Unit, ...]:
+    """Put the root first: of linked chains the last, its first exception; deepest in groups; last in Java."""
+    chains: list[list[Unit]] = []
+    others: list[Unit] = []
+    for unit in units:
+        if unit.role != "raised":
+            others.append(unit)
+        elif chains and (unit.linked or unit.depth or chains[-1][-1].depth > 0):
+            chains[-1].append(unit)
+        else:
+            chains.append([unit])
+    ordered = [unit for chain in reversed(chains) for unit in sorted(chain, key=lambda unit: -unit.depth)]
+    # A retried step tells the same thing again and again: once is enough.
+    unique = list({(unit.role, unit.text): unit for unit in reversed(ordered)}.values())[::-1]
+    rank = {"error": 0, "plain": 1, "warning": 2, "info": 3}
+    last_first = sorted(reversed(others), key=lambda unit: rank[unit.role])
+    return (*unique, *{(unit.role, unit.text): unit for unit in last_first}.values())
