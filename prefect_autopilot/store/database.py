@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,7 +14,8 @@ from sqlalchemy import Connection, Table, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -38,7 +40,7 @@ _CAUSES: tuple[tuple[tuple[str, ...], str, bool], ...] = (
     ),
     (("unable to open database file",), "it cannot be opened; check the path and its permissions", False),
     (
-        ("not a database", "malformed", "disk image"),
+        ("not a database", "malformed", "disk image", "unsupported file format"),
         "the file is damaged or no database; restore a backup or move it away",
         False,
     ),
@@ -120,7 +122,7 @@ class Database:
     async def _translated(self) -> AsyncIterator[None]:
         try:
             yield
-        except (SQLAlchemyError, OSError) as error:
+        except (DBAPIError, PoolTimeoutError, OSError) as error:
             raise _explained(self.name, error) from error
 
 
@@ -154,14 +156,18 @@ def _create_file(url: URL) -> Path | None:
     path = Path(str(url.database))
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-    except FileExistsError:
-        return None
+        existed = path.exists()
+        if not existed:
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        # Opened once here: a connection that fails in the driver leaves a thread that outlives the event loop.
+        sqlite3.connect(path).close()
+    except sqlite3.Error as error:
+        raise _explained(str(path), error) from error
     except OSError as error:
         raise StoreError(
             f"The database {path} cannot be created: {error.strerror}; check the folder and its permissions."
         ) from error
-    return path
+    return None if existed else path
 
 
 def _engine(url: URL, busy_timeout_s: float) -> AsyncEngine:
@@ -179,10 +185,15 @@ def _engine(url: URL, busy_timeout_s: float) -> AsyncEngine:
         # Without this the driver begins transactions itself, too late and never immediately.
         cast("Any", connection).isolation_level = None
         cursor = connection.cursor()
-        cursor.execute(f"PRAGMA busy_timeout = {round(busy_timeout_s * 1000)}")
-        cursor.execute("PRAGMA journal_mode = WAL")
-        # FULL: an intent that was journalled must survive a power cut, or its remedy could happen twice.
-        cursor.execute("PRAGMA synchronous = FULL")
+        try:
+            cursor.execute(f"PRAGMA busy_timeout = {round(busy_timeout_s * 1000)}")
+            cursor.execute("PRAGMA journal_mode = WAL")
+            # FULL: an intent that was journalled must survive a power cut, or its remedy could happen twice.
+            cursor.execute("PRAGMA synchronous = FULL")
+        except sqlite3.Error:
+            # The pool forgets a connection that was never ready; its thread would outlive the event loop.
+            connection.close()
+            raise
         cursor.close()
 
     def begin(connection: Connection) -> None:
@@ -194,7 +205,7 @@ def _engine(url: URL, busy_timeout_s: float) -> AsyncEngine:
     return engine
 
 
-def _explained(name: str, error: SQLAlchemyError | OSError) -> StoreError:
+def _explained(name: str, error: DBAPIError | PoolTimeoutError | OSError | sqlite3.Error) -> StoreError:
     origin = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     said = str(origin).lower()
     for signs, advice, later in _CAUSES:

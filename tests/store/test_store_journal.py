@@ -176,7 +176,8 @@ from prefect_autopilot.store import Store
 async def main():
     now = datetime(2026, 3, 2, tzinfo=UTC)
     async with Store.open(sys.argv[1]) as store:
-        entry = await store.journal_intent("s", "run-1", "st", 1, RetryRun(flow_run_id="run-1", delay_s=0), None, now)
+        remedy = RetryRun(flow_run_id="run-1", delay_s=0)
+        await store.journal_intent("s", "run-1", "st", 1, remedy, None, now)
         if sys.argv[2] == "inside":
             async with store._database.write() as connection:
                 from prefect_autopilot.store import tables

@@ -1,4 +1,4 @@
-"""Sessions: claimed together with their run, saved only on top of what was read, deleted but not forgotten."""
+"""Sessions: claimed with their run, saved only on top of what was read, deleted but not forgotten."""
 
 from __future__ import annotations
 
@@ -155,25 +155,25 @@ async def test_a_run_finds_its_session_as_its_own_or_a_related_one(
 
 
 @pytest.mark.parametrize(
-    ("fields", "is_open"),
+    ("fields", "found"),
     [
-        ({}, True),
-        ({"resolution_status": ResolutionStatus.ESCALATED}, True),
-        ({"resolution_status": ResolutionStatus.MANUAL}, True),
-        ({"resolution_status": ResolutionStatus.AUTO_RESOLVED}, False),
-        ({"resolution_status": ResolutionStatus.RESOLVED}, False),
-        ({"resolution_status": ResolutionStatus.CLOSED}, False),
-        ({"end_time": datetime.fromisoformat("2026-03-02T04:00:00+00:00")}, False),
-        ({"fingerprint": "another"}, False),
+        ({}, 1),
+        ({"resolution_status": ResolutionStatus.ESCALATED}, 1),
+        ({"resolution_status": ResolutionStatus.MANUAL}, 1),
+        ({"resolution_status": ResolutionStatus.AUTO_RESOLVED}, 0),
+        ({"resolution_status": ResolutionStatus.RESOLVED}, 0),
+        ({"resolution_status": ResolutionStatus.CLOSED}, 0),
+        ({"end_time": datetime.fromisoformat("2026-03-02T04:00:00+00:00")}, 0),
+        ({"fingerprint": "another"}, 0),
     ],
     ids=["in-progress", "escalated", "manual", "auto-resolved", "resolved", "closed", "ended", "other-cause"],
 )
 async def test_an_open_session_of_a_cause_is_found_until_it_ends(
-    store: Store, failed: Session, fields: dict[str, object], is_open: bool
+    store: Store, failed: Session, fields: dict[str, object], found: int
 ) -> None:
     session = changed(failed, **fields)
     await store.save_session(session, None)
-    expected = session if is_open else None
+    expected = session if found else None
     assert await store.open_session_for("cause-1", "deployment-1") == expected
     assert await store.open_session_for("cause-1") == expected
     assert await store.open_session_for("cause-1", "deployment-2") is None
