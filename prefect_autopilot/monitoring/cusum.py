@@ -36,6 +36,16 @@ class BernoulliCusum:
         self.since = self.since + 1 if self.score > 0 else 0
         return self.score
 
+    @property
+    def highest(self) -> float:
+        """Return a cautious upper estimate of the usual share."""
+        return min(1.0, (self._hits + 1.5) / self._seen)
+
+    @property
+    def known(self) -> int:
+        """Return how many values the usual share was learned from."""
+        return int(self._seen) - 50
+
     def reset(self) -> None:
         """Start counting anew."""
         self.score = 0.0

@@ -28,7 +28,7 @@ class DurationChannel:
 
     def __init__(self, zone: ZoneInfo) -> None:
         self._plain = Lane(Level())
-        self._lanes = (self._plain, Lane(HourOfWeek(zone)), Lane(Work()))
+        self._lanes = (self._plain, Lane(HourOfWeek(zone)), Lane(Work()), Lane(Work(slope=1.0)))
         self._usual = SortedWindow(400)
         self._rows = SortedWindow(ROWS_RUNS)
         self._newest_rows: deque[float] = deque(maxlen=ROWS_LAG)
@@ -43,32 +43,41 @@ class DurationChannel:
                 lane.version_changed()
         self._version = run.version
         value = math.log(max(run.duration, SHORTEST))
+        self._see_rows(run)
         chosen = self._best()
-        if run.rows:
-            if len(self._newest_rows) == ROWS_LAG:
-                self._rows.push(self._newest_rows[0])
-            self._newest_rows.append(math.log(run.rows))
         for lane in self._lanes:
             expected = lane.expectation.predict(run)
-            if expected is None:
-                self._teach(lane, run, value)
-                continue
-            residual = value - expected
-            excess, limit = lane.excess(residual), lane.limit()
-            if lane is chosen and excess > limit and not self._explained(excess, 1):
-                yield self._spike(run, excess, limit)
-            lane.learn(residual)
-            change = lane.change()
-            if change is not None:
-                if lane is chosen:
-                    yield from self._changed(run, change)
-                lane.settle(change)
-            lane.expectation.learn(run, expected + min(max(excess, -limit), limit))
+            if expected is not None:
+                yield from self._judge(lane, run, value, expected, chosen=lane is chosen)
+            elif len(self._usual):
+                lane.expectation.learn(run, value - self._usual.median())
         self._usual.push(value)
 
-    def _teach(self, lane: Lane, run: Sample, value: float) -> None:
-        if len(self._usual):
-            lane.expectation.learn(run, value - self._usual.median())
+    def lean(self) -> tuple[float, float]:
+        """Return how clearly and how far the newest runs are slower: standard errors, log duration."""
+        return self._best().lean()
+
+    def _judge(
+        self, lane: Lane, run: Sample, value: float, expected: float, *, chosen: bool
+    ) -> Iterator[Finding]:
+        """Judge and learn in one lane; only the chosen one speaks."""
+        excess, limit = lane.excess(value - expected), lane.limit()
+        if chosen and excess > limit and not self._explained(excess, 1):
+            yield self._spike(run, excess, limit)
+        lane.learn(value - expected)
+        change = lane.change()
+        if change is not None:
+            if chosen:
+                yield from self._changed(run, change)
+            lane.settle(change)
+        lane.expectation.learn(run, expected + min(max(excess, -limit), limit))
+
+    def _see_rows(self, run: Sample) -> None:
+        if not run.rows:
+            return
+        if len(self._newest_rows) == ROWS_LAG:
+            self._rows.push(self._newest_rows[0])
+        self._newest_rows.append(math.log(run.rows))
 
     def _best(self) -> Lane:
         best = self._plain

@@ -13,8 +13,8 @@ from prefect_autopilot.monitoring.windows import SortedWindow
 NORMAL = NormalDist()
 BASE_RUNS = 60
 TAIL_RUNS = 300
-TAIL_FROM = 30
-COLD_RUNS = 3
+TAIL_FROM = 40
+COLD_RUNS = 7
 LEAST_SPIKE = math.log(1.7)
 COLD_OF_LONGEST = math.log(2.0)
 COLD_OF_MEDIAN = math.log(2.5)
@@ -24,8 +24,16 @@ REFERENCE_LAG = 40
 REFERENCE_FROM = 20
 SHIFT_FROM = 60
 MEAN_LAG = 40
+EARLY = 1.8
+STRETCH = 1.9
+MOST_EXCESSES = 9.0
+REGULAR_SPREAD = 0.25
+HEAVIER = 0.8
 CROWD = 3
-CROWD_RUNS = 40
+CROWD_RUNS = 100
+APART = 3
+LEAN_RUNS = 10
+LEAN_HOLD = 25
 ERROR_CLIP = 1.0
 ERROR_MEMORY = 0.01
 
@@ -75,7 +83,7 @@ class LaggedMeans:
         """
         independent = 1 / math.sqrt(runs)
         if len(self._known) < TAIL_FROM:
-            return 1.2 * independent
+            return EARLY * independent
         return max(independent, self._known.median() - self._known.quantile(0.16))
 
 
@@ -94,6 +102,8 @@ class Lane:
         self._means = {window.runs: LaggedMeans() for window in (*SHIFT, DRIFT)}
         self._spikes: deque[int] = deque(maxlen=CROWD)
         self._level = 0.0
+        self._settled = (0.0, 0.0)
+        self._settled_at = -LEAN_HOLD
         self._before: float | None = None
         self._since_version = 0
 
@@ -107,18 +117,20 @@ class Lane:
         return value - self._level - self.centre
 
     def limit(self) -> float:
-        """Return the excess above which a run is a spike; infinite before the third run.
+        """Return the excess above which a run is a spike; infinite before the eighth run.
 
-        Before 30 runs twice the longest. Then the lower of an exponential tail above the 90th percentile
-        (1e-4) and the longest seen plus three mean excesses.
+        Before 40 runs twice the longest. Then as far beyond the longest as the tail reaches beyond its
+        90th percentile, at most nine mean excesses: light tails give a tight limit, heavy ones a wide one.
         """
         tail = self._tail
         if len(tail) < COLD_RUNS:
             return math.inf
         if len(tail) < TAIL_FROM:
             return max(COLD_OF_MEDIAN, tail.ordered[-1] + COLD_OF_LONGEST)
-        excess = tail.mean_excess(0.9)
-        return max(LEAST_SPIKE, min(tail.ordered[-1] + 3 * excess, tail.quantile(0.9) + 7 * excess))
+        foot = tail.quantile(0.9)
+        wide = 1 + HEAVIER * min(1.0, max(0.0, tail.spread() - REGULAR_SPREAD) / REGULAR_SPREAD)
+        reach = wide * min(STRETCH * (tail.ordered[-1] - foot), MOST_EXCESSES * tail.mean_excess(0.9))
+        return max(LEAST_SPIKE, foot + reach)
 
     def version_changed(self) -> None:
         """Remember the level before a new version: what follows is compared with it."""
@@ -131,10 +143,7 @@ class Lane:
         excess, limit = self.excess(value), self.limit()
         kept = value - self._level
         if excess > limit:
-            self._spikes.append(self.seen)
-            # Many spikes close together are no incidents but a second mode, and are learned as they are.
-            crowded = len(self._spikes) == CROWD and self.seen - self._spikes[0] < CROWD_RUNS
-            kept -= 0.0 if crowded else excess - limit
+            kept -= excess - self._tolerated(excess, limit)
         rate = max(ERROR_MEMORY, 1 / (self.seen + 1))
         self.error += rate * (min(abs(excess), ERROR_CLIP) - self.error)
         self.seen += 1
@@ -149,6 +158,15 @@ class Lane:
             self._scores.append(max(-CLIP, min(CLIP, score)))
         if self._before is not None:
             self._since_version += 1
+
+    def _tolerated(self, excess: float, limit: float) -> float:
+        """Return as what a spike is remembered: an incident hardly, a frequent visitor as it is."""
+        if not self._spikes or self.seen - self._spikes[-1] > APART:
+            self._spikes.append(self.seen)
+        lately = sum(self.seen - then < CROWD_RUNS for then in self._spikes)
+        if lately >= CROWD:
+            return excess
+        return limit if lately == CROWD - 1 else self._tail.ordered[-1]
 
     def change(self) -> Change | None:
         """Return the change of level that the newest values show, None without one."""
@@ -166,9 +184,25 @@ class Lane:
                 found = self._judge(REGRESSION, self._since_version, scores, self._before)
         return found
 
+    def lean(self) -> tuple[float, float]:
+        """Return by how many standard errors, and how far, the newest runs lean to slower ones.
+
+        A change that was settled a short while ago still counts.
+        """
+        if self.seen - self._settled_at < LEAN_HOLD:
+            return self._settled
+        scores = list(self._scores)[-LEAN_RUNS:]
+        if len(scores) < LEAN_RUNS:
+            return 0.0, 0.0
+        errors = sum(scores) / math.sqrt(LEAN_RUNS)
+        if errors <= 0:
+            return errors, 0.0
+        return errors, sorted(list(self._recent)[-LEAN_RUNS:])[LEAN_RUNS // 2] - self._reference.median()
+
     def settle(self, change: Change) -> None:
         """Take the new level as the usual one."""
         self._level += change.amount
+        self._settled, self._settled_at = (change.errors, change.amount), self.seen
         for window in (self._base, self._tail):
             window.lower_last(change.runs, change.amount)
         values = list(self._recent)

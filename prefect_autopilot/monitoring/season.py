@@ -96,9 +96,10 @@ class HourOfWeek:
 
 
 class Work:
-    """A slope of log duration over log rows: twice the rows may take twice the time."""
+    """A slope of log duration over log rows, learned or given: 1 is a constant time per row."""
 
-    def __init__(self) -> None:
+    def __init__(self, slope: float | None = None) -> None:
+        self._given = slope
         self._rows = SortedWindow(300)
         self._xy = 0.0
         self._xx = 0.0
@@ -107,7 +108,8 @@ class Work:
         """Return what the run's rows explain."""
         if not run.rows or len(self._rows) < WORK_RUNS:
             return None
-        slope = min(1.2, max(0.0, self._xy / (self._xx + 1.0)))
+        learned = min(1.2, max(0.0, self._xy / (self._xx + 1.0)))
+        slope = learned if self._given is None else self._given
         return slope * (math.log(run.rows) - self._rows.median())
 
     def learn(self, run: Sample, deviation: float) -> None:

@@ -12,6 +12,7 @@ from prefect_autopilot.monitoring.sample import Finding, Sample
 
 IN_A_ROW = 3
 CHANCE = 5e-5
+COLD_RUNS = 30
 WINDOW = 20
 IN_WINDOW = 7
 SWITCHES = 9
@@ -43,7 +44,7 @@ class StateChannel:
         found: tuple[str, Severity, float, str] | None = None
         if switches >= SWITCHES and failures >= IN_WINDOW:
             found = ("flapping_state", Severity.HIGH, switches, f"{switches} switches in {len(recent)} runs")
-        elif self._row >= IN_A_ROW and self._cusum.base**self._row <= CHANCE:
+        elif self._row >= IN_A_ROW and self._unlikely():
             found = ("consecutive_failures", Severity.HIGH, self._row, f"{self._row} failures in a row")
         elif failures >= IN_WINDOW:
             found = (
@@ -53,9 +54,13 @@ class StateChannel:
                 f"{failures} of the last {len(recent)} runs failed",
             )
         elif score >= RISEN_SHARE:
-            self._cusum.reset()
             reason = f"failures rose above their usual share of {self._cusum.base:.1%}"
             found = ("error_rate", Severity.HIGH, score, reason)
         if found:
+            self._cusum.reset()
             kind, severity, value, reason = found
             yield Finding(run.start, run.end, kind, severity, float(value), reason)
+
+    def _unlikely(self) -> bool:
+        """Tell whether so many failures in a row are no chance; early on three are always worth telling."""
+        return self._cusum.known < COLD_RUNS or self._cusum.highest**self._row <= CHANCE
