@@ -1,0 +1,332 @@
+"""A request understood: services, trigger, steps, and what must be asked."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from prefect_autopilot.intelligence.clauses import Clause, cut
+from prefect_autopilot.intelligence.data import table
+from prefect_autopilot.intelligence.directions import Placed, place
+from prefect_autopilot.intelligence.document import Document, read, without_surrogates
+from prefect_autopilot.intelligence.kinds import Slot
+from prefect_autopilot.intelligence.language import detect, language_name
+from prefect_autopilot.intelligence.lexicon import lexicon
+from prefect_autopilot.intelligence.mentions import find_mentions
+from prefect_autopilot.intelligence.questions import choice_question, merged, slot_question
+from prefect_autopilot.intelligence.recommend import recommend
+from prefect_autopilot.intelligence.roles import assign_roles
+from prefect_autopilot.intelligence.scene import SERVICE, Part, Scene, make_scene
+from prefect_autopilot.intelligence.slots import fill_slots
+from prefect_autopilot.intelligence.steps import wanted_calls, write_steps
+from prefect_autopilot.intelligence.trigger import Start, find_start
+from prefect_autopilot.intelligence.unknown import unknown_names
+from prefect_autopilot.models import (
+    Analysis,
+    Question,
+    RequestContext,
+    ServiceMatch,
+    Span,
+    StepSpec,
+    TriggerSpec,
+)
+from prefect_autopilot.services import Catalogue
+
+MAX_CHARACTERS = 10_000
+_MOST_UNREADABLE = 0.1
+_WISH = re.compile(
+    r"\b(?:automat\w+|workflows?|zaps?|flows?|every|when\w*|whenever|help|need|want|business|process|tasks?)\b"
+)
+_RELATION = re.compile(
+    r"[-=]*>|\b(?:to|into|onto|when|whenever|if|for each|for every|from|via|with|using|in|on|by)\b"
+)
+_EITHER = re.compile(rf"({SERVICE}),? or (?:(?:in|on|to|via|maybe|even|with|the|use|my|our) )*({SERVICE})")
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """All that was read, before it is judged."""
+
+    scene: Scene
+    clauses: tuple[Clause, ...]
+    start: Start
+    slots: tuple[Slot, ...]
+    choices: tuple[tuple[str, ...], ...]
+    unknown: tuple[str, ...]
+    steps: tuple[StepSpec, ...]
+
+
+def analyze(text: str, context: RequestContext, catalogue: Catalogue) -> Analysis:
+    """Understand a request; any text gives an answer, and what is not said is asked and never assumed."""
+    text = without_surrogates(text)
+    refusal = _refusal(text)
+    if refusal:
+        return Analysis(text=text[:MAX_CHARACTERS], status="reject", confidence=1.0, reasons=(refusal,))
+    document = read(text)
+    language = detect(document.cased)
+    reading = _read(document, context, catalogue)
+    if language != "en":
+        return _foreign(text, language, reading)
+    return _judged(text, reading, catalogue)
+
+
+def _refusal(text: str) -> str | None:
+    if not text.strip():
+        return "The request is empty: say what should start the automation and what it should do."
+    if len(text) > MAX_CHARACTERS:
+        return f"The request has {len(text)} characters, at most {MAX_CHARACTERS} are read: shorten it."
+    unreadable = sum(not c.isprintable() and c not in "\n\r\t" or c == "\ufffd" for c in text)
+    if unreadable > _MOST_UNREADABLE * len(text) and not any(c.isalpha() for c in read(text).cased):
+        return "The request is no text: say in words what should happen."
+    return None
+
+
+def _read(document: Document, context: RequestContext, catalogue: Catalogue) -> _Reading:
+    names = lexicon(catalogue)
+    named = find_mentions(document, names, context.connected_services)
+    scene = assign_roles(make_scene(document, named))
+    scene, choices = _alternatives(scene, context, catalogue)
+    clauses = cut(scene)
+    scene, slots = fill_slots(scene, clauses, context, catalogue)
+    placed = place(scene, clauses)
+    placed = _with_background(scene, clauses, placed)
+    start = find_start(scene, clauses, placed, catalogue, context.timezone)
+    calls = wanted_calls(scene, clauses, placed, start, catalogue)
+    scene = scene.with_parts(tuple(_promoted(part, placed) for part in scene.parts))
+    steps = write_steps(scene, calls, start, catalogue)
+    return _Reading(scene, clauses, start, slots, choices, unknown_names(scene), steps)
+
+
+def _alternatives(
+    scene: Scene, context: RequestContext, catalogue: Catalogue
+) -> tuple[Scene, tuple[tuple[str, ...], ...]]:
+    """Settle "Slack or Teams" by what is connected; otherwise leave both to a question."""
+    by_place = {part.at: part for part in scene.parts if part.role == "used"}
+    dropped: dict[int, str] = {}
+    choices: list[tuple[str, ...]] = []
+    for found in _EITHER.finditer(scene.text):
+        pair = [by_place.get(found.start(1)), by_place.get(found.start(2))]
+        if pair[0] is None or pair[1] is None:
+            continue
+        ids = (pair[0].mention.services[0], pair[1].mention.services[0])
+        if ids[0] == ids[1] or not set(catalogue.get(ids[0]).kinds) & set(catalogue.get(ids[1]).kinds):
+            continue
+        connected = [i for i in ids if i in context.connected_services]
+        if len(connected) != 1:
+            choices.append(ids)
+        for part in (pair[0], pair[1]):
+            if part.mention.service not in connected or len(connected) != 1:
+                dropped[part.at] = "one of two alternatives"
+    parts = tuple(
+        replace(p, role="mentioned", reason=dropped[p.at]) if p.at in dropped else p for p in scene.parts
+    )
+    return scene.with_parts(parts), tuple(choices)
+
+
+def _with_background(
+    scene: Scene, clauses: tuple[Clause, ...], placed: tuple[Placed, ...]
+) -> tuple[Placed, ...]:
+    """Let a service that is in use anyway do what a clause without a service asks for."""
+    background = [p for p in scene.parts if p.role == "background"]
+    if not background:
+        return placed
+    busy = {p.clause for p in placed}
+    free = [c for c in clauses if c.verb and c.lead is None and c not in busy and c.start > background[-1].at]
+    if not free:
+        return placed
+    clause = free[0]
+    last = replace(
+        background[-1], role="used", reason="in use, and nothing else is named for it", at=clause.start
+    )
+    own = Placed(last, clause, "sink", "the request says it is in use")
+    return tuple(sorted((*placed, own), key=lambda p: p.part.at))
+
+
+def _promoted(part: Part, placed: tuple[Placed, ...]) -> Part:
+    promoted = next((p for p in placed if p.part.mention is part.mention), None)
+    return replace(part, role="used", reason=promoted.part.reason) if promoted else part
+
+
+def _judged(text: str, reading: _Reading, catalogue: Catalogue) -> Analysis:
+    services = _matches(reading)
+    questions = _questions(reading, catalogue)
+    blocking = [q for q in questions if q.id != "time"]
+    used = [m.service for m in services if m.role == "used"]
+    if not used and not reading.slots and not reading.choices and not reading.unknown:
+        return _nothing(text, reading, services)
+    if reading.unknown and not used and not reading.slots:
+        status = "unsupported"
+    else:
+        status = "clarify" if blocking else "flow"
+    by_hand = [s for s in dict.fromkeys(used) if not catalogue.get(s).operations]
+    return Analysis(
+        text=text,
+        status=status,
+        confidence=_confidence(services, clarify=bool(blocking)),
+        services=services,
+        trigger=reading.start.spec,
+        steps=reading.steps,
+        questions=merged(questions),
+        unsupported=reading.unknown,
+        recommendations=recommend(reading.start, reading.steps, by_hand, reading.unknown, catalogue),
+        reasons=_reasons(reading, services, by_hand, catalogue),
+    )
+
+
+def _matches(reading: _Reading) -> tuple[ServiceMatch, ...]:
+    """Return each service once: its surest role, all its places, the alternatives of a shared name."""
+    grouped: dict[str, list[Part]] = {}
+    for part in reading.scene.parts:
+        if part.mention.service:
+            grouped.setdefault(part.mention.service, []).append(part)
+    order = ("used", "excluded", "background", "mentioned")
+    measured = table("confidence")["mention"]
+    matches: list[ServiceMatch] = []
+    for service, parts in grouped.items():
+        best = min(parts, key=lambda p: order.index(p.role))
+        spans = [_span(reading.scene, p) for p in parts[:20]]
+        matches.append(
+            ServiceMatch(
+                service=service,
+                confidence=max(measured[p.mention.form] for p in parts if p.role == best.role),
+                spans=tuple(span for span in spans if span.text),
+                role=best.role if best.role != "background" else "mentioned",
+                reason=best.reason or f"named as {best.mention.name!r}",
+                alternatives=best.mention.services[1:],
+            )
+        )
+    return tuple(matches)
+
+
+def _span(scene: Scene, part: Part) -> Span:
+    return scene.document.span(part.mention.start, part.mention.end)
+
+
+def _questions(reading: _Reading, catalogue: Catalogue) -> list[Question]:
+    """List the questions, the one that changes the flow most first."""
+    questions: list[Question] = []
+    schedule = reading.start.schedule
+    if schedule and schedule.problems:
+        questions.append(Question(id="when", text=f"When should it run? {' '.join(schedule.problems)}"))
+    for name in reading.unknown:
+        questions.append(
+            Question(
+                id=f"unknown_{name.lower()}",
+                text=f"{name} is not in the catalogue: does it have an HTTP API or webhooks that the flow can use, and at which address?",
+                options=("generic HTTP request", "webhook"),
+            )
+        )
+    for choice in reading.choices:
+        shared = set(catalogue.get(choice[0]).kinds) & set(catalogue.get(choice[1]).kinds)
+        questions.append(choice_question(choice, min(shared, default=None), catalogue))
+    slots = sorted(reading.slots, key=lambda slot: slot.optional)
+    lower = reading.scene.document.lower
+    questions += [slot_question(slot, lower[slot.start : slot.end], catalogue) for slot in slots]
+    if not reading.steps and not questions:
+        questions.append(Question(id="steps", text="What should happen then, and in which service?"))
+    elif not questions and not _is_related(reading):
+        questions.append(
+            Question(id="steps", text="What should start it, and what should be done with these services?")
+        )
+    if schedule and schedule.proposed and not schedule.problems and reading.start.spec:
+        questions.append(Question(id="time", text=f"Is this right? {' '.join(schedule.proposed)}"))
+    return questions
+
+
+def _is_related(reading: _Reading) -> bool:
+    """Tell whether anything says what the services have to do with one another."""
+    text = reading.scene.text
+    return any(c.verb or c.lead for c in reading.clauses) or _RELATION.search(text) is not None
+
+
+def _nothing(text: str, reading: _Reading, services: tuple[ServiceMatch, ...]) -> Analysis:
+    """Answer a request that names no service and no kind of one."""
+    wishes = (
+        _WISH.search(reading.scene.document.lower)
+        or reading.start.schedule
+        or any(c.verb for c in reading.clauses)
+    )
+    if wishes or services:
+        return Analysis(
+            text=text,
+            status="clarify",
+            confidence=0.5,
+            services=services,
+            trigger=reading.start.spec,
+            questions=(
+                Question(
+                    id="start", text="What should start it: a time, an event in a service, or you by hand?"
+                ),
+                Question(id="steps", text="What should it do, and in which services?"),
+            ),
+            reasons=("No service is named that the automation would use.",),
+        )
+    return Analysis(
+        text=text,
+        status="reject",
+        confidence=0.5,
+        reasons=("There is no automation in it: say what should start it and what it should do.",),
+    )
+
+
+def _foreign(text: str, language: str, reading: _Reading) -> Analysis:
+    services = _matches(reading)
+    name = language_name(language)
+    return Analysis(
+        text=text,
+        status="clarify" if services else "unsupported",
+        language=language,
+        confidence=0.5,
+        services=services,
+        trigger=TriggerSpec(type="other"),
+        questions=(
+            Question(
+                id="language",
+                text=f"Only English is understood, and this looks like {name}: can you say it in English?",
+            ),
+        ),
+        unsupported=(f"requests in {name}",),
+        reasons=("Names of services were read, the rest was not.",),
+    )
+
+
+def _confidence(services: tuple[ServiceMatch, ...], *, clarify: bool) -> float:
+    sure = 1.0
+    for match in services:
+        sure *= match.confidence if match.role == "used" else 1.0
+    measured = table("confidence")["request"]
+    return round(sure * measured["clarify" if clarify else "flow"], 3)
+
+
+def _reasons(
+    reading: _Reading, services: tuple[ServiceMatch, ...], by_hand: list[str], catalogue: Catalogue
+) -> tuple[str, ...]:
+    """Say why: roles, what started it, what was proposed, what is filled in at the form."""
+    reasons = [
+        f"{catalogue.get(m.service).name} is {'not used' if m.role == 'excluded' else 'only mentioned'}: {m.reason}."
+        for m in services
+        if m.role != "used"
+    ]
+    if reading.start.source:
+        reasons.append(
+            f"It starts at {catalogue_name(reading.start, catalogue)}: {reading.start.source.why}."
+        )
+    reasons += reading.start.reasons
+    asked = sorted(
+        {a.name for step in reading.steps for a in step.arguments.values() if a.kind == "parameter"}
+    )
+    if asked:
+        reasons.append(f"Not said, so filled in when the flow is deployed: {', '.join(asked[:12])}.")
+    reasons += [
+        f"{catalogue.get(s).name} is known by name only: its calls have to be written by hand."
+        for s in by_hand
+    ]
+    return tuple(reasons)
+
+
+def catalogue_name(start: Start, catalogue: Catalogue) -> str:
+    """Return what the source of an automation is called."""
+    source = start.source
+    if source is None or source.part.mention.service is None:
+        return source.part.mention.name if source else "nothing"
+    return catalogue.get(source.part.mention.service).name

@@ -1,0 +1,154 @@
+"""What an operation is called with: literals from the text, fields of the event, earlier results, parameters."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import cache
+
+from prefect_autopilot.intelligence.data import table
+from prefect_autopilot.models import (
+    Argument,
+    Constant,
+    FromParameter,
+    FromStep,
+    FromTrigger,
+    Operation,
+    Parameter,
+    Service,
+    ServiceTrigger,
+    Text,
+)
+
+_CHANNEL = re.compile(r"#[^\W\d_][\w-]*")
+_ADDRESS = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+_QUOTED = re.compile(
+    r"(?:saying|says|with the (?:text|message)|message|text|titled|called|named|group|list|board|folder|project|channel|label|tag|table|sheet) \"([^\"\n]{1,200})\""
+)
+_PLACE = re.compile(
+    r"\b(group|list|board|folder|project|channel|label|tag|table|sheet|titled|called|named) \"([^\"\n]{1,200})\""
+)
+
+
+@cache
+def role_of(name: str) -> str | None:
+    """Return what a parameter is for: title, text, recipient or place; None for anything else."""
+    plain = re.sub(r"[_\-.]", "", name.lower())
+    return next((role for role, names in table("arguments")["roles"].items() if plain in names), None)
+
+
+def parameter_name(service: str, parameter: str) -> str:
+    """Return the name of the flow parameter that asks for an operation's parameter."""
+    own = re.sub(r"[^a-z0-9]+", "_", f"{service}_{parameter}".lower()).strip("_")
+    return own if own[:1].isalpha() else f"p_{own}"
+
+
+def fill(
+    service: Service,
+    operation: Operation,
+    said: str,
+    *,
+    event: ServiceTrigger | None,
+    has_event: bool,
+    earlier: str | None,
+) -> dict[str, Argument]:
+    """Fill the required parameters and the telling optional ones; what nobody said becomes a parameter."""
+    filled: dict[str, Argument] = {}
+    for parameter in _wanted(operation):
+        filled[parameter.name] = _argument(
+            service, parameter, said, event=event, has_event=has_event, earlier=earlier
+        )
+    return filled
+
+
+def _wanted(operation: Operation) -> Iterable[Parameter]:
+    """Return required parameters without default; where one writes, also one text, one title, one place."""
+    required = [
+        p for p in operation.parameters if p.required and p.default is None and p.location != "header"
+    ]
+    if operation.method == "GET":
+        return required
+    optional = table("arguments")["optional"]
+    roles = {role_of(p.name) for p in required}
+    extra: list[Parameter] = []
+    for parameter in operation.parameters:
+        role = role_of(parameter.name)
+        if parameter in required or parameter.location == "header" or role is None or role in roles:
+            continue
+        names = optional["place"] if role == "place" else optional["fill"]
+        if parameter.name.lower() in names and (role == "place" or parameter.type in {"string", "any"}):
+            extra.append(parameter)
+            roles.add(role)
+    return [*required, *extra]
+
+
+def _argument(
+    service: Service,
+    parameter: Parameter,
+    said: str,
+    *,
+    event: ServiceTrigger | None,
+    has_event: bool,
+    earlier: str | None,
+) -> Argument:
+    fixed = table("arguments")["fixed"].get(f"{service.id}.{parameter.name}")
+    if fixed is not None:
+        return Constant(value=fixed)
+    if len(parameter.choices) == 1:
+        return Constant(value=parameter.choices[0])
+    role = role_of(parameter.name)
+    literal = _literal(role, parameter, said)
+    if literal is not None:
+        return literal
+    if parameter.type in {"string", "any"} and role in {"title", "text"}:
+        given = _given(role, event=event, has_event=has_event, earlier=earlier)
+        if given is not None:
+            return given
+    return FromParameter(name=parameter_name(service.id, parameter.name))
+
+
+def _literal(role: str | None, parameter: Parameter, said: str) -> Argument | None:
+    """Return a value the person wrote: a #channel, an address, words in quotation marks."""
+    if role == "place":
+        channel = _CHANNEL.search(said)
+        if channel and "chan" in parameter.name.lower():
+            return Constant(value=channel[0])
+        place = _PLACE.search(said)
+        if place and place[1].rstrip("s") in parameter.name.lower():
+            return Constant(value=place[2])
+    if role == "recipient" and (address := _ADDRESS.search(said)):
+        return Constant(value=address[0])
+    if role == "text" and (quoted := _QUOTED.search(said)) and not _PLACE.search(said):
+        return Constant(value=quoted[1])
+    return None
+
+
+def _given(
+    role: str, *, event: ServiceTrigger | None, has_event: bool, earlier: str | None
+) -> Argument | None:
+    """Return what is known when the step runs: an earlier result, else fields of the event."""
+    if earlier is not None:
+        return FromStep(step=earlier) if role == "text" else None
+    if not has_event:
+        return None
+    offered = list(event.fields) if event else []
+    wanted = [name for name in table("arguments")["event"][role] if name in offered]
+    if role == "title":
+        return FromTrigger(path=wanted[0]) if wanted else None
+    return _message(offered) or FromTrigger(path="")
+
+
+def _message(offered: list[str]) -> Argument | None:
+    """Join title, sender, text and link of an event into a text."""
+    known = table("arguments")["event"]
+    parts: list[Constant | FromTrigger] = []
+    for key in ("title", "sender", "text", "link"):
+        name = next((n for n in known[key] if n in offered), None)
+        if name is None or any(isinstance(p, FromTrigger) and p.path == name for p in parts):
+            continue
+        if parts:
+            parts.append(Constant(value=" (from " if key == "sender" else "\n"))
+        parts.append(FromTrigger(path=name))
+        if key == "sender" and len(parts) > 1:
+            parts.append(Constant(value=")"))
+    return Text(parts=tuple(parts)) if parts else None

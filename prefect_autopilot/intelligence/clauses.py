@@ -1,0 +1,110 @@
+"""The request cut into clauses, each an event, a condition or an action with its verb."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+
+from prefect_autopilot.intelligence.data import table
+from prefect_autopilot.intelligence.scene import Part, Scene
+
+_EVENT = (
+    r"(?:and |but |so |then |only )?(?:when(?:ever|evr)?|wenever|if|once|as soon as|every ?time|each time|any ?time|upon|after|"
+    r"in case|the moment|on (?:a |an |every |each |any )?new|for (?:each|every|any)(?: new| incoming)?|on each|on every(?= new)|"
+    r"starting (?:when|with|from)|triggered (?:by|when|whenever|on)|each time that)\b"
+)
+_HARD = r"(?:[.!?](?=\s|$)|[;\n]|\s*[-=]*>\s*)"
+_SUBJECTS = r"(?:to|i|we|they|he|she|it|you|who|which|that|someone|somebody|anyone|people|customer|customers|user|users|is|are|was|gets|be|been|can|will|could|should|of|the|a|an|my|our|your|new|not|this|each|every|per|any|in|on|for|with|from|by|into)"
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """Masked characters ``start`` to ``end``; ``lead`` is the word that makes it an event or condition."""
+
+    start: int
+    end: int
+    lead: str | None
+    verb: str | None
+
+    def holds(self, part: Part) -> bool:
+        """Tell whether a mention stands in it."""
+        return self.start <= part.at < self.end
+
+
+@cache
+def verbs() -> frozenset[str]:
+    """Return every verb of the table, in all forms listed."""
+    known = table("verbs")
+    return frozenset(word for group in ("read", "write", "move", "think") for word in known[group])
+
+
+@cache
+def _cut() -> re.Pattern[str]:
+    words = "|".join(sorted(verbs(), key=len, reverse=True))
+    return re.compile(
+        rf"(?P<hard>{_HARD})"
+        rf"|(?P<colon>:(?=\s))"
+        rf"|(?P<soft>,?\s+(?:and\s+)?then\b,?|,?\s+after that,?|,?\s+afterwards,?|,\s*(?:and\s+|or\s+|but\s+|also\s+)?|\s+and\s+(?:also\s+)?(?=(?:{words})\b)|\s+before\s+(?=\w+ing\b)|\s+but\s+|\s+otherwise\b|\s+else\b)"
+        rf"|(?P<event>\s+(?={_EVENT}))"
+        rf"|(?<!\b{{}})(?P<verb>\s+(?=(?:{words})\b))".replace(r"(?<!\b{})", "")
+    )
+
+
+@cache
+def _event() -> re.Pattern[str]:
+    return re.compile(rf"\s*(?P<lead>{_EVENT})")
+
+
+@cache
+def _leading_verb() -> re.Pattern[str]:
+    words = "|".join(sorted(verbs(), key=len, reverse=True))
+    return re.compile(rf"\b({words})\b")
+
+
+def cut(scene: Scene) -> tuple[Clause, ...]:
+    """Cut the masked text at stops, arrows, commas, "then", event words and, inside an event, at its action."""
+    text = scene.text
+    clauses: list[Clause] = []
+    start = 0
+    in_event = _event().match(text) is not None
+    for found in _cut().finditer(text):
+        if found.start() < start:
+            continue
+        if found["verb"] is not None and not (in_event and _is_imperative(text, start, found)):
+            continue
+        if found["event"] is not None and not text[start : found.start()].strip():
+            continue
+        _append(clauses, scene, start, found.start())
+        start = found.end()
+        if found["verb"] is None:
+            in_event = _event().match(text, start) is not None
+        else:
+            in_event = False
+    _append(clauses, scene, start, len(text))
+    return tuple(clauses)
+
+
+def _is_imperative(text: str, start: int, found: re.Match[str]) -> bool:
+    """Tell whether the verb that follows begins what to do, and does not belong to the event."""
+    before = text[start : found.start()].split()
+    if len(before) < 3:  # noqa: PLR2004 - "when X posts" is not over yet
+        return False
+    return re.fullmatch(_SUBJECTS, before[-1]) is None
+
+
+def _append(clauses: list[Clause], scene: Scene, start: int, end: int) -> None:
+    text = scene.text[start:end]
+    if not text.strip():
+        return
+    lead = _event().match(text)
+    words = scene.text[start:end] if lead is None else text[lead.end() :]
+    verb = _leading_verb().search(_with_kind_verbs(scene, start, words, end))
+    clauses.append(Clause(start, end, lead["lead"].strip() if lead else None, verb[1] if verb else None))
+
+
+def _with_kind_verbs(scene: Scene, start: int, words: str, end: int) -> str:
+    """Give back the words of masked kinds ("text me"), which may be the verb."""
+    offset = end - len(words)
+    _ = start
+    return scene.words(offset, end)

@@ -1,0 +1,101 @@
+"""The workflow of an understood request: name, trigger, parameters, steps."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from prefect_autopilot.errors import UsageError
+from prefect_autopilot.intelligence.arguments import parameter_name
+from prefect_autopilot.intelligence.steps import GENERIC
+from prefect_autopilot.models import (
+    Analysis,
+    FromParameter,
+    Parameter,
+    ParameterSpec,
+    StepSpec,
+    Text,
+    TriggerSpec,
+    WorkflowSpec,
+)
+from prefect_autopilot.services import Catalogue
+
+_TYPES: dict[str, Literal["str", "int", "float", "bool", "dict", "list"]] = {
+    "integer": "int", "number": "float", "boolean": "bool", "object": "dict", "array": "list",
+}  # fmt: skip
+_LONGEST = 63
+
+
+def design(analysis: Analysis, catalogue: Catalogue) -> WorkflowSpec:
+    """Design the workflow of an analysis.
+
+    Raises UsageError where something is still to be asked, or a service has no described operation.
+    """
+    if analysis.status != "flow" or analysis.trigger is None or not analysis.steps:
+        asked = " ".join(question.text for question in analysis.questions) or " ".join(analysis.reasons)
+        raise UsageError(f"There is no flow to design yet. {asked}".strip())
+    undescribed = sorted({step.service for step in analysis.steps if step.operation == GENERIC})
+    if undescribed:
+        names = ", ".join(catalogue.get(service).name for service in undescribed)
+        raise UsageError(f"No operation of {names} is described; add an OpenAPI description of it.")
+    return WorkflowSpec(
+        name=_name(analysis),
+        request=analysis.text,
+        trigger=_trigger(analysis.trigger),
+        parameters=_parameters(analysis.steps, catalogue),
+        steps=analysis.steps,
+    )
+
+
+def _trigger(trigger: TriggerSpec) -> TriggerSpec:
+    """Return what can be deployed: a single run at a moment only the person knows is started by hand."""
+    is_once = trigger.type == "schedule" and not (trigger.cron or trigger.rrule or trigger.interval_s)
+    return trigger.model_copy(update={"type": "manual"}) if is_once else trigger
+
+
+def _name(analysis: Analysis) -> str:
+    """Name it by two to four words: where it comes from and where it goes."""
+    trigger = analysis.trigger
+    first = trigger.service if trigger and trigger.service else None
+    services = dict.fromkeys(filter(None, (first, *(step.service for step in analysis.steps))))
+    words = [part for service in services for part in re.split(r"[^a-z0-9]+", service.lower()) if part]
+    kept = words[:4]
+    if len(kept) < 2:  # noqa: PLR2004 - a name of two words shadows no module
+        kept = [*kept, *re.split(r"[^a-z0-9]+", analysis.steps[0].operation.lower())[:2]]
+    name = "-".join(kept)
+    if not name[:1].isalpha():
+        name = f"flow-{name}"
+    return name[:_LONGEST].rstrip("-")
+
+
+def _parameters(steps: tuple[StepSpec, ...], catalogue: Catalogue) -> tuple[ParameterSpec, ...]:
+    """Describe every flow parameter the steps ask for, once."""
+    found: dict[str, ParameterSpec] = {}
+    for step in steps:
+        service = catalogue.get(step.service)
+        operation = service.operation(step.operation)
+        known = {parameter_name(step.service, p.name): p for p in operation.parameters} if operation else {}
+        for name in _asked(step):
+            described = known.get(name)
+            found.setdefault(name, _described(name, described, service.name, step))
+    return tuple(found.values())
+
+
+def _asked(step: StepSpec) -> list[str]:
+    parts = [
+        part
+        for argument in step.arguments.values()
+        for part in (argument.parts if isinstance(argument, Text) else (argument,))
+    ]
+    return [part.name for part in parts if isinstance(part, FromParameter)]
+
+
+def _described(name: str, parameter: Parameter | None, service: str, step: StepSpec) -> ParameterSpec:
+    about = parameter.name.replace("_", " ") if parameter else name.replace("_", " ")
+    detail = f" {parameter.description}" if parameter and parameter.description else ""
+    return ParameterSpec(
+        name=name,
+        type=_TYPES.get(parameter.type, "str") if parameter else "str",
+        required=True,
+        description=f"{service}: {about} for {step.operation.replace('_', ' ')}.{detail}",
+    )

@@ -1,0 +1,139 @@
+"""Whether a service is where things come from, where they go, or what works on them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+from prefect_autopilot.intelligence.clauses import Clause
+from prefect_autopilot.intelligence.data import words
+from prefect_autopilot.intelligence.scene import ANY, Part, Scene
+
+Direction = Literal["source", "sink", "tool"]
+
+_DETERMINERS = r"(?:(?:the|a|an|my|our|your|their|this|that|all|each|every|any|some|both|new|latest|recent|incoming|specific|certain|one|existing|old|same|multiple|several|more)\s+)*"
+_NOUN = r"(?:[\w'-]+\s+){0,3}?"
+_FROM = re.compile(rf"\b(?:from|out of|off|of|inside of|between|when|whenever|if|against)\s+{_NOUN}$")
+_TO = re.compile(rf"\b(?:to|into|onto|in|inside|on|at|within|2|and into|toward|towards|for)\s+{_NOUN}$")
+_VIA = re.compile(rf"\b(?:via|through|thru|by|over)\s+{_NOUN}$")
+_WITH = re.compile(
+    rf"\b(?:using|with|w|w/|use|uses|have|ask|let|powered by|leveraging|leverages|by)\s+{_NOUN}$"
+)
+_NEW = re.compile(
+    rf"\b(?:new|incoming|latest|every|each|all|recent|unread|starred|my|any|completed|closed|updated|open)\s+(?:[\w'-]+\s+){{0,2}}$"
+)
+_LATER_SINK = re.compile(
+    rf"\b(?:to|into|onto|in|on|via|2)\s+{_DETERMINERS}(?:[\w'#-]+\s+){{0,3}}?{ANY}|[-=]*>\s*"
+)
+_ADDRESSED = re.compile(rf"\b(?:notify|notifies|message|tell|ping|alert|update|dm)\s+{_DETERMINERS}$")
+_SENDER = re.compile(r"^\s*(?:'s)?\s+(?:to|into|in|on|->|>)\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A mention with its clause and direction."""
+
+    part: Part
+    clause: Clause
+    direction: Direction
+    why: str
+
+
+def place(scene: Scene, clauses: tuple[Clause, ...]) -> tuple[Placed, ...]:
+    """Give every used mention a direction, in the order of the text."""
+    placed: list[Placed] = []
+    used = [part for part in scene.parts if part.role == "used"]
+    for part in used:
+        clause = next((c for c in clauses if c.holds(part)), None)
+        if clause is not None:
+            direction, why = _direction(scene, clause, part, is_first=part is used[0], count=len(used))
+            placed.append(Placed(part, clause, direction, why))
+    return tuple(placed)
+
+
+def _direction(
+    scene: Scene, clause: Clause, part: Part, *, is_first: bool, count: int
+) -> tuple[Direction, str]:
+    before = scene.text[clause.start : part.at]
+    after = scene.text[part.at + 1 : clause.end]
+    if clause.lead is not None:
+        return "source", "it is in the clause of the event"
+    if part.mention.kind == "llm" and re.search(r"\b(?:use|using|with|by|via|an?)\s*$", before):
+        return "tool", "it works on content"
+    prepositions = _by_preposition(before, after, clause.verb)
+    if prepositions:
+        return prepositions
+    verb = clause.verb or ""
+    if _ADDRESSED.search(before) or (_is_kind_verb(scene, part) and before.strip() == ""):
+        return "sink", "it is told something"
+    later = _LATER_SINK.search(after) is not None or _next_is_target(scene, clause)
+    if later and (verb in words("verbs", "move") or not verb):
+        return "source", "the text says where to go on to"
+    if verb in words("verbs", "read") and verb not in words("verbs", "write"):
+        return "source", f"{verb!r} takes from it"
+    if verb in words("verbs", "think") and verb not in words("verbs", "write"):
+        return (
+            ("tool", "it works on content") if not is_first else ("source", f"{verb!r} works on what it has")
+        )
+    if verb in words("verbs", "write") or verb in words("verbs", "move"):
+        return "sink", f"{verb!r} acts on it"
+    if is_first and count > 1:
+        return "source", "it is named first"
+    return "sink", "nothing says that things come from it"
+
+
+def _by_preposition(before: str, after: str, verb: str | None) -> tuple[Direction, str] | None:
+    nearest: tuple[int, Direction, str] | None = None
+    for pattern, direction, why in (
+        (_FROM, "source", "things come from it"),
+        (_TO, "sink", "things go to it"),
+        (_VIA, "sink", "things go through it"),
+        (_WITH, "tool", "it is used for it"),
+    ):
+        found = _last(pattern, before)
+        if found is not None and (nearest is None or found > nearest[0]):
+            nearest = (found, direction, why)
+    if nearest is None:
+        return None
+    word = before[nearest[0] :].split()[0]
+    if word in {"in", "on", "at", "within", "for"} and _is_place_of_source(before[: nearest[0]], after, verb):
+        return "source", "things are in it"
+    return nearest[1], nearest[2]
+
+
+def _last(pattern: re.Pattern[str], before: str) -> int | None:
+    """Return where the preposition nearest to the end starts, None if none leads to the end."""
+    best = None
+    for start in (m.start() for m in _starts().finditer(before)):
+        if pattern.match(before, start):
+            best = start
+    return best
+
+
+@cache
+def _starts() -> re.Pattern[str]:
+    return re.compile(r"\b(?=\w)")
+
+
+def _is_place_of_source(before: str, after: str, verb: str | None) -> bool:
+    """Tell whether "new rows in X" says where things are, and not where they go."""
+    if verb in words("verbs", "read") and verb not in words("verbs", "move"):
+        return True
+    if _NEW.search(before) or re.match(r"\s*new\b", before):
+        moves = verb is None or verb in words("verbs", "move") or verb not in words("verbs", "write")
+        return moves and (_LATER_SINK.search(after) is not None or verb is None)
+    return _LATER_SINK.search(after) is not None and verb in words("verbs", "move")
+
+
+def _next_is_target(scene: Scene, clause: Clause) -> bool:
+    """Tell whether an arrow follows the clause."""
+    return re.match(r"\s*[-=]*>", scene.text[clause.end :]) is not None
+
+
+def _is_kind_verb(scene: Scene, part: Part) -> bool:
+    return (
+        part.mention.kind is not None
+        and re.match(r"\s+(?:me|us|him|her|them|the|my|our|it)\b", scene.text[part.at + 1 :]) is not None
+    )

@@ -1,0 +1,197 @@
+"""Services named in a request: the longest name wins, misspellings are read, ordinary words need evidence."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from dataclasses import dataclass
+from typing import Literal
+
+from prefect_autopilot.intelligence.data import english, words
+from prefect_autopilot.intelligence.document import Document, Token
+from prefect_autopilot.intelligence.lexicon import MAX_TOKENS, Entry, Lexicon, squeeze
+from prefect_autopilot.models import Service
+
+Form = Literal["name", "word", "typo", "version", "kind"]
+
+_JOINTS = frozenset("-_.'&+/")
+_MODEL = re.compile(r"([a-z]{3,})-?(\d[\w.]*)")
+_EVIDENCE = 2
+_TITLE_SHARE = 0.6
+_SHORTEST_JOINED = 5
+_STARTS = frozenset({"", ".", "!", "?", ":", "\n", ";"})
+_ENDS = frozenset({"", ".", ",", ";", "!", "?", "\n", ">", "-", ")"})
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """A service, or a kind of service without a name, at cleaned characters ``start`` to ``end``."""
+
+    start: int
+    end: int
+    services: tuple[str, ...]
+    form: Form
+    name: str
+    kind: str | None = None
+
+    @property
+    def service(self) -> str | None:
+        """The service meant, None for a kind nothing has resolved."""
+        return self.services[0] if self.services else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Hit:
+    first: int
+    last: int
+    entry: Entry
+    form: Form
+
+
+def find_mentions(document: Document, names: Lexicon, connected: tuple[str, ...] = ()) -> tuple[Mention, ...]:
+    """Find the services named in a document, in order."""
+    tokens = document.tokens
+    titled = _is_titled(tokens)
+    found: list[Mention] = []
+    place = 0
+    while place < len(tokens):
+        hit = _longest(tokens, place, names)
+        if hit and hit.entry.doubtful and not _is_meant(tokens, hit, names, connected, titled=titled):
+            hit = None
+        if hit is None:
+            hit = _misspelt(tokens, place, names)
+        if hit is None:
+            place += 1
+            continue
+        place = hit.last + 1
+        if squeeze(hit.entry.name) not in words("names", "platforms"):
+            services = _preferred(hit.entry.services, connected)
+            start, end = tokens[hit.first].start, tokens[hit.last].end
+            found.append(Mention(start, end, services, hit.form, hit.entry.name))
+    return tuple(found)
+
+
+def _preferred(services: tuple[str, ...], connected: tuple[str, ...]) -> tuple[str, ...]:
+    """Put the connected owners of a shared name first."""
+    return tuple(sorted(services, key=lambda s: s not in connected))
+
+
+def _longest(tokens: tuple[Token, ...], first: int, names: Lexicon) -> _Hit | None:
+    if not tokens[first].is_word:
+        return None
+    key, best = "", None
+    for last in range(first, min(first + MAX_TOKENS, len(tokens))):
+        token = tokens[last]
+        if last > first and not _continues(tokens[last - 1], token):
+            break
+        if not token.is_word:
+            continue
+        key += squeeze(token.text)
+        entry, form = _entry(key, names, several=last > first)
+        if entry and (entry.spaced or last == first or _is_one_word(tokens[first : last + 1], key)):
+            best = _Hit(first, last, entry, form)
+        if key not in names.starts:
+            break
+    return best
+
+
+def _continues(before: Token, token: Token) -> bool:
+    """Tell whether a name may go on with this token: words in a row, or joined by a sign without space."""
+    touching = before.end == token.start
+    if token.is_word:
+        return touching or before.is_word
+    return touching and token.text in _JOINTS
+
+
+def _is_one_word(parts: tuple[Token, ...], key: str) -> bool:
+    """Tell whether words written apart may be one name ("type form"), and not "i am" or "a mazon"."""
+    apart = any(a.end != b.start for a, b in pairwise(parts))
+    return not apart or (len(key) > _SHORTEST_JOINED and all(len(t.text) > 1 for t in parts if t.is_word))
+
+
+def _entry(key: str, names: Lexicon, *, several: bool) -> tuple[Entry | None, Form]:
+    exact = names.entries.get(key)
+    if exact:
+        return exact, "name"
+    if several and (plural := names.entries.get(key + "s")):
+        return plural, "name"
+    if key.endswith("s") and (one := names.entries.get(key[:-1])) and not one.doubtful:
+        return one, "name"
+    if (model := _MODEL.fullmatch(key)) and (family := names.entries.get(model[1])):
+        kinds = names.catalogue.get(family.services[0]).kinds
+        return (family, "version") if "llm" in kinds else (None, "name")
+    return None, "name"
+
+
+def _misspelt(tokens: tuple[Token, ...], place: int, names: Lexicon) -> _Hit | None:
+    token = tokens[place]
+    common = english()
+    jargon = words("names", "jargon")
+    if not token.is_word or token.text in names.entries:
+        return None
+    if any(word in common or word in jargon for word in (token.text, token.text.removesuffix("s"))):
+        return None
+    if token.raw[1:] != token.text[1:]:
+        return None  # acronyms and CamelCase are names of their own
+    joined = place and tokens[place - 1].end == token.start and tokens[place - 1].text != "("
+    if joined or (
+        place + 1 < len(tokens)
+        and tokens[place + 1].start == token.end
+        and tokens[place + 1].text in "-_.@/"
+        and place + 2 < len(tokens)
+        and tokens[place + 2].start == tokens[place + 1].end
+    ):
+        return None
+    entry = names.nearest(token.text)
+    return _Hit(place, place, entry, "typo") if entry else None
+
+
+def _is_titled(tokens: tuple[Token, ...]) -> bool:
+    """Tell whether capitals say nothing, because most longer words have one."""
+    long = [t for t in tokens if t.is_word and len(t.text) > 3]  # noqa: PLR2004 - short words stay small in titles
+    capitals = sum(t.raw[0].isupper() for t in long)
+    return len(long) > 1 and capitals / len(long) > _TITLE_SHARE
+
+
+def _is_meant(
+    tokens: tuple[Token, ...], hit: _Hit, names: Lexicon, connected: tuple[str, ...], *, titled: bool
+) -> bool:
+    """Weigh the signs that an ordinary word is meant as the name of a service."""
+    first = tokens[hit.first]
+    before = tokens[hit.first - 1].text if hit.first else ""
+    after = tokens[hit.last + 1].text if hit.last + 1 < len(tokens) else ""
+    capital = first.raw[0].isupper()
+    starts = before in _STARTS
+    if set(hit.entry.services) & set(connected):
+        return before not in words("names", "articles")
+    if after == "." and tokens[hit.last + 1].start == tokens[hit.last].end and hit.last + 2 < len(tokens):
+        if tokens[hit.last + 2].text in words("names", "domains"):
+            return True
+    score = (1 if starts else 2) if capital else (1 if hit.first == 0 else -1)
+    score += _neighbours(first.text, before, after, capital=capital)
+    if _is_noun_of(after, names.catalogue.get(hit.entry.services[0])):
+        score += 2
+    if titled and first.text in english() and before not in words("names", "before") | {",", "&"}:
+        score -= 1
+    return score >= _EVIDENCE
+
+
+def _neighbours(word: str, before: str, after: str, *, capital: bool) -> int:
+    score = 0
+    if before in words("names", "before") and not (
+        before == "to" and word in words("names", "verbs") and not capital
+    ):
+        score += 2 + (after in _ENDS and before in words("names", "places"))
+    if before in words("names", "articles"):
+        score -= 2
+    if after in words("names", "after") or (capital and after == "new"):
+        score += 2
+    return score
+
+
+def _is_noun_of(word: str, service: Service) -> bool:
+    """Tell whether the service's operations are about this word ("issue" of create_issue)."""
+    one = word.removesuffix("s")
+    return len(one) > 2 and any(  # noqa: PLR2004 - shorter words are no nouns of an API
+        one == part.removesuffix("s") for operation in service.operations for part in operation.id.split("_")
+    )

@@ -1,0 +1,81 @@
+"""The operation of a service that the words of a clause ask for."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from prefect_autopilot.intelligence.data import table
+from prefect_autopilot.intelligence.directions import Direction
+from prefect_autopilot.models import Operation, Service
+
+_STOP = frozenset("a an the to of in on for from or and with by new all one".split())
+_PLUMBING = frozenset({"webhook", "webhooks", "me", "token", "label", "labels", "user", "users"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    meaning: str | None
+    nouns: frozenset[str]
+    path_parameters: int
+    phrases: tuple[str, ...]
+
+
+def choose_operation(service: Service, said: str, direction: Direction) -> Operation | None:
+    """Return the operation nearest to the clause ``said``, None where the service has none."""
+    words = re.findall(r"[a-z]+", said)
+    stems = frozenset(stem(word) for word in words)
+    meanings = frozenset(
+        m for m, verbs in table("verbs")["meaning"].items() if not set(words).isdisjoint(verbs)
+    )
+    best = max(
+        ((_score(service, o, stems, meanings, direction), -i, o) for i, o in enumerate(service.operations)),
+        key=lambda item: item[:2],
+        default=None,
+    )
+    return best[2] if best else None
+
+
+def stem(word: str) -> str:
+    """Return a noun without its plural."""
+    if word.endswith("ies") and len(word) > 4:  # noqa: PLR2004 - "ties" stays
+        return word[:-3] + "y"
+    return word[:-1] if word.endswith("s") and not word.endswith("ss") else word
+
+
+@lru_cache(maxsize=4096)
+def _shape(operation_id: str, path: str, verbs: tuple[str, ...]) -> _Shape:
+    parts = operation_id.lower().split("_")
+    meaning = table("verbs")["operations"].get(parts[0])
+    nouns = {stem(p) for p in (parts[1:] if meaning else parts)}
+    for phrase in verbs:
+        nouns |= {stem(w) for w in re.findall(r"[a-z]+", phrase.lower())[1:] if w not in _STOP}
+    return _Shape(meaning, frozenset(nouns), path.count("{"), verbs)
+
+
+def _score(
+    service: Service,
+    operation: Operation,
+    stems: frozenset[str],
+    meanings: frozenset[str],
+    direction: Direction,
+) -> float:
+    shape = _shape(operation.id, operation.path, operation.verbs)
+    score = 2.0 * min(len(stems & shape.nouns), 2)
+    if shape.meaning in meanings:
+        score += 3
+    usual = table("arguments")["usual_nouns"]
+    if any(stem(noun) in shape.nouns for kind in service.kinds for noun in usual.get(kind, ())):
+        score += 1.5
+    reads = operation.method == "GET" or shape.meaning == "get"
+    if direction == "source":
+        score += 2.5 if reads else -2
+        score -= 1.0 * shape.path_parameters if reads and not operation.id.startswith("list") else 0
+    elif reads:
+        score -= 1.5
+    if shape.meaning == "delete" and "delete" not in meanings:
+        score -= 5
+    if shape.nouns & _PLUMBING and not (shape.nouns & _PLUMBING & stems):
+        score -= 4
+    return score - 0.3 * shape.path_parameters

@@ -1,0 +1,94 @@
+"""What part a named service plays: used, in use anyway, only talked about, or excluded."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from functools import cache
+
+from prefect_autopilot.intelligence.data import table
+from prefect_autopilot.intelligence.scene import ANY, SERVICE, Part, Role, Scene
+
+_LIST = re.compile(rf"\s*(?:,|or|nor|and|/|,\s*or|,\s*and)\s*(?:(?:the|our|my|to|in|on|via)\s+)*({ANY})")
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern.replace("(X)", f"({ANY})").replace("X", SERVICE))
+
+
+def assign_roles(scene: Scene) -> Scene:
+    """Mark the services a request excludes or only talks about; the others stay used."""
+    roles: dict[int, tuple[Role, str]] = {}
+    for at in _asides(scene):
+        roles[at] = ("background", "told before the request itself")
+    for entry in table("roles")["pattern"]:
+        for found in _compiled(entry["pattern"]).finditer(scene.text):
+            roles[found.start(1)] = (entry["role"], entry["reason"])
+    for at in _topics(scene):
+        roles[at] = ("mentioned", "what the text is about")
+    for at in _negated(scene):
+        roles[at] = ("excluded", "the request says not to use it")
+    return scene.with_parts(tuple(_with_role(part, roles) for part in scene.parts))
+
+
+def _with_role(part: Part, roles: dict[int, tuple[Role, str]]) -> Part:
+    if part.at not in roles:
+        return part
+    role, reason = roles[part.at]
+    return replace(part, role=role, reason=reason)
+
+
+def _negated(scene: Scene) -> set[int]:
+    """Return the places a negation reaches before its clause ends."""
+    rules = table("roles")
+    boundary = _compiled(rules["boundary"])
+    reached: set[int] = set()
+    for entry in rules["negator"]:
+        for found in _compiled(entry["pattern"]).finditer(scene.text):
+            end_found = boundary.search(scene.text, found.end())
+            end = end_found.start() if end_found else len(scene.text)
+            if not _is_harmless(scene.text, found, end):
+                reached |= _first_named(scene, found.end(), end, entry["words"])
+    return reached
+
+
+def _is_harmless(text: str, found: re.Match[str], end: int) -> bool:
+    """Tell whether a negation is a state ("is not paid"), a limit ("not more than") or has a condition."""
+    rules = table("roles")["harmless"]
+    if _compiled(rules["after"]).search(text[found.end() : end]):
+        return True
+    start = max(text.rfind(sign, 0, found.start()) for sign in ".;,>\n")
+    if _compiled(rules["before"]).search(text[start + 1 : found.start()]):
+        return True
+    return bool(_compiled(rules["conditional"]).search(text[found.end() : end]))
+
+
+def _first_named(scene: Scene, start: int, end: int, reach: int) -> set[int]:
+    """Return the first service within ``reach`` words, and those listed with it."""
+    named = re.search(ANY, scene.text[start:end])
+    if named is None or len(scene.text[start : start + named.start()].split()) > reach:
+        return set()
+    places, at = {start + named.start()}, start + named.end()
+    while (more := _LIST.match(scene.text, at)) is not None:
+        places.add(more.start(1))
+        at = more.end()
+    return places
+
+
+def _topics(scene: Scene) -> set[int]:
+    rules = table("roles")["topic"]
+    ending, real = _compiled(rules["end"]), _compiled(rules["real"])
+    reached: set[int] = set()
+    for found in _compiled(rules["pattern"]).finditer(scene.text):
+        if real.match(scene.text, found.end()) or real.match(scene.text[found.end() :]):
+            continue
+        end_found = ending.search(scene.text, found.end())
+        end = end_found.start() if end_found else len(scene.text)
+        reached |= {part.at for part in scene.parts if found.end() <= part.at < end}
+    return reached
+
+
+def _asides(scene: Scene) -> set[int]:
+    found = _compiled(table("roles")["aside"]["pattern"]).search(scene.text)
+    return {part.at for part in scene.parts if found and part.at < found.start()}

@@ -1,0 +1,86 @@
+"""A request with every service masked by one private character, so that patterns can speak of "a service"."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from prefect_autopilot.intelligence.document import PRIVATE_FIRST, Document
+from prefect_autopilot.intelligence.kinds import find_kinds
+from prefect_autopilot.intelligence.mentions import Mention
+
+Role = Literal["used", "background", "mentioned", "excluded"]
+
+SERVICE = "[\ue000-\uefff]"
+KIND = "[\uf000-\uf8ff]"
+ANY = "[\ue000-\uf8ff]"
+_KIND_FIRST = 0xF000
+_MOST = 0x0800
+
+
+@dataclass(frozen=True)
+class Part:
+    """A mention at one place ``at`` of the masked text, with what was found out of it."""
+
+    mention: Mention
+    at: int
+    role: Role = "used"
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The masked text; ``origin[i]`` is the cleaned character behind masked character i."""
+
+    document: Document
+    text: str
+    origin: tuple[int, ...]
+    parts: tuple[Part, ...] = field(default=())
+
+    def clean(self, start: int, end: int) -> tuple[int, int]:
+        """Return the cleaned characters behind masked ones."""
+        if start >= end:
+            return 0, 0
+        last = next((p.mention.end for p in self.parts if p.at == end - 1), self.origin[end - 1] + 1)
+        return self.origin[start], last
+
+    def words(self, start: int, end: int) -> str:
+        """Return the lower-case words behind masked characters."""
+        first, last = self.clean(start, end)
+        return self.document.lower[first:last]
+
+    def with_parts(self, parts: tuple[Part, ...]) -> Scene:
+        """Return the scene with its parts replaced."""
+        return replace(self, parts=parts)
+
+
+def make_scene(document: Document, named: tuple[Mention, ...]) -> Scene:
+    """Mask services first, then the kinds in what is left."""
+    once = _mask(document, named[:_MOST])
+    kinds = tuple(
+        Mention(*once.clean(start, end), services=(), form="kind", name=once.words(start, end), kind=kind)
+        for kind, start, end in find_kinds(once.text)
+        if not any(start <= part.at < end for part in once.parts)
+    )
+    together = sorted((*named[:_MOST], *kinds[:_MOST]), key=lambda m: m.start)
+    return _mask(document, tuple(together))
+
+
+def _mask(document: Document, mentions: tuple[Mention, ...]) -> Scene:
+    out: list[str] = []
+    origin: list[int] = []
+    parts: list[Part] = []
+    lower, place = document.lower, 0
+    counts = {False: PRIVATE_FIRST, True: _KIND_FIRST}
+    for mention in mentions:
+        out.append(lower[place : mention.start])
+        origin += range(place, mention.start)
+        is_kind = mention.form == "kind"
+        parts.append(Part(mention, len(origin)))
+        out.append(chr(counts[is_kind]))
+        counts[is_kind] += 1
+        origin.append(mention.start)
+        place = mention.end
+    out.append(lower[place:])
+    origin += range(place, len(lower))
+    return Scene(document, "".join(out), tuple(origin), tuple(parts))

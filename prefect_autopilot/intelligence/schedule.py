@@ -1,0 +1,234 @@
+"""When a request wants to run: five-field cron where one can say it, RRULE or interval where none can."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from prefect_autopilot.intelligence.calendar_words import (
+    ANY_DAY,
+    BUSINESS_DAY,
+    WORKDAYS,
+    Calendar,
+    read_calendar,
+)
+from prefect_autopilot.intelligence.clock import Clock, find_times, find_zone
+from prefect_autopilot.intelligence.data import table
+
+_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
+_RULE_DAYS = ("SU", "MO", "TU", "WE", "TH", "FR", "SA")
+_ANCHOR = "20240101"
+"""A Monday, the first of a month and of a year: intervals of days, weeks and months count from it."""
+_HOUR, _DAY_HOURS, _YEAR_MONTHS = 60, 24, 12
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What fires a run; ``proposed`` lists what the request left open, ``problems`` what cannot be."""
+
+    cron: str | None = None
+    rrule: str | None = None
+    interval_s: int | None = None
+    once: str | None = None
+    timezone: str | None = None
+    proposed: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+    spans: tuple[tuple[int, int], ...] = ()
+    strong: bool = False
+
+
+@dataclass
+class _Draft:
+    calendar: Calendar
+    times: list[tuple[int, int]]
+    proposed: list[str] = field(default_factory=list)
+
+
+def read_schedule(text: str) -> Schedule | None:
+    """Read the schedule in lower-case text whose service names are masked; None where it states none."""
+    times = find_times(text)
+    calendar = read_calendar(text, times)
+    zone = find_zone(text, times)
+    if calendar.is_empty and not times and not calendar.problems:
+        return None
+    spans = tuple(
+        sorted([*calendar.spans, *((t.start, t.end) for t in times), *([zone[1:]] if zone else [])])
+    )
+    problems = [
+        f"There is no such time as {text[t.start : t.end].strip()!r}." for t in times if t.hour is None
+    ]
+    problems += calendar.problems
+    strong = calendar.strong or bool(times) or bool(problems)
+    timezone = zone[0] if zone else None
+    if problems or calendar.once:
+        once = (
+            None
+            if problems
+            else " ".join(filter(None, (calendar.once, *(text[t.start : t.end] for t in times))))
+        )
+        return Schedule(once=once, timezone=timezone, problems=tuple(problems), spans=spans, strong=strong)
+    draft = _Draft(calendar, _clock_times(calendar, times))
+    cron, rrule, interval = _written(draft)
+    return Schedule(cron, rrule, interval, None, timezone, tuple(draft.proposed), (), spans, strong)
+
+
+def _clock_times(calendar: Calendar, times: list[Clock]) -> list[tuple[int, int]]:
+    if calendar.window:
+        return []
+    return sorted({(t.hour, t.minute) for t in times if t.hour is not None})
+
+
+def _written(draft: _Draft) -> tuple[str | None, str | None, int | None]:
+    calendar = draft.calendar
+    if calendar.unit in {"second", "minute", "hour"}:
+        return _short_interval(draft)
+    times = draft.times or _proposed_times(draft)
+    if calendar.year:
+        return None, _single_date(calendar, times), None
+    days = _days_of_month(draft)
+    if any(day == BUSINESS_DAY for _, day in calendar.nth) or _needs_rule(calendar):
+        return None, _rule(draft, times), None
+    month = _months(calendar)
+    weekdays = _weekday_field(draft)
+    minutes = {minute for _, minute in times}
+    if len(minutes) > 1:
+        return None, _rule(draft, times), None
+    hours = ",".join(str(hour) for hour, _ in times)
+    return f"{min(minutes)} {hours} {days} {month} {weekdays}", None, None
+
+
+def _short_interval(draft: _Draft) -> tuple[str | None, str | None, int | None]:
+    """Write an interval below a day: as cron where it divides the hour or the day evenly."""
+    calendar = draft.calendar
+    every = calendar.every
+    if calendar.times_per > 1 and calendar.unit == "hour":
+        every, calendar.unit = _HOUR // calendar.times_per, "minute"
+    weekdays = _weekday_field(draft)
+    if calendar.window and "office" not in draft.proposed:
+        first, last = calendar.window
+    else:
+        first, last = 0, _DAY_HOURS - 1
+    if calendar.unit == "minute" and every % _HOUR == 0:
+        calendar.unit, every = "hour", every // _HOUR
+    if calendar.unit == "minute" and _HOUR % every == 0:
+        span = "*" if not calendar.window else f"{first}-{last - 1}" if last > first + 1 else str(first)
+        return f"{'*' if every == 1 else f'*/{every}'} {span} * * {weekdays}", None, None
+    if calendar.unit == "hour" and (_DAY_HOURS % every == 0 or calendar.window):
+        minute = draft.times[0][1] if draft.times else 0
+        span = "*" if not calendar.window else f"{first}-{last}" if last > first else f"{first}-23,0-{last}"
+        return f"{minute} {span}{'' if every == 1 else f'/{every}'} * * {weekdays}", None, None
+    return None, None, every * _SECONDS[calendar.unit]
+
+
+def _proposed_times(draft: _Draft) -> list[tuple[int, int]]:
+    """Propose a time of day, and say so."""
+    calendar, known = draft.calendar, table("times")["proposed"]
+    count = calendar.times_per if calendar.unit == "day" else 1
+    if count > 1:
+        step = _DAY_HOURS // count
+        hours = sorted((known["morning"] + i * step) % _DAY_HOURS for i in range(count))
+    else:
+        hours = [known.get(calendar.part or "day", known["day"])]
+    shown = " and ".join(f"{hour:02d}:00" for hour in hours)
+    draft.proposed.append(f"The time of day is not said: {shown} is proposed.")
+    return [(hour, 0) for hour in hours]
+
+
+def _days_of_month(draft: _Draft) -> str:
+    calendar = draft.calendar
+    if calendar.monthdays:
+        return ",".join(str(day) for day in sorted(set(calendar.monthdays)))
+    if any(day == ANY_DAY for _, day in calendar.nth):
+        return ",".join("L" if n < 0 else str(n) for n, day in calendar.nth if day == ANY_DAY)
+    if calendar.unit in {"month", "quarter", "year"} and not calendar.nth and not calendar.days:
+        draft.proposed.append("The day of the month is not said: the 1st is proposed.")
+        return "1"
+    if calendar.months and not calendar.days and not calendar.nth:
+        draft.proposed.append("The day of the month is not said: the 1st is proposed.")
+        return "1"
+    return "*"
+
+
+def _months(calendar: Calendar) -> str:
+    if calendar.months:
+        return ",".join(str(month) for month in sorted(set(calendar.months)))
+    if calendar.unit == "quarter":
+        return "1,4,7,10" if calendar.every == 1 else f"*/{min(3 * calendar.every, _YEAR_MONTHS)}"
+    if calendar.unit == "month" and calendar.every > 1:
+        return f"*/{calendar.every}"
+    return "1" if calendar.unit == "year" else "*"
+
+
+def _weekday_field(draft: _Draft) -> str:
+    calendar = draft.calendar
+    named = [(n, day) for n, day in calendar.nth if day >= 0]
+    if named:
+        return ",".join(f"L{day}" if n < 0 else f"{day}#{n}" for n, day in named)
+    if calendar.days and len(calendar.days) < len(_RULE_DAYS):
+        return _runs(sorted(calendar.days))
+    if calendar.unit == "week" and not calendar.days:
+        if calendar.times_per > 1:
+            spread = sorted(
+                {1 + i * (5 // calendar.times_per or 1) for i in range(min(calendar.times_per, 5))}
+            )
+            draft.proposed.append("The days of the week are not said: some are proposed.")
+            return ",".join(map(str, spread))
+        draft.proposed.append("The day of the week is not said: Monday is proposed.")
+        return "1"
+    return "*"
+
+
+def _runs(days: list[int]) -> str:
+    """Write days as cron does: ``1-5``, ``1,3,5``, ``1-4``."""
+    whole = set(days)
+    if len(days) > 2 and whole == set(range(days[0], days[-1] + 1)):  # noqa: PLR2004 - a run of three or more
+        return f"{days[0]}-{days[-1]}"
+    return ",".join(map(str, days))
+
+
+def _needs_rule(calendar: Calendar) -> bool:
+    """Tell whether no cron can count it: every other week, every 10 days, every 5 months."""
+    if calendar.unit in {"day", "week", "year"} and calendar.every > 1:
+        return True
+    return calendar.unit == "month" and calendar.every > 1 and _YEAR_MONTHS % calendar.every != 0
+
+
+def _rule(draft: _Draft, times: list[tuple[int, int]]) -> str:
+    calendar = draft.calendar
+    frequency = {"day": "DAILY", "week": "WEEKLY", "month": "MONTHLY", "quarter": "MONTHLY", "year": "YEARLY"}
+    parts = [f"FREQ={frequency.get(calendar.unit or 'day', 'DAILY')}"]
+    every = calendar.every * (3 if calendar.unit == "quarter" else 1)
+    if every > 1:
+        parts.append(f"INTERVAL={every}")
+        draft.proposed.append("Where counting begins is not said: from Monday, 1 January 2024.")
+    parts += _rule_days(calendar)
+    hours, minutes = sorted({h for h, _ in times}), sorted({m for _, m in times})
+    parts.append(f"BYHOUR={','.join(map(str, hours))}")
+    parts.append(f"BYMINUTE={','.join(map(str, minutes))}")
+    parts.append("BYSECOND=0")
+    grid = [(h, m) for h in hours for m in minutes]
+    if len(grid) > len(set(times)) and parts[0] == "FREQ=DAILY":
+        # Times with different minutes: of the grid of hours and minutes only these places count.
+        parts.append("BYSETPOS=" + ",".join(str(grid.index(t) + 1) for t in sorted(set(times))))
+    return f"DTSTART:{_ANCHOR}T000000\nRRULE:{';'.join(parts)}"
+
+
+def _rule_days(calendar: Calendar) -> list[str]:
+    business = [n for n, day in calendar.nth if day == BUSINESS_DAY]
+    if business:
+        days = ",".join(_RULE_DAYS[d] for d in sorted(WORKDAYS))
+        return [f"BYDAY={days}", f"BYSETPOS={','.join(map(str, business))}"]
+    if calendar.nth:
+        return ["BYDAY=" + ",".join(f"{n}{_RULE_DAYS[day]}" for n, day in calendar.nth if day >= 0)]
+    if calendar.days:
+        return ["BYDAY=" + ",".join(_RULE_DAYS[d] for d in sorted(calendar.days))]
+    if calendar.unit == "week":
+        return ["BYDAY=MO"]
+    if calendar.monthdays or calendar.unit in {"month", "quarter", "year"}:
+        return ["BYMONTHDAY=" + ",".join(map(str, calendar.monthdays or [1]))]
+    return []
+
+
+def _single_date(calendar: Calendar, times: list[tuple[int, int]]) -> str:
+    hour, minute = times[0]
+    date = f"{calendar.year}{calendar.months[0]:02d}{calendar.monthdays[0]:02d}"
+    return f"DTSTART:{date}T{hour:02d}{minute:02d}00\nRRULE:FREQ=DAILY;COUNT=1"

@@ -1,0 +1,90 @@
+"""Kinds of services in a request: dropped where a name says it already, filled from what is known, or asked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from prefect_autopilot.intelligence.clauses import Clause
+from prefect_autopilot.intelligence.data import table
+from prefect_autopilot.intelligence.kinds import Slot, members, resolve
+from prefect_autopilot.intelligence.mentions import Mention
+from prefect_autopilot.intelligence.scene import Part, Scene
+from prefect_autopilot.models import RequestContext
+from prefect_autopilot.services import Catalogue
+
+_ADJACENT = 14
+_TELLING = frozenset({"email", "sms", "chat"})
+
+
+def fill_slots(
+    scene: Scene, clauses: tuple[Clause, ...], context: RequestContext, catalogue: Catalogue
+) -> tuple[Scene, tuple[Slot, ...]]:
+    """Resolve the kinds of a scene; what stays open is returned to be asked for."""
+    named = [p for p in scene.parts if p.role in {"used", "background"} and p.mention.service]
+    slots: list[Slot] = []
+    parts: list[Part] = []
+    for part in scene.parts:
+        if part.role != "used" or part.mention.kind is None:
+            parts.append(part)
+            continue
+        clause = next((c for c in clauses if c.holds(part)), None)
+        slot = _resolved(part, clause, named, context, catalogue)
+        if slot is not None and slot.filled_by is None and not _is_said_otherwise(part, slots, scene):
+            slots.append(slot)
+        parts.append(_filled(part, slot, clause, named))
+    open_slots = tuple({slot.kind: slot for slot in slots}.values())
+    used = {part.mention.service for part in parts if part.role == "used"}
+    kept = tuple(
+        replace(p, role="used", reason="in use, and needed")
+        if _is_needed(p, parts) and p.mention.service in used
+        else p
+        for p in parts
+    )
+    return scene.with_parts(kept), open_slots
+
+
+def _is_needed(part: Part, parts: list[Part]) -> bool:
+    return part.role == "background" and any(
+        p.mention.kind and p.mention.service == part.mention.service for p in parts
+    )
+
+
+def _resolved(
+    part: Part, clause: Clause | None, named: list[Part], context: RequestContext, catalogue: Catalogue
+) -> Slot | None:
+    """Resolve one kind; None where it only describes a service that is named beside it."""
+    mention = part.mention
+    assert mention.kind is not None
+    entry = table("kinds")[mention.kind]
+    beside = [p for p in named if clause is not None and clause.holds(p) and p.role == "used"]
+    if any(abs(p.at - part.at) <= _ADJACENT for p in beside) and entry.get("weak"):
+        return None
+    able = {service.id for service in members(mention.kind, catalogue)}
+    if entry.get("weak") and beside and not any(p.mention.service in able for p in beside):
+        return None
+    if mention.kind == "notification" and beside:
+        return None
+    return resolve(mention.kind, (mention.start, mention.end), (p.mention for p in named), context, catalogue)
+
+
+def _is_said_otherwise(part: Part, slots: list[Slot], scene: Scene) -> bool:
+    """Tell whether a notification's way is another open kind of the same request."""
+    if part.mention.kind != "notification":
+        return False
+    others = {p.mention.kind for p in scene.parts if p.role == "used"} | {slot.kind for slot in slots}
+    return bool(others & _TELLING)
+
+
+def _filled(part: Part, slot: Slot | None, clause: Clause | None, named: list[Part]) -> Part:
+    """Give a part the service that fills it; a name elsewhere counts only for what starts the automation."""
+    if slot is None:
+        return replace(part, role="mentioned", reason="it describes the service beside it")
+    if slot.filled_by is None:
+        return part
+    same = [p for p in named if p.mention.service == slot.filled_by and p.role == "used"]
+    inside = clause is not None and any(clause.holds(p) for p in same)
+    if same and (inside or clause is None or clause.lead is None):
+        return replace(part, role="mentioned", reason="it describes a service that is named")
+    mention = part.mention
+    filled = Mention(mention.start, mention.end, (slot.filled_by,), "kind", mention.name, mention.kind)
+    return replace(part, mention=filled, reason=slot.reason)

@@ -1,0 +1,49 @@
+"""Services a request names that the catalogue does not know."""
+
+from __future__ import annotations
+
+import re
+
+from prefect_autopilot.intelligence.data import english, words
+from prefect_autopilot.intelligence.scene import ANY, Scene
+
+_NAME = r"(?P<name>[A-Za-z][\w&+]*(?:[-.][\w&+]+)*)"
+_LEADS = (
+    rf"\b(?:in|into|to|from|via|through|using|with|on) (?:our |my |the )?{_NAME}(?=\s*(?:$|[,.;>)]|(?:and|then|when|whenever|so|to|invoice|account|api)\b))",
+    rf"\b(?:when|whenever|if|once|every time|as soon as) (?:my |our |the |a |an )?{_NAME} (?:\w+s|\w+ed|has|gets|is|sends)\b",
+    rf"[-=]*> (?:the |our |my )?{_NAME}\b",
+)
+
+
+def unknown_names(scene: Scene) -> tuple[str, ...]:
+    """Return names that stand where a service would and are no word: "acme-erp-9000", "Zorblify"."""
+    masked = list(scene.text)
+    for place, origin in enumerate(scene.origin):
+        if not re.match(ANY, masked[place]):
+            masked[place] = scene.document.cased[origin]
+    text = "".join(masked)
+    found: list[str] = []
+    for pattern in _LEADS:
+        for match in re.finditer(pattern, text, re.IGNORECASE):
+            name = match["name"]
+            if _is_name(name) and name.lower() not in (f.lower() for f in found):
+                found.append(name)
+    return tuple(found[:3])
+
+
+def _is_name(name: str) -> bool:
+    parts = re.split(r"[-.&+_]", name.lower())
+    common, jargon = english(), words("names", "jargon") | words("names", "platforms")
+    plain = all(
+        p in common
+        or p in jargon
+        or p.removesuffix("s") in common
+        or p.removesuffix("s") in jargon
+        or p.isdigit()
+        or len(p) < 3
+        for p in parts
+    )  # noqa: PLR2004 - abbreviations are no names
+    if plain or len(name) < 4:  # noqa: PLR2004 - as above
+        return False
+    distinct = any(c.isdigit() for c in name) or "-" in name or any(c.isupper() for c in name[1:])
+    return distinct or name[0].isupper()
