@@ -1,0 +1,224 @@
+"""Calls of tasks in a flow: which may start early and be waited for later, and why others may not."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from prefect_autopilot.effects import EffectReader, Function, Level, is_handle
+
+_CACHE_OPTIONS = frozenset({"cache_key_fn", "cache_expiration", "result_storage_key", "refresh_cache", "persist_result"})
+_UNCACHED = ("NO_CACHE", "NONE", "None", "False")
+_LIMIT = re.compile(
+    r"rate.?limit|throttl|\bquota\b|too many requests|\b429\b|\bat a time\b|\bat once\b|\bone by one\b|\bone after (the other|another)\b|"
+    r"\bper (second|minute|hour)\b|\bmust not overlap\b|\bnot (in )?parallel|\bsequential(ly)?\b|\bin (this|that|strict) order\b|"
+    r"\border matters\b|\bpolite|\bconcurren|\bnot thread.?safe\b",
+    re.IGNORECASE,
+)
+_ITERATORS = frozenset(
+    f"builtins.{name}" for name in ("iter", "zip", "map", "filter", "reversed", "enumerate", "open", "aiter")
+)
+_SPECIAL_ARGUMENTS = frozenset({"wait_for", "return_state"})
+
+
+@dataclass(frozen=True)
+class CallSite:
+    """One call of a task whose start and whose end can be told apart in the source."""
+
+    call: ast.Call
+    replaced: ast.expr
+    """What ``future.result()`` takes the place of: the call, its await, or ``….submit(…).result()``."""
+    task: Function
+    flavour: Literal["call", "submit", "await"]
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Names the call reads."""
+        return frozenset(
+            part.id for part in ast.walk(self.call) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Load)
+        )
+
+    @property
+    def bare(self) -> frozenset[str]:
+        """Names that are an argument as a whole: a future may stand there as well."""
+        given = [*self.call.args, *(word.value for word in self.call.keywords)]
+        whole = [one.id for one in given if isinstance(one, ast.Name)]
+        loaded = [part.id for part in ast.walk(self.call) if isinstance(part, ast.Name)]
+        return frozenset(name for name in whole if whole.count(name) == loaded.count(name))
+
+
+def read_site(reader: EffectReader, node: ast.expr, flow: Function) -> CallSite | None:
+    """Return the call of a task that an expression is, or None."""
+    if isinstance(node, ast.Await) and isinstance(node.value, ast.Call):
+        task = reader.called(node.value, flow)
+        is_method = isinstance(node.value.func, ast.Attribute) and node.value.func.attr in {"submit", "map"}
+        if task and task.kind == "task" and not is_method:
+            return CallSite(node.value, node, task, "await")
+        return None
+    if not isinstance(node, ast.Call):
+        return None
+    func = node.func
+    if isinstance(func, ast.Attribute) and func.attr == "result" and not node.args and not node.keywords:
+        inner = func.value
+        if isinstance(inner, ast.Call) and isinstance(inner.func, ast.Attribute) and inner.func.attr == "submit":
+            task = reader.called(inner, flow)
+            return CallSite(inner, node, task, "submit") if task else None
+        return None
+    task = reader.called(node, flow)
+    if task is None or task.kind != "task":
+        return None
+    started = isinstance(func, ast.Attribute) and func.attr in {"submit", "map", "fn", "delay"}
+    if started or isinstance(task.node, ast.AsyncFunctionDef):
+        return None
+    return CallSite(node, node, task, "call")
+
+
+def unconditional(node: ast.AST) -> Iterator[ast.expr]:
+    """Yield the expressions of a statement that are evaluated exactly once, outermost first."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Lambda | ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp | ast.stmt):
+            continue
+        if isinstance(child, ast.expr):
+            yield child
+        if isinstance(child, ast.IfExp):
+            yield child.test
+            yield from unconditional(child.test)
+        elif isinstance(child, ast.BoolOp):
+            yield child.values[0]
+            yield from unconditional(child.values[0])
+        elif isinstance(child, ast.Compare) and len(child.ops) > 1:
+            yield child.left
+            yield from unconditional(child.left)
+        else:
+            yield from unconditional(child)
+
+
+class Judge:
+    """Says why a task, or one call of it, must stay where it is; an empty text means it may start early."""
+
+    def __init__(self, reader: EffectReader, flow: Function) -> None:
+        self._reader = reader
+        self._flow = flow
+        self._scope = reader.scope(flow)
+        self._tasks: dict[str, str] = {}
+
+    def task(self, task: Function) -> str:
+        """Return what speaks against starting a task early, whatever its arguments."""
+        if task.name not in self._tasks:
+            self._tasks[task.name] = self._judge_task(task)
+        return self._tasks[task.name]
+
+    def _judge_task(self, task: Function) -> str:
+        effect = self._reader.effect(task)
+        name = task.node.name
+        evidence = effect.evidence[0] if effect.evidence else f"line {effect.line}"
+        checks: tuple[tuple[bool, str], ...] = (
+            (effect.marked == "keep", f"{name} is marked keep"),
+            (effect.level is Level.UNKNOWN, f"what {name} does is not known ({evidence})"),
+            (effect.level is Level.WRITE, f"{name} writes ({evidence})"),
+            (effect.is_generator, f"{name} is a generator"),
+            (effect.paced, f"{name} pauses on purpose or is limited"),
+            (effect.nondeterministic, f"{name} reads the clock or chance"),
+            (bool(effect.mutates), f"{name} changes {', '.join(effect.mutates)} in place"),
+            (bool(effect.shares), f"{name} uses {', '.join(effect.shares)}, which other threads would share"),
+            (self._cached(task), f"{name} is cached: calls at the same time would miss the cache"),
+            (not effect.waits, f"{name} does not wait for anything: threads would not make it faster"),
+        )
+        found = next((reason for holds, reason in checks if holds), "")
+        return found or self._limited(task)
+
+    @staticmethod
+    def _cached(task: Function) -> bool:
+        options = task.options
+        policy = options.get("cache_policy")
+        if policy is not None and not ast.unparse(policy).endswith(_UNCACHED):
+            return True
+        return any(name in options and not ast.unparse(options[name]).endswith(_UNCACHED) for name in _CACHE_OPTIONS)
+
+    def _limited(self, task: Function) -> str:
+        for function in (task, self._flow):
+            node = function.node
+            first = min([node.lineno, *(one.lineno for one in node.decorator_list)])
+            while first > 1 and self._reader.module.lines[first - 2].lstrip().startswith("#"):
+                first -= 1
+            for number in range(first, (node.end_lineno or node.lineno) + 1):
+                line = self._reader.module.lines[number - 1]
+                found = _LIMIT.search(line)
+                if found and _is_prose(line, found.start()):
+                    return f"line {number} speaks of a limit or an order ({found.group()!r})"
+        return ""
+
+    def call(self, site: CallSite) -> str:
+        """Return what speaks against starting this call early."""
+        return self.task(site.task) or self.arguments(site)
+
+    def arguments(self, site: CallSite) -> str:
+        """Return what is wrong with the arguments of a call, for starting it early."""
+        given = [*site.call.args, *(word.value for word in site.call.keywords)]
+        special = [word.arg for word in site.call.keywords if word.arg in _SPECIAL_ARGUMENTS]
+        if special:
+            return f"the call orders itself by {special[0]}"
+        if isinstance(site.replaced, ast.Await) != isinstance(site.task.node, ast.AsyncFunctionDef):
+            return f"{site.task.node.name} is {'' if site.flavour == 'await' else 'not '}awaited"
+        for value in given:
+            for touch in self._reader.touches(value, self._flow):
+                if touch.level is not Level.PURE or touch.nondeterministic or touch.mutates or touch.paced:
+                    return f"an argument does more than compute ({touch.told})"
+            if any(isinstance(part, ast.Await | ast.NamedExpr | ast.Yield | ast.YieldFrom) for part in ast.walk(value)):
+                return "an argument awaits or assigns"
+            reason = self._object(value)
+            if reason:
+                return reason
+        return ""
+
+    def _object(self, value: ast.expr) -> str:
+        names = {value.id} if isinstance(value, ast.Name) else set()
+        for name in names | self._scope.roots(value):
+            if is_handle(self._scope.type_of(ast.Name(name, ast.Load()))):
+                return f"{name} is a connection, client or open file"
+            if name in self._iterators:
+                return f"{name} is an iterator: whoever comes first takes its items"
+        return ""
+
+    @property
+    def _iterators(self) -> frozenset[str]:
+        if not hasattr(self, "_found_iterators"):
+            self._found_iterators = frozenset(self._find_iterators())
+        return self._found_iterators
+
+    def _find_iterators(self) -> Iterator[str]:
+        for part in ast.walk(self._flow.node):
+            pairs: list[tuple[ast.expr, ast.expr]] = []
+            if isinstance(part, ast.Assign):
+                pairs = [(target, part.value) for target in part.targets]
+            elif isinstance(part, ast.AnnAssign | ast.NamedExpr) and part.value:
+                pairs = [(part.target, part.value)]
+            for target, value in pairs:
+                if isinstance(target, ast.Name) and self._makes_iterator(value):
+                    yield target.id
+
+    def _makes_iterator(self, value: ast.expr) -> bool:
+        if isinstance(value, ast.GeneratorExp):
+            return True
+        if not isinstance(value, ast.Call):
+            return False
+        function = self._reader.called(value, self._flow)
+        if function is not None:
+            return self._reader.effect(function).is_generator
+        qualified = self._reader.module.qualified(value.func, self._scope.names) or ""
+        return qualified in _ITERATORS or qualified.startswith(("itertools.", "csv."))
+
+
+def _is_prose(line: str, position: int) -> bool:
+    """Tell whether a position of a line lies in a comment or a text constant."""
+    before = line[:position]
+    return "#" in before or before.count('"') % 2 == 1 or before.count("'") % 2 == 1 or '"""' in before or _bare(line)
+
+
+def _bare(line: str) -> bool:
+    """Tell whether a line is running text, as inside a docstring."""
+    words = line.strip()
+    return bool(re.fullmatch(r"[A-Za-z][^=(){}\[\]]*", words)) and " " in words and not words.endswith(":")

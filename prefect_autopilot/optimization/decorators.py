@@ -1,0 +1,146 @@
+"""Keyword arguments added to ``@task`` and ``@flow``, however the decorator is written."""
+
+from __future__ import annotations
+
+import ast
+import re
+
+from prefect_autopilot.effects import Function
+from prefect_autopilot.optimization.plan import MAX_WORKERS, FlowFile
+from prefect_autopilot.optimization.text import TextEdit
+
+_RUNNERS = "prefect.task_runners"
+_THREADS = ("ThreadPoolTaskRunner", "ConcurrentTaskRunner")
+
+
+def add_keywords(file: FlowFile, function: Function, words: dict[str, str]) -> TextEdit | None:
+    """Return the edit that adds keyword arguments to a function's decorator, None where there is none to add to."""
+    node = function.decorator
+    given = ", ".join(f"{name}={value}" for name, value in words.items())
+    if node is None:
+        return None
+    if not isinstance(node, ast.Call):
+        at = file.text.end(node)
+        return TextEdit(at, at, f"({given})")
+    return add_argument(file, node, given)
+
+
+def add_argument(file: FlowFile, node: ast.Call, given: str) -> TextEdit:
+    """Return the edit that adds an argument at the end of a call, in its own layout."""
+    arguments: list[ast.expr] = [*node.args, *(word.value for word in node.keywords)]
+    if not arguments:
+        at = file.text.end(node) - 1
+        return TextEdit(at, at, given)
+    last = max(arguments, key=file.text.end)
+    at = file.text.end(last)
+    tail = file.source[at : file.text.end(node) - 1]
+    # Closing brackets around the last value belong to it.
+    closed = re.match(r"[\s)]*\)", tail) if ")" in tail.split(",")[0].split("#")[0] else None
+    at += closed.end() if closed else 0
+    tail = tail[closed.end() :] if closed else tail
+    comma = tail.split("#")[0].find(",")
+    first_line, last_line = node.lineno, last.lineno
+    if "\n" in tail and last_line > first_line:
+        line = file.text.lines[_first_line(node, last) - 1]
+        pad = line[: len(line) - len(line.lstrip())]
+        after = at + comma + 1 if comma >= 0 else at
+        prefix = "" if comma >= 0 else ","
+        return TextEdit(after, after, f"{prefix}{file.text.newline}{pad}{given},")
+    if comma >= 0:
+        return TextEdit(at + comma + 1, at + comma + 1, f" {given},")
+    return TextEdit(at, at, f", {given}")
+
+
+def _first_line(node: ast.Call, last: ast.expr) -> int:
+    """Return the line on which the last argument of a call begins, with its keyword."""
+    word = next((one for one in node.keywords if one.value is last), None)
+    return word.lineno if word else last.lineno
+
+
+def bound_runner(file: FlowFile, flow: Function) -> tuple[TextEdit | None, tuple[str, ...], str]:
+    """Return (edit, imports, refusal) that give a flow a task runner with a bounded number of workers."""
+    given = flow.options.get("task_runner")
+    if "**" in flow.options:
+        return None, (), "the flow's decorator takes unpacked options"
+    if given is None:
+        if _has_fan_out(file, flow):
+            return None, (), "the flow fans out without a bound of its own; give it a task runner with max_workers first"
+        name, imports = _runner_name(file)
+        edit = add_keywords(file, flow, {"task_runner": f"{name}(max_workers={MAX_WORKERS})"})
+        return edit, imports, "" if edit else "the flow has no decorator to bound its task runner at"
+    target = given.func if isinstance(given, ast.Call) else given
+    qualified = file.module.qualified(target) or ""
+    if not qualified.startswith("prefect.") or not qualified.endswith(_THREADS):
+        return None, (), f"the flow runs its tasks with {ast.unparse(given)}, which is not known to be bounded threads"
+    if not isinstance(given, ast.Call):
+        at = file.text.end(given)
+        return TextEdit(at, at, f"(max_workers={MAX_WORKERS})"), (), ""
+    if given.args or given.keywords:
+        return None, (), ""
+    return add_argument(file, given, f"max_workers={MAX_WORKERS}"), (), ""
+
+
+def _runner_name(file: FlowFile) -> tuple[str, tuple[str, ...]]:
+    for name, origin in file.module.imports.items():
+        if origin == f"{_RUNNERS}.ThreadPoolTaskRunner":
+            return name, ()
+    return "ThreadPoolTaskRunner", (f"from {_RUNNERS} import ThreadPoolTaskRunner",)
+
+
+def _has_fan_out(file: FlowFile, flow: Function) -> bool:
+    """Tell whether a flow maps, or submits in a loop, without waiting in the same statement."""
+    for part in ast.walk(flow.node):
+        if isinstance(part, ast.Call) and isinstance(part.func, ast.Attribute) and part.func.attr == "map":
+            called = file.reader.called(part, flow)
+            if called is not None and called.kind == "task":
+                return True
+    return False
+
+
+def add_imports(file: FlowFile, statements: tuple[str, ...]) -> list[TextEdit]:
+    """Return the edits that add import statements where the file's own imports end."""
+    missing = [text for text in dict.fromkeys(statements) if text not in file.source]
+    if not missing:
+        return []
+    body = file.module.tree.body
+    docstring = body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant)
+    place = 1 if docstring else 0
+    edits: list[TextEdit] = []
+    for text in missing:
+        package = text.split()[1].split(".")[0]
+        after = None
+        for index, node in enumerate(body):
+            if not isinstance(node, ast.Import | ast.ImportFrom):
+                if index >= place:
+                    break
+                continue
+            is_future = isinstance(node, ast.ImportFrom) and node.module == "__future__"
+            own = isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == package
+            if is_future or own or (after is None and text.startswith("from")):
+                after = node
+            elif text.startswith("from"):
+                after = after if after is not None and _is_of(after, package) else node
+        edits.append(_import_edit(file, text, after, place))
+    return edits
+
+
+def _is_of(node: ast.stmt, package: str) -> bool:
+    return isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == package
+
+
+def _import_edit(file: FlowFile, text: str, after: ast.stmt | None, place: int) -> TextEdit:
+    body, newline = file.module.tree.body, file.text.newline
+    if after is None:
+        if place < len(body):
+            at = file.text.line_start(min([body[place].lineno, *_decorator_lines(body[place])]))
+        else:
+            at = len(file.source)
+        return TextEdit(at, at, f"{text}{newline}")
+    at = file.text.line_start(after.end_lineno or after.lineno) + len(
+        file.text.lines[(after.end_lineno or after.lineno) - 1]
+    )
+    return TextEdit(at, at, f"{text}{newline}")
+
+
+def _decorator_lines(node: ast.stmt) -> list[int]:
+    return [one.lineno for one in getattr(node, "decorator_list", [])]

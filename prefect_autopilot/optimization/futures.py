@@ -1,0 +1,61 @@
+"""Texts that start a task call and wait for it: ``submit``/``result`` for sync tasks, asyncio tasks for async ones."""
+
+from __future__ import annotations
+
+import ast
+
+from prefect_autopilot.optimization.calls import CallSite
+from prefect_autopilot.optimization.plan import FlowFile
+from prefect_autopilot.optimization.text import TextEdit
+
+
+def start_text(file: FlowFile, site: CallSite, futures: dict[str, str] | None = None) -> str:
+    """Return the text that starts a call; ``futures`` replaces arguments by the futures they come from."""
+    text = _with_futures(file, site, futures or {})
+    if site.flavour == "await":
+        return f"{module_name(file, 'asyncio')}.create_task({text})"
+    if site.flavour == "submit":
+        return text
+    func = file.text.of(site.call.func)
+    return f"{func}.submit{text[len(func) :]}"
+
+
+def end_text(site: CallSite, future: str) -> str:
+    """Return the text that waits for a started call and gives its value."""
+    return f"await {future}" if site.flavour == "await" else f"{future}.result()"
+
+
+def _with_futures(file: FlowFile, site: CallSite, futures: dict[str, str]) -> str:
+    start = file.text.start(site.call)
+    text = file.text.of(site.call)
+    given = [*site.call.args, *(word.value for word in site.call.keywords)]
+    for value in sorted(given, key=file.text.start, reverse=True):
+        if isinstance(value, ast.Name) and value.id in futures:
+            at = file.text.start(value) - start
+            text = text[:at] + futures[value.id] + text[at + len(value.id) :]
+    return text
+
+
+def wait_edit(file: FlowFile, site: CallSite, future: str) -> TextEdit:
+    """Return the edit that puts the waiting in the place of the call."""
+    return TextEdit(file.text.start(site.replaced), file.text.end(site.replaced), end_text(site, future))
+
+
+def module_name(file: FlowFile, module: str) -> str:
+    """Return the name a module has, or will have, in the file."""
+    return next((name for name, origin in file.module.imports.items() if origin == module), module)
+
+
+def needed_imports(file: FlowFile, site: CallSite) -> tuple[str, ...]:
+    """Return the import statements that starting a call needs."""
+    known = "asyncio" in file.module.imports.values()
+    return () if site.flavour != "await" or known else ("import asyncio",)
+
+
+def base_name(statement: ast.stmt, site: CallSite) -> str:
+    """Return what a future is named after: the variable that gets the value, else the task."""
+    if isinstance(statement, ast.Assign | ast.AnnAssign):
+        target = statement.targets[0] if isinstance(statement, ast.Assign) else statement.target
+        if statement.value is site.replaced and isinstance(target, ast.Name):
+            return target.id
+    return site.task.node.name.lstrip("_")

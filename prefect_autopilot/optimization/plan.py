@@ -1,0 +1,131 @@
+"""What rules see and what they answer: a flow file with its analysis; proposals and rejections."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from prefect_autopilot.effects import EffectReader, Function, OperationEffects
+from prefect_autopilot.models import FlowHistory, Rejection, Strategy, TaskTiming
+from prefect_autopilot.optimization.calls import Judge
+from prefect_autopilot.optimization.statements import StatementReader
+from prefect_autopilot.optimization.text import SourceText, TextEdit
+
+MAX_WORKERS = 4
+"""Calls of one fan-out at a time: polite to a service whose limit nobody told."""
+SUBMIT_COST_S = 0.005
+"""What submitting one task costs (Prefect 3.8, measured)."""
+_LEAST_SAVING_S = 0.25
+_LEAST_SHARE = 0.05
+_CPU_BOUND = 0.5
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """One edit a rule would make."""
+
+    rule: str
+    line: int
+    reason: str
+    edits: tuple[TextEdit, ...]
+    evidence: tuple[str, ...] = ()
+    saving_s: float | None = None
+    undo: str = ""
+    bounds: Function | None = None
+    """The flow whose task runner must be bounded for this edit."""
+    imports: tuple[str, ...] = ()
+    """Import statements the edit needs."""
+
+
+@dataclass
+class FlowFile:
+    """One source file under analysis; everything is read once and shared by the rules."""
+
+    source: str
+    history: FlowHistory | None = None
+    operations: OperationEffects | None = None
+    names: set[str] = field(default_factory=set)
+    """Names in use anywhere in the file."""
+
+    def __post_init__(self) -> None:
+        self.text = SourceText(self.source)
+        self.reader = EffectReader.of(self.source, self.operations)
+        self.module = self.reader.module
+        self._judges: dict[str, Judge] = {}
+        self._statements: dict[str, StatementReader] = {}
+        for node in ast.walk(self.module.tree):
+            if isinstance(node, ast.Name):
+                self.names.add(node.id)
+            elif isinstance(node, ast.arg):
+                self.names.add(node.arg)
+            elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                self.names.add(node.name)
+        self.names |= set(self.module.imports)
+
+    @property
+    def flows(self) -> list[Function]:
+        """The flows that may be edited."""
+        return [one for one in self.module.flows() if one.marked != "keep" and not one.strange]
+
+    @property
+    def tasks(self) -> list[Function]:
+        """The tasks that may be edited."""
+        kept = ("keep",)
+        return [one for one in self.module.functions.values() if one.kind == "task" and one.marked not in kept]
+
+    def judge(self, flow: Function) -> Judge:
+        """Return the judge of a flow's calls."""
+        return self._judges.setdefault(flow.name, Judge(self.reader, flow))
+
+    def statements(self, flow: Function) -> StatementReader:
+        """Return the reader of a flow's statements."""
+        return self._statements.setdefault(flow.name, StatementReader(self.reader, flow))
+
+    def new_name(self, wanted: str) -> str:
+        """Return a name that nothing in the file uses, and reserve it."""
+        name, count = wanted, 1
+        while name in self.names:
+            count += 1
+            name = f"{wanted}_{count}"
+        self.names.add(name)
+        return name
+
+    def timing(self, task: Function) -> TaskTiming | None:
+        """Return what history knows of a task, by its Prefect name or its function's."""
+        if self.history is None:
+            return None
+        given = task.options.get("name")
+        named = given.value if isinstance(given, ast.Constant) else None
+        for name in (named, task.node.name, task.node.name.replace("_", "-")):
+            if isinstance(name, str) and name in self.history.tasks:
+                return self.history.tasks[name]
+        return None
+
+    def too_little(self, saving: float | None, tasks: list[Function]) -> str:
+        """Say why an expected saving does not justify an edit; empty where it does or nothing is known."""
+        shares = [(task, timing.cpu_share) for task in tasks if (timing := self.timing(task))]
+        busy = [task.node.name for task, share in shares if share is not None and share >= _CPU_BOUND]
+        if busy:
+            return f"{busy[0]} computes most of its time: threads would not make it faster"
+        if saving is None or self.history is None:
+            return ""
+        least = max(_LEAST_SAVING_S, _LEAST_SHARE * (self.history.flow.p50_s or 0.0))
+        if saving >= least:
+            return ""
+        return f"the runs so far promise {max(saving, 0.0):.3f} s, less than the {least:.2f} s that are worth an edit"
+
+
+Finding: TypeAlias = Proposal | Rejection
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One kind of edit; ``find`` yields what it would do and what it leaves alone, with the reason."""
+
+    name: str
+    strategies: frozenset[Strategy]
+    find: Callable[[FlowFile], Iterator[Finding]]
+    order: int = 50
+    """Rules with lower numbers get the lines that two rules want."""
