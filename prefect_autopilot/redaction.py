@@ -104,7 +104,8 @@ _ORDINARY = re.compile(
     r"|for|of|and|or|in|to|at|be|only|too|with|field|authentication|mismatch|rejected|denied|failed|unknown"
     r"|undefined|revoked|\*+|x{3,}|\.{3,}|-+)[.:!?|(\[]*"
 )
-_PLACEHOLDER = re.compile(r"\$\{?[A-Za-z_]\w*(?:\}|$)|\$\{[^}]*|\{\{.*|%\(?\w+\)?s|%s|\{[A-Za-z_][\w.]*\}?")
+_PLACEHOLDER = re.compile(r"\$[A-Z_][A-Z0-9_]*|\$\{[A-Za-z_]\w*\}?|\{\{.*|%\(?\w+\)?s|\{[A-Za-z_][\w.]*\}?")
+_REFERENCE = re.compile(r"\$\{\w{1,100}\}|\{\{[^{}]{1,100}\}\}")
 _CODE = re.compile(r"[A-Za-z_][\w.]*[(\[]\w*")
 _ONE_CASE_WORD = re.compile(r"[A-Z]?[a-z]+[.:!?]?|[A-Z_]+[.:!?]?")
 
@@ -117,7 +118,7 @@ def _is_ordinary(value: str) -> bool:
 
 def _looks_secret(value: str) -> bool:
     """Tell whether a value after a word that is common in prose can be a secret, not a word itself."""
-    if len(value) < _SHORTEST_LOOSE or _ONE_CASE_WORD.fullmatch(value) or " " in value:
+    if len(value) < _SHORTEST_LOOSE or " " in value:
         return False
     return len(value) >= _LONG or any(sign.isdigit() for sign in value)
 
@@ -181,7 +182,7 @@ _RULES: tuple[Rule, ...] = (
     (
         ("authorization",),
         re.compile(
-            r"(?i)(?P<head>authorization(?:\\*[\"'])?[ \t]{0,3}[:=,][ \t]{0,3}b?(?:\\*[\"'])?)"
+            r"(?i)(?P<head>authorization(?:\\*[\"'])?[ \t]{0,3}[:=,][ \t]{0,3}(?:b?\\*[\"'])?)"
             r"(?P<scheme>(?:digest|oauth|aws4-hmac-sha256|negotiate)[ ]+)(?P<body>[^\n]+)"
         ),
         _remove_header,
@@ -189,7 +190,7 @@ _RULES: tuple[Rule, ...] = (
     (
         ("authorization",),
         re.compile(
-            r"(?i)(?P<head>authorization(?:\\*[\"'])?[ \t]{0,3}[:=,][ \t]{0,3}b?(?:\\*[\"'])?)"
+            r"(?i)(?P<head>authorization(?:\\*[\"'])?[ \t]{0,3}[:=,][ \t]{0,3}(?:b?\\*[\"'])?)"
             r"(?P<scheme>(?:bearer|basic|token|apikey|api-key|bot|ssws|key|hmac|sharedkey|genie-?key)[ =]+)?"
             rf"(?P<body>(?:{_UNIT}|[^\s\"'\\,;)}}\]])+)"
         ),
@@ -208,7 +209,7 @@ _RULES: tuple[Rule, ...] = (
     ),
     (
         ("://",),  # a password with a raw slash or at sign is common in database URLs only
-        re.compile(rf"(?i)((?:{_DATABASES})(?:\+\w{{1,20}})?://[^\s/:@\"']{{0,256}}:)[^\s\"'<>]+@"),
+        re.compile(rf"(?i)((?:{_DATABASES})(?:\+\w{{1,20}})?://[^\s/:@\"']{{0,256}}:)[^\s\"'<>]{{1,256}}@"),
         rf"\1{MARK}@",
     ),
     (("://",), re.compile(r"(?<=://)([^\s/:@\"'<>]*:)[^\s/\"'<>?#]+@"), rf"\1{MARK}@"),
@@ -295,22 +296,22 @@ def _redact_nested(value: Any, secrets: tuple[str, ...], *, hidden: bool, level:
     if level > _DEEPEST:
         return MARK
     if isinstance(value, Mapping):
-        pair = _is_secret_pair(value)
-        return {
-            _redact_key(key, secrets) if isinstance(key, str) else key: _redact_nested(
-                inner,
-                secrets,
-                hidden=hidden or is_secret_name(str(key)) or (pair and key in _PAIR_VALUES),
-                level=level + 1,
-            )
-            for key, inner in value.items()
-        }
+        pair = any(
+            isinstance(name := value.get(field), str) and is_secret_name(redact(name, secrets))
+            for field in _PAIR_NAMES
+        )
+        shown: dict[Any, Any] = {}
+        for key, inner in value.items():
+            field = _redact_key(key, secrets) if isinstance(key, str) else key
+            secret = hidden or is_secret_name(str(field)) or (pair and field in _PAIR_VALUES)
+            shown[field] = _redact_nested(inner, secrets, hidden=secret, level=level + 1)
+        return shown
     if isinstance(value, list | tuple):
         return [_redact_nested(inner, secrets, hidden=hidden, level=level + 1) for inner in value]
-    if hidden:
+    if isinstance(value, str):
         # A reference (a template, a block) names a secret without holding it.
-        return value if isinstance(value, str) and _PLACEHOLDER.fullmatch(value) else _hide(value, secrets)
-    return redact(value, secrets) if isinstance(value, str) else value
+        return MARK if hidden and not _REFERENCE.fullmatch(value) else redact(value, secrets)
+    return MARK if hidden else value
 
 
 @lru_cache(maxsize=4096)
@@ -319,18 +320,13 @@ def _redact_key(key: str, secrets: tuple[str, ...]) -> str:
     return redact(key, secrets)
 
 
-def _hide(value: Any, secrets: tuple[str, ...]) -> str:
-    shown = redact(value, secrets) if isinstance(value, str) else ""
-    return shown if MARK in shown and shown.endswith(MARK) and len(shown) < len(MARK) + 16 else MARK
-
-
 _SECRET_NAME = re.compile(
     r"(?:.*(?:password|passwd|passphrase|secret|apikey|apitoken|accesskey|privatekey|secretkey|signingkey"
     r"|encryptionkey|accountkey|authorization|credentials?|cookies?|authstring)|(?:db|my|user)?pwd|auth|bearer|otp"
     r"|.*(?<!page)(?<!next)(?<!continuation)(?<!sync)(?<!lease)(?<!fencing)(?<!cancellation)token|xapikey"
     r"|subscriptionkey|sharedaccesssignature|secretid|clientkeydata|privatekeypem)\d{0,2}"
 )
-_PAIR_NAMES = ("name", "key", "header")
+_PAIR_NAMES = ("name", "key", "header")  # {"name": "X-Api-Key", "value": …}
 _PAIR_VALUES = ("value", "content")
 
 
@@ -344,11 +340,6 @@ def is_secret_name(name: str) -> bool:
         len(name) <= _LONGEST_NAME
         and _SECRET_NAME.fullmatch(re.sub(r"[^a-z0-9]", "", name.lower())) is not None
     )
-
-
-def _is_secret_pair(value: Mapping[Any, Any]) -> bool:
-    """Tell whether a mapping is one header or variable written as ``{"name": …, "value": …}``."""
-    return any(isinstance(value.get(key), str) and is_secret_name(value[key]) for key in _PAIR_NAMES)
 
 
 def _remove_known(text: str, secrets: Iterable[str]) -> str:

@@ -159,7 +159,7 @@ def _create_file(url: URL) -> Path | None:
         existed = path.exists()
         if not existed:
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-        # Opened once here: a connection that fails in the driver leaves a thread that outlives the event loop.
+        # Opened once here: one that fails in the driver leaves a thread that outlives the event loop.
         sqlite3.connect(path).close()
     except sqlite3.Error as error:
         raise _explained(str(path), error) from error
