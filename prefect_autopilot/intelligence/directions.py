@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
-from prefect_autopilot.intelligence.clauses import Clause
+from prefect_autopilot.intelligence.clauses import Clause, verbs
 from prefect_autopilot.intelligence.data import words
 from prefect_autopilot.intelligence.scene import ANY, Part, Scene
 
@@ -15,7 +15,10 @@ Direction = Literal["source", "sink", "tool"]
 
 _DETERMINERS = r"(?:(?:the|a|an|my|our|your|their|this|that|all|each|every|any|some|both|new|latest|recent|incoming|specific|certain|one|existing|old|same|multiple|several|more)\s+)*"
 _NOUN = r"(?:[\w'-]+\s+){0,3}?"
-_FROM = re.compile(rf"\b(?:from|out of|off|of|inside of|between|when|whenever|if|against)\s+{_NOUN}$")
+_FROM = re.compile(
+    rf"\b(?:from|out of|off|of|inside of|between|when|whenever|if|against"
+    rf"|for (?:each |every |any |all )?(?:new|incoming)|for (?:each|every|any)|(?:received|sent|arriving|incoming) (?:via|in|through|on|by)|triggered by)\s+{_NOUN}$"
+)
 _TO = re.compile(rf"\b(?:to|into|onto|in|inside|on|at|within|2|and into|toward|towards|for)\s+{_NOUN}$")
 _VIA = re.compile(rf"\b(?:via|through|thru|by|over)\s+{_NOUN}$")
 _WITH = re.compile(
@@ -28,7 +31,17 @@ _LATER_SINK = re.compile(
     rf"\b(?:to|into|onto|in|on|via|2)\s+{_DETERMINERS}(?:[\w'#-]+\s+){{0,3}}?{ANY}|[-=]*>\s*"
 )
 _ADDRESSED = re.compile(rf"\b(?:notify|notifies|message|tell|ping|alert|update|dm)\s+{_DETERMINERS}$")
-_SENDER = re.compile(r"^\s*(?:'s)?\s+(?:to|into|in|on|->|>)\b")
+_JOINED = re.compile(rf"\b(?:with|and)\s+{_DETERMINERS}(?:[\w'#-]+\s+){{0,3}}?{ANY}|&\s*{ANY}|,\s*{ANY}")
+_SENT_ON = re.compile(
+    r"^\s*(?!messages?|notifications?|alerts?|dms?|texts?|emails?|reminders?)(?:[a-z-]+\s+){1,3}to (?:my|our|the|a)\b"
+)
+_NOTICE = re.compile(
+    r"^\s*(?:alerts?|notifications?|reminders?|digests?|summar(?:y|ies)|reports?|updates?|confirmations?|messages? (?:to|when|for))\b"
+)
+_BY_SENDING = re.compile(
+    r"\bby (?:sending|forwarding|simply sending|submitting|adding|posting|starring)\s+(?:an? |the |simple )*(?:\w+ (?:to|in|on) )?$"
+)
+_IS_NEW = re.compile(r"^\s*(?:'s\s+)?(?:new|updated|completed|incoming|starred|unread)\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +75,28 @@ def _direction(
         return "source", "it is in the clause of the event"
     if part.mention.kind == "llm" and re.search(r"\b(?:use|using|with|by|via|an?)\s*$", before):
         return "tool", "it works on content"
-    prepositions = _by_preposition(before, after, clause.verb)
+    if _BY_SENDING.search(before):
+        return "source", "sending to it starts the rest"
+    if part.mention.form == "kind" and _NOTICE.match(after):
+        return "sink", "the notice goes through it"
+    verb = _last_verb(scene, clause, part)
+    prepositions = _by_preposition(before, after, verb)
     if prepositions:
         return prepositions
-    verb = clause.verb or ""
     if _ADDRESSED.search(before) or (_is_kind_verb(scene, part) and before.strip() == ""):
         return "sink", "it is told something"
+    return _by_verb(scene, clause, after, verb, is_first=is_first, count=count)
+
+
+def _by_verb(
+    scene: Scene, clause: Clause, after: str, verb: str | None, *, is_first: bool, count: int
+) -> tuple[Direction, str]:
     later = _LATER_SINK.search(after) is not None or _next_is_target(scene, clause)
-    if later and (verb in words("verbs", "move") or not verb):
+    later = later or (verb in words("verbs", "join") and _JOINED.search(after) is not None)
+    if _IS_NEW.match(after) and (verb is None or later):
+        return "source", "something new in it starts the rest"
+    later = later or _SENT_ON.match(after) is not None
+    if later and (verb is None or verb in words("verbs", "move")):
         return "source", "the text says where to go on to"
     if verb in words("verbs", "read") and verb not in words("verbs", "write"):
         return "source", f"{verb!r} takes from it"
@@ -82,6 +109,16 @@ def _direction(
     if is_first and count > 1:
         return "source", "it is named first"
     return "sink", "nothing says that things come from it"
+
+
+def _last_verb(scene: Scene, clause: Clause, part: Part) -> str | None:
+    """Return the verb nearest before a mention; "updates" and "post" count only where a verb may stand."""
+    said = re.findall(r"[a-z]+", scene.words(clause.start, part.at))
+    known = [i for i, word in enumerate(said) if word in verbs()]
+    for i in reversed(known):
+        if i == 0 or said[i - 1] in words("verbs", "before") or said[i].endswith("ing"):
+            return said[i]
+    return said[known[0]] if known else None
 
 
 def _by_preposition(before: str, after: str, verb: str | None) -> tuple[Direction, str] | None:
@@ -119,8 +156,8 @@ def _starts() -> re.Pattern[str]:
 
 def _is_place_of_source(before: str, after: str, verb: str | None) -> bool:
     """Tell whether "new rows in X" says where things are, and not where they go."""
-    if verb in words("verbs", "read") and verb not in words("verbs", "move"):
-        return True
+    if verb is None or (verb in words("verbs", "read") and verb not in words("verbs", "move")):
+        return verb is not None or _LATER_SINK.search(after) is not None or _NEW.search(before) is not None
     if _NEW.search(before) or re.match(r"\s*new\b", before):
         moves = verb is None or verb in words("verbs", "move") or verb not in words("verbs", "write")
         return moves and (_LATER_SINK.search(after) is not None or verb is None)

@@ -14,10 +14,15 @@ from prefect_autopilot.intelligence.schedule import Schedule, read_schedule
 from prefect_autopilot.models import Service, Span, TriggerSpec, TriggerType
 from prefect_autopilot.services import Catalogue
 
-_CHATS = ("chat", "social", "sms")
+_NO_START = frozenset({"llm", "notification", "sms"})
+_DATA_KINDS = frozenset({"crm", "spreadsheet", "chat", "social", "sms", "database", "storage"})
+_CREATES = frozenset({"create", "creates", "add", "adds", "make", "open", "creating", "adding", "set"})
 _EVENT_LEADS = re.compile(
     r"^(?:and |but |so |then |only )?(?:when|whenever|once|as soon|every ?time|each time|any ?time|upon|after|on|for|the moment|starting|triggered|in case)"
 )
+_ARRIVING = re.compile(r"\b(?:new|incoming|received|updates (?:for|on|from|of))\b")
+_LOOSE = frozenset({"nothing says that things come from it", "things are in it", "things go to it"})
+_IS_NEW = re.compile(r"\bnew\b")
 _FILLER = frozenset(
     "a an the my our your new every each any all some this that in on at to from of for is are was gets get got has have been with and or it me us i we when whenever if once comes come arrives arrive".split()
 )
@@ -43,12 +48,14 @@ def find_start(
 ) -> Start:
     """Find what starts the automation; the schedule wins over an event unless it only describes a thing."""
     schedule = read_schedule(scene.text)
-    source = _source(scene, clauses, placed)
+    source = _source(scene, placed, catalogue)
     has_event = any(c.lead and _EVENT_LEADS.match(c.lead) for c in clauses)
     if schedule and (schedule.strong or not has_event):
         return _scheduled(scene, schedule, timezone)
+    if not has_event and _words("schedule").search(scene.text):
+        return _proposed("How often is not said: daily at 09:00 is proposed.", timezone)
     if _words("aging").search(scene.text) and any(c.lead for c in clauses):
-        return _daily_check(timezone)
+        return _proposed("Age is no event: a daily check at 09:00 is proposed.", timezone)
     if _words("manual").search(scene.text):
         return Start(TriggerSpec(type="manual"), None, None, ("It is started by hand, as the request says.",))
     return _event(scene, source, catalogue, has_event=has_event)
@@ -75,28 +82,50 @@ def _scheduled(scene: Scene, schedule: Schedule, timezone: str) -> Start:
     return Start(spec, None, schedule, tuple(reasons))
 
 
-def _daily_check(timezone: str) -> Start:
+def _proposed(reason: str, timezone: str) -> Start:
     spec = TriggerSpec(type="schedule", cron="0 9 * * *", timezone=timezone)
-    reason = "Age is no event: a daily check at 09:00 is proposed."
     return Start(spec, None, Schedule(cron="0 9 * * *", proposed=(reason,)), (reason,))
 
 
-def _source(scene: Scene, clauses: tuple[Clause, ...], placed: tuple[Placed, ...]) -> Placed | None:
-    """Return the mention things come from: in the clause of the event, before all others."""
-    _ = clauses
+def _source(scene: Scene, placed: tuple[Placed, ...], catalogue: Catalogue) -> Placed | None:
+    """Return the mention things come from: in the clause of the event, else the likeliest of the text."""
     events = [p for p in placed if p.clause.lead and p.direction == "source"]
     timed = [p for p in events if p.clause.lead and _EVENT_LEADS.match(p.clause.lead)]
-    named = [p for p in (*timed, *events) if p.part.mention.service]
-    if named or events:
-        return named[0] if named else events[0]
-    bots = [p for p in placed if _words("bot").match(scene.text[p.part.at + 1 :]) and p.part.mention.service]
-    sources = [p for p in placed if p.direction == "source"]
-    named = [p for p in sources if p.part.mention.service]
-    if named:
-        return named[0]
-    if bots:
-        return bots[0]
-    return sources[0] if sources else None
+    for group in (timed, events):
+        named = [p for p in group if p.part.mention.service]
+        if group:
+            return named[0] if named else group[0]
+    named = [p for p in placed if p.part.mention.service]
+    talked = [p for p in named if p.part.mention.service in table("triggers")["messengers"]]
+    talking = [p for p in talked if p.direction == "source" or _words("messaging").search(_near(scene, p))]
+    if talking and _words("chat").search(scene.document.lower):
+        return talking[0]
+    sources = [p for p in placed if p.direction == "source" and p.part.mention.kind not in _NO_START]
+    if sources:
+        return sources[0]
+    return _likely(scene, named, talking, catalogue) or _only_one(scene, placed)
+
+
+def _likely(scene: Scene, named: list[Placed], talking: list[Placed], catalogue: Catalogue) -> Placed | None:
+    """Return a service that mostly starts things: a form, a mailbox being sorted, a messenger being answered."""
+    for p in named:
+        if "form" in catalogue.get(p.part.mention.services[0]).kinds:
+            return p
+    for p in named:
+        is_mail = "email" in catalogue.get(p.part.mention.services[0]).kinds
+        if is_mail and _words("correspondence").search(scene.text):
+            return p
+    return talking[0] if talking else None
+
+
+def _only_one(scene: Scene, placed: tuple[Placed, ...]) -> Placed | None:
+    """Return the mention beside words of something new arriving, or the first that nothing is done to."""
+    for p in placed:
+        if _ARRIVING.search(_near(scene, p)) and p.direction != "tool" and p.clause.verb not in _CREATES:
+            return p
+    named = [p for p in placed if p.part.mention.service and p.direction != "tool"]
+    first = named[0] if len({p.part.mention.service for p in named}) > 1 else None
+    return first if first and first.why in _LOOSE else None
 
 
 def _event(scene: Scene, source: Placed | None, catalogue: Catalogue, *, has_event: bool) -> Start:
@@ -124,38 +153,45 @@ def _event(scene: Scene, source: Placed | None, catalogue: Catalogue, *, has_eve
 def _type(
     scene: Scene, source: Placed | None, service: Service | None, kind: str | None, *, has_event: bool
 ) -> TriggerType | None:
-    text = scene.text
+    text, lower = scene.text, scene.document.lower
     kinds = set(service.kinds) if service else {kind} if kind else set()
-    if _words("webhook").search(text) and (service is None or not (source and source.clause.lead)):
+    if service and re.search(r"\b(?:forms?|survey)\b", service.id.replace("_", " ")):
+        kinds.add("form")
+    in_event = source is not None and source.clause.lead is not None
+    if _words("webhook").search(text) and not (service and (in_event or _words("to_webhook").search(text))):
         return "webhook"
+    talks = service is not None and service.id in table("triggers")["messengers"]
+    if (
+        not talks
+        and not has_event
+        and _words("chat").search(lower)
+        and not _IS_NEW.search(_near(scene, source))
+    ):
+        return "chat"
     if "email" in kinds:
         return "email"
-    around = text[source.clause.start : source.clause.end] if source else text
-    if "form" in kinds or (service is None and _words("form").search(scene.document.lower)):
+    if "form" in kinds or _is_form(scene, source, service, kinds):
         return "form"
-    if (
-        service
-        and (_words("signup").search(around) or _words("form").search(_near(scene, source)))
-        and not kinds & {"crm", "spreadsheet", *_CHATS}
-    ):
-        return (
-            "form"
-            if not service.kinds or "content" in kinds or "form" in _near(scene, source)
-            else "app_event"
-        )
-    if service is None and _words("chat").search(scene.document.lower):
-        return "chat"
-    if source is not None or has_event:
-        return "app_event"
-    return None
+    return "app_event" if source is not None or has_event else None
+
+
+def _is_form(scene: Scene, source: Placed | None, service: Service | None, kinds: set[str]) -> bool:
+    """Tell whether somebody fills something in."""
+    if service is None:
+        return _words("form").search(scene.document.lower) is not None
+    around = scene.text[source.clause.start : source.clause.end] if source else scene.text
+    if _words("signup").search(around):
+        return kinds <= {"content"} and source is not None and source.clause.lead is not None
+    return _words("form").search(_near(scene, source)) is not None and not kinds & _DATA_KINDS
 
 
 def _near(scene: Scene, source: Placed | None) -> str:
+    """Return the words around a mention, its own among them."""
     if source is None:
         return ""
-    return scene.text[
-        max(source.clause.start, source.part.at - 25) : min(source.clause.end, source.part.at + 35)
-    ]
+    return scene.words(
+        max(source.clause.start, source.part.at - 25), min(source.clause.end, source.part.at + 35)
+    )
 
 
 def _event_name(scene: Scene, source: Placed | None, service: Service | None) -> str | None:
