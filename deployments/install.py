@@ -17,14 +17,14 @@ from prefect.deployments.runner import EntrypointType
 from prefect.events import DeploymentEventTrigger
 from prefect.exceptions import ObjectNotFound
 from prefect.variables import Variable
+
+from prefect_autopilot import blocks
 from prefect_autopilot.deployments.operational import (
     OPERATIONAL_FLOWS,
     WORK_POOL,
     OperationalFlow,
     failed_run_trigger,
 )
-
-from prefect_autopilot import blocks
 
 if TYPE_CHECKING:
     from prefect import Flow

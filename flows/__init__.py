@@ -1,1 +1,1 @@
-"""."""
+"""The product as Prefect flows. Each reads like the journey it tells; all are named ``autopilot-…``."""

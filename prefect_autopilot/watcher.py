@@ -94,7 +94,7 @@ class Watcher:
         cursor = await self.desk.store.cursor(CURSOR)
         since = cursor - OVERLAP if cursor else now - FIRST_LOOK_BACK
         failed = await self.desk.api.failed_runs_since(since)
-        # Only after the read: a crash in between looks at the same failures again, and claims make that harmless.
+        # Only after the read: a crash in between looks at the same failures again, claims make it harmless.
         await self.desk.store.set_cursor(CURSOR, now)
         return failed
 
@@ -146,7 +146,9 @@ async def listen(target: PrefectTarget, hint: asyncio.Event) -> None:
                     async for _event in events:
                         hint.set()
         except Exception as error:  # noqa: BLE001  # process edge: a foreign server; polling goes on without it
-            logger.info("The event stream ended (%s); polling goes on, opening it again.", type(error).__name__)
+            logger.info(
+                "The event stream ended (%s); polling goes on, opening it again.", type(error).__name__
+            )
         await asyncio.sleep(5)
 
 

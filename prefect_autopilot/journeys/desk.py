@@ -8,20 +8,19 @@ import socket
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 
-from prefect_autopilot.adapters.channels import Channel
+from prefect_autopilot.adapters.channels import Channel, configured_channels
 from prefect_autopilot.adapters.prefect_api import PrefectAPI
 from prefect_autopilot.adapters.prefect_target import PrefectTarget, find_target
+from prefect_autopilot.journeys.policy import read_policy
 from prefect_autopilot.models import RemedyPolicy
 from prefect_autopilot.settings import Settings
 from prefect_autopilot.store import Store
-
-from prefect_autopilot.journeys.policy import read_policy
 
 
 async def refresh_connection(connection: str, now: datetime) -> None:
@@ -39,7 +38,7 @@ class Desk:
 
     api: PrefectAPI
     store: Store
-    policy: RemedyPolicy = RemedyPolicy()
+    policy: RemedyPolicy = field(default_factory=RemedyPolicy)
     channels: tuple[Channel, ...] = ()
     holder: str = "test"
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -68,16 +67,6 @@ async def open_desk(settings: Settings, *, target: PrefectTarget | None = None) 
             api=api,
             store=store,
             policy=policy,
-            channels=channels_of(settings),
+            channels=configured_channels(settings),
             holder=f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:6]}",
         )
-
-
-def channels_of(settings: Settings) -> tuple[Channel, ...]:
-    """Return the channels the settings name."""
-    webhook = [Channel(kind="webhook", name="webhook", url=settings.notify_webhook)] if settings.notify_webhook else []
-    apprise = [
-        Channel(kind="apprise", name=f"apprise-{number}", url=url)
-        for number, url in enumerate(settings.notify_apprise, start=1)
-    ]
-    return (*webhook, *apprise)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, delete, insert, select, update
+from sqlalchemy import ColumnElement, Select, and_, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -99,6 +99,12 @@ class Sessions(Audit, Leases):
             select(column.body).where(column.due_at <= now).order_by(column.due_at, column.id).limit(limit)
         )
         return await self._sessions(query)
+
+    async def next_due(self) -> datetime | None:
+        """Return when the next session wants to be looked at, None where none does."""
+        query = select(func.min(tables.sessions.c.due_at, type_=tables.Moment()))
+        async with self._database.read() as connection:
+            return (await connection.execute(query)).scalar_one_or_none()
 
     async def session_for_run(self, flow_run_id: str) -> TroubleshootingSession | None:
         """Return the latest session that is about a run, as its own or as a related one."""

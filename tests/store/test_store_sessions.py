@@ -206,3 +206,17 @@ async def test_a_session_is_stored_without_secrets(store: Store, failed: Session
     assert session is not None
     assert "hunter2" not in session.model_dump_json()
     assert session.trail == ("connecting to postgres://app:…(redacted)@db/orders failed",)
+
+
+async def test_the_next_due_moment_is_that_of_the_earliest_waiting_session(
+    store: Store, failed: Session, now: datetime
+) -> None:
+    assert await store.next_due() is None
+    later = changed(failed, session_id="later", due_at=now + timedelta(seconds=60))
+    for session in (
+        later,
+        changed(failed, due_at=now + timedelta(seconds=5)),
+        changed(failed, session_id="over", due_at=None),
+    ):
+        await store.save_session(session.model_copy(update={"flow_run_id": session.session_id}), None)
+    assert await store.next_due() == now + timedelta(seconds=5)

@@ -1,0 +1,109 @@
+"""Everything on one machine: Prefect server, worker, our deployments, watcher and REST API."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
+from pathlib import Path
+
+import uvicorn
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+
+from prefect_autopilot.adapters.embedded import EmbeddedPrefect, running_server, running_worker
+from prefect_autopilot.adapters.prefect_target import PrefectTarget
+from prefect_autopilot.api import create_app
+from prefect_autopilot.deployments.install import install
+from prefect_autopilot.deployments.operational import WORK_POOL
+from prefect_autopilot.journeys.desk import open_desk
+from prefect_autopilot.settings import Settings, load_settings
+from prefect_autopilot.watcher import Watcher, listen
+
+Tell = Callable[[str], None]
+
+
+async def up(settings: Settings | None = None, *, port: int = 4200, tell: Tell = print) -> None:
+    """Run all parts until SIGTERM or SIGINT, then stop them in the reverse order."""
+    settings = settings or load_settings()
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    async with AsyncExitStack() as stack:
+        tell("Starting the Prefect server; the first start takes up to a minute.")
+        prefect = await stack.enter_async_context(running_server(settings.home / "prefect", port=port))
+        stack.enter_context(prefect_client(prefect))
+        for line in await install():
+            tell(line)
+        await stack.enter_async_context(running_worker(prefect, pool=WORK_POOL, cwd=Path.cwd()))
+        await stack.enter_async_context(watching(settings, prefect, stopped))
+        await stack.enter_async_context(serving(settings))
+        tell(f"Prefect UI: {prefect.ui_url}")
+        tell(f"API: http://{settings.api_host}:{settings.api_port}/docs")
+        await stopped.wait()
+        tell("Stopping.")
+
+
+@contextmanager
+def prefect_client(prefect: EmbeddedPrefect) -> Iterator[None]:
+    """Let Prefect's client and our own talk to this server within the block."""
+    before = {key: os.environ.get(key) for key in ("PREFECT_API_URL", "PREFECT_HOME")}
+    os.environ |= {"PREFECT_API_URL": prefect.url, "PREFECT_HOME": str(prefect.home)}
+    try:
+        with temporary_settings({PREFECT_API_URL: prefect.url, PREFECT_HOME: prefect.home}):
+            yield
+    finally:
+        for key, value in before.items():
+            if value is None:
+                os.environ.pop(key, None)
+            else:
+                os.environ[key] = value
+
+
+@asynccontextmanager
+async def watching(
+    settings: Settings, prefect: EmbeddedPrefect, stopped: asyncio.Event
+) -> AsyncIterator[Watcher]:
+    """Run a watcher within the block."""
+    target = PrefectTarget(prefect.url)
+    async with open_desk(settings, target=target) as desk:
+        watcher = Watcher(
+            desk,
+            poll_interval_s=settings.poll_interval_s,
+            lease_ttl_s=settings.lease_ttl_s,
+            stopped=stopped,
+        )
+        hints = asyncio.create_task(listen(target, watcher.hint))
+        work = asyncio.create_task(watcher.run())
+        try:
+            yield watcher
+        finally:
+            stopped.set()
+            hints.cancel()
+            # Both are awaited, so that an error of the watcher is not lost with it.
+            await asyncio.gather(hints, return_exceptions=True)
+            await work
+
+
+class _QuietServer(uvicorn.Server):
+    """A server that leaves signals to us."""
+
+    def capture_signals(self) -> nullcontext[None]:  # type: ignore[override]
+        return nullcontext()
+
+
+@asynccontextmanager
+async def serving(settings: Settings) -> AsyncIterator[None]:
+    """Run the REST API within the block."""
+    config = uvicorn.Config(
+        create_app(), host=settings.api_host, port=settings.api_port, log_level="warning", lifespan="on"
+    )
+    server = _QuietServer(config)
+    work = asyncio.create_task(server.serve())
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await work

@@ -1,0 +1,64 @@
+"""Apply one remedy, once: intent journalled before the act, result after it. No journal, no remedy."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from prefect_autopilot.errors import AutopilotError
+from prefect_autopilot.journeys.desk import Desk
+from prefect_autopilot.models import (
+    AskOwner,
+    Attempt,
+    RefreshCredentials,
+    Remedy,
+    RetryRun,
+    TroubleshootingSession,
+)
+
+MARK = "autopilot"
+"""Every state we set begins with this word, so that a run's own history tells who acted."""
+
+
+async def apply_once(
+    desk: Desk, session: TroubleshootingSession, remedy: Remedy, *, state_id: str, token: int, lease: str
+) -> Attempt:
+    """Apply a remedy at most once for this state of the run, and return what came of it.
+
+    1. Journal the intent; a second intent for the same run, state and kind is refused by the store.
+    2. Act; the run's state is read again right before, and a changed one stops us.
+    3. Journal the result. A crash between 2 and 3 leaves an open intent: whoever finds it looks at the run.
+    """
+    number = len(session.attempts) + 1
+    attempt = Attempt(number=number, remedy=remedy, state_id_before=state_id)
+    entry = await desk.store.journal_intent(
+        session.session_id, remedy.flow_run_id, state_id, number, remedy, token, desk.clock(), lease=lease
+    )
+    if entry is None:
+        return attempt.model_copy(update={"error": "this remedy was begun before for this state of the run"})
+    try:
+        await _act(desk, remedy, state_id=state_id, number=number)
+    except AutopilotError as error:
+        await desk.store.journal_result(entry, "failed", error.message, desk.clock())
+        return attempt.model_copy(update={"error": error.message})
+    now = desk.clock()
+    await desk.store.journal_result(entry, "applied", "", now)
+    return attempt.model_copy(update={"applied_at": now})
+
+
+async def _act(desk: Desk, remedy: Remedy, *, state_id: str, number: int) -> None:
+    now = desk.clock()
+    match remedy:
+        case RetryRun():
+            why = remedy.because.replace("_", " ")
+        case RefreshCredentials():
+            await desk.refresh(remedy.connection, now)
+            why = f"new access token in {remedy.connection}"
+        case AskOwner():
+            raise AssertionError("asking a person is no act")
+    at = now + timedelta(seconds=remedy.delay_s)
+    await desk.api.retry_run(
+        remedy.flow_run_id,
+        expected_state_id=state_id,
+        at=at,
+        message=f"{MARK}: attempt {number}, {why}",
+    )

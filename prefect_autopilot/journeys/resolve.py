@@ -1,0 +1,228 @@
+"""Failed run → resolved: one re-entrant function that takes a session as far as it can go now.
+
+Everything a session needs to go on stands in the store, so flow, watcher and command line can each call
+``advance`` at any time, and a killed process loses nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from datetime import timedelta
+from typing import Literal
+
+from prefect_autopilot.adapters.evidence import read_evidence
+from prefect_autopilot.adapters.prefect_api import OWN_PREFIX
+from prefect_autopilot.errors import UnknownNameError
+from prefect_autopilot.journeys.circumstances import circumstances_of
+from prefect_autopilot.journeys.desk import Desk
+from prefect_autopilot.journeys.remedies import apply_once
+from prefect_autopilot.journeys.tell import publish
+from prefect_autopilot.models import (
+    FAILURE_STATES,
+    Attempt,
+    Evidence,
+    RemedyDecision,
+    ResolutionStatus,
+    RunRecord,
+    SessionStep,
+    TroubleshootingSession,
+)
+from prefect_autopilot.troubleshooting import (
+    decide,
+    diagnose,
+    finding_from,
+    issue_from,
+    recommendations,
+    verify,
+)
+from prefect_autopilot.troubleshooting import session as steps
+
+LOGS_SETTLE = timedelta(seconds=3)
+"""Prefect ships logs in batches of about two seconds; the traceback is only there."""
+VERIFY_WITHIN = timedelta(minutes=15)
+"""How long after its expected end a remedied run may take before the outcome is unverified."""
+LEASE_TTL_S = 120.0
+
+
+async def take_up(desk: Desk, run: RunRecord) -> TroubleshootingSession | None:
+    """Return the session for a failed run: the open one it has, or a new one if we are first to claim it.
+
+    None when there is nothing to do: not a failure, one of our own flows, or claimed already.
+    """
+    if run.state.type not in FAILURE_STATES or run.flow_name.startswith(OWN_PREFIX):
+        return None
+    known = await desk.store.session_for_run(run.id)
+    if known is not None and known.resolution_status is ResolutionStatus.IN_PROGRESS:
+        return known
+    now = desk.clock()
+    session = steps.start(
+        str(uuid.uuid4()),
+        run.deployment_id or run.flow_name,
+        flow_run_id=run.id,
+        run_count=run.run_count,
+        now=now,
+    ).model_copy(update={"due_at": run.state.timestamp + LOGS_SETTLE})
+    if not await desk.store.claim_session(session, desk.holder, now):
+        return None
+    await desk.store.audit(desk.holder, "opened", session.session_id, {"run": run.id}, now)
+    return session
+
+
+async def advance(desk: Desk, session_id: str) -> TroubleshootingSession:
+    """Take a session as far as it can go now and return it.
+
+    1. Take the session's lease; whoever holds it works on the session, others return what is stored.
+    2. Read the session again: only what is stored counts. 3. Take steps until one must wait or it is over.
+    4. Save after each step, with an audit entry. 5. Give the lease back.
+    """
+    lease = _lease(session_id)
+    # A name for each call: two calls in one process must exclude each other, too.
+    holder = f"{desk.holder}/{uuid.uuid4().hex[:8]}"
+    token = await desk.store.acquire_lease(lease, holder, LEASE_TTL_S, desk.clock())
+    session, version = await _stored(desk, session_id)
+    if token is None:
+        return session
+    try:
+        while session.due_at is not None and session.due_at <= desk.clock():
+            moved = await _step(desk, session, token)
+            version = await desk.store.save_session(moved, version)
+            detail = {"trail": list(moved.trail[len(session.trail) :])}
+            await desk.store.audit(desk.holder, _happened(session, moved), session_id, detail, desk.clock())
+            session = moved
+            if session.due_at is None:
+                await publish(desk, session)
+    finally:
+        await desk.store.release_lease(lease, token)
+    return session
+
+
+async def until_settled(desk: Desk, session_id: str, *, wait_s: float) -> TroubleshootingSession:
+    """Advance a session until it is over or ``wait_s`` seconds have passed; for flows without a watcher."""
+    deadline = desk.clock() + timedelta(seconds=wait_s)
+    while True:
+        session = await advance(desk, session_id)
+        now = desk.clock()
+        if session.due_at is None or now >= deadline:
+            return session
+        pause = min(session.due_at, deadline) - now
+        await asyncio.sleep(max(0.2, pause.total_seconds()))
+
+
+def _lease(session_id: str) -> str:
+    return f"session:{session_id}"
+
+
+def _happened(before: TroubleshootingSession, after: TroubleshootingSession) -> str:
+    """Name what an audit entry is about: the step that was taken, or the end of the session."""
+    if after.due_at is None:
+        return after.resolution_status.value
+    return before.current_step.value
+
+
+async def _stored(desk: Desk, session_id: str) -> tuple[TroubleshootingSession, int]:
+    found = await desk.store.load_session(session_id)
+    if found is None:
+        raise UnknownNameError("session", session_id)
+    return found
+
+
+async def _step(desk: Desk, session: TroubleshootingSession, token: int) -> TroubleshootingSession:
+    try:
+        run = await desk.api.run(session.flow_run_id or "")
+    except UnknownNameError:
+        return steps.close(session, "the run was deleted, there is nothing left to resolve", now=desk.clock())
+    match session.current_step:
+        case SessionStep.VERIFICATION:
+            return await _look_at(desk, session, run)
+        case SessionStep.RESOLUTION:
+            return await _resolve(desk, session, run, token)
+        case _:
+            return _understand(desk, session, await read_evidence(desk.api, run, now=desk.clock()))
+
+
+def _understand(desk: Desk, session: TroubleshootingSession, evidence: Evidence) -> TroubleshootingSession:
+    """Take identification, analysis and diagnosis in one read of the evidence."""
+    now = desk.clock()
+    run = evidence.run
+    diagnosis = diagnose(evidence)
+    components = (f"{run.flow_name}/{run.deployment_name}" if run.deployment_name else run.flow_name,)
+    issues = (issue_from(diagnosis, workflow_id=session.workflow_id, now=now, components=components),)
+    findings = (finding_from(diagnosis, now=now, issues=issues, evidence=evidence),)
+    identified = steps.identify(session, issues, now=now)
+    analysed = steps.analyse(identified, findings, now=now)
+    return steps.conclude(analysed, diagnosis, recommendations(diagnosis, evidence), now=now)
+
+
+async def _resolve(
+    desk: Desk, session: TroubleshootingSession, run: RunRecord, token: int
+) -> TroubleshootingSession:
+    """Decide on fresh evidence, and act when every check of the gate passed."""
+    if left := await _left_open(desk, session, run):
+        return left
+    evidence = await read_evidence(desk.api, run, now=desk.clock())
+    if session.attempts:
+        session = steps.diagnosed_again(session, diagnose(evidence), now=desk.clock())
+    assert session.diagnosis is not None
+    circumstances = await circumstances_of(desk, session, evidence)
+    now, jitter = desk.clock(), desk.jitter()
+    decision = decide(session.diagnosis, evidence, desk.policy, **circumstances, now=now, jitter=jitter)
+    resolving = steps.resolve(session, decision, now=now)
+    if decision.action != "act":
+        return resolving
+    attempt = await apply_once(
+        desk, resolving, decision.remedy, state_id=run.state.id, token=token, lease=_lease(session.session_id)
+    )
+    if attempt.error is not None:
+        return steps.escalate(resolving, attempt.error, now=desk.clock())
+    return steps.applied(resolving, attempt, now=desk.clock())
+
+
+async def _left_open(
+    desk: Desk, session: TroubleshootingSession, run: RunRecord
+) -> TroubleshootingSession | None:
+    """Return the session after an act that a crash left without a result, None when there is none.
+
+    A changed state of the run shows that the retry was made: it is verified like any other. An unchanged
+    one shows nothing of what the remedy did before the retry: a person is asked, it is not repeated.
+    """
+    entries = await desk.store.journal(session.session_id)
+    entry = next((entry for entry in entries if entry.outcome is None), None)
+    if entry is None:
+        return None
+    now = desk.clock()
+    made = run.state.id != entry.state_id
+    outcome: Literal["applied", "unknown"] = "applied" if made else "unknown"
+    await desk.store.journal_result(entry.id, outcome, "found after a crash", now)
+    if not made:
+        return steps.escalate(session, "a remedy was begun and it is not known how far it came", now=now)
+    attempt = Attempt(
+        number=entry.attempt,
+        remedy=entry.remedy,
+        state_id_before=entry.state_id,
+        applied_at=entry.intended_at,
+    )
+    decision = RemedyDecision(action="act", remedy=entry.remedy, reason="begun before a crash")
+    return steps.applied(steps.resolve(session, decision, now=now), attempt, now=now)
+
+
+async def _look_at(desk: Desk, session: TroubleshootingSession, run: RunRecord) -> TroubleshootingSession:
+    """Verify by what the run shows now; unverified goes to a person, for nobody may believe it resolved."""
+    now = desk.clock()
+    verification = verify(session, run, now=now, timeout_s=VERIFY_WITHIN.total_seconds())
+    moved = steps.checked(session, verification, now=now)
+    if verification.outcome == "pending":
+        return moved
+    await desk.store.record_verification(
+        session.session_id,
+        session.attempts[-1].number,
+        session.fingerprint,
+        run.deployment_id,
+        verification.outcome,
+        now,
+    )
+    if verification.outcome == "unverified":
+        return steps.escalate(moved, f"unverified: {verification.reason}", now=now)
+    if verification.outcome == "failed":
+        return moved.model_copy(update={"due_at": now + LOGS_SETTLE})
+    return moved

@@ -1,0 +1,68 @@
+"""Tell people what became of a session: an artifact on the run for the Prefect UI, a notice for channels."""
+
+from __future__ import annotations
+
+import hashlib
+
+from prefect_autopilot.errors import PrefectError
+from prefect_autopilot.journeys.desk import Desk
+from prefect_autopilot.models import Notice, ResolutionStatus, TroubleshootingSession
+from prefect_autopilot.troubleshooting import report
+
+ARTIFACT_KEY = "autopilot-diagnosis"
+
+_OUTCOMES = {
+    ResolutionStatus.AUTO_RESOLVED: "resolved",
+    ResolutionStatus.RESOLVED: "resolved",
+    ResolutionStatus.ESCALATED: "escalated",
+    ResolutionStatus.MANUAL: "proposal",
+}
+"""What is worth telling a person; closed without an act (a human was first) is nobody's alarm."""
+
+
+async def publish(desk: Desk, session: TroubleshootingSession) -> None:
+    """Attach the report to the run and queue a notice, once for each outcome and attempt of the session."""
+    await _attach(desk, session)
+    outcome = _OUTCOMES.get(session.resolution_status)
+    if outcome is None:
+        return
+    now = desk.clock()
+    mark = f"{session.session_id}:{outcome}:{len(session.attempts)}"
+    diagnosis = session.diagnosis
+    cause = diagnosis.root_cause if diagnosis else "unknown cause"
+    advice = "\n".join(f"- {item}" for item in session.recommendations)
+    await desk.store.queue_notice(
+        Notice(
+            notice_id=hashlib.sha256(mark.encode()).hexdigest()[:32],
+            outcome=outcome,
+            title=f"{_subject(session)}: {cause}",
+            text=f"{session.trail[-1] if session.trail else ''}\n{advice}".strip(),
+            flow_run_id=session.flow_run_id,
+            deployment_id=session.workflow_id,
+            session_id=session.session_id,
+            action=session.decision.remedy.kind if session.decision else None,
+        ),
+        now,
+    )
+
+
+async def _attach(desk: Desk, session: TroubleshootingSession) -> None:
+    if session.flow_run_id is None:
+        return
+    try:
+        await desk.api.attach_markdown(
+            session.flow_run_id,
+            key=ARTIFACT_KEY,
+            markdown=report(session),
+            description=f"autopilot session {session.session_id}: {session.resolution_status.value}",
+        )
+    except PrefectError as error:
+        # The report is a courtesy: the session, its audit and its notice stand in our own store.
+        await desk.store.audit(
+            desk.holder, "artifact not attached", session.session_id, {"error": error.message}, desk.clock()
+        )
+
+
+def _subject(session: TroubleshootingSession) -> str:
+    component = session.issues[0].affected_components if session.issues else ()
+    return component[0] if component else f"run {session.flow_run_id}"

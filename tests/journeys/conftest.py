@@ -1,0 +1,239 @@
+"""A small Prefect server in memory: runs with states, logs and deployments, driven by the tests."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from prefect_autopilot.adapters.prefect_api import PrefectAPI
+from prefect_autopilot.journeys.desk import Desk
+from prefect_autopilot.models import RemedyPolicy
+from prefect_autopilot.store import Store
+
+TRACEBACK = """Encountered exception during execution: {error}
+Traceback (most recent call last):
+  File "/srv/flows/orders.py", line 12, in fetch
+    response.raise_for_status()
+{error}"""
+
+UNAVAILABLE = (
+    "httpx.HTTPStatusError: Server error '503 Service Unavailable' for url 'https://api.shop.test/orders'"
+)
+
+READING_FLOW = """
+import httpx
+from prefect import flow, task
+
+@task
+def fetch() -> list[int]:
+    response = httpx.get("https://api.shop.test/orders", timeout=10)
+    response.raise_for_status()
+    return response.json()
+
+@flow
+def orders() -> list[int]:
+    return fetch()
+"""
+
+
+class Clock:
+    """A clock the test moves."""
+
+    def __init__(self, now: datetime) -> None:
+        self.now = now
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def forward(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+class PrefectInMemory:
+    """Answers the routes the adapter uses; ``fail``, ``finish`` and ``touch`` play the outside world."""
+
+    def __init__(self, clock: Clock, folder: Path) -> None:
+        self.clock = clock
+        self.folder = folder
+        self.runs: dict[str, dict[str, Any]] = {}
+        self.states: dict[str, list[dict[str, Any]]] = {}
+        self.logs: dict[str, list[dict[str, Any]]] = {}
+        self.task_runs: dict[str, list[dict[str, Any]]] = {}
+        self.artifacts: list[dict[str, Any]] = []
+        self.retries: list[dict[str, Any]] = []
+        self.flow_name = "orders"
+        self.down = False
+        self._ids = itertools.count(1)
+
+    def deploy(self, source: str) -> None:
+        (self.folder / "orders.py").write_text(source, encoding="utf-8")
+
+    def add_state(self, run_id: str, type_: str, name: str, message: str = "") -> None:
+        state = {
+            "id": f"state-{next(self._ids)}",
+            "type": type_,
+            "name": name,
+            "timestamp": self.clock.now.isoformat(),
+            "message": message,
+        }
+        run = self.runs[run_id]
+        run |= {"state": state, "state_type": type_, "updated": self.clock.now.isoformat()}
+        run["end_time"] = self.clock.now.isoformat() if type_ in {"FAILED", "CRASHED", "COMPLETED"} else None
+        self.states.setdefault(run_id, []).append(state)
+
+    def start(self, run_id: str) -> None:
+        run = self.runs.setdefault(
+            run_id,
+            {"id": run_id, "name": "blue-owl", "flow_id": "flow-1", "deployment_id": "dep-1", "run_count": 0},
+        )
+        run["run_count"] += 1
+        run["start_time"] = self.clock.now.isoformat()
+        self.add_state(run_id, "RUNNING", "Running")
+
+    def fail(self, run_id: str, error: str = UNAVAILABLE, type_: str = "FAILED") -> None:
+        self.start(run_id)
+        self.clock.forward(2)
+        text = TRACEBACK.format(error=error)
+        self.logs.setdefault(run_id, []).append(
+            {
+                "timestamp": self.clock.now.isoformat(),
+                "level": 40,
+                "message": text,
+                "name": "prefect.flow_runs",
+            }
+        )
+        message = f"Flow run encountered an exception: {error.removeprefix('httpx.')}"
+        self.add_state(run_id, type_, type_.title(), message)
+
+    def failed_task(self, run_id: str, key: str, **changes: Any) -> dict[str, Any]:
+        """A task run of the run's present attempt that failed, unless ``changes`` say otherwise."""
+        state = {
+            "id": "task-state",
+            "type": "FAILED",
+            "name": "Failed",
+            "timestamp": self.clock.now.isoformat(),
+        }
+        count = self.runs[run_id]["run_count"]
+        return {
+            "id": key,
+            "name": key,
+            "task_key": key,
+            "state": state,
+            "flow_run_run_count": count,
+        } | changes
+
+    def finish(self, run_id: str) -> None:
+        self.start(run_id)
+        self.clock.forward(2)
+        self.add_state(run_id, "COMPLETED", "Completed")
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        if self.down:
+            raise httpx.ConnectError("refused", request=request)
+        path = request.url.path.removeprefix("/api")
+        body = json.loads(request.content) if request.content else {}
+        answer = self._answer(path, body, dict(request.url.params))
+        return httpx.Response(404) if answer is None else httpx.Response(200, json=answer)
+
+    def _answer(self, path: str, body: dict[str, Any], query: dict[str, str]) -> Any:  # noqa: C901, PLR0911  # a routing table
+        parts = path.strip("/").split("/")
+        match parts:
+            case ["flow_runs", "filter"]:
+                return self._filtered(body)
+            case ["flow_runs", run_id, "set_state"]:
+                return self._set_state(run_id, body)
+            case ["flow_runs", run_id]:
+                return self.runs.get(run_id)
+            case ["flow_run_states"]:
+                return self.states.get(query["flow_run_id"], [])
+            case ["task_runs", "filter"]:
+                return self.task_runs.get(body["flow_runs"]["id"]["any_"][0], [])
+            case ["logs", "filter"]:
+                return list(reversed(self.logs.get(body["logs"]["flow_run_id"]["any_"][0], [])))
+            case ["flows", "filter"]:
+                return [{"id": "flow-1", "name": self.flow_name}]
+            case ["deployments", "filter"]:
+                return [{"id": "dep-1", "name": "prod"}]
+            case ["deployments", "dep-1"]:
+                return {
+                    "id": "dep-1",
+                    "name": "prod",
+                    "path": str(self.folder),
+                    "entrypoint": "orders.py:orders",
+                }
+            case ["artifacts"]:
+                self.artifacts.append(body)
+                return {"id": f"artifact-{len(self.artifacts)}"}
+        return None
+
+    def _set_state(self, run_id: str, body: dict[str, Any]) -> dict[str, Any]:
+        self.retries.append({"run": run_id} | body)
+        state = body["state"]
+        self.add_state(run_id, state["type"], state["name"], state["message"])
+        return {"status": "ACCEPT", "details": {}, "state": self.runs[run_id]["state"]}
+
+    def _filtered(self, body: dict[str, Any]) -> list[dict[str, Any]]:
+        wanted = body["flow_runs"]
+        found = list(self.runs.values())
+        if "state" in wanted:
+            found = [run for run in found if run["state_type"] in wanted["state"]["type"]["any_"]]
+        if "end_time" in wanted:
+            after = datetime.fromisoformat(wanted["end_time"]["after_"])
+            found = [run for run in found if datetime.fromisoformat(run["end_time"]) >= after]
+        return found
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock(datetime(2026, 3, 2, 3, 0, tzinfo=UTC))
+
+
+@pytest.fixture
+def prefect(clock: Clock, tmp_path: Path) -> PrefectInMemory:
+    server = PrefectInMemory(clock, tmp_path)
+    server.deploy(READING_FLOW)
+    return server
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    async with Store.open(f"sqlite+aiosqlite:///{tmp_path / 'autopilot.db'}") as opened:
+        yield opened
+
+
+def desk_on(prefect: PrefectInMemory, store: Store, clock: Clock, **changes: Any) -> Desk:
+    """A desk over the server in memory, in auto mode unless told otherwise."""
+
+    async def no_sleep(_seconds: float) -> None:
+        return
+
+    api = PrefectAPI(
+        "http://prefect.test/api", transport=httpx.MockTransport(prefect), sleep=no_sleep, tries=2
+    )
+    parts: dict[str, Any] = {
+        "api": api,
+        "store": store,
+        "policy": RemedyPolicy(mode="auto"),
+        "holder": "test",
+        "clock": clock,
+        "jitter": lambda: 0.5,
+    }
+    return Desk(**parts | changes)
+
+
+@pytest.fixture
+def make_desk(prefect: PrefectInMemory, store: Store, clock: Clock) -> Callable[..., Desk]:
+    """Return a function that makes a desk with some parts changed."""
+    return lambda **changes: desk_on(prefect, store, clock, **changes)
+
+
+@pytest.fixture
+def desk(make_desk: Callable[..., Desk]) -> Desk:
+    return make_desk()

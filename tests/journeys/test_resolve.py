@@ -1,0 +1,323 @@
+"""Failed run → resolved, over a Prefect server in memory and a real store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from prefect_autopilot.errors import PrefectError
+from prefect_autopilot.journeys import resolve
+from prefect_autopilot.journeys.desk import Desk
+from prefect_autopilot.models import (
+    IssueCategory,
+    RemedyPolicy,
+    ResolutionStatus,
+    SessionStep,
+    TroubleshootingSession,
+)
+
+BUG = "KeyError: 'total'"
+ALL_STEPS = tuple(SessionStep)
+
+
+async def take(desk: Desk, run_id: str = "run-1") -> TroubleshootingSession:
+    """Take up a failed run and go as far as now allows, three seconds later."""
+    session = await resolve.take_up(desk, await desk.api.run(run_id))
+    assert session is not None
+    desk.clock.forward(5)  # type: ignore[attr-defined]
+    return await resolve.advance(desk, session.session_id)
+
+
+async def later(desk: Desk, session: TroubleshootingSession, seconds: float = 600) -> TroubleshootingSession:
+    desk.clock.forward(seconds)  # type: ignore[attr-defined]
+    return await resolve.advance(desk, session.session_id)
+
+
+async def notices(desk: Desk) -> list[str]:
+    return [pending.notice.outcome for pending in await desk.store.pending_notices(desk.clock(), "webhook")]
+
+
+async def test_a_passing_outage_is_retried_and_resolved_only_when_the_good_run_is_seen(
+    desk: Desk, prefect: Any
+) -> None:
+    prefect.fail("run-1")
+    session = await take(desk)
+    assert session.resolution_status is ResolutionStatus.IN_PROGRESS
+    assert len(prefect.retries) == 1
+    prefect.finish("run-1")
+    session = await later(desk, session)
+    assert session.resolution_status is ResolutionStatus.AUTO_RESOLVED
+    assert session.steps_completed[-5:] == ALL_STEPS
+    assert await notices(desk) == ["resolved"]
+
+
+async def test_nothing_is_resolved_while_the_run_has_not_ended(desk: Desk, prefect: Any) -> None:
+    prefect.fail("run-1")
+    session = await take(desk)
+    prefect.start("run-1")
+    session = await later(desk, session, seconds=60)
+    assert session.resolution_status is ResolutionStatus.IN_PROGRESS
+    assert session.due_at is not None
+
+
+async def test_a_run_that_never_ends_is_escalated_as_unverified(desk: Desk, prefect: Any) -> None:
+    prefect.fail("run-1")
+    session = await take(desk)
+    prefect.start("run-1")
+    for _ in range(4):
+        session = await later(desk, session, seconds=3600)
+    assert session.resolution_status is not ResolutionStatus.AUTO_RESOLVED
+    assert session.due_at is None
+
+
+async def test_a_retry_that_fails_again_is_tried_at_most_three_times_and_then_escalated(
+    desk: Desk, prefect: Any
+) -> None:
+    prefect.fail("run-1")
+    session = await take(desk)
+    for _ in range(8):
+        if prefect.runs["run-1"]["state_type"] == "SCHEDULED":
+            prefect.fail("run-1")
+        session = await later(desk, session)
+    assert session.resolution_status is ResolutionStatus.ESCALATED
+    assert 1 <= len(prefect.retries) <= 3
+    assert await notices(desk) == ["escalated"]
+
+
+async def test_a_bug_is_escalated_with_its_evidence_and_never_retried(desk: Desk, prefect: Any) -> None:
+    prefect.fail("run-1", error=BUG)
+    session = await take(desk)
+    assert session.resolution_status is ResolutionStatus.ESCALATED
+    assert prefect.retries == []
+    assert session.diagnosis is not None
+    assert not session.diagnosis.transient
+    assert any("total" in line.text for line in session.diagnosis.evidence)
+    assert await notices(desk) == ["escalated"]
+
+
+async def test_in_propose_mode_nothing_is_done_and_a_person_is_told(
+    make_desk: Callable[..., Desk], prefect: Any
+) -> None:
+    desk = make_desk(policy=RemedyPolicy())
+    prefect.fail("run-1")
+    session = await take(desk)
+    assert prefect.retries == []
+    assert session.decision is not None
+    assert session.decision.action == "propose"
+    assert await notices(desk) == ["proposal"]
+
+
+async def test_a_paused_policy_acts_on_nothing(make_desk: Callable[..., Desk], prefect: Any) -> None:
+    desk = make_desk(policy=RemedyPolicy(mode="auto", paused=True))
+    prefect.fail("run-1")
+    await take(desk)
+    assert prefect.retries == []
+
+
+async def test_a_flow_that_may_have_booked_something_is_not_run_again(desk: Desk, prefect: Any) -> None:
+    prefect.deploy(
+        """
+import httpx
+from prefect import flow, task
+
+@task
+def book() -> None:
+    with open("/srv/ledger.csv", "a") as ledger:
+        ledger.write("sale\\n")
+
+@task
+def confirm() -> None:
+    httpx.get("https://api.shop.test/orders", timeout=5).raise_for_status()
+
+@flow
+def orders() -> None:
+    book()
+    confirm()
+"""
+    )
+    prefect.fail("run-1")
+    await take(desk)
+    assert prefect.retries == []
+    assert await notices(desk) == ["proposal"]
+
+
+async def test_the_second_event_for_a_failure_finds_it_taken(desk: Desk, prefect: Any) -> None:
+    prefect.fail("run-1")
+    run = await desk.api.run("run-1")
+    sessions = await asyncio.gather(*(resolve.take_up(desk, run) for _ in range(5)))
+    known = {session.session_id for session in sessions if session is not None}
+    assert len(known) == 1
+
+
+async def test_two_workers_on_one_session_apply_one_remedy(
+    make_desk: Callable[..., Desk], prefect: Any
+) -> None:
+    first, second = make_desk(holder="first"), make_desk(holder="second")
+    prefect.fail("run-1")
+    session = await resolve.take_up(first, await first.api.run("run-1"))
+    assert session is not None
+    first.clock.forward(5)  # type: ignore[attr-defined]
+    await asyncio.gather(*(resolve.advance(desk, session.session_id) for desk in (first, second, first)))
+    assert len(prefect.retries) == 1
+
+
+async def test_a_person_who_was_first_wins(desk: Desk, prefect: Any) -> None:
+    prefect.fail("run-1")
+    session = await resolve.take_up(desk, await desk.api.run("run-1"))
+    assert session is not None
+    prefect.add_state("run-1", "SCHEDULED", "AwaitingRetry", "retried in the UI")
+    session = await later(desk, session, seconds=5)
+    assert prefect.retries == []
+    assert session.due_at is None
+    assert await notices(desk) == []
+
+
+async def test_a_run_deleted_meanwhile_closes_its_session(desk: Desk, prefect: Any) -> None:
+    prefect.fail("run-1")
+    session = await resolve.take_up(desk, await desk.api.run("run-1"))
+    assert session is not None
+    del prefect.runs["run-1"]
+    session = await later(desk, session, seconds=5)
+    assert session.resolution_status is ResolutionStatus.CLOSED
+    assert session.due_at is None
+
+
+async def test_our_own_flows_are_never_taken_up(desk: Desk, prefect: Any) -> None:
+    prefect.flow_name = "autopilot-monitor"
+    prefect.fail("run-1")
+    assert await resolve.take_up(desk, await desk.api.run("run-1")) is None
+
+
+@pytest.mark.parametrize("type_", ["COMPLETED", "CANCELLED", "RUNNING"])
+async def test_what_is_no_failure_is_not_taken_up(desk: Desk, prefect: Any, type_: str) -> None:
+    prefect.start("run-1")
+    prefect.add_state("run-1", type_, type_.title())
+    assert await resolve.take_up(desk, await desk.api.run("run-1")) is None
+
+
+async def test_logs_are_given_time_to_arrive_before_they_are_read(desk: Desk, prefect: Any) -> None:
+    prefect.fail("run-1")
+    session = await resolve.take_up(desk, await desk.api.run("run-1"))
+    assert session is not None
+    waiting = await resolve.advance(desk, session.session_id)
+    assert waiting.diagnosis is None
+    assert waiting.due_at is not None
+    assert waiting.due_at - desk.clock() >= timedelta(seconds=2)
+
+
+async def test_a_killed_process_leaves_a_session_that_the_next_one_finishes(
+    make_desk: Callable[..., Desk], prefect: Any
+) -> None:
+    before = make_desk(holder="killed")
+    prefect.fail("run-1")
+    session = await take(before)
+    after = make_desk(holder="next")
+    prefect.finish("run-1")
+    due = await after.store.due_sessions(after.clock() + timedelta(hours=1))
+    assert [found.session_id for found in due] == [session.session_id]
+    session = await later(after, session)
+    assert session.resolution_status is ResolutionStatus.AUTO_RESOLVED
+    assert len(prefect.retries) == 1
+
+
+async def test_a_crash_between_act_and_result_does_not_act_twice(
+    make_desk: Callable[..., Desk], prefect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = make_desk()
+    prefect.fail("run-1")
+    session = await resolve.take_up(desk, await desk.api.run("run-1"))
+    assert session is not None
+    desk.clock.forward(5)
+
+    async def killed(*_args: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(desk.store, "journal_result", killed)
+        with pytest.raises(KeyboardInterrupt):
+            await resolve.advance(desk, session.session_id)
+    assert len(prefect.retries) == 1
+    prefect.finish("run-1")
+    session = await later(make_desk(holder="next"), session)
+    assert len(prefect.retries) == 1
+    assert session.due_at is None or session.resolution_status is ResolutionStatus.IN_PROGRESS
+
+
+async def test_an_unreachable_server_leaves_the_session_as_it_was(desk: Desk, prefect: Any) -> None:
+    prefect.fail("run-1")
+    session = await resolve.take_up(desk, await desk.api.run("run-1"))
+    assert session is not None
+    prefect.down = True
+    desk.clock.forward(5)  # type: ignore[attr-defined]
+    with pytest.raises(PrefectError) as caught:
+        await resolve.advance(desk, session.session_id)
+    assert not caught.value.permanent
+    prefect.down = False
+    session = await resolve.advance(desk, session.session_id)
+    assert len(prefect.retries) == 1
+
+
+async def test_an_expired_token_is_refreshed_before_the_run_is_retried(
+    make_desk: Callable[..., Desk], prefect: Any
+) -> None:
+    refreshed: list[str] = []
+
+    async def refresh(connection: str, _now: datetime) -> None:
+        assert prefect.retries == []
+        refreshed.append(connection)
+
+    prefect.deploy(
+        """
+from prefect import flow
+from prefect_autopilot.tasks import call_service
+
+@flow
+def orders() -> None:
+    call_service("asana-default", "list_projects")
+"""
+    )
+    prefect.fail(
+        "run-1",
+        error="prefect_autopilot.errors.ServiceError: the access token expired [service=asana "
+        "operation=list_projects connection=asana-default effect=safe status=401]",
+    )
+    prefect.task_runs["run-1"] = [prefect.failed_task("run-1", "call_service-1a2b3c4d")]
+    session = await take(make_desk(refresh=refresh))
+    assert refreshed == ["asana-default"], session.trail
+    assert len(prefect.retries) == 1
+    assert session.diagnosis is not None
+    assert session.diagnosis.category is IssueCategory.PERMISSIONS
+
+
+async def test_the_report_stands_on_the_failed_run(desk: Desk, prefect: Any) -> None:
+    prefect.fail("run-1", error=BUG)
+    await take(desk)
+    assert prefect.artifacts[-1]["flow_run_id"] == "run-1"
+    assert "KeyError" in prefect.artifacts[-1]["data"]
+
+
+async def test_every_step_is_in_an_unbroken_audit_trail(desk: Desk, prefect: Any) -> None:
+    prefect.fail("run-1")
+    session = await take(desk)
+    prefect.finish("run-1")
+    session = await later(desk, session)
+    entries = await desk.store.audit_trail(session.session_id)
+    assert len(entries) >= 3
+    assert await desk.store.verify_audit() is None
+
+
+async def test_a_secret_in_the_traceback_is_in_nothing_we_keep_or_send(desk: Desk, prefect: Any) -> None:
+    secret = "ghp_" + "a1B2" * 9
+    prefect.fail("run-1", error=f"RuntimeError: token {secret} was refused")
+    session = await take(desk)
+    told = await desk.store.pending_notices(desk.clock(), "webhook")
+    kept = (
+        session.model_dump_json()
+        + str(prefect.artifacts)
+        + "".join(pending.notice.model_dump_json() for pending in told)
+    )
+    assert secret not in kept
