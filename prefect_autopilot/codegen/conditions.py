@@ -207,8 +207,9 @@ def satisfy(sample: JSONDict, checks: tuple[Check, ...]) -> None:
 def _satisfying(present: Any, check: Check) -> Any:  # noqa: PLR0911 - one case an operator
     match check.operator:
         case "includes":
-            others = [one for one in present or [] if one != check.value]
-            return others if check.negated else [*others, check.value]
+            listed = list(present or [])
+            others = [one for one in listed if one != check.value]
+            return others if check.negated else listed if check.value in listed else [*listed, check.value]
         case "present":
             return [] if check.negated else (present or [{"filename": "contract.pdf"}])
         case "equals":

@@ -10,10 +10,9 @@ from itertools import groupby
 from prefect_autopilot.codegen import nodes
 from prefect_autopilot.codegen.checks import expression, joined_text
 from prefect_autopilot.codegen.conditions import Check
-from prefect_autopilot.codegen.names import identifier
-from prefect_autopilot.codegen.plan import Plan, PlannedStep, example_values
-from prefect_autopilot.codegen.scope import EVENT, Scope
-from prefect_autopilot.errors import UsageError
+from prefect_autopilot.codegen.names import EVENT, identifier
+from prefect_autopilot.codegen.plan import Plan, PlannedStep, example_values, parameter_names
+from prefect_autopilot.codegen.scope import Scope
 from prefect_autopilot.models import FromStep, JSONDict, ParameterSpec, Text
 from prefect_autopilot.services import resource_of
 
@@ -25,14 +24,8 @@ _DONE = "All steps are done."
 
 def build_module(plan: Plan, sample: JSONDict) -> ast.Module:
     """Return the tree of the flow; ``sample`` is the event it is run with by hand."""
-    parameters: dict[str, str] = {}
-    taken = {EVENT, plan.function}
-    for parameter in plan.spec.parameters:
-        parameters[parameter.name] = identifier(parameter.name, taken, "parameter")
-        taken.add(parameters[parameter.name])
-    if len(parameters) < len(plan.spec.parameters):
-        raise UsageError("Two parameters of the flow have the same name; give each its own.")
-    function = _function(plan, parameters, Scope(parameters, taken))
+    parameters = parameter_names(plan.spec, plan.function)
+    function = _function(plan, parameters, Scope(parameters, {EVENT, plan.function, *parameters.values()}))
     body = [
         _docstring(_module_doc(plan)),
         *_imports(plan),

@@ -11,6 +11,9 @@ from collections.abc import Iterable
 
 from prefect_autopilot.errors import UsageError
 
+EVENT = "event"
+"""The parameter of a generated flow that holds the event."""
+
 _MAX_IDENTIFIER = 48
 _IMPORTED = frozenset({"Any", "Completed", "State", "call_service", "flow", "prefect"})
 _RESERVED = (

@@ -10,7 +10,7 @@ from zoneinfo import available_timezones
 from prefect_autopilot import services
 from prefect_autopilot.codegen.conditions import Check, read_condition
 from prefect_autopilot.codegen.events import Shape, event_name, shape_of, trigger_of
-from prefect_autopilot.codegen.names import flow_name, module_name, step_title
+from prefect_autopilot.codegen.names import EVENT, flow_name, identifier, module_name, step_title
 from prefect_autopilot.errors import UnknownNameError, UsageError
 from prefect_autopilot.models import (
     Argument,
@@ -68,6 +68,18 @@ class Plan(Value):
     def takes_event(self) -> bool:
         """Return whether the flow has the parameter ``event``."""
         return self.event is not None or bool(self.event_paths)
+
+
+def parameter_names(spec: WorkflowSpec, function: str) -> dict[str, str]:
+    """Return the name each parameter of ``spec`` has in the source of ``function``."""
+    names: dict[str, str] = {}
+    for parameter in spec.parameters:
+        if parameter.name in names:
+            raise UsageError(
+                f"Two parameters of the flow are named {parameter.name!r}; give each its own name."
+            )
+        names[parameter.name] = identifier(parameter.name, {EVENT, function, *names.values()}, "parameter")
+    return names
 
 
 def example_values(spec: WorkflowSpec) -> JSONDict:

@@ -6,11 +6,9 @@ import ast
 from dataclasses import dataclass, field, replace
 
 from prefect_autopilot.codegen import nodes
-from prefect_autopilot.codegen.names import identifier
+from prefect_autopilot.codegen.names import EVENT, identifier
 from prefect_autopilot.errors import UsageError
 from prefect_autopilot.models import Argument, Constant, FromParameter, FromStep, FromTrigger, Text
-
-EVENT = "event"
 
 
 @dataclass(frozen=True)

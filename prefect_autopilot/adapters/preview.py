@@ -1,0 +1,164 @@
+"""Run generated source for real, in a process of its own, against simulated services.
+
+The process gets an allow-listed environment, a home of its own, limits on time, memory, processor and
+file size. That keeps mistakes in; it is no boundary against malicious source, which the generator's
+gate is there for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from prefect_autopilot.adapters.files import resolve_below
+from prefect_autopilot.adapters.prefect_target import PrefectTarget
+from prefect_autopilot.adapters.simulator import Simulator, serve_simulator
+from prefect_autopilot.errors import UsageError
+from prefect_autopilot.models import GeneratedFlow, JSONDict, PreviewResult
+from prefect_autopilot.redaction import redact
+
+PREVIEW_FLOW = "autopilot-preview"
+"""Runs are made under a name of ours, so that nothing watches or resolves them."""
+
+_INHERITED = ("PATH", "LANG", "LC_ALL", "TZ", "SYSTEMROOT", "SSL_CERT_FILE", "PREFECT_API_SSL_CERT_FILE")
+_ERROR_LENGTH = 500
+_OUTPUT_LENGTH = 1_000_000
+
+_RUNNER = """
+import json, runpy, sys
+try:
+    import resource
+except ImportError:
+    pass
+else:
+    for kind, limit in ((resource.RLIMIT_CPU, 120), (resource.RLIMIT_FSIZE, 256 * 2**20)):
+        hard = resource.getrlimit(kind)[1]
+        resource.setrlimit(kind, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
+path, function, name = sys.argv[1:]
+flow = runpy.run_path(path, run_name="preview")[function]
+flow.with_options(name=name)(**json.load(sys.stdin))
+"""
+
+
+async def run_preview(
+    generated: GeneratedFlow,
+    parameters: JSONDict | None = None,
+    *,
+    target: PrefectTarget | None = None,
+    simulator: Simulator | None = None,
+    timeout_s: float = 120,
+) -> PreviewResult:
+    """Run ``generated`` once with ``parameters`` and return the calls that the services saw.
+
+    The run is recorded on ``target``; without one a temporary server is started, which takes about
+    15 s. A flow that fails is a result with ``succeeded`` False and the last
+    line of its error, never an exception.
+    """
+    simulated = simulator or Simulator()
+    seen = len(simulated.calls)
+    started = time.monotonic()
+    with (
+        tempfile.TemporaryDirectory(prefix="autopilot-preview-") as folder,
+        serve_simulator(simulated) as url,
+    ):
+        path = resolve_below(Path(folder), generated.file_name)
+        path.write_text(generated.source, encoding="utf-8")
+        environment = preview_environment(target, Path(folder), url)
+        error = await _run(path, generated.function, parameters or {}, environment, timeout_s)
+    return PreviewResult(
+        succeeded=error is None,
+        calls=tuple(simulated.calls[seen:]),
+        error=error,
+        duration_s=round(time.monotonic() - started, 3),
+    )
+
+
+def preview_environment(target: PrefectTarget | None, home: Path, simulator_url: str) -> dict[str, str]:
+    """Return the environment of a preview: nothing of ours but what is listed here."""
+    inherited = {key: os.environ[key] for key in _INHERITED if key in os.environ}
+    server = {} if target is None else {"PREFECT_API_URL": target.url, **_credentials(target.auth)}
+    return {
+        **inherited,
+        **server,
+        "HOME": str(home),
+        "PREFECT_HOME": str(home / "prefect"),
+        "PREFECT_AUTOPILOT_HOME": str(home / "autopilot"),
+        "PREFECT_AUTOPILOT_SIMULATE": simulator_url,
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        "PREFECT_CLI_PROMPT": "false",
+        "PREFECT_LOGGING_LEVEL": "CRITICAL",
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "90",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONWARNINGS": "ignore",
+    }
+
+
+def _credentials(auth: str | None) -> dict[str, str]:
+    scheme, _, secret = (auth or "").partition(" ")
+    match scheme:
+        case "Bearer":
+            return {"PREFECT_API_KEY": secret}
+        case "Basic":
+            return {"PREFECT_API_AUTH_STRING": base64.b64decode(secret).decode()}
+    return {}
+
+
+async def _run(
+    path: Path, function: str, parameters: JSONDict, environment: Mapping[str, str], timeout_s: float
+) -> str | None:
+    """Return None when the flow ended well, else the last line of its error."""
+    try:
+        given = json.dumps(parameters).encode()
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"The preview's parameters are no JSON: {error}.") from error
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        _RUNNER,
+        str(path),
+        function,
+        PREVIEW_FLOW,
+        cwd=path.parent,
+        env=dict(environment),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        _, output = await asyncio.wait_for(process.communicate(given), timeout_s)
+    except TimeoutError:
+        return f"The flow did not end within {timeout_s:g} s."
+    finally:
+        await _end(process)
+    if process.returncode == 0:
+        return None
+    return last_error(output[-_OUTPUT_LENGTH:].decode("utf-8", errors="replace"), process.returncode)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """End the process and what it started: a temporary Prefect server is its child."""
+    with contextlib.suppress(ProcessLookupError):  # all of it may have ended already
+        # Its own session makes the group's id its own: nobody else is in it.
+        os.killpg(process.pid, signal.SIGKILL)
+    await process.wait()
+
+
+def last_error(output: str, returncode: int | None) -> str:
+    """Return the exception line of the last traceback in ``output``, redacted and cut."""
+    lines = output.rpartition("Traceback (most recent call last):")[2].splitlines()
+    told = [line for line in lines if line.strip() and not line.startswith((" ", "\t"))]
+    found = next((line for line in told if "Error" in line or "Exception" in line), told[0] if told else "")
+    if not found:
+        return f"The flow ended with exit code {returncode} and no message."
+    return redact(found.strip())[:_ERROR_LENGTH]
