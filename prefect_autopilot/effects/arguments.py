@@ -202,15 +202,20 @@ def _overwrite(touch: Touch, node: ast.Call, _: Scope) -> Touch:
 
 
 def _service(touch: Touch, node: ast.Call, scope: Scope, operations: OperationEffects | None) -> Touch:
-    """Read ``call_service(service, operation, …)``; only a known operation is better than unknown."""
+    """Read ``call_service(connection, operation, …)``; only a known operation is better than unknown."""
     texts = [scope.text_of(one) for one in node.args]
-    texts += [scope.text_of(word.value) for word in node.keywords if word.arg in {"service", "operation"}]
+    texts += [scope.text_of(word.value) for word in node.keywords if word.arg in {"connection", "operation"}]
     named = [text for text in texts if text is not None]
-    pairs = [(one, other) for one in named for other in named if (one, other) in (operations or {})]
+    # The first text is the connection, named after its service: gmail, gmail-default.
+    pairs = [
+        (service, operation)
+        for service, operation in operations or {}
+        if operation in named[1:2] and (named[0] == service or named[0].startswith(f"{service}-"))
+    ]
     if not pairs or operations is None:
         return touch
-    service, operation = pairs[0]
-    effect = operations[pairs[0]]
+    service, operation = max(pairs, key=lambda pair: len(pair[0]))
+    effect = operations[service, operation]
     level = Level.READ if effect is OperationEffect.SAFE else Level.WRITE
     return touch.model_copy(
         update={

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import ast
 import builtins
+import io
 import re
+import tokenize
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, TypeAlias
 
 from prefect_autopilot.errors import InvalidFlowError
@@ -71,7 +74,19 @@ class Module:
     """Module variables assigned exactly once."""
     variables: frozenset[str]
     """All module variables."""
-    by_node: dict[int, Function] = field(default_factory=dict)
+
+    @cached_property
+    def comments(self) -> dict[int, str]:
+        """The comments of the file by line."""
+        if "#" not in self.source:
+            return {}
+        tokens = tokenize.generate_tokens(io.StringIO(self.source, newline="").readline)
+        try:
+            return {token.start[0]: token.string for token in tokens if token.type == tokenize.COMMENT}
+        except (tokenize.TokenError, SyntaxError):
+            # The parser reads some files that the tokenizer does not: then whatever looks like a comment is one.
+            marked = ((number, line) for number, line in enumerate(self.lines, 1) if "#" in line)
+            return {number: line[line.index("#") :].rstrip() for number, line in marked}
 
     def qualified(self, node: ast.expr, local: frozenset[str] = frozenset()) -> str | None:
         """Return the qualified name of a dotted expression, or None where its root is a variable."""
@@ -95,8 +110,8 @@ class Module:
 
     def mark_on(self, first: int, last: int) -> Literal["", "pure", "keep"]:
         """Return the mark in the comments of some lines (1-based, inclusive)."""
-        for line in self.lines[max(first - 1, 0) : last]:
-            found = _MARK.search(line)
+        for line in range(first, last + 1):
+            found = _MARK.search(self.comments.get(line, ""))
             if found:
                 return "pure" if found.group(1) == "pure" else "keep"
         return ""
@@ -187,7 +202,6 @@ def _collect(module: Module, body: list[ast.stmt], prefix: str) -> None:
                     function.name, node, function.kind, function.marked, strange="a second binding"
                 )
             module.functions[function.name] = function
-            module.by_node[id(node)] = function
         elif isinstance(node, ast.ClassDef):
             _collect(module, node.body, f"{node.name}.")
         elif isinstance(node, ast.If | ast.Try):

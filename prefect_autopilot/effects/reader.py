@@ -346,7 +346,7 @@ class EffectReader:
     def _computes(self, node: ast.Call, func: ast.Attribute, kind: str) -> bool:
         """Tell whether a method is one of the plain data types' and is used like theirs."""
         if func.attr in _FUTURE_METHODS:
-            return not kind and not node.args  # of a future
+            return kind in {"", PLAIN} and not node.args  # of a future
         if func.attr not in _COMPUTE:
             return False
         if kind == PLAIN:

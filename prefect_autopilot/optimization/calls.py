@@ -10,11 +10,13 @@ from typing import Literal
 
 from prefect_autopilot.effects import EffectReader, Function, Level, is_handle
 
-_CACHE_OPTIONS = frozenset({"cache_key_fn", "cache_expiration", "result_storage_key", "refresh_cache", "persist_result"})
+_CACHE_OPTIONS = frozenset(
+    {"cache_key_fn", "cache_expiration", "result_storage_key", "refresh_cache", "persist_result"}
+)
 _UNCACHED = ("NO_CACHE", "NONE", "None", "False")
 _LIMIT = re.compile(
-    r"rate.?limit|throttl|\bquota\b|too many requests|\b429\b|\bat a time\b|\bat once\b|\bone by one\b|\bone after (the other|another)\b|"
-    r"\bper (second|minute|hour)\b|\bmust not overlap\b|\bnot (in )?parallel|\bsequential(ly)?\b|\bin (this|that|strict) order\b|"
+    r"rate.?limit|throttl|\bquota\b|too many requests|\b429\b|\bat a time\b|\bat once\b|\bone by one\b|"
+    r"\bper (second|minute|hour)\b|\bmust not overlap\b|\bnot (in )?parallel|\bin (this|that|strict) order\b|"
     r"\border matters\b|\bpolite|\bconcurren|\bnot thread.?safe\b",
     re.IGNORECASE,
 )
@@ -38,7 +40,9 @@ class CallSite:
     def names(self) -> frozenset[str]:
         """Names the call reads."""
         return frozenset(
-            part.id for part in ast.walk(self.call) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Load)
+            part.id
+            for part in ast.walk(self.call)
+            if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Load)
         )
 
     @property
@@ -63,7 +67,11 @@ def read_site(reader: EffectReader, node: ast.expr, flow: Function) -> CallSite 
     func = node.func
     if isinstance(func, ast.Attribute) and func.attr == "result" and not node.args and not node.keywords:
         inner = func.value
-        if isinstance(inner, ast.Call) and isinstance(inner.func, ast.Attribute) and inner.func.attr == "submit":
+        if (
+            isinstance(inner, ast.Call)
+            and isinstance(inner.func, ast.Attribute)
+            and inner.func.attr == "submit"
+        ):
             task = reader.called(inner, flow)
             return CallSite(inner, node, task, "submit") if task else None
         return None
@@ -79,7 +87,9 @@ def read_site(reader: EffectReader, node: ast.expr, flow: Function) -> CallSite 
 def unconditional(node: ast.AST) -> Iterator[ast.expr]:
     """Yield the expressions of a statement that are evaluated exactly once, outermost first."""
     for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.Lambda | ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp | ast.stmt):
+        if isinstance(
+            child, ast.Lambda | ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp | ast.stmt
+        ):
             continue
         if isinstance(child, ast.expr):
             yield child
@@ -136,19 +146,28 @@ class Judge:
         policy = options.get("cache_policy")
         if policy is not None and not ast.unparse(policy).endswith(_UNCACHED):
             return True
-        return any(name in options and not ast.unparse(options[name]).endswith(_UNCACHED) for name in _CACHE_OPTIONS)
+        return any(
+            name in options and not ast.unparse(options[name]).endswith(_UNCACHED) for name in _CACHE_OPTIONS
+        )
 
     def _limited(self, task: Function) -> str:
+        """Say so when a comment, docstring, tag or module variable speaks of a limit or an order."""
+        module = self._reader.module
+        texts = [(1, ast.get_docstring(module.tree) or ""), *((1, name) for name in sorted(module.variables))]
         for function in (task, self._flow):
             node = function.node
+            texts.append((node.lineno, ast.get_docstring(node) or ""))
+            tags = function.options.get("tags")
+            texts.append((node.lineno, ast.unparse(tags) if tags else ""))
             first = min([node.lineno, *(one.lineno for one in node.decorator_list)])
-            while first > 1 and self._reader.module.lines[first - 2].lstrip().startswith("#"):
+            while first - 1 in module.comments:
                 first -= 1
-            for number in range(first, (node.end_lineno or node.lineno) + 1):
-                line = self._reader.module.lines[number - 1]
-                found = _LIMIT.search(line)
-                if found and _is_prose(line, found.start()):
-                    return f"line {number} speaks of a limit or an order ({found.group()!r})"
+            last = node.end_lineno or node.lineno
+            texts += [(line, text) for line, text in module.comments.items() if first <= line <= last]
+        for line, text in texts:
+            found = _LIMIT.search(text)
+            if found:
+                return f"line {line} speaks of a limit or an order ({found.group()!r})"
         return ""
 
     def call(self, site: CallSite) -> str:
@@ -167,7 +186,10 @@ class Judge:
             for touch in self._reader.touches(value, self._flow):
                 if touch.level is not Level.PURE or touch.nondeterministic or touch.mutates or touch.paced:
                     return f"an argument does more than compute ({touch.told})"
-            if any(isinstance(part, ast.Await | ast.NamedExpr | ast.Yield | ast.YieldFrom) for part in ast.walk(value)):
+            if any(
+                isinstance(part, ast.Await | ast.NamedExpr | ast.Yield | ast.YieldFrom)
+                for part in ast.walk(value)
+            ):
                 return "an argument awaits or assigns"
             reason = self._object(value)
             if reason:
@@ -210,15 +232,3 @@ class Judge:
             return self._reader.effect(function).is_generator
         qualified = self._reader.module.qualified(value.func, self._scope.names) or ""
         return qualified in _ITERATORS or qualified.startswith(("itertools.", "csv."))
-
-
-def _is_prose(line: str, position: int) -> bool:
-    """Tell whether a position of a line lies in a comment or a text constant."""
-    before = line[:position]
-    return "#" in before or before.count('"') % 2 == 1 or before.count("'") % 2 == 1 or '"""' in before or _bare(line)
-
-
-def _bare(line: str) -> bool:
-    """Tell whether a line is running text, as inside a docstring."""
-    words = line.strip()
-    return bool(re.fullmatch(r"[A-Za-z][^=(){}\[\]]*", words)) and " " in words and not words.endswith(":")

@@ -64,14 +64,22 @@ def bound_runner(file: FlowFile, flow: Function) -> tuple[TextEdit | None, tuple
         return None, (), "the flow's decorator takes unpacked options"
     if given is None:
         if _has_fan_out(file, flow):
-            return None, (), "the flow fans out without a bound of its own; give it a task runner with max_workers first"
+            return (
+                None,
+                (),
+                "the flow fans out without a bound of its own; give it a task runner with max_workers first",
+            )
         name, imports = _runner_name(file)
         edit = add_keywords(file, flow, {"task_runner": f"{name}(max_workers={MAX_WORKERS})"})
         return edit, imports, "" if edit else "the flow has no decorator to bound its task runner at"
     target = given.func if isinstance(given, ast.Call) else given
     qualified = file.module.qualified(target) or ""
     if not qualified.startswith("prefect.") or not qualified.endswith(_THREADS):
-        return None, (), f"the flow runs its tasks with {ast.unparse(given)}, which is not known to be bounded threads"
+        return (
+            None,
+            (),
+            f"the flow runs its tasks with {ast.unparse(given)}, which is not known to be bounded threads",
+        )
     if not isinstance(given, ast.Call):
         at = file.text.end(given)
         return TextEdit(at, at, f"(max_workers={MAX_WORKERS})"), (), ""

@@ -61,7 +61,9 @@ def split_loop(file: FlowFile, flow: Function, loop: ast.For) -> LoopParts | Non
         return None
     at = min(waiting)
     first, second = tuple(loop.body[:at]), tuple(loop.body[at:])
-    if not isinstance(loop.body[at], ast.Assign | ast.AnnAssign | ast.AugAssign | ast.Expr | ast.If | ast.For):
+    if not isinstance(
+        loop.body[at], ast.Assign | ast.AnnAssign | ast.AugAssign | ast.Expr | ast.If | ast.For
+    ):
         raise BlockedError(f"line {loop.body[at].lineno} begins a block")
     _check_shape(file, flow, loop, first, second)
     later = stored(second)
@@ -69,7 +71,9 @@ def split_loop(file: FlowFile, flow: Function, loop: ast.For) -> LoopParts | Non
     early: list[CallSite] = []
     reasons: list[str] = []
     for site in (one for index in sites for one in sites[index]):
-        reason = judge.call(site) or _carried(reader, site.names, later, changed) or _reused(reader, site, loop)
+        reason = (
+            judge.call(site) or _carried(reader, site.names, later, changed) or _reused(reader, site, loop)
+        )
         (reasons.append(reason) if reason else early.append(site))
     # What the first part computes must not depend on what the second part does.
     reason = _carried(reader, frozenset(loaded([*first, loop.iter])), later, changed)
@@ -112,7 +116,11 @@ def _submitted(file: FlowFile, flow: Function, loop: ast.For) -> int | None:
             if part.func.attr == "result" and isinstance(of, ast.Name) and of.id in names:
                 return index
         value = getattr(node, "value", None)
-        if isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute) and value.func.attr == "submit":
+        if (
+            isinstance(value, ast.Call)
+            and isinstance(value.func, ast.Attribute)
+            and value.func.attr == "submit"
+        ):
             task = reader.called(value, flow)
             if task is not None:
                 reason = judge.call(CallSite(value, value, task, "submit"))
@@ -208,7 +216,9 @@ def _is_fresh(reader: StatementReader, name: str, body: Iterable[ast.stmt]) -> b
             value = node.value
             if isinstance(value, ast.Call):
                 return reader.reader.module.qualified(value.func) in _FRESH_CALLS
-            return isinstance(value, ast.Dict | ast.List | ast.Set | ast.ListComp | ast.DictComp | ast.SetComp)
+            return isinstance(
+                value, ast.Dict | ast.List | ast.Set | ast.ListComp | ast.DictComp | ast.SetComp
+            )
         if name in loaded([node]):
             return False
     return False
@@ -226,9 +236,7 @@ def fan_out_saving(file: FlowFile, sites: Iterable[CallSite]) -> float | None:
     return total
 
 
-def limited_start(
-    file: FlowFile, site: CallSite, names: Iterable[str], unit: str
-) -> tuple[list[str], str]:
+def limited_start(file: FlowFile, site: CallSite, names: Iterable[str], unit: str) -> tuple[list[str], str]:
     """Return the lines that bound an async fan-out, and the text that starts one call of it."""
     asyncio = module_name(file, "asyncio")
     task = site.task.node.name.lstrip("_")
@@ -261,7 +269,10 @@ def comprehension_sites(
 
 
 def check_comprehension(
-    file: FlowFile, flow: Function, node: ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp, site: CallSite
+    file: FlowFile,
+    flow: Function,
+    node: ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp,
+    site: CallSite,
 ) -> None:
     """Raise BlockedError with the edge that keeps a comprehension as it is."""
     reason = file.judge(flow).call(site)

@@ -38,7 +38,12 @@ def find_groups(file: FlowFile, rule: str, flavours: frozenset[str]) -> Iterator
 
 
 def _walled(
-    file: FlowFile, flow: Function, rule: str, statement: Statement, flavours: frozenset[str], into: list[Rejection]
+    file: FlowFile,
+    flow: Function,
+    rule: str,
+    statement: Statement,
+    flavours: frozenset[str],
+    into: list[Rejection],
 ) -> int:
     """Note a task call that is itself a wall; return how many there are."""
     if not statement.wall or not hasattr(statement.node, "value"):
@@ -84,7 +89,9 @@ def _proposal(file: FlowFile, rule: str, flow: Function, group: Group) -> Findin
         line=line,
         reason=f"{len(sites)} reads ({names}) do not need one another and can wait at the same time",
         edits=tuple(sorted(edits)),
-        evidence=tuple(dict.fromkeys(text for site in sites for text in file.reader.effect(site.task).evidence)),
+        evidence=tuple(
+            dict.fromkeys(text for site in sites for text in file.reader.effect(site.task).evidence)
+        ),
         saving_s=saving,
         undo=f"call {names} directly again, one after the other",
         imports=tuple(dict.fromkeys(text for site in sites for text in needed_imports(file, site))),
@@ -99,9 +106,7 @@ def _inputs(group: Group, member: object) -> list[int]:
     for index, one in enumerate(group.members[:own]):
         name = _bound_name(group, index)
         latest = [
-            place
-            for place in range(group.members[own].place)
-            if name and name in group.region[place].binds
+            place for place in range(group.members[own].place) if name and name in group.region[place].binds
         ]
         taken = name and name in group.members[own].site.bare and latest and latest[-1] == one.place
         if taken and group.start_of(group.members[own]) <= one.place:

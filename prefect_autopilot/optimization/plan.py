@@ -73,7 +73,9 @@ class FlowFile:
     def tasks(self) -> list[Function]:
         """The tasks that may be edited."""
         kept = ("keep",)
-        return [one for one in self.module.functions.values() if one.kind == "task" and one.marked not in kept]
+        return [
+            one for one in self.module.functions.values() if one.kind == "task" and one.marked not in kept
+        ]
 
     def judge(self, flow: Function) -> Judge:
         """Return the judge of a flow's calls."""

@@ -70,7 +70,11 @@ def overlapping(reader: StatementReader, judge: Judge, region: tuple[Statement, 
 
 
 def _settle(
-    reader: StatementReader, region: tuple[Statement, ...], movable: list[Movable], index: int, chosen: set[int]
+    reader: StatementReader,
+    region: tuple[Statement, ...],
+    movable: list[Movable],
+    index: int,
+    chosen: set[int],
 ) -> None:
     """Find the earliest statement a call may start before, walking back from its own."""
     one = movable[index]

@@ -38,7 +38,9 @@ def optimize(
     for turn in range(_ROUNDS):
         parsed = FlowFile(current, history, operations)
         if turn == 0 and not any(True for _ in parsed.module.flows()):
-            raise InvalidFlowError(f"{file} holds no Prefect flow; give a file with a function decorated with @flow.")
+            raise InvalidFlowError(
+                f"{file} holds no Prefect flow; give a file with a function decorated with @flow."
+            )
         changes, made, left = _one_round(parsed, strategy)
         new = apply_edits(current, changes)
         line_of = _line_map(source.removeprefix(_BOM), current)
@@ -114,7 +116,9 @@ class _line_map:  # noqa: N801 - used like a function
         self._known: dict[int, int] = {}
         self._same = original == current
         if not self._same:
-            matcher = difflib.SequenceMatcher(None, split_lines(original), split_lines(current), autojunk=False)
+            matcher = difflib.SequenceMatcher(
+                None, split_lines(original), split_lines(current), autojunk=False
+            )
             for tag, first, last, start, end in matcher.get_opcodes():
                 for offset, line in enumerate(range(start, end)):
                     place = first + offset if tag == "equal" else min(first + offset, max(last - 1, first))
@@ -128,4 +132,6 @@ def _diff(old: str, new: str, file: str) -> str:
     if old == new:
         return ""
     lines = difflib.unified_diff(split_lines(old), split_lines(new), f"a/{file}", f"b/{file}")
-    return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
+    return "".join(
+        line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines
+    )

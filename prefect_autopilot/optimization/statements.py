@@ -9,7 +9,17 @@ from dataclasses import dataclass
 from prefect_autopilot.effects import EffectReader, Function, Level, Touch, bound_names, worst
 from prefect_autopilot.optimization.calls import CallSite, read_site, unconditional
 
-_SIMPLE = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Expr, ast.Return, ast.Raise, ast.Pass, ast.Import, ast.ImportFrom)
+_SIMPLE = (
+    ast.Assign,
+    ast.AnnAssign,
+    ast.AugAssign,
+    ast.Expr,
+    ast.Return,
+    ast.Raise,
+    ast.Pass,
+    ast.Import,
+    ast.ImportFrom,
+)
 _LEAVING = (ast.Return, ast.Raise)
 
 
@@ -45,7 +55,11 @@ def blocks(function: Function) -> Iterator[list[ast.stmt]]:
             block = getattr(node, name, None)
             if isinstance(block, list) and block and isinstance(block[0], ast.stmt):
                 yield block
-                pending += [one for one in block if not isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)]
+                pending += [
+                    one
+                    for one in block
+                    if not isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+                ]
         pending += list(getattr(node, "handlers", [])) + list(getattr(node, "cases", []))
 
 
@@ -56,7 +70,9 @@ class StatementReader:
         self.reader = reader
         self.flow = flow
         loads = [
-            part.id for part in ast.walk(flow.node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Load)
+            part.id
+            for part in ast.walk(flow.node)
+            if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Load)
         ]
         self._loads = {name: loads.count(name) for name in set(loads)}
         self._holds = self._read_holds()
@@ -97,7 +113,9 @@ class StatementReader:
         statement = Statement(
             node=node,
             binds=frozenset(self._binds(node)),
-            reads=frozenset(part.id for part in loads if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Load)),
+            reads=frozenset(
+                part.id for part in loads if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Load)
+            ),
             changes=frozenset(touch.mutates for touch in touches if touch.mutates),
             touches=touches,
             sites=() if wall else tuple(self.sites_of(node)),
@@ -120,7 +138,9 @@ class StatementReader:
         if self.reader.module.mark_on(node.lineno, node.lineno) == "keep":
             return f"line {node.lineno} is marked keep", ""
         if not isinstance(node, _SIMPLE):
-            header = isinstance(node, ast.If | ast.For) and not any(self._effectful(touch) for touch in touches)
+            header = isinstance(node, ast.If | ast.For) and not any(
+                self._effectful(touch) for touch in touches
+            )
             reason = f"line {node.lineno} begins a block ({type(node).__name__.lower()})"
             return ("", reason) if header else (reason, "")
         unused = self._unused_call(node)
@@ -144,7 +164,13 @@ class StatementReader:
     def _told(touch: Touch) -> str:
         if touch.level is Level.UNKNOWN:
             return f"{touch.what} (line {touch.line})"
-        verb = "writes" if touch.level is Level.WRITE else "pauses" if touch.paced else "reads the clock or chance"
+        verb = (
+            "writes"
+            if touch.level is Level.WRITE
+            else "pauses"
+            if touch.paced
+            else "reads the clock or chance"
+        )
         return f"{touch.what} {verb} (line {touch.line})"
 
     def _unused_call(self, node: ast.stmt) -> str:

@@ -37,7 +37,10 @@ from prefect_autopilot.optimization.text import TextEdit
 _NAME = "map_comprehension"
 _Comprehension: TypeAlias = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 # These take every item of a generator expression, whatever the items are.
-_TAKE_ALL = frozenset(f"builtins.{name}" for name in ("list", "tuple", "set", "frozenset", "dict", "sum", "sorted", "max", "min"))
+_TAKE_ALL = frozenset(
+    f"builtins.{name}"
+    for name in ("list", "tuple", "set", "frozenset", "dict", "sum", "sorted", "max", "min")
+)
 
 
 def find(file: FlowFile) -> Iterator[Finding]:
@@ -57,7 +60,9 @@ def find(file: FlowFile) -> Iterator[Finding]:
 
 def _comprehensions(file: FlowFile, flow: Function, statement: ast.stmt) -> Iterator[_Comprehension]:
     """Yield the comprehensions of a statement that are evaluated exactly once and to the end."""
-    if not isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign | ast.Expr | ast.Return | ast.If | ast.For):
+    if not isinstance(
+        statement, ast.Assign | ast.AnnAssign | ast.AugAssign | ast.Expr | ast.Return | ast.If | ast.For
+    ):
         return
     head: ast.AST = statement
     if isinstance(statement, ast.If | ast.For):
@@ -116,7 +121,9 @@ def _inside_last_call(file: FlowFile, flow: Function, statement: ast.stmt, node:
     if not any(part is node for one in inside for part in ast.walk(one)):
         return False
     touches = [touch for one in inside for touch in file.reader.touches(one, flow)]
-    return not any(touch.level in {"write", "unknown"} or touch.paced or touch.nondeterministic for touch in touches)
+    return not any(
+        touch.level in {"write", "unknown"} or touch.paced or touch.nondeterministic for touch in touches
+    )
 
 
 def _edits(file: FlowFile, statement: ast.stmt, node: _Comprehension, site: CallSite) -> tuple[TextEdit, ...]:
@@ -163,7 +170,9 @@ def _outside(node: ast.expr, site: CallSite) -> Iterator[ast.AST]:
 
 
 def _unit(file: FlowFile) -> str:
-    return next((line[: len(line) - len(line.lstrip())] for line in file.text.lines if line[:1] in " \t"), "    ")
+    return next(
+        (line[: len(line) - len(line.lstrip())] for line in file.text.lines if line[:1] in " \t"), "    "
+    )
 
 
 RULE = Rule(name=_NAME, strategies=frozenset({Strategy.PERFORMANCE, Strategy.HYBRID}), find=find, order=10)

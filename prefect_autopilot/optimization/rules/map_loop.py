@@ -91,8 +91,16 @@ def _owner(parts: LoopParts, site: object) -> ast.stmt:
 def _keep_targets(flow: Function, parts: LoopParts) -> LoopParts:
     """Carry the loop's own names as well where they are read after the loop."""
     inside = {id(part) for part in ast.walk(parts.loop)}
-    elsewhere = [part for part in ast.walk(flow.node) if isinstance(part, ast.Name) and id(part) not in inside]
-    names = [name for name in stored([parts.loop.target]) if name in loaded(elsewhere)]
+    end = parts.loop.end_lineno or parts.loop.lineno
+    repeated = any(
+        isinstance(part, ast.For | ast.While | ast.AsyncFor)
+        and part is not parts.loop
+        and id(parts.loop) in {id(one) for one in ast.walk(part)}
+        for part in ast.walk(flow.node)
+    )
+    others = (part for part in ast.walk(flow.node) if isinstance(part, ast.Name) and id(part) not in inside)
+    later = [part for part in others if repeated or part.lineno > end]
+    names = [name for name in stored([parts.loop.target]) if name in loaded(later)]
     carried = tuple(dict.fromkeys([*parts.carried, *sorted(names)]))
     return LoopParts(parts.loop, parts.first, parts.second, parts.sites, carried)
 
@@ -138,7 +146,9 @@ def _comprehension(
     unpacked = [*(kept if parts.carried else []), *futures]
     over = f"({items})" if isinstance(loop.iter, ast.IfExp | ast.Lambda) else items
     start = f"{pending} = [{made} for {target} in {over}]"
-    header = TextEdit(file.text.start(loop.target), file.text.end(loop.iter), f"{_tuple(unpacked)} in {pending}")
+    header = TextEdit(
+        file.text.start(loop.target), file.text.end(loop.iter), f"{_tuple(unpacked)} in {pending}"
+    )
     return [_insert(file, loop, [*prelude, start]), header]
 
 

@@ -43,7 +43,11 @@ def find(file: FlowFile) -> Iterator[Finding]:
                 rule=_NAME,
                 line=node.lineno,
                 reason=f"{name} without a timeout may wait for ever; {seconds} s is "
-                + ("three times the 95th percentile of its task" if seconds != _DEFAULT_S else "a generous bound"),
+                + (
+                    "three times the 95th percentile of its task"
+                    if seconds != _DEFAULT_S
+                    else "a generous bound"
+                ),
                 edits=(add_argument(file, node, f"timeout={seconds}"),),
                 evidence=(f"line {node.lineno}: {name}",),
                 undo="remove the timeout",

@@ -34,7 +34,9 @@ def find(file: FlowFile) -> Iterator[Finding]:
         has = _has_retries(task)
         harmful = [one for one in effect.touches if one.level is Level.WRITE and not one.idempotent]
         if has and harmful:
-            reason = f"{task.node.name} is retried although it writes: {harmful[0].told}; a retry may do it twice"
+            reason = (
+                f"{task.node.name} is retried although it writes: {harmful[0].told}; a retry may do it twice"
+            )
             yield Rejection(rule=_NAME, line=line, reason=reason)
             continue
         reason = _refusal(task, effect)
@@ -49,7 +51,11 @@ def find(file: FlowFile) -> Iterator[Finding]:
                 rule=_NAME,
                 line=line,
                 reason=f"{task.node.name} only reads ({effect.evidence[0]}): "
-                + ("its retries follow one another at once" if has else "a passing fault need not fail the run"),
+                + (
+                    "its retries follow one another at once"
+                    if has
+                    else "a passing fault need not fail the run"
+                ),
                 edits=(edit,),
                 evidence=effect.evidence,
                 undo=f"remove {', '.join(words)} from the decorator of {task.node.name}",

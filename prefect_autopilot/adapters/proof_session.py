@@ -1,0 +1,258 @@
+"""The inside of a proof: runs versions of a flow in one Prefect session; started by ``proof`` in a process of its own.
+
+Reads one job from standard input, writes one answer to standard output. Stands alone: the interpreter that
+runs it needs prefect, not this package.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+if TYPE_CHECKING:
+    from prefect import Flow
+    from prefect.task_runners import TaskRunner
+
+_MEMORY = 4 * 2**30
+_FILE_SIZE = 256 * 2**20
+_CPU_S = 300
+
+
+def limit_resources() -> None:
+    """Bound memory, processor time and file size where the system can."""
+    try:
+        import resource
+    except ImportError:  # not on this system; time is bounded from outside
+        return
+    for kind, limit in (
+        (resource.RLIMIT_AS, _MEMORY),
+        (resource.RLIMIT_CPU, _CPU_S),
+        (resource.RLIMIT_FSIZE, _FILE_SIZE),
+    ):
+        hard = resource.getrlimit(kind)[1]
+        resource.setrlimit(kind, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
+
+
+def load(path: Path, name: str) -> ModuleType:
+    """Import a source file under a name of its own."""
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} cannot be imported")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def reverse_runner() -> TaskRunner[Any]:
+    """Return a task runner that starts nothing until a result is asked for, then runs the last submitted task first."""
+    from prefect.futures import PrefectFuture
+    from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+    from prefect.utilities.collections import visit_collection
+
+    pending: list[Deferred] = []
+
+    class Deferred(PrefectFuture[Any]):
+        def __init__(self, start: Callable[[], PrefectFuture[Any]], upstream: list[Deferred]) -> None:
+            super().__init__(uuid4())
+            self._start, self._upstream = start, upstream
+            self._begun: PrefectFuture[Any] | None = None
+            pending.append(self)
+
+        def force(self) -> PrefectFuture[Any]:
+            if self._begun is None:
+                pending.remove(self)
+                for future in self._upstream:
+                    future.force()
+                self._begun = self._start()
+                self._begun.wait()
+            return self._begun
+
+        @property
+        def task_run_id(self) -> Any:
+            return self._begun.task_run_id if self._begun else self._task_run_id
+
+        @property
+        def state(self) -> Any:
+            run_all()
+            return self.force().state
+
+        def wait(self, timeout: float | None = None) -> None:
+            run_all()
+            self.force().wait(timeout)
+
+        def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> Any:  # noqa: FBT001, FBT002 - Prefect's signature
+            run_all()
+            return self.force().result(timeout, raise_on_failure)
+
+        def add_done_callback(self, fn: Callable[[PrefectFuture[Any]], None]) -> None:
+            run_all()
+            fn(self)
+
+    def run_all() -> None:
+        for future in reversed(list(pending)):
+            if future in pending:
+                future.force()
+
+    def upstream_of(value: Any) -> list[Deferred]:
+        found: list[Deferred] = []
+
+        def collect(item: Any) -> Any:
+            if isinstance(item, Deferred):
+                found.append(item)
+            return item
+
+        visit_collection(value, visit_fn=collect, return_data=False)
+        return found
+
+    class ReverseTaskRunner(TaskRunner[Deferred]):
+        def __init__(self) -> None:
+            super().__init__()
+            self._threads = ThreadPoolTaskRunner(max_workers=4)
+
+        def duplicate(self) -> ReverseTaskRunner:
+            return type(self)()
+
+        def submit(
+            self, task: Any, parameters: dict[str, Any], wait_for: Any = None, dependencies: Any = None
+        ) -> Deferred:
+            def start() -> PrefectFuture[Any]:
+                return self._threads.submit(task, parameters, wait_for, dependencies)
+
+            return Deferred(start, upstream_of([parameters, list(wait_for or ())]))
+
+        def __enter__(self) -> ReverseTaskRunner:
+            super().__enter__()
+            self._threads.__enter__()
+            return self
+
+        def __exit__(self, *details: Any) -> None:
+            run_all()
+            self._threads.__exit__(*details)
+            super().__exit__(*details)
+
+    return ReverseTaskRunner()
+
+
+class ReverseAsyncio:
+    """Stands for the asyncio module in a flow's namespace: what is started together runs one by one, the last first."""
+
+    def __init__(self) -> None:
+        self._pending: list[_Started] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(asyncio, name)
+
+    def create_task(self, coroutine: Any, **_: Any) -> _Started:
+        """Note a coroutine; it begins when any of the noted ones is waited for."""
+        started = _Started(coroutine, self._run_all)
+        self._pending.append(started)
+        return started
+
+    async def gather(self, *awaitables: Any, return_exceptions: bool = False) -> list[Any]:
+        """Run the awaitables one by one, the last first; their results keep the order of the arguments."""
+        started = [one if isinstance(one, _Started) else self.create_task(_waited(one)) for one in awaitables]
+        await self._run_all()
+        return await asyncio.gather(
+            *(one.task for one in started if one.task), return_exceptions=return_exceptions
+        )
+
+    async def _run_all(self) -> None:
+        while self._pending:
+            last = self._pending.pop()
+            last.task = asyncio.ensure_future(last.coroutine)
+            await asyncio.wait({last.task})
+
+
+class _Started:
+    def __init__(self, coroutine: Any, run_all: Callable[[], Any]) -> None:
+        self.coroutine, self._run_all = coroutine, run_all
+        self.task: asyncio.Future[Any] | None = None
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        yield from self._run_all().__await__()
+        assert self.task is not None
+        return (yield from self.task.__await__())
+
+
+async def _waited(awaitable: Any) -> Any:
+    return await awaitable
+
+
+@contextlib.contextmanager
+def reversed_asyncio(module: ModuleType) -> Iterator[None]:
+    """Replace the asyncio module in a module's namespace."""
+    names = [name for name, value in vars(module).items() if value is asyncio]
+    for name in names:
+        setattr(module, name, ReverseAsyncio())
+    try:
+        yield
+    finally:
+        for name in names:
+            setattr(module, name, asyncio)
+
+
+def run_once(
+    module: ModuleType, function: str, parameters: dict[str, Any], *, backwards: bool
+) -> dict[str, Any]:
+    """Run a flow once and return what came of it: result or exception type, and seconds."""
+    flow: Flow[Any, Any] = getattr(module, function)
+    if backwards:
+        flow = flow.with_options(task_runner=reverse_runner())
+    start = time.perf_counter()
+    with reversed_asyncio(module) if backwards else contextlib.nullcontext():
+        state: Any = flow(**parameters, return_state=True)
+        if asyncio.iscoroutine(state):
+            state = asyncio.run(_waited(state))
+    seconds = time.perf_counter() - start
+    value = state.result(raise_on_failure=False)
+    failed = not state.is_completed()
+    return {
+        "error": type(value).__name__ if failed else None,
+        "message": str(value)[:200] if failed else "",
+        "result": None if failed else json.loads(json.dumps(value, default=_shown, sort_keys=True)),
+        "seconds": seconds,
+    }
+
+
+def _shown(value: Any) -> str:
+    """Return what is compared of a value that JSON does not know: its text, without addresses in memory."""
+    return re.sub(r" at 0x[0-9a-f]+", "", f"{type(value).__name__}:{value!r}")
+
+
+def main() -> None:
+    """Read a job, run every version as often as it says, write all outcomes."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what a flow prints is no answer
+    limit_resources()
+    job = json.load(sys.stdin)
+    sys.path.insert(0, str(Path.cwd()))
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
+    setup = load(Path("autopilot_stubs.py"), "autopilot_stubs") if job["setup"] else ModuleType("no_stubs")
+    runs: list[dict[str, Any]] = []
+    # The heartbeat of a synchronous flow is joined at its end: it would round every time up to a second.
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        for number, (version, backwards) in enumerate(job["order"]):
+            getattr(setup, "reset", lambda: None)()
+            module = load(Path(f"{version}.py"), f"proof_{version}_{number}")
+            outcome = run_once(module, job["function"], dict(job["parameters"]), backwards=backwards)
+            effects = getattr(setup, "effects", list)()
+            told = json.loads(json.dumps(effects, default=_shown))
+            runs.append({"version": version, "backwards": backwards, "effects": told, **outcome})
+    print(json.dumps(runs), file=answers, flush=True)  # noqa: T201 - the answer of this process
+
+
+if __name__ == "__main__":
+    main()
