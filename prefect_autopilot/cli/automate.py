@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +14,7 @@ from prefect_autopilot.cli.text_input import comma_separated, request_text
 from prefect_autopilot.errors import UsageError
 
 if TYPE_CHECKING:
-    from prefect_autopilot.models import Analysis, GeneratedFlow, PreviewResult, RequestContext
+    from prefect_autopilot.models import Analysis, GeneratedFlow, JSONDict, PreviewResult, RequestContext
 
 Connected = Annotated[str | None, Parameter(help="Services you have connected, by id: gmail,slack.")]
 Timezone = Annotated[str, Parameter(help="IANA name of the time zone that times are meant in.")]
@@ -38,11 +40,10 @@ def analyze(
         return run_batch(batch, output, analyze_rows)
     if output is not None:
         raise UsageError("--output belongs to --batch; redirect the standard output instead.")
-    from prefect_autopilot.intelligence import analyze as understand
-    from prefect_autopilot.services import load_catalogue
+    request, context = request_text(text), request_context(connected, timezone)
+    from prefect_autopilot.journeys import automate
 
-    request = request_text(text)
-    analysis = understand(request, request_context(connected, timezone), load_catalogue())
+    analysis = automate.understand(request, context)
     if as_json:
         write_json(analysis)
     else:
@@ -59,33 +60,83 @@ async def generate(
     output: Annotated[Path | None, Parameter(help="Folder the flow is written to; shown otherwise.")] = None,
     preview: Annotated[Flag, Parameter(help="Run it against simulated services first.")] = False,
     deploy: Annotated[Flag, Parameter(help="Deploy it; its trigger is live afterwards.")] = False,
+    parameter: Annotated[
+        tuple[str, ...], Parameter(help="NAME=VALUE of a flow parameter, as text or JSON.", negative=())
+    ] = (),
+    replace: Annotated[Flag, Parameter(help="Replace a file of this name; a backup is kept.")] = False,
     as_json: JSONFlag = False,
 ) -> int:
     """Turn a request into a Prefect flow; preview and deploy it on request."""
+    request, context = request_text(text), request_context(connected, timezone)
+    given = read_parameters(parameter)
+    if given and not deploy:
+        raise UsageError("--parameter gives values to a deployment; add --deploy.")
     from prefect_autopilot.journeys import automate
 
-    context = request_context(connected, timezone)
-    analysis = await automate.understand(request_text(text), context)
+    analysis = automate.understand(request, context)
     if analysis.status != "flow":
         if as_json:
             write_json({"analysis": analysis})
         else:
             show_analysis(analysis)
         return 1
-    flow = await automate.build(analysis)
-    result = await automate.preview(flow) if preview else None
-    if result is not None and not result.succeeded:
-        _show_preview(result)
-        raise UsageError(f"The preview failed ({result.error}); nothing was written or deployed.")
-    told = {"analysis": analysis, "flow": flow, "preview": result, "file": None, "deployment": None}
-    if deploy or output is not None:
-        folder = output if output is not None else _flows_folder()
-        told |= await automate.deploy(flow, folder=folder, live=deploy)
+    flow = automate.build(analysis)
+    told = Generated(analysis, flow, await automate.preview(flow) if preview else None)
+    if told.preview is None or told.preview.succeeded:
+        await _keep(told, output, given if deploy else None, replace=replace)
     if as_json:
-        write_json(told)
+        write_json(vars(told))
     else:
-        _show_generated(flow, result, told)
-    return 0
+        _show_generated(told)
+    return 0 if told.preview is None or told.preview.succeeded else 1
+
+
+@dataclass
+class Generated:
+    """What became of a request; ``file`` and ``deployment`` stay None until they exist."""
+
+    analysis: Analysis
+    flow: GeneratedFlow
+    preview: PreviewResult | None
+    file: str | None = None
+    deployment: str | None = None
+    missing_connections: tuple[str, ...] = ()
+
+
+async def _keep(told: Generated, output: Path | None, parameters: JSONDict | None, *, replace: bool) -> None:
+    """Write the flow, and deploy it when ``parameters`` are given (an empty mapping counts)."""
+    from prefect_autopilot.adapters import files
+    from prefect_autopilot.journeys import automate
+
+    if parameters is not None:
+        folder = output if output is not None else _flows_folder()
+        told.missing_connections = await automate.missing_connections(told.flow)
+        told.deployment = await automate.deploy(told.flow, folder, parameters=parameters, replace=replace)
+        told.file = str(folder / told.flow.file_name)
+    elif output is not None:
+        path = output / told.flow.file_name
+        if replace and path.exists():
+            files.replace(path, told.flow.source, files.digest_of(path))
+        else:
+            path = files.write_new(output, told.flow.file_name, told.flow.source)
+        told.file = str(path)
+
+
+def read_parameters(pairs: tuple[str, ...]) -> JSONDict:
+    """Return flow parameters by name; a value that is JSON is read as JSON, anything else as text.
+
+    Raises ``UsageError`` for a pair without a name or a name given twice.
+    """
+    given: JSONDict = {}
+    for pair in pairs:
+        name, separator, value = pair.partition("=")
+        if not name or not separator or name in given:
+            raise UsageError(f"{pair!r} is no parameter; write NAME=VALUE, each NAME once.")
+        try:
+            given[name] = json.loads(value)
+        except (ValueError, RecursionError):
+            given[name] = value
+    return given
 
 
 def request_context(connected: str | None, timezone: str) -> RequestContext:
@@ -139,20 +190,23 @@ def _flows_folder() -> Path:
     return load_settings().flows_folder
 
 
-def _show_generated(flow: GeneratedFlow, result: PreviewResult | None, told: dict[str, object]) -> None:
-    if result is not None:
-        _show_preview(result)
-    if told["file"] is None:
-        write_line(flow.source)
-    else:
-        write_line(f"file        {told['file']}")
-    if told["deployment"] is not None:
-        write_line(f"deployment  {told['deployment']}")
+def _show_generated(told: Generated) -> None:
+    if told.preview is not None:
+        _show_preview(told.preview)
+    if told.file is None and (told.preview is None or told.preview.succeeded):
+        write_line(told.flow.source)
+    if told.file is not None:
+        write_line(f"file        {told.file}")
+    if told.deployment is not None:
+        spec = told.flow.deployment
+        write_line(f"deployment  {spec.flow_name}/{spec.name} ({told.deployment})")
+    for connection in told.missing_connections:
+        write_line(f"missing     the connection {connection}; see prefect-autopilot services connect --help")
 
 
 def _show_preview(result: PreviewResult) -> None:
     rows = [(one.service, one.operation, one.method, one.path, one.status) for one in result.calls]
-    outcome = "succeeded" if result.succeeded else "failed"
+    outcome = "succeeded" if result.succeeded else f"failed ({result.error})"
     write_table(
         f"Preview {outcome} in {result.duration_s:.1f} s; every service was simulated",
         ("service", "operation", "method", "path", "status"),

@@ -9,6 +9,8 @@ from cyclopts import Parameter
 from prefect_autopilot.cli.output import Flag, write_line
 from prefect_autopilot.errors import UsageError
 
+_LAST_PORT = 65_535
+
 
 async def watch(
     *,
@@ -57,15 +59,16 @@ def check_address(host: str, port: int) -> None:
     """Raise ``UsageError`` when nobody could listen there, before anything is started."""
     import socket
 
+    if not 0 <= port <= _LAST_PORT:
+        raise UsageError(f"There is no port {port}; choose another --host or --port.")
     try:
         family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(place)
-    except (OSError, OverflowError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
+    except OSError as error:
         raise UsageError(
-            f"Cannot listen on {host} port {port}: {reason}; choose another --host or --port."
+            f"Cannot listen on {host} port {port}: {error.strerror}; choose another --host or --port."
         ) from error
 
 

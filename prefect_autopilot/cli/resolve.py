@@ -49,7 +49,7 @@ async def diagnose(
 
         _show(diagnose_text(read_file(file, "a log or traceback")), as_json=as_json)
         return 0
-    run, diagnosis = await _diagnose_run(run_id)
+    run, diagnosis = await _diagnose_run(_uuid(run_id) if run_id is not None else None)
     _show(diagnosis, run=run, as_json=as_json)
     return 0
 
@@ -63,7 +63,7 @@ async def _diagnose_run(run_id: str | None) -> tuple[RunRecord, Diagnosis]:
     target = prefect_target()
     now = datetime.now(UTC)
     async with PrefectAPI(target.url, auth=target.auth) as api:
-        run = await _last_failed(api, now) if run_id is None else await api.run(_uuid(run_id))
+        run = await _last_failed(api, now) if run_id is None else await api.run(run_id)
         return run, judge(await read_evidence(api, run, now=now))
 
 

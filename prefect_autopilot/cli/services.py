@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from prefect_autopilot.cli.output import JSONFlag, write_json, write_line, write_table
-from prefect_autopilot.errors import UsageError
+from prefect_autopilot.cli.output import Flag, JSONFlag, write_json, write_line, write_table
+from prefect_autopilot.errors import PrefectError, UsageError
 
 if TYPE_CHECKING:
+    from prefect_autopilot.blocks.connection import ServiceConnection
     from prefect_autopilot.models import Service
 
 
@@ -99,17 +100,46 @@ async def connect(
             negative=(),
         ),
     ] = (),
+    base_url: Annotated[str | None, Parameter(help="Address of a service on a host of your own.")] = None,
+    verify: Annotated[Flag, Parameter(help="Call the service once; store only what works.")] = False,
 ) -> int:
     """Store the credentials of a service as a Prefect block."""
+    service = _find(service_id)
+    given = read_credentials(credential, _credentials(service, base_url))
     from prefect_autopilot.blocks.connection import ServiceConnection
+    from prefect_autopilot.journeys.desk import prefect_target
     from prefect_autopilot.services import connection_name
 
-    service = _find(service_id)
-    given = read_credentials(credential, _credentials(service))
-    block = ServiceConnection(service=service.id, credentials=given)
-    await block.asave(connection_name(service.id, name), overwrite=True)
-    write_line(f"Stored as the connection {connection_name(service.id, name)}.")
+    prefect_target()  # without a known server Prefect would start one and store the block there
+    block = ServiceConnection.model_validate(
+        {"service": service.id, "base_url": base_url, "credentials": given}
+    )
+    if verify:
+        write_line(f"{service.name} answered {await block.verify()}.")
+    stored = connection_name(service.id, name)
+    await _save(block, stored)
+    write_line(f"Stored as the connection {stored}.")
     return 0
+
+
+async def _save(block: ServiceConnection, name: str) -> None:
+    import httpx
+
+    try:
+        await block.asave(name, overwrite=True)
+    except httpx.HTTPStatusError as error:
+        status = error.response.status_code
+        raise PrefectError(
+            f"The Prefect server refused to store the connection (HTTP {status}); "
+            "prefect-autopilot doctor checks address and credentials.",
+            permanent=True,
+            status=status,
+        ) from error
+    except (httpx.TransportError, RuntimeError) as error:
+        # Prefect's client raises RuntimeError where its first look at the server finds nobody.
+        raise PrefectError(
+            "The Prefect server cannot be reached; start it or set PREFECT_API_URL.", permanent=False
+        ) from error
 
 
 def read_credentials(pairs: tuple[str, ...], needed: tuple[str, ...]) -> dict[str, str]:
@@ -146,7 +176,7 @@ def _find(service_id: str) -> Service:
     return found[0] if len(found) == 1 else catalogue.get(service_id)
 
 
-def _credentials(service: Service) -> tuple[str, ...]:
+def _credentials(service: Service, base_url: str | None = None) -> tuple[str, ...]:
     from prefect_autopilot.services import address_fields, credential_names
 
-    return (*credential_names(service), *address_fields(service))
+    return (*credential_names(service), *(() if base_url else address_fields(service)))
