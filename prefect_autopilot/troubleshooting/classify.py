@@ -23,7 +23,16 @@ STEP_DISCOUNT = 0.05
 MAX_STEP_DISCOUNT = 0.2
 THRESHOLD = 0.35
 MAX_QUOTE = 400
-PASSING_WORDS = ("transient", "temporar", "again", "retry", "intermittent", "heartbeat", "unavailable", "busy")
+PASSING_WORDS = (
+    "transient",
+    "temporar",
+    "again",
+    "retry",
+    "intermittent",
+    "heartbeat",
+    "unavailable",
+    "busy",
+)
 WAIT_IS_A_LIMIT = frozenset({429, 503})
 
 
@@ -86,9 +95,7 @@ def _concluded(
     pattern, unit, call = best.pattern, best.unit, failure.call
     status = call.status if call and call.status else http_status(unit.codes)
     waited = failure.retry_after_s
-    refused = pattern.refused or (
-        pattern.transient and status in WAIT_IS_A_LIMIT and waited is not None
-    )
+    refused = pattern.refused or (pattern.transient and status in WAIT_IS_A_LIMIT and waited is not None)
     root = failure.root
     first = unit.text.split("\n", 1)[0]
     return Diagnosis(
@@ -137,7 +144,9 @@ def _unknown(failure: Failure, mark: str, candidates: list[Candidate]) -> Diagno
         transient=_sounds_passing(failure),
         remedy=remedy,
         service=find_service(failure),
-        root_cause=f"No known cause fits: {unit.text[:MAX_QUOTE]}" if unit else "The failure left no text to read.",
+        root_cause=f"No known cause fits: {unit.text[:MAX_QUOTE]}"
+        if unit
+        else "The failure left no text to read.",
         fingerprint=mark,
         exception=(unit.name or None) if unit else None,
         connection=failure.call.connection if failure.call else None,

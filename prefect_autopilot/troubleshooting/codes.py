@@ -28,12 +28,16 @@ _HTTP = re.compile(
     r"|\b(?:returned|answered|responded(?: with)?|got|received|failed with)(?: (?:a|an|http|status|code))*:? ([45]\d\d)\b",
     re.IGNORECASE,
 )
-_PHRASE_STATUS = re.compile(r"\b(429|50[0-4]|40[0-9])\b[^\n]{0,40}\b(?:error|response|status)\b", re.IGNORECASE)
+_PHRASE_STATUS = re.compile(
+    r"\b(429|50[0-4]|40[0-9])\b[^\n]{0,40}\b(?:error|response|status)\b", re.IGNORECASE
+)
 _SQLSTATE = re.compile(
     r"(?:SQL[ _]?STATE|sqlstate|SQLState|Exception\.Code)[\"']?\W{0,4}([0-9A-Z]{5})\b"
     r"|\[([0-9A-Z]{2}[0-9A-Z]\d\d)\]|\('([0-9A-Z]{2}[0-9A-Z]\d\d)',|\b(?:pgcode|state)[=: '\"]+([0-9A-Z]{5})\b"
 )
-_ERRNO = re.compile(r"\[(?:Errno|WinError) (-?\d+)\]|\berrno[=: ]+(\d+)\b|\((?:os error|errno) (\d+)\)", re.IGNORECASE)
+_ERRNO = re.compile(
+    r"\[(?:Errno|WinError) (-?\d+)\]|\berrno[=: ]+(\d+)\b|\((?:os error|errno) (\d+)\)", re.IGNORECASE
+)
 _ERRNO_NAME = re.compile(r"\b(E(?:AI_)?[A-Z]{3,14}\d?)\b")
 _GRPC_NAMES = (
     "CANCELLED|UNKNOWN|INVALID_ARGUMENT|DEADLINE_EXCEEDED|NOT_FOUND|ALREADY_EXISTS|PERMISSION_DENIED|"
@@ -53,9 +57,16 @@ _EXIT = re.compile(
 _SIGNAL = re.compile(r"\b(SIG(?:KILL|TERM|SEGV|ABRT|BUS|INT|HUP|ILL|FPE|XCPU|PIPE))\b")
 _SIGNAL_NUMBER = re.compile(r"\b(?:signal|killed by signal)[ :=]+(\d{1,2})\b", re.IGNORECASE)
 _ORACLE = re.compile(r"\b(?:ORA|DPY|DPI|TNS)-(\d{4,5})\b")
-_MYSQL = re.compile(r"\((\d{4}), [\"']|\bERROR (\d{4}) \(|\bmysql[^\n]{0,60}\b(?:error|errno)[ :]+(\d{4})\b|^(\d{4}) \(\w{5}\)")
-_MSSQL = re.compile(r"\bMsg (\d{3,5})\b|\[SQL Server\][^\n]{0,400}\((\d{3,5})\)|\bMSSQL error (\d{3,5})", re.IGNORECASE)
-_SMTP = re.compile(r"\bSMTP\w*\W{1,3}(?:\{[^}]{0,80}: )?\(?(\d{3})\b|\b(?:smtp|mail)[^\n]{0,40}\b([45]\d\d) [45]\.\d\.\d+", re.IGNORECASE)
+_MYSQL = re.compile(
+    r"\((\d{4}), [\"']|\bERROR (\d{4}) \(|\bmysql[^\n]{0,60}\b(?:error|errno)[ :]+(\d{4})\b|^(\d{4}) \(\w{5}\)"
+)
+_MSSQL = re.compile(
+    r"\bMsg (\d{3,5})\b|\[SQL Server\][^\n]{0,400}\((\d{3,5})\)|\bMSSQL error (\d{3,5})", re.IGNORECASE
+)
+_SMTP = re.compile(
+    r"\bSMTP\w*\W{1,3}(?:\{[^}]{0,80}: )?\(?(\d{3})\b|\b(?:smtp|mail)[^\n]{0,40}\b([45]\d\d) [45]\.\d\.\d+",
+    re.IGNORECASE,
+)
 
 _SIGNALS = {number.value: number.name for number in signal.Signals}
 # Windows and macOS number the same conditions differently.

@@ -114,7 +114,9 @@ def _best(incident: _Incident, diagnosis: Diagnosis) -> Explanation | None:
     good = [item for item in singles if min(item.recall, item.precision) >= GOOD]
     if not good:
         pairs = _significant(incident, _pairs(incident, traits))
-        together = [item for item in pairs if min(item.recall, item.precision) >= GOOD and item.hits >= MIN_FAILURES]
+        together = [
+            item for item in pairs if min(item.recall, item.precision) >= GOOD and item.hits >= MIN_FAILURES
+        ]
         if together:
             return max(together, key=lambda item: (round(item.quality, 2), -item.p))
     candidates = good or singles
@@ -233,14 +235,14 @@ def _end(run: IncidentRun) -> datetime:
 
 
 def _overlaps(incident: _Incident) -> dict[Trait, set[int]]:
-    """Return the runs that met another run of the same flow."""
+    """Return the runs that started while another run of the same flow was still under way."""
     found: dict[Trait, set[int]] = {}
     last: dict[str, int] = {}
     for index, run in enumerate(incident.runs):
         flow = run.flow or run.deployment or ""
         before = last.get(flow)
         if before is not None and _end(incident.runs[before]) > _utc(run.start):
-            found.setdefault(("overlap", flow), set()).update({before, index} & incident.failed or {index})
+            found.setdefault(("overlap", flow), set()).add(index)
         if before is None or _end(run) >= _end(incident.runs[before]):
             last[flow] = index
     return found
@@ -263,7 +265,9 @@ def _metrics(incident: _Incident) -> dict[Trait, set[int]]:
     found: dict[Trait, set[int]] = {}
     names = {name for run in incident.runs for name in _numbers(run)}
     for name in sorted(names, key=lambda item: _first_place(incident, item)):
-        values = {index: _numbers(run)[name] for index, run in enumerate(incident.runs) if name in _numbers(run)}
+        values = {
+            index: _numbers(run)[name] for index, run in enumerate(incident.runs) if name in _numbers(run)
+        }
         cuts = sorted(set(values.values()))[1:]
         beyond = [{i for i, v in values.items() if v >= cut} for cut in cuts]
         below = [{i for i, v in values.items() if v < cut} for cut in cuts]

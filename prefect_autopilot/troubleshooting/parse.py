@@ -32,13 +32,25 @@ _WRAPPER_TEXT = re.compile(
     re.IGNORECASE,
 )
 _LEVEL = re.compile(r"\b(DEBUG|INFO|NOTICE|WARN(?:ING)?|ERROR|CRITICAL|FATAL|SEVERE)\b", re.IGNORECASE)
-_STAMP = re.compile(r"^\W{0,3}(?:\d{4}[-/]\d\d[-/]\d\d|\d\d:\d\d:\d\d|\w{3} +\d+ \d\d:\d\d|[IWEF]\d{4} )|^\W?(?:DEBUG|INFO|WARN|ERROR|CRITICAL|FATAL)")
+_STAMP = re.compile(
+    r"^\W{0,3}(?:\d{4}[-/]\d\d[-/]\d\d|\d\d:\d\d:\d\d|\w{3} +\d+ \d\d:\d\d|[IWEF]\d{4} )|^\W?(?:DEBUG|INFO|WARN|ERROR|CRITICAL|FATAL)"
+)
 _GROUP_PREFIX = re.compile(r"^(\s*(?:\|\s?|\+-[+-]*[\s\d-]*)+)")
 _LINKS = ("The above exception was the direct cause", "During handling of the above exception")
-_LIBRARY = re.compile(r"site-packages|dist-packages|/lib/python\d|/usr/lib/|<frozen|importlib|\bconda\b|/opt/venv/lib")
-_SERVICE_ERROR = re.compile(r"^(?P<reason>.*?) \[(?P<facts>service=\S+ operation=\S+ [^\]]*effect=[^\]]*)\](?: body=(?P<body>.*))?$", re.DOTALL)
-_RETRY_AFTER = re.compile(r"\bRetry-?_?After(?:_s)?[\"']?\s*[:=]?\s*(?:is |of )?[\"']?(\d+(?:\.\d+)?)(?![\d:-])", re.IGNORECASE)
-_RETRY_IN = re.compile(r"\b(?:try again|retry|wait|available again|reset(?:s)?)[^\n.]{0,30}? (?:in|after|for) (\d+(?:\.\d+)?) ?(s|sec|seconds?|m|min|minutes?)\b", re.IGNORECASE)
+_LIBRARY = re.compile(
+    r"site-packages|dist-packages|/lib/python\d|/usr/lib/|<frozen|importlib|\bconda\b|/opt/venv/lib"
+)
+_SERVICE_ERROR = re.compile(
+    r"^(?P<reason>.*?) \[(?P<facts>service=\S+ operation=\S+ [^\]]*effect=[^\]]*)\](?: body=(?P<body>.*))?$",
+    re.DOTALL,
+)
+_RETRY_AFTER = re.compile(
+    r"\bRetry-?_?After(?:_s)?[\"']?\s*[:=]?\s*(?:is |of )?[\"']?(\d+(?:\.\d+)?)(?![\d:-])", re.IGNORECASE
+)
+_RETRY_IN = re.compile(
+    r"\b(?:try again|retry|wait|available again|reset(?:s)?)[^\n.]{0,30}? (?:in|after|for) (\d+(?:\.\d+)?) ?(s|sec|seconds?|m|min|minutes?)\b",
+    re.IGNORECASE,
+)
 MAX_UNITS = 160
 MAX_MESSAGE_LINES = 14
 
@@ -228,7 +240,10 @@ class _Reader:
         header = _HEADER.match(cause)
         raised = header is not None and (
             (self.in_traceback and not body[:1].isspace())
-            or (_ERRORISH.search(header["name"].rstrip(")")) is not None and bool(header["colon"] or "." in header["name"]))
+            or (
+                _ERRORISH.search(header["name"].rstrip(")")) is not None
+                and bool(header["colon"] or "." in header["name"])
+            )
             or (_ERRORISH.search(header["name"]) is not None and not self.units)
             or (_DOTTED.match(cause) is not None)
         )
@@ -257,9 +272,13 @@ class _Reader:
 
     def _line(self, number: int, stripped: str) -> None:
         level = _level(stripped)
-        role: Role = {"debug": "info", "info": "info", "notice": "info", "warn": "warning", "warning": "warning"}.get(
-            level or "", "error" if level else "plain"
-        )  # type: ignore[assignment]
+        role: Role = {
+            "debug": "info",
+            "info": "info",
+            "notice": "info",
+            "warn": "warning",
+            "warning": "warning",
+        }.get(level or "", "error" if level else "plain")  # type: ignore[assignment]
         wrapped = _WRAPPER_TEXT.match(stripped)
         inner = wrapped["inner"] if wrapped else stripped
         named = _INLINE.search(inner) if role != "info" else None

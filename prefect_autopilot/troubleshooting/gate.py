@@ -1,0 +1,306 @@
+"""The gate: what may be done about a failure now, with every condition and what was found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from prefect_autopilot.models import (
+    FAILURE_STATES,
+    AskOwner,
+    Attempt,
+    Diagnosis,
+    Evidence,
+    GateCheck,
+    IssueCategory,
+    RefreshCredentials,
+    Remedy,
+    RemedyDecision,
+    RemedyPolicy,
+    RetryRun,
+    RunRecord,
+)
+from prefect_autopilot.troubleshooting.remedies import (
+    NEEDS_CONSENT,
+    Effect,
+    Repeatability,
+    Rerun,
+    choose,
+    may_repeat,
+)
+
+Action = Literal["act", "propose", "escalate", "stand_down"]
+SAME_MOMENT = timedelta(seconds=5)
+QUOTA_PATTERNS = frozenset({"hard-quota", "http-429-daily", "resource-class"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Check:
+    """A condition, what follows when it does not hold, and why it does or does not."""
+
+    name: str
+    passed: bool
+    reason: str
+    otherwise: Action
+
+
+def decide(
+    diagnosis: Diagnosis,
+    evidence: Evidence,
+    policy: RemedyPolicy,
+    *,
+    rerun: Rerun,
+    persisted_results: bool,
+    attempts: tuple[Attempt, ...] = (),
+    recent_remedies: int = 0,
+    breaker_open: bool = False,
+    own_flow: bool = False,
+    human_touched: bool = False,
+    refreshable: bool = False,
+    now: datetime,
+    jitter: float,
+    failing_effect: Effect = "unknown",
+    earlier_effect: Effect = "unknown",
+) -> RemedyDecision:
+    """Return what may be done now; acts only if every check passes, and records all of them.
+
+    ``recent_remedies`` are those of the last minute; ``attempts`` the remedies this run has had;
+    ``persisted_results`` that every finished task of the run can be skipped; ``failing_effect`` and
+    ``earlier_effect`` what the failed step and the finished steps before it do when repeated;
+    ``jitter`` lies between 0 and 1.
+    """
+    remedy = choose(diagnosis, evidence, attempts=attempts, refreshable=refreshable, jitter=jitter)
+    repeat = may_repeat(
+        diagnosis,
+        evidence,
+        policy,
+        rerun=rerun,
+        persisted_results=persisted_results,
+        failing_effect=failing_effect,
+        earlier_effect=earlier_effect,
+    )
+    checks = (
+        *_standing(evidence, diagnosis, own_flow=own_flow, human_touched=human_touched, now=now),
+        *_fitness(diagnosis, policy, remedy, attempts, breaker_open=breaker_open),
+        _repeatable(repeat, remedy),
+        *_consent(evidence, policy, remedy, recent_remedies),
+    )
+    return _decided(diagnosis, evidence, remedy, checks)
+
+
+def _standing(
+    evidence: Evidence, diagnosis: Diagnosis, *, own_flow: bool, human_touched: bool, now: datetime
+) -> tuple[_Check, ...]:
+    """Return the checks that say whether there is anything to do at all."""
+    run, state = evidence.run, evidence.run.state
+    failing = state.type in FAILURE_STATES
+    later = recovery(evidence)
+    return (
+        _Check("state", failing, f"The run is {state.name}.", "stand_down"),
+        _Check(
+            "cancelled",
+            diagnosis.pattern != "cancelled",
+            "Nobody cancelled the run." if diagnosis.pattern != "cancelled" else "The run was cancelled.",
+            "stand_down",
+        ),
+        _Check(
+            "own flow",
+            not own_flow,
+            f"{run.flow_name or 'The flow'} is {'one' if own_flow else 'none'} of our own.",
+            "stand_down",
+        ),
+        _Check(
+            "human",
+            not human_touched,
+            "A person has acted on this run since it failed."
+            if human_touched
+            else "No person has acted on this run since it failed.",
+            "stand_down",
+        ),
+        _Check(
+            "recovered",
+            later is None,
+            f"Run {later.name or later.id} of the same work has completed since."
+            if later
+            else "No later run of the same work has completed.",
+            "stand_down",
+        ),
+        _Check(
+            "clock",
+            state.timestamp <= now + SAME_MOMENT,
+            f"The state dates from {state.timestamp.isoformat()}.",
+            "propose",
+        ),
+    )
+
+
+def recovery(evidence: Evidence) -> RunRecord | None:
+    """Return a run that has done the same work since: same deployment and parameters, completed later."""
+    run = evidence.run
+    for other in evidence.recent_runs:
+        same = other.deployment_id == run.deployment_id if run.deployment_id else other.flow_id == run.flow_id
+        if (
+            other.id == run.id
+            or not same
+            or other.state.type != "COMPLETED"
+            or other.parameters != run.parameters
+        ):
+            continue
+        ours, theirs = _due(run), _due(other)
+        began_with_it = ours is not None and theirs is not None and theirs >= ours - SAME_MOMENT
+        if began_with_it or (other.start is not None and other.start >= run.state.timestamp):
+            return other
+    return None
+
+
+def _due(run: RunRecord) -> datetime | None:
+    return run.expected_start or run.created or run.start
+
+
+def _fitness(
+    diagnosis: Diagnosis,
+    policy: RemedyPolicy,
+    remedy: Remedy,
+    attempts: tuple[Attempt, ...],
+    *,
+    breaker_open: bool,
+) -> tuple[_Check, ...]:
+    """Return the checks that say whether a remedy of ours can help."""
+    allowed = not isinstance(remedy, AskOwner)
+    consent = diagnosis.remedy in NEEDS_CONSENT or diagnosis.pattern in QUOTA_PATTERNS
+    known = diagnosis.category is not IssueCategory.UNKNOWN
+    sure = diagnosis.confidence >= policy.min_confidence
+    refreshed = any(isinstance(attempt.remedy, RefreshCredentials) for attempt in attempts)
+    left = len(attempts) < policy.max_attempts_per_run
+    return (
+        _Check(
+            "cause known", known, "The cause is known." if known else "The cause is not known.", "escalate"
+        ),
+        _Check(
+            "class",
+            allowed,
+            f"{diagnosis.remedy} can be done without a person."
+            if allowed
+            else f"{diagnosis.category} with remedy {diagnosis.remedy} needs a person: running it again does not help.",
+            "propose" if consent else "escalate",
+        ),
+        _Check(
+            "confidence",
+            sure,
+            f"Confidence {diagnosis.confidence:.2f}, {policy.min_confidence:.2f} is asked for.",
+            "propose",
+        ),
+        _Check(
+            "attempts",
+            left,
+            f"{len(attempts)} of {policy.max_attempts_per_run} attempts are used.",
+            "escalate",
+        ),
+        _Check(
+            "remedy not yet failed",
+            not (refreshed and isinstance(remedy, RefreshCredentials)),
+            "New credentials were fetched already and the call was refused again."
+            if refreshed
+            else "This remedy has not failed here.",
+            "escalate",
+        ),
+        _Check(
+            "breaker",
+            not breaker_open,
+            "The breaker is open: this remedy has failed too often for this cause."
+            if breaker_open
+            else "The breaker is closed.",
+            "escalate",
+        ),
+    )
+
+
+def _repeatable(repeat: Repeatability, remedy: Remedy) -> _Check:
+    if isinstance(remedy, AskOwner):
+        return _Check("repeatable", True, "Nothing would be repeated.", "propose")
+    return _Check("repeatable", repeat.allowed, repeat.reason, "propose")
+
+
+def _consent(
+    evidence: Evidence, policy: RemedyPolicy, remedy: Remedy, recent_remedies: int
+) -> tuple[_Check, ...]:
+    """Return the checks of the owner's policy."""
+    run = evidence.run
+    names = {run.deployment_name or "", run.deployment_id or "", *run.tags} - {""}
+    protected = bool(names & set(policy.protected_deployments))
+    budget = recent_remedies < policy.max_remedies_per_minute
+    delay = 0.0 if isinstance(remedy, AskOwner) else remedy.delay_s
+    return (
+        _Check("mode", policy.mode == "auto", f"The policy's mode is {policy.mode}.", "propose"),
+        _Check(
+            "paused",
+            not policy.paused,
+            "All remedies are paused." if policy.paused else "Remedies are not paused.",
+            "propose",
+        ),
+        _Check(
+            "protected",
+            not protected,
+            "The deployment is protected." if protected else "The deployment is not protected.",
+            "propose",
+        ),
+        _Check(
+            "deployment",
+            run.deployment_id is not None,
+            "The run belongs to a deployment."
+            if run.deployment_id
+            else "The run has no deployment, so Prefect cannot start it again.",
+            "propose",
+        ),
+        _Check(
+            "budget",
+            budget,
+            f"{recent_remedies} of {policy.max_remedies_per_minute} remedies a minute are used.",
+            "propose",
+        ),
+        _Check(
+            "wait",
+            delay <= policy.max_wait_s,
+            f"The wait is {delay:.0f} s, at most {policy.max_wait_s:.0f} s are allowed.",
+            "propose",
+        ),
+    )
+
+
+def _decided(
+    diagnosis: Diagnosis, evidence: Evidence, remedy: Remedy, checks: tuple[_Check, ...]
+) -> RemedyDecision:
+    told = tuple(GateCheck(name=check.name, passed=check.passed, reason=check.reason) for check in checks)
+    failed = [check for check in checks if not check.passed]
+    if not failed:
+        return RemedyDecision(action="act", remedy=remedy, checks=told, reason=_plan(diagnosis, remedy))
+    order: tuple[Action, ...] = ("stand_down", "escalate", "propose")
+    action = next(kind for kind in order if any(check.otherwise == kind for check in failed))
+    reasons = [check.reason for check in failed if check.otherwise == action]
+    reason = reasons[0] if action == "stand_down" else " ".join(reasons)
+    # A plan that only lacks the owner's yes stays concrete, so that a yes is enough.
+    only_consent = action == "propose" and all(
+        check.name in {"mode", "paused", "protected", "budget"} for check in failed
+    )
+    if only_consent and not isinstance(remedy, AskOwner):
+        return RemedyDecision(
+            action=action, remedy=remedy, checks=told, reason=f"{_plan(diagnosis, remedy)} {reason}"
+        )
+    asked = AskOwner(flow_run_id=evidence.run.id, advice=_advice(diagnosis, action, reason))
+    return RemedyDecision(action=action, remedy=asked, checks=told, reason=reason)
+
+
+def _plan(diagnosis: Diagnosis, remedy: Remedy) -> str:
+    if isinstance(remedy, RetryRun):
+        waited = " as the service asked" if diagnosis.retry_after_s is not None and diagnosis.refused else ""
+        return f"Retry the same run in {remedy.delay_s:.0f} s{waited}: {diagnosis.root_cause}"
+    if isinstance(remedy, RefreshCredentials):
+        return f"Get a new access token into connection {remedy.connection}, then retry the run: {diagnosis.root_cause}"
+    return diagnosis.root_cause
+
+
+def _advice(diagnosis: Diagnosis, action: Action, reason: str) -> str:
+    if action == "stand_down":
+        return f"Nothing to do. {reason}"
+    return f"{diagnosis.root_cause} {reason}"

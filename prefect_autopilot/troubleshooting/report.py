@@ -1,0 +1,90 @@
+"""A session as markdown for a Prefect artifact; foreign text can neither break out nor become markup."""
+
+from __future__ import annotations
+
+import re
+
+from prefect_autopilot.models import Diagnosis, RemedyDecision, TroubleshootingSession
+
+MAX_FOREIGN = 2000
+_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+\-!|<>~&$:@])")
+_BACKTICKS = re.compile(r"`+")
+
+
+def report(session: TroubleshootingSession) -> str:
+    """Return the session as markdown."""
+    parts = [
+        f"# Troubleshooting {plain(session.workflow_id)}",
+        f"Status **{plain(session.resolution_status)}** at step {plain(session.current_step)}.",
+    ]
+    if session.diagnosis is not None:
+        parts += _diagnosis(session.diagnosis)
+    if session.recommendations:
+        parts += ["## What to do", "\n".join(f"- {plain(line)}" for line in session.recommendations)]
+    if session.decision is not None:
+        parts += _decision(session.decision)
+    if session.attempts:
+        parts += ["## Attempts", "\n".join(_attempts(session))]
+    parts += ["## Trail", fenced("\n".join(session.trail))]
+    return "\n\n".join(parts) + "\n"
+
+
+def _diagnosis(diagnosis: Diagnosis) -> list[str]:
+    rows = {
+        "Category": diagnosis.category,
+        "Severity": diagnosis.severity,
+        "Confidence": f"{diagnosis.confidence:.2f}",
+        "Passes by itself": "yes" if diagnosis.transient else "no",
+        "First remedy": diagnosis.remedy,
+        "Service": diagnosis.service or "not named",
+        "Fingerprint": diagnosis.fingerprint,
+    }
+    table = "\n".join(
+        ["| | |", "|---|---|", *(f"| {name} | {plain(value)} |" for name, value in rows.items())]
+    )
+    parts = ["## Diagnosis", fenced(diagnosis.root_cause), table]
+    if diagnosis.evidence:
+        parts.append("### Evidence")
+        parts += [f"{plain(line.where)}\n\n{fenced(line.text)}" for line in diagnosis.evidence]
+    if diagnosis.alternatives:
+        rejected = (f"- {plain(item.category)}: {plain(item.reason)}" for item in diagnosis.alternatives)
+        parts += ["### Considered and rejected", "\n".join(rejected)]
+    return parts
+
+
+def _decision(decision: RemedyDecision) -> list[str]:
+    checks = [
+        f"| {plain(c.name)} | {'yes' if c.passed else 'no'} | {plain(c.reason)} |" for c in decision.checks
+    ]
+    head = ["| check | passed | found |", "|---|---|---|"]
+    return [
+        "## Decision",
+        f"**{plain(decision.action)}** ({plain(decision.remedy.kind)}): {plain(decision.reason)}",
+        "\n".join([*head, *checks]),
+    ]
+
+
+def _attempts(session: TroubleshootingSession) -> list[str]:
+    lines = []
+    for attempt in session.attempts:
+        seen = attempt.verification
+        outcome = f"{seen.outcome}: {seen.reason}" if seen else "not looked at yet"
+        lines.append(f"{attempt.number}. {plain(attempt.remedy.kind)}: {plain(outcome)}")
+    return lines
+
+
+def plain(text: object) -> str:
+    """Return ``text`` on one line with every character that means something in markdown or HTML escaped."""
+    return (
+        _SPECIAL.sub(r"\\\1", " ".join(str(text)[:MAX_FOREIGN].split()))
+        .replace("\\<", "&lt;")
+        .replace("\\>", "&gt;")
+    )
+
+
+def fenced(text: str) -> str:
+    """Return ``text`` in a code fence that is longer than any run of backticks in it."""
+    cut = text[:MAX_FOREIGN]
+    longest = max((len(run) for run in _BACKTICKS.findall(cut)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}text\n{cut}\n{fence}"

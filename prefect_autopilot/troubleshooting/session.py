@@ -1,0 +1,242 @@
+"""The steps of a troubleshooting session as pure transitions; a step out of order is refused."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from prefect_autopilot.errors import ConflictError
+from prefect_autopilot.models import (
+    AskOwner,
+    Attempt,
+    Diagnosis,
+    DiagnosticFinding,
+    RemedyDecision,
+    ResolutionStatus,
+    SessionStep,
+    TroubleshootingSession,
+    Verification,
+    WorkflowIssue,
+)
+
+OPEN = frozenset({ResolutionStatus.IN_PROGRESS, ResolutionStatus.MANUAL, ResolutionStatus.PARTIAL})
+ORDER = tuple(SessionStep)
+
+
+def start(
+    session_id: str, workflow_id: str, *, flow_run_id: str | None, run_count: int, now: datetime
+) -> TroubleshootingSession:
+    """Return a new session at its first step."""
+    return TroubleshootingSession(
+        session_id=session_id,
+        workflow_id=workflow_id,
+        flow_run_id=flow_run_id,
+        run_count=run_count,
+        start_time=now,
+        due_at=now,
+        related_runs=(flow_run_id,) if flow_run_id else (),
+        trail=(_line(now, "opened"),),
+    )
+
+
+def identify(
+    session: TroubleshootingSession, issues: tuple[WorkflowIssue, ...], *, now: datetime
+) -> TroubleshootingSession:
+    """Return the session with its issues, ready for analysis."""
+    _must_be(session, SessionStep.IDENTIFICATION)
+    said = f"identified {len(issues)} issues"
+    return _moved(session, SessionStep.ANALYSIS, said, now, issues=issues, due_at=now)
+
+
+def analyse(
+    session: TroubleshootingSession, findings: tuple[DiagnosticFinding, ...], *, now: datetime
+) -> TroubleshootingSession:
+    """Return the session with its findings, ready for diagnosis."""
+    _must_be(session, SessionStep.ANALYSIS)
+    said = f"analysed: {len(findings)} findings"
+    return _moved(session, SessionStep.DIAGNOSIS, said, now, findings=findings, due_at=now)
+
+
+def conclude(
+    session: TroubleshootingSession,
+    diagnosis: Diagnosis,
+    recommendations: tuple[str, ...],
+    *,
+    now: datetime,
+) -> TroubleshootingSession:
+    """Return the session with its diagnosis, ready for resolution."""
+    _must_be(session, SessionStep.DIAGNOSIS)
+    said = f"diagnosed {diagnosis.category} at {diagnosis.confidence:.2f}: {diagnosis.root_cause}"
+    return _moved(
+        session,
+        SessionStep.RESOLUTION,
+        said,
+        now,
+        diagnosis=diagnosis,
+        recommendations=recommendations,
+        fingerprint=diagnosis.fingerprint,
+        due_at=now,
+    )
+
+
+def resolve(
+    session: TroubleshootingSession, decision: RemedyDecision, *, now: datetime
+) -> TroubleshootingSession:
+    """Return the session with the gate's decision; anything but act ends or hands over."""
+    _must_be(session, SessionStep.RESOLUTION)
+    said = f"decided to {decision.action.replace('_', ' ')}: {decision.reason}"
+    if decision.action == "act":
+        return _changed(
+            session, said, now, decision=decision, due_at=now, resolution_status=ResolutionStatus.IN_PROGRESS
+        )
+    if decision.action == "propose":
+        return _changed(
+            session, said, now, decision=decision, due_at=None, resolution_status=ResolutionStatus.MANUAL
+        )
+    status = ResolutionStatus.ESCALATED if decision.action == "escalate" else ResolutionStatus.CLOSED
+    return _changed(
+        session,
+        said,
+        now,
+        decision=decision,
+        due_at=None,
+        resolution_status=status,
+        end_time=now,
+        steps_completed=(*session.steps_completed, SessionStep.RESOLUTION),
+    )
+
+
+def applied(
+    session: TroubleshootingSession, attempt: Attempt, *, now: datetime, look_after_s: float = 5
+) -> TroubleshootingSession:
+    """Return the session after a remedy was carried out; it is looked at again when the retry is due."""
+    _must_be(session, SessionStep.RESOLUTION)
+    if session.decision is None or isinstance(attempt.remedy, AskOwner):
+        raise ConflictError(
+            "A remedy can only be recorded after a decision for one; resolve the session first."
+        )
+    if attempt.number != len(session.attempts) + 1:
+        raise ConflictError(
+            f"Attempt {attempt.number} does not follow attempt {len(session.attempts)} of the session."
+        )
+    said = f"applied attempt {attempt.number}: {attempt.remedy.kind}" + (
+        f", error: {attempt.error}" if attempt.error else ""
+    )
+    due = now + timedelta(seconds=attempt.remedy.delay_s + look_after_s)
+    return _moved(
+        session,
+        SessionStep.VERIFICATION,
+        said,
+        now,
+        attempts=(*session.attempts, attempt),
+        due_at=due,
+        resolution_status=ResolutionStatus.IN_PROGRESS,
+    )
+
+
+def checked(
+    session: TroubleshootingSession, verification: Verification, *, now: datetime, look_after_s: float = 5
+) -> TroubleshootingSession:
+    """Return the session after a look: resolved, back to resolution, or waiting for the next look."""
+    _must_be(session, SessionStep.VERIFICATION)
+    if not session.attempts:
+        raise ConflictError("There is no attempt to verify.")
+    last = session.attempts[-1].model_copy(update={"verification": verification})
+    attempts = (*session.attempts[:-1], last)
+    said = f"looked: {verification.outcome}: {verification.reason}"
+    if verification.outcome == "pending":
+        due = now + timedelta(seconds=look_after_s)
+        return session.model_copy(update={"attempts": attempts, "due_at": due})
+    if verification.outcome == "verified":
+        status = ResolutionStatus.AUTO_RESOLVED
+        return _moved(
+            session,
+            SessionStep.VERIFICATION,
+            said,
+            now,
+            attempts=attempts,
+            due_at=None,
+            end_time=now,
+            resolution_status=status,
+        )
+    if verification.outcome == "failed":
+        return _moved(
+            session, SessionStep.RESOLUTION, said, now, attempts=attempts, decision=None, due_at=now
+        )
+    return _changed(session, said, now, attempts=attempts, due_at=None)
+
+
+def diagnosed_again(
+    session: TroubleshootingSession, diagnosis: Diagnosis, *, now: datetime
+) -> TroubleshootingSession:
+    """Return the session with the diagnosis of a repeated failure; only between two attempts."""
+    _must_be(session, SessionStep.RESOLUTION)
+    same = "same" if diagnosis.fingerprint == session.fingerprint else "another"
+    said = f"diagnosed again, {same} failure: {diagnosis.root_cause}"
+    return _changed(session, said, now, diagnosis=diagnosis, fingerprint=diagnosis.fingerprint)
+
+
+def escalate(session: TroubleshootingSession, reason: str, *, now: datetime) -> TroubleshootingSession:
+    """Return the session handed to a person."""
+    _must_be_open(session)
+    return _changed(
+        session,
+        f"escalated: {reason}",
+        now,
+        due_at=None,
+        end_time=now,
+        resolution_status=ResolutionStatus.ESCALATED,
+    )
+
+
+def close(
+    session: TroubleshootingSession,
+    reason: str,
+    *,
+    now: datetime,
+    status: ResolutionStatus = ResolutionStatus.CLOSED,
+) -> TroubleshootingSession:
+    """Return the session closed; a resolved status is accepted only where a verification says so."""
+    if session.resolution_status is ResolutionStatus.CLOSED:
+        raise ConflictError(f"Session {session.session_id} is closed already.")
+    seen = any(item.verification and item.verification.outcome == "verified" for item in session.attempts)
+    if status is ResolutionStatus.AUTO_RESOLVED and not seen:
+        raise ConflictError("Nothing was verified, so the session cannot be closed as resolved.")
+    return _changed(
+        session,
+        f"closed: {reason}",
+        now,
+        due_at=None,
+        end_time=session.end_time or now,
+        resolution_status=status,
+    )
+
+
+def _must_be_open(session: TroubleshootingSession) -> None:
+    if session.resolution_status not in OPEN:
+        raise ConflictError(f"Session {session.session_id} is {session.resolution_status}; open a new one.")
+
+
+def _must_be(session: TroubleshootingSession, step: SessionStep) -> None:
+    _must_be_open(session)
+    if session.current_step is not step:
+        raise ConflictError(
+            f"Session {session.session_id} is at {session.current_step}, not at {step}; take the steps in order."
+        )
+
+
+def _moved(
+    session: TroubleshootingSession, step: SessionStep, said: str, now: datetime, **changes: Any
+) -> TroubleshootingSession:
+    done = (*session.steps_completed, session.current_step)
+    return _changed(session, said, now, current_step=step, steps_completed=done, **changes)
+
+
+def _changed(
+    session: TroubleshootingSession, said: str, now: datetime, **changes: Any
+) -> TroubleshootingSession:
+    return session.model_copy(update={**changes, "trail": (*session.trail, _line(now, said))})
+
+
+def _line(now: datetime, said: str) -> str:
+    return f"{now.isoformat()} {said}"
