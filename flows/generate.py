@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from prefect import flow
 from prefect.artifacts import acreate_markdown_artifact
 
@@ -17,6 +19,7 @@ async def generate(
     timezone: str = "UTC",
     connected_services: list[str] | None = None,
     deploy: bool = False,  # noqa: FBT001, FBT002  a switch in the form of the Prefect UI
+    parameters: dict[str, Any] | None = None,
 ) -> JSONDict:
     """Understand a request, write the flow, run it against simulated services, and deploy it if asked to.
 
@@ -28,6 +31,7 @@ async def generate(
         timezone: Time zone of clock times in the request, Europe/Berlin for one.
         connected_services: Services you use; they decide what "the team channel" or "our CRM" means.
         deploy: Deploy the flow when its preview succeeds.
+        parameters: Values for the parameters of the flow that nobody is there to fill in.
     """
     context = RequestContext(timezone=timezone, connected_services=tuple(connected_services or ()))
     analysis = automate.understand(request, context)
@@ -44,9 +48,11 @@ async def generate(
     await acreate_markdown_artifact(preview_markdown(result), key="autopilot-preview")
     told |= {
         "flow": generated.spec.name,
+        "open_parameters": [one.name for one in automate.open_parameters(generated)],
         "preview_succeeded": result.succeeded,
         "missing_connections": list(await automate.missing_connections(generated)),
     }
     if deploy and result.succeeded:
-        told["deployment_id"] = await automate.deploy(generated, load_settings().flows_folder)
+        folder = load_settings().flows_folder
+        told["deployment_id"] = await automate.deploy(generated, folder, parameters=parameters)
     return told

@@ -60,7 +60,9 @@ def _module_doc(plan: Plan) -> str:
     )
 
 
-def _imports(plan: Plan) -> Iterator[ast.ImportFrom]:
+def _imports(plan: Plan) -> Iterator[ast.stmt]:
+    if plan.writes_json:
+        yield ast.Import([ast.alias("json")])
     has_json = any(one.type in {"dict", "list"} for one in plan.spec.parameters)
     wanted = {
         "typing": ["Any"] if plan.takes_event or plan.guards or has_json else [],
@@ -224,10 +226,11 @@ def _results_used(step: PlannedStep) -> Iterator[str]:
 def _call(step: PlannedStep, scope: Scope, wanted: set[str]) -> list[ast.stmt]:
     named: list[ast.keyword] = []
     others = ast.Dict([], [])
-    statements: list[ast.stmt] = []
+    statements = scope.prepare(step.spec.arguments.values())
     for parameter, argument in step.spec.arguments.items():
-        before, value = scope.value(argument)
-        statements += before
+        value = scope.value(argument)
+        if step.as_json(parameter):
+            value = nodes.method(nodes.name("json"), "dumps", value, indent=ast.Constant(2))
         if parameter.isidentifier() and identifier(parameter) == parameter:
             named.append(ast.keyword(parameter, value))
         else:
@@ -239,8 +242,14 @@ def _call(step: PlannedStep, scope: Scope, wanted: set[str]) -> list[ast.stmt]:
     call.keywords = [*named, *([ast.keyword(None, others)] if others.keys else [])]
     if step.spec.id not in wanted:
         return [*statements, ast.Expr(call)]
-    scope.results[step.spec.id] = scope.new_name(resource_of(step.spec.service, step.operation.id), "result")
+    scope.results[step.spec.id] = scope.new_name(_result_name(step), "result")
     return [*statements, nodes.assign(scope.results[step.spec.id], call)]
+
+
+def _result_name(step: PlannedStep) -> str:
+    is_list = step.operation.list_at is not None
+    _, _, thing = step.operation.id.partition("_")
+    return thing if is_list and thing else resource_of(step.spec.service, step.operation.id)
 
 
 def _main(plan: Plan, sample: JSONDict, parameters: dict[str, str]) -> ast.If:

@@ -15,7 +15,7 @@ EVENT = "event"
 """The parameter of a generated flow that holds the event."""
 
 _MAX_IDENTIFIER = 48
-_IMPORTED = frozenset({"Any", "Completed", "State", "call_service", "flow", "prefect"})
+_IMPORTED = frozenset({"Any", "Completed", "State", "call_service", "flow", "json", "prefect"})
 _RESERVED = (
     frozenset(keyword.kwlist)
     | frozenset(keyword.softkwlist)

@@ -14,6 +14,7 @@ from prefect_autopilot.codegen.names import EVENT, flow_name, identifier, module
 from prefect_autopilot.errors import UnknownNameError, UsageError
 from prefect_autopilot.models import (
     Argument,
+    FromStep,
     FromTrigger,
     JSONDict,
     Operation,
@@ -41,6 +42,13 @@ class PlannedStep(Value):
     title: str
     checks: tuple[Check, ...] = ()
 
+    def as_json(self, argument: str) -> bool:
+        """Return whether a whole answer or event is given where the operation wants text."""
+        value = self.spec.arguments[argument]
+        wanted = next((one for one in self.operation.parameters if one.name == argument), None)
+        is_whole = isinstance(value, FromTrigger | FromStep) and not value.path
+        return is_whole and wanted is not None and wanted.type == "string"
+
 
 class Plan(Value):
     """All that decides the source of a flow."""
@@ -63,6 +71,11 @@ class Plan(Value):
             paths += [path for check in step.checks for path in check.paths]
             paths += [path for argument in step.spec.arguments.values() for path in _trigger_paths(argument)]
         return tuple(dict.fromkeys(paths))
+
+    @property
+    def writes_json(self) -> bool:
+        """Return whether some step gives a whole answer or event as text."""
+        return any(step.as_json(name) for step in self.steps for name in step.spec.arguments)
 
     @property
     def takes_event(self) -> bool:

@@ -52,10 +52,12 @@ def _blank_lines(previous: ast.stmt | None, statement: ast.stmt) -> int:
 
 
 def _is_stdlib(statement: ast.stmt) -> bool:
-    return isinstance(statement, ast.ImportFrom) and statement.module == "typing"
+    return isinstance(statement, ast.Import) or (
+        isinstance(statement, ast.ImportFrom) and statement.module == "typing"
+    )
 
 
-def _statement(  # noqa: PLR0911 - one case a node kind reads best as one table
+def _statement(  # noqa: C901, PLR0911 - one case a node kind reads best as one table
     node: ast.stmt, indent: str, *, docstring: bool = False
 ) -> list[str]:
     match node:
@@ -63,6 +65,8 @@ def _statement(  # noqa: PLR0911 - one case a node kind reads best as one table
             return _docstring(text, indent)
         case ast.Expr(value=value):
             return _fit("", value, "", indent)
+        case ast.Import(names=[ast.alias(name=name, asname=None)]):
+            return [f"{indent}import {name}"]
         case ast.ImportFrom(module=str(module), names=names, level=0):
             return [f"{indent}from {module} import {', '.join(alias.name for alias in names)}"]
         case ast.Assign(targets=[ast.Name(id=name)], value=value):

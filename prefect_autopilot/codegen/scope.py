@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from prefect_autopilot.codegen import nodes
@@ -46,21 +47,51 @@ class Scope:
         """Return the expression that reads ``path`` of the event."""
         return self._read((EVENT, *path.split(".")) if path else (EVENT,))
 
-    def value(self, argument: Argument) -> tuple[list[ast.stmt], ast.expr]:
-        """Return the expression of an argument and the assignments that must stand before it."""
-        if not isinstance(argument, Text):
-            return [], self._simple(argument)
-        before: list[ast.stmt] = []
-        parts: list[str | ast.Name] = []
-        for part in argument.parts:
-            if isinstance(part, Constant):
-                parts.append(part.value if isinstance(part.value, str) else str(part.value))
+    def prepare(self, arguments: Iterable[Argument]) -> list[ast.stmt]:
+        """Return the assignments that must stand before a call with ``arguments``.
+
+        What an f-string holds gets a variable: before Python 3.12 an f-string cannot hold its own quotes.
+        """
+        parts = [part for one in arguments if isinstance(one, Text) for part in one.parts]
+        statements: list[ast.stmt] = []
+        for part in parts:
+            source = self._source(part)
+            if source is None or isinstance(self._read(source), ast.Name):
                 continue
-            expression = self._simple(part)
-            if not isinstance(expression, ast.Name):
-                expression = self._named(part, expression, before)
-            parts.append(expression)
-        return before, nodes.joined(parts)
+            expression = self._read(source)
+            self.texts[source] = self.new_name(source[-1], "text")
+            statements.append(nodes.assign(self.texts[source], expression))
+        return statements
+
+    def value(self, argument: Argument) -> ast.expr:
+        """Return the expression of an argument, for which ``prepare`` has been called."""
+        match argument:
+            case Constant(value=value):
+                return nodes.literal(value)
+            case FromParameter(name=name):
+                if name not in self.parameters:
+                    raise UsageError(f"A step uses the parameter {name!r}, which the flow does not have.")
+                return nodes.name(self.parameters[name])
+            case FromTrigger() | FromStep():
+                return self._read(self._source(argument) or ())
+            case Text(parts=parts):
+                return nodes.joined([self._part(part) for part in parts])
+
+    def _part(self, part: Constant | FromTrigger | FromStep | FromParameter) -> str | ast.Name:
+        if isinstance(part, Constant):
+            return part.value if isinstance(part.value, str) else str(part.value)
+        expression = self.value(part)
+        assert isinstance(expression, ast.Name)
+        return expression
+
+    @staticmethod
+    def _source(part: Argument) -> tuple[str, ...] | None:
+        match part:
+            case FromTrigger(path=path):
+                return (EVENT, *(path.split(".") if path else ()))
+            case FromStep(step=step, path=path):
+                return ("step", step, *(path.split(".") if path else ()))
+        return None
 
     def items(self, for_each: str) -> tuple[tuple[str, ...], ast.expr]:
         """Return the source that ``for_each`` names and the expression that reads it."""
@@ -70,20 +101,9 @@ class Scope:
         source = ("step", head, *path) if is_step else (EVENT, *path)
         return source, self._read(source)
 
-    def _simple(self, argument: Constant | FromTrigger | FromStep | FromParameter) -> ast.expr:
-        match argument:
-            case Constant(value=value):
-                return nodes.literal(value)
-            case FromParameter(name=name):
-                if name not in self.parameters:
-                    raise UsageError(f"A step uses the parameter {name!r}, which the flow does not have.")
-                return nodes.name(self.parameters[name])
-            case FromTrigger(path=path):
-                return self.field(path)
-            case FromStep(step=step, path=path):
-                return self._read(("step", step, *(path.split(".") if path else ())))
-
     def _read(self, source: tuple[str, ...]) -> ast.expr:
+        if source in self.texts:
+            return nodes.name(self.texts[source])
         size = len(self.loop_source)
         if size and source[:size] == self.loop_source:
             return nodes.item(nodes.name(self.loop_name), source[size:])
@@ -96,16 +116,3 @@ class Scope:
                 " put it first, or under the same condition."
             )
         return nodes.item(nodes.name(self.results[step]), path)
-
-    def _named(
-        self, part: FromTrigger | FromStep | FromParameter, expression: ast.expr, before: list[ast.stmt]
-    ) -> ast.Name:
-        source = (
-            ("step", part.step, part.path)
-            if isinstance(part, FromStep)
-            else (EVENT, getattr(part, "path", ""))
-        )
-        if source not in self.texts:
-            self.texts[source] = self.new_name(source[-1].rsplit(".", 1)[-1], "text")
-            before.append(nodes.assign(self.texts[source], expression))
-        return nodes.name(self.texts[source])

@@ -28,6 +28,7 @@ from prefect_autopilot.models import (
     DeploymentSpec,
     GeneratedFlow,
     JSONDict,
+    ParameterSpec,
     PreviewResult,
     Question,
     RequestContext,
@@ -94,6 +95,11 @@ def preview_parameters(generated: GeneratedFlow) -> JSONDict:
     return event | _renamed(generated, codegen.example_values(generated.spec))
 
 
+def open_parameters(generated: GeneratedFlow) -> tuple[ParameterSpec, ...]:
+    """Return the parameters that need a value before the flow can start by itself."""
+    return tuple(one for one in generated.spec.parameters if one.required and one.default is None)
+
+
 async def missing_connections(
     generated: GeneratedFlow, *, target: PrefectTarget | None = None
 ) -> tuple[str, ...]:
@@ -156,7 +162,7 @@ def _check_parameters(generated: GeneratedFlow, given: JSONDict) -> None:
     if unknown:
         raise UsageError(f"The flow {spec.name} has no parameter {unknown[0]!r}.")
     is_attended = spec.trigger.type == "manual"
-    open_ones = [one.name for one in spec.parameters if one.required and given.get(one.name) is None]
+    open_ones = [one.name for one in open_parameters(generated) if given.get(one.name) is None]
     if open_ones and not is_attended:
         raise UsageError(
             f"Nobody is there to fill in {', '.join(map(repr, open_ones))} when {spec.name} starts; "
