@@ -135,7 +135,7 @@ def load_settings(**overrides: object) -> Settings:
         raise ConfigurationError(_explain(error)) from None
     except SettingsError as error:
         raise ConfigurationError(f"A setting cannot be read: {error}; lists are written as JSON.") from None
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(
             f"{FILE_NAME} in the home folder is not valid TOML ({error}); correct or remove it."
         ) from None
