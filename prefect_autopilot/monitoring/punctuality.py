@@ -32,6 +32,8 @@ class ScheduleChannel:
     def observe(self, run: Sample) -> Iterator[Finding]:
         """Yield what this start tells about times before it, and about its own lateness."""
         if self._next is None:
+            if run.expected is not None:
+                yield from self._late(run, run.start - run.expected)
             return
         expected = run.start if run.expected is None else run.expected
         yield from self._missed(expected - self._tolerance(), run.start)

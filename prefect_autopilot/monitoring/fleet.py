@@ -1,0 +1,167 @@
+"""Prometheus metrics of all deployments, kept in memory: a scrape reads no API and no database."""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from prefect_autopilot.models import TERMINAL_STATES, Anomaly, HealthScore, RunRecord, WorkflowAlert
+from prefect_autopilot.monitoring.measures import lateness
+
+PREFIX = "prefect_autopilot"
+OTHER = "other"
+MOST_DEPLOYMENTS = 2000
+REMEMBERED_RUNS = 50_000
+RUN_LABELS = ("flow", "deployment", "work_pool")
+DURATION_BUCKETS = (1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 24 * 3600)
+LATENESS_BUCKETS = (1, 5, 15, 60, 300, 900, 3600)
+
+
+class FleetMetrics:
+    """Counters, histograms and gauges in a registry of their own, so that two of them do not collide.
+
+    Labels are bounded: after ``most_deployments`` deployments every further one counts as "other", and how
+    many runs that concerned is a metric itself.
+    """
+
+    def __init__(self, *, most_deployments: int = MOST_DEPLOYMENTS) -> None:
+        self.registry = CollectorRegistry()
+        self._most = most_deployments
+        self._known: set[tuple[str, str, str]] = set()
+        self._names: set[str] = set()
+        self._counted: OrderedDict[str, None] = OrderedDict()
+        self._running: dict[str, tuple[tuple[str, str, str], datetime]] = {}
+        self._health: set[str] = set()
+        self._runs = self._counter("flow_runs", "Finished flow runs.", (*RUN_LABELS, "state"))
+        self._retries = self._counter("flow_run_retries", "Retries of finished flow runs.", RUN_LABELS)
+        self._missed = self._counter("schedule_missed", "Scheduled runs that did not come.", ("deployment",))
+        self._anomalies = self._counter("anomalies", "Anomalies found.", ("deployment", "kind"))
+        self._dropped = self._counter("series_dropped", "Runs counted as other for want of labels.", ())
+        self._poll_errors = self._counter("poll_errors", "Reads of the Prefect API that failed.", ())
+        self._durations = self._histogram(
+            "flow_run_duration_seconds", "Duration of completed runs.", DURATION_BUCKETS
+        )
+        self._lateness = self._histogram(
+            "flow_run_lateness_seconds", "Start after the expected time.", LATENESS_BUCKETS
+        )
+        self._in_progress = self._gauge("flow_runs_in_progress", "Flow runs under way.", RUN_LABELS)
+        self._oldest = self._gauge(
+            "flow_run_oldest_running_seconds", "Time the longest-running run has been under way.", RUN_LABELS
+        )
+        self._score = self._gauge("deployment_health_score", "Health from 0 to 1.", ("deployment",))
+        self._firing = self._gauge("alerts_firing", "Alerts that are firing.", ("severity", "rule"))
+        self._info = self._gauge("deployment_info", "Always 1; the labels tell.", RUN_LABELS)
+        self._last_poll = self._gauge(
+            "last_successful_poll_timestamp_seconds", "When the API was last read.", ()
+        )
+        self._polls = Histogram(
+            f"{PREFIX}_poll_duration_seconds", "Reads of the Prefect API.", registry=self.registry
+        )
+
+    def observe(self, run: RunRecord) -> None:
+        """Count a run; seeing the same finished state again counts nothing."""
+        labels = self._labels(run)
+        if run.state.type == "RUNNING" and run.start is not None:
+            self._running[run.id] = (labels, run.start)
+            return
+        self._running.pop(run.id, None)
+        if run.state.type not in TERMINAL_STATES or not self._first_time(run.state.id):
+            return
+        if OTHER in labels:
+            self._dropped.inc()
+        self._runs.labels(*labels, run.state.type).inc()
+        self._retries.labels(*labels).inc(max(0, run.run_count - 1))
+        if run.state.type == "COMPLETED" and run.duration_s is not None and run.duration_s >= 0:
+            self._durations.labels(*labels).observe(run.duration_s)
+        if (late := lateness(run)) is not None:
+            self._lateness.labels(*labels).observe(late)
+
+    def count_anomalies(self, found: Mapping[str, Iterable[Anomaly]]) -> None:
+        """Count new anomalies by the name of their deployment."""
+        for deployment, anomalies in found.items():
+            name = self._bounded(deployment)
+            for anomaly in anomalies:
+                self._anomalies.labels(name, anomaly.kind).inc()
+                if anomaly.kind == "missed_schedule":
+                    self._missed.labels(name).inc(anomaly.score)
+
+    def set_health(self, scores: Iterable[HealthScore]) -> None:
+        """Replace the health scores; an unknown health is no series."""
+        fresh = {
+            self._bounded(score.workflow_id): score.score / 100 for score in scores if score.score is not None
+        }
+        for gone in self._health - fresh.keys():
+            self._score.remove(gone)
+        for name, value in fresh.items():
+            self._score.labels(name).set(value)
+        self._health = set(fresh)
+
+    def set_alerts(self, alerts: Iterable[WorkflowAlert]) -> None:
+        """Replace the counts of firing alerts."""
+        self._firing.clear()
+        firing = Tally(
+            (alert.severity.value, str(alert.trigger_conditions.get("rule_id") or alert.alert_type.value))
+            for alert in alerts
+            if alert.status == "firing"
+        )
+        for (severity, rule), count in firing.items():
+            self._firing.labels(severity, rule).set(count)
+
+    def observe_poll(self, duration_s: float, *, ok: bool, now: datetime) -> None:
+        """Count one read of the Prefect API."""
+        self._polls.observe(duration_s)
+        if ok:
+            self._last_poll.set(now.timestamp())
+        else:
+            self._poll_errors.inc()
+
+    def render(self, now: datetime | None = None) -> bytes:
+        """Return the text exposition format; with ``now`` the ages of running runs are brought up to date."""
+        self._in_progress.clear()
+        for labels, count in Tally(labels for labels, _ in self._running.values()).items():
+            self._in_progress.labels(*labels).set(count)
+        if now is not None:
+            self._oldest.clear()
+            oldest: dict[tuple[str, str, str], float] = {}
+            for labels, start in self._running.values():
+                oldest[labels] = max(oldest.get(labels, 0.0), (now - start).total_seconds())
+            for labels, age in oldest.items():
+                self._oldest.labels(*labels).set(age)
+        return generate_latest(self.registry)
+
+    def _labels(self, run: RunRecord) -> tuple[str, str, str]:
+        labels = (run.flow_name, run.deployment_name or "", run.work_pool or "")
+        if labels not in self._known:
+            if len(self._known) >= self._most:
+                return (OTHER, OTHER, OTHER)
+            self._known.add(labels)
+            self._info.labels(*labels).set(1)
+        return labels
+
+    def _bounded(self, deployment: str) -> str:
+        if deployment not in self._names:
+            if len(self._names) >= self._most:
+                return OTHER
+            self._names.add(deployment)
+        return deployment
+
+    def _first_time(self, state_id: str) -> bool:
+        if state_id in self._counted:
+            return False
+        self._counted[state_id] = None
+        if len(self._counted) > REMEMBERED_RUNS:
+            self._counted.popitem(last=False)
+        return True
+
+    def _counter(self, name: str, text: str, labels: tuple[str, ...]) -> Counter:
+        return Counter(f"{PREFIX}_{name}", text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, labels: tuple[str, ...]) -> Gauge:
+        return Gauge(f"{PREFIX}_{name}", text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(f"{PREFIX}_{name}", text, RUN_LABELS, registry=self.registry, buckets=buckets)
