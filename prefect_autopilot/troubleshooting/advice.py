@@ -116,7 +116,7 @@ def _version(run: RunRecord, good: list[RunRecord]) -> Iterator[str]:
     versions = {item.deployment_version for item in good if item.deployment_version}
     if run.deployment_version and versions and run.deployment_version not in versions:
         known = ", ".join(sorted(versions))
-        yield f"No run of version {run.deployment_version} has completed yet; runs of {known} have: compare the change."
+        yield f"No run of version {run.deployment_version} has completed; runs of {known} have: compare them."
 
 
 def _gaps(diagnosis: Diagnosis) -> Iterator[str]:

@@ -71,8 +71,6 @@ def _candidates(failure: Failure, context: str) -> Iterator[Candidate]:
         discount = ROLE_DISCOUNT[unit.role] if len(informative) > 1 else 0.0
         discount += min(STEP_DISCOUNT * step, MAX_STEP_DISCOUNT)
         for pattern in patterns:
-            if pattern.lone and len(informative) > 1:
-                continue
             if pattern.roles and unit.role not in pattern.roles:
                 continue
             if pattern.matches(unit, lowered, everything):
@@ -84,7 +82,8 @@ def _alternatives(best: Candidate, others: list[Candidate]) -> tuple[Alternative
     for other in others:
         category = other.pattern.category
         if category is not best.pattern.category and category not in found:
-            reason = f"{other.pattern.cause} ({other.unit.where}) says less: {other.score:.2f} against {best.score:.2f}"
+            weights = f"{other.score:.2f} against {best.score:.2f}"
+            reason = f"{other.pattern.cause} ({other.unit.where}) says less: {weights}"
             found[category] = Alternative(category=category, reason=reason)
     return tuple(found.values())[:3]
 

@@ -22,10 +22,12 @@ _HTTP = re.compile(
     rf"\b([45]\d\d) (?:Client|Server) Error\b|\b([45]\d\d),? (?:{_PHRASES})\b"
     r"|\bHTTP(?:/\d(?:\.\d)?)?[\"']?(?: (?:Error|status|code|response))*\s*[:=]?\s*([45]\d\d)\b"
     r"|<Response \[([45]\d\d)"
-    r"|\b(?:http_?|response_?|api_?)?(?:status|code)(?:[ _-]?code)?[\"']?(?:\s*(?:[:=]|is|of)\s*|\s+)[\"'(]?([45]\d\d)\b"
+    r"|\b(?:http_?|response_?|api_?)?(?:status|code)(?:[ _-]?code)?[\"']?"
+    r"(?:\s*(?:[:=]|is|of)\s*|\s+)[\"'(]?([45]\d\d)\b"
     r"|(?:HttpError|RequestError|ApiException|ResponseError|APIError|HTTPError)\W{1,3}([45]\d\d)\b"
     r"|^(?:[\w.]+: )?\(?([45]\d\d)\)?(?:[ :,]|$)"
-    r"|\b(?:returned|answered|responded(?: with)?|got|received|failed with)(?: (?:a|an|http|status|code))*:? ([45]\d\d)\b",
+    r"|\b(?:returned|answered|responded(?: with)?|got|received|failed with)"
+    r"(?: (?:a|an|http|status|code))*:? ([45]\d\d)\b",
     re.IGNORECASE,
 )
 _PHRASE_STATUS = re.compile(
@@ -33,7 +35,8 @@ _PHRASE_STATUS = re.compile(
 )
 _SQLSTATE = re.compile(
     r"(?:SQL[ _]?STATE|sqlstate|SQLState|Exception\.Code)[\"']?\W{0,4}([0-9A-Z]{5})\b"
-    r"|\[([0-9A-Z]{2}[0-9A-Z]\d\d)\]|\('([0-9A-Z]{2}[0-9A-Z]\d\d)',|\b(?:pgcode|state)[=: '\"]+([0-9A-Z]{5})\b"
+    r"|\[([0-9A-Z]{2}[0-9A-Z]\d\d)\]|\('([0-9A-Z]{2}[0-9A-Z]\d\d)',"
+    r"|\b(?:pgcode|state)[=: '\"]+([0-9A-Z]{5})\b"
 )
 _ERRNO = re.compile(
     r"\[(?:Errno|WinError) (-?\d+)\]|\berrno[=: ]+(\d+)\b|\((?:os error|errno) (\d+)\)", re.IGNORECASE
@@ -58,7 +61,8 @@ _SIGNAL = re.compile(r"\b(SIG(?:KILL|TERM|SEGV|ABRT|BUS|INT|HUP|ILL|FPE|XCPU|PIP
 _SIGNAL_NUMBER = re.compile(r"\b(?:signal|killed by signal)[ :=]+(\d{1,2})\b", re.IGNORECASE)
 _ORACLE = re.compile(r"\b(?:ORA|DPY|DPI|TNS)-(\d{4,5})\b")
 _MYSQL = re.compile(
-    r"\((\d{4}), [\"']|\bERROR (\d{4}) \(|\bmysql[^\n]{0,60}\b(?:error|errno)[ :]+(\d{4})\b|^(\d{4}) \(\w{5}\)"
+    r"\((\d{4}), [\"']|\bERROR (\d{4}) \(|\bmysql[^\n]{0,60}\b(?:error|errno)[ :]+(\d{4})\b"
+    r"|^(\d{4}) \(\w{5}\)"
 )
 _MSSQL = re.compile(
     r"\bMsg (\d{3,5})\b|\[SQL Server\][^\n]{0,400}\((\d{3,5})\)|\bMSSQL error (\d{3,5})", re.IGNORECASE
@@ -71,14 +75,16 @@ _SMTP = re.compile(
 _SIGNALS = {number.value: number.name for number in signal.Signals}
 # Windows and macOS number the same conditions differently.
 _FOREIGN_ERRNO = {
-    10061: "ECONNREFUSED", 10060: "ETIMEDOUT", 10054: "ECONNRESET", 10053: "ECONNABORTED", 10065: "EHOSTUNREACH",
+    10061: "ECONNREFUSED", 10060: "ETIMEDOUT", 10054: "ECONNRESET", 10053: "ECONNABORTED",
+    10065: "EHOSTUNREACH",
     10051: "ENETUNREACH", 10048: "EADDRINUSE", 10055: "ENOBUFS", 11001: "EAI_NONAME", -2: "EAI_NONAME",
     -3: "EAI_AGAIN", -5: "EAI_NODATA",
 }  # fmt: skip
 _KNOWN_ERRNO = frozenset(errno.errorcode.values()) | {"EAI_NONAME", "EAI_AGAIN", "EAI_NODATA", "ENOTFOUND"}
 _GRPC_BY_NUMBER = dict(enumerate(("OK", *_GRPC_NAMES.split("|"))))
 _SQLSTATE_CLASSES = frozenset(
-    "01 02 03 08 0A 21 22 23 24 25 26 28 2B 34 39 3D 3F 40 42 44 53 54 55 57 58 72 F0 HV P0 XX HY IM S0".split()
+    {"01", "02", "03", "08", "0A", "21", "22", "23", "24", "25", "26", "28", "2B", "34", "39", "3D", "3F"}
+    | {"40", "42", "44", "53", "54", "55", "57", "58", "72", "F0", "HV", "P0", "XX", "HY", "IM", "S0"}
 )
 SHELL_SIGNAL_BASE = 128
 

@@ -24,18 +24,19 @@ MIN_PRECISION = 0.5
 GOOD = 0.9
 TIE = 0.03
 MIN_LATE = 2
+MIN_HITS = 2
+MIN_BEFORE = 2
 STALE = 1.5
 GOOD_STATES = frozenset({"COMPLETED", "SUCCESS", "SUCCEEDED"})
 OPEN_STATES = frozenset({"SCHEDULED", "PENDING", "RUNNING", "PAUSED", "CANCELLED", "CANCELLING", "SKIPPED"})
 NOT_TRAITS = frozenset(
-    "run id name start end expected_start state state_type state_name duration_s message metrics upstream"
-    " traceback exit_code error run_count".split()
+    {"run", "id", "name", "start", "end", "expected_start", "state", "state_type", "state_name", "duration_s"}
+    | {"message", "metrics", "upstream", "traceback", "exit_code", "error", "run_count"}
 )
-NESTED = ("params", "parameters", "packages", "env", "labels", "tags", "config")
 # Of fields that divide the runs in the same way the one nearer to a cause is named.
 ORDER = (
-    "params.", "parameters.", "packages.", "env.", "service", "version", "worker", "host", "overlap", "schedule",
-    "work_pool", "", "deployment", "flow", "metric", "weekday", "hour_utc", "window",
+    "params.", "parameters.", "packages.", "env.", "service", "version", "worker", "host", "overlap",
+    "schedule",    "work_pool", "", "deployment", "flow", "metric", "weekday", "hour_utc", "window",
 )  # fmt: skip
 CONTENTION = frozenset({IssueCategory.PERFORMANCE, IssueCategory.RESOURCE, IssueCategory.TIMEOUT})
 LOAD_WORDS = ("concurren", "parallel", "requests", "connections", "active_runs", "in_flight", "rate")
@@ -145,7 +146,7 @@ def _significant(incident: _Incident, traits: Mapping[Trait, frozenset[int]]) ->
     found = []
     for trait, runs in traits.items():
         item = _measured(incident, trait, runs)
-        enough = item.recall >= MIN_RECALL and item.precision >= MIN_PRECISION and item.hits >= 2
+        enough = item.recall >= MIN_RECALL and item.precision >= MIN_PRECISION and item.hits >= MIN_HITS
         if enough and item.p * tried <= ALPHA and _repeats(incident, trait, runs):
             found.append(item)
     return found
@@ -155,7 +156,7 @@ def _measured(incident: _Incident, trait: Trait, runs: frozenset[int]) -> Explan
     hits = len(runs & incident.failed)
     inside = runs & incident.span
     p = fisher_greater(hits, len(runs), len(incident.failed), len(incident.runs))
-    # Many causes begin at a moment. After the first failure the rest is a test of its own; two looks, twice p.
+    # Many causes begin at a moment; the time after the first failure is a test of its own.
     later = incident.later
     since = fisher_greater(
         len(runs & incident.failed & later), len(runs & later), len(incident.failed & later), len(later)
@@ -253,9 +254,9 @@ def _neighbours(incident: _Incident) -> dict[Trait, set[int]]:
     found: dict[Trait, set[int]] = {}
     for index, run in enumerate(incident.runs):
         for other in incident.runs:
-            if other.deployment and other.deployment != run.deployment and other.flow != run.flow:
-                if _utc(other.start) < _end(run) and _utc(run.start) < _end(other):
-                    found.setdefault(("schedule", other.deployment), set()).add(index)
+            stranger = other.deployment not in {None, run.deployment} and other.flow != run.flow
+            if stranger and _utc(other.start) < _end(run) and _utc(run.start) < _end(other):
+                found.setdefault(("schedule", other.deployment), set()).add(index)
     culprits = {incident.runs[index].deployment for index in incident.failed}
     return {trait: runs for trait, runs in found.items() if trait[1] not in culprits}
 
@@ -318,7 +319,7 @@ def _window(incident: _Incident) -> Explanation | None:
     inside, failed = len(incident.span), len(incident.failed)
     total = len(incident.runs)
     before, after = min(incident.span), total - 1 - max(incident.span)
-    if failed / inside < GOOD or before < 2 or after < 1 or inside == total:
+    if failed / inside < GOOD or before < MIN_BEFORE or after < 1 or inside == total:
         return None
     # Chance that all failures lie within so short a stretch, wherever it begins.
     p = (total - inside + 1) * fisher_greater(failed, inside, failed, total)
@@ -370,8 +371,8 @@ def _explained(diagnosis: Diagnosis, incident: _Incident, found: Explanation) ->
     field, value = found.trait
     failures, runs = len(incident.failed), len(incident.runs)
     line = (
-        f"{found.hits} of {failures} failures share {field} = {value}; of the {len(found.runs & incident.span)} runs"
-        f" with it in that time {found.hits} failed (p = {found.p:.2g}, {runs} runs)"
+        f"{found.hits} of {failures} failures share {field} = {value}; of {len(found.runs)} runs"
+        f" with it {found.hits} failed (p = {found.p:.2g}, {runs} runs)"
     )
     update: dict[str, Any] = {
         "root_cause": f"{diagnosis.root_cause} What the failures share: {field} = {value}.",

@@ -33,7 +33,7 @@ ASIDE_STATES = {
 
 
 def diagnose(evidence: Evidence) -> Diagnosis:
-    """Return the diagnosis of a run from the texts of its last attempt; a run that did not fail is no failure."""
+    """Return the diagnosis of a run from its last attempt; a run that did not fail is no failure."""
     state = evidence.run.state
     if state.type in ASIDE_STATES:
         return _no_failure(evidence, ASIDE_STATES[state.type])
@@ -59,7 +59,7 @@ def last_attempt(evidence: Evidence) -> list[tuple[int, LogRecord]]:
     if since is None:
         return numbered
     kept = [(number, record) for number, record in numbered if record.timestamp >= since]
-    # Lines of the infrastructure may come after the state; without any line of this attempt all are better than none.
+    # Without any line of this attempt all are better than none.
     return kept or numbered
 
 

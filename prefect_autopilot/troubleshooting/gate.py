@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
+from prefect_autopilot.effects import RerunVerdict
 from prefect_autopilot.models import (
     FAILURE_STATES,
     AskOwner,
@@ -25,7 +26,6 @@ from prefect_autopilot.troubleshooting.remedies import (
     NEEDS_CONSENT,
     Effect,
     Repeatability,
-    Rerun,
     choose,
     may_repeat,
 )
@@ -50,7 +50,7 @@ def decide(
     evidence: Evidence,
     policy: RemedyPolicy,
     *,
-    rerun: Rerun,
+    rerun: RerunVerdict,
     persisted_results: bool,
     attempts: tuple[Attempt, ...] = (),
     recent_remedies: int = 0,
@@ -182,7 +182,7 @@ def _fitness(
             allowed,
             f"{diagnosis.remedy} can be done without a person."
             if allowed
-            else f"{diagnosis.category} with remedy {diagnosis.remedy} needs a person: running it again does not help.",
+            else f"{diagnosis.category} with remedy {diagnosis.remedy} needs a person, not a retry.",
             "propose" if consent else "escalate",
         ),
         _Check(
@@ -218,7 +218,7 @@ def _fitness(
 
 def _repeatable(repeat: Repeatability, remedy: Remedy) -> _Check:
     if isinstance(remedy, AskOwner):
-        return _Check("repeatable", True, "Nothing would be repeated.", "propose")
+        return _Check("repeatable", passed=True, reason="Nothing would be repeated.", otherwise="propose")
     return _Check("repeatable", repeat.allowed, repeat.reason, "propose")
 
 
@@ -296,7 +296,7 @@ def _plan(diagnosis: Diagnosis, remedy: Remedy) -> str:
         waited = " as the service asked" if diagnosis.retry_after_s is not None and diagnosis.refused else ""
         return f"Retry the same run in {remedy.delay_s:.0f} s{waited}: {diagnosis.root_cause}"
     if isinstance(remedy, RefreshCredentials):
-        return f"Get a new access token into connection {remedy.connection}, then retry the run: {diagnosis.root_cause}"
+        return f"Get a new token into connection {remedy.connection}, then retry: {diagnosis.root_cause}"
     return diagnosis.root_cause
 
 

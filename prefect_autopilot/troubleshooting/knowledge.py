@@ -42,25 +42,19 @@ class Pattern:
     frame: re.Pattern[str] | None = None
     files: re.Pattern[str] | None = None
     refused: bool = False
-    lone: bool = False
-    """True where the pattern counts only when the text holds nothing else."""
     roles: frozenset[str] = field(default_factory=frozenset)
 
     def matches(self, unit: Unit, lowered: str, context: str) -> bool:
         """Tell whether every condition holds; cheap literals are tried before expressions."""
-        if self.any and not any(word in lowered for word in self.any):
-            return False
-        if self.codes and not any(fnmatchcase(code, glob) for glob in self.codes for code in unit.codes):
-            return False
-        if self.exceptions and not _named(unit, self.exceptions):
-            return False
-        if self.none and any(word in lowered for word in self.none):
-            return False
-        if self.context and not any(word in context for word in self.context):
-            return False
-        if self.regex and not self.regex.search(unit.text):
-            return False
-        return self._frames_match(unit)
+        return (
+            (not self.any or any(word in lowered for word in self.any))
+            and (not self.codes or _coded(unit, self.codes))
+            and (not self.exceptions or _named(unit, self.exceptions))
+            and not any(word in lowered for word in self.none)
+            and (not self.context or any(word in context for word in self.context))
+            and (self.regex is None or self.regex.search(unit.text) is not None)
+            and self._frames_match(unit)
+        )
 
     def _frames_match(self, unit: Unit) -> bool:
         if self.frame:
@@ -80,6 +74,10 @@ class Technology:
     modules: tuple[str, ...]
     hosts: tuple[str, ...]
     words: tuple[re.Pattern[str], ...]
+
+
+def _coded(unit: Unit, globs: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(code, glob) for glob in globs for code in unit.codes)
 
 
 def _named(unit: Unit, globs: tuple[str, ...]) -> bool:
@@ -107,13 +105,15 @@ def load_patterns() -> tuple[Pattern, ...]:
 
 
 def _pattern(category: IssueCategory, entry: dict[str, Any]) -> Pattern:
-    words = {key: tuple(entry.get(key, ())) for key in ("codes", "exceptions", "examples")}
-    literals = {key: tuple(word.lower() for word in entry.get(key, ())) for key in ("any", "none", "context")}
-    expressions = {
-        key: re.compile(entry[key], re.IGNORECASE | re.MULTILINE)
-        for key in ("regex", "frame", "files")
-        if key in entry
-    }
+    def words(key: str) -> tuple[str, ...]:
+        return tuple(entry.get(key, ()))
+
+    def literals(key: str) -> tuple[str, ...]:
+        return tuple(word.lower() for word in words(key))
+
+    def expression(key: str) -> re.Pattern[str] | None:
+        return re.compile(entry[key], re.IGNORECASE | re.MULTILINE) if key in entry else None
+
     return Pattern(
         name=entry["name"],
         category=category,
@@ -124,12 +124,17 @@ def _pattern(category: IssueCategory, entry: dict[str, Any]) -> Pattern:
         cause=entry["cause"],
         why=entry["why"],
         advice=entry["advice"],
+        examples=words("examples"),
+        codes=words("codes"),
+        exceptions=words("exceptions"),
+        any=literals("any"),
+        none=literals("none"),
+        context=literals("context"),
+        regex=expression("regex"),
+        frame=expression("frame"),
+        files=expression("files"),
         refused=bool(entry.get("refused", False)),
-        lone=bool(entry.get("lone", False)),
-        roles=frozenset(entry.get("roles", ())),
-        **words,
-        **literals,
-        **expressions,
+        roles=frozenset(words("roles")),
     )
 
 

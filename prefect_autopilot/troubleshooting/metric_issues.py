@@ -25,31 +25,31 @@ class Limit:
 
     def exceeded(self, value: float) -> Severity | None:
         """Return how bad ``value`` is, None within limits."""
-        beyond = (lambda limit: value > limit) if self.direction == "above" else (lambda limit: value < limit)
-        if beyond(self.high):
+        sign = 1 if self.direction == "above" else -1
+        if sign * value > sign * self.high:
             return Severity.HIGH
-        return Severity.MEDIUM if beyond(self.medium) else None
+        return Severity.MEDIUM if sign * value > sign * self.medium else None
 
 
 # Starting points for a workflow of which nothing else is known; a baseline of its own is better and
 # is what monitoring uses. Shares lie between 0 and 1.
+_SLOW = "callers time out at 5 to 60 s by default"
+_FULL = "hardly any reserve is left"
 LIMITS: dict[str, Limit] = {
-    "avg_response_time": Limit(IssueCategory.PERFORMANCE, "above", 5, 30, "s", "callers time out at 5 to 30 s by default"),
-    "p95_response_time": Limit(IssueCategory.PERFORMANCE, "above", 10, 60, "s", "callers time out at 5 to 60 s by default"),
-    "error_rate": Limit(IssueCategory.EXTERNAL_SERVICE, "above", 0.05, 0.2, "share", "one failure in twenty is more than chance retries absorb"),
-    "completion_rate": Limit(IssueCategory.LOGIC, "below", 0.95, 0.8, "share", "one run in twenty does not end well"),
-    "throughput": Limit(IssueCategory.PERFORMANCE, "below", 0.1, 0.0001, "runs/min", "hardly anything gets done"),
-    "cpu_usage": Limit(IssueCategory.RESOURCE, "above", 0.85, 0.95, "share", "no reserve for a peak"),
-    "memory_usage": Limit(IssueCategory.RESOURCE, "above", 0.85, 0.95, "share", "no reserve before the process is killed"),
-    "disk_usage": Limit(IssueCategory.RESOURCE, "above", 0.85, 0.95, "share", "no reserve before writes fail"),
-    "retry_rate": Limit(IssueCategory.CONNECTIVITY, "above", 0.1, 0.5, "share", "work succeeds only by repetition"),
-    "timeout_rate": Limit(IssueCategory.TIMEOUT, "above", 0.02, 0.1, "share", "deadlines are met too seldom"),
+    "avg_response_time": Limit(IssueCategory.PERFORMANCE, "above", 5, 30, "s", _SLOW),
+    "p95_response_time": Limit(IssueCategory.PERFORMANCE, "above", 10, 60, "s", _SLOW),
+    "error_rate": Limit(IssueCategory.EXTERNAL_SERVICE, "above", 0.05, 0.2, "share", "too many calls fail"),
+    "completion_rate": Limit(IssueCategory.LOGIC, "below", 0.95, 0.8, "share", "too many runs end badly"),
+    "throughput": Limit(IssueCategory.PERFORMANCE, "below", 0.1, 0.0001, "runs/min", "little gets done"),
+    "cpu_usage": Limit(IssueCategory.RESOURCE, "above", 0.85, 0.95, "share", _FULL),
+    "memory_usage": Limit(IssueCategory.RESOURCE, "above", 0.85, 0.95, "share", _FULL),
+    "disk_usage": Limit(IssueCategory.RESOURCE, "above", 0.85, 0.95, "share", _FULL),
+    "retry_rate": Limit(IssueCategory.CONNECTIVITY, "above", 0.1, 0.5, "share", "work needs repetition"),
+    "timeout_rate": Limit(IssueCategory.TIMEOUT, "above", 0.02, 0.1, "share", "deadlines elapse too often"),
     "lateness": Limit(IssueCategory.PERFORMANCE, "above", 60, 600, "s", "runs start later than scheduled"),
-    "queue_depth": Limit(IssueCategory.PERFORMANCE, "above", 50, 500, "runs", "work arrives faster than it is done"),
-}  # fmt: skip
-PERCENT = frozenset(
-    {"error_rate", "completion_rate", "cpu_usage", "memory_usage", "disk_usage", "retry_rate", "timeout_rate"}
-)
+    "queue_depth": Limit(IssueCategory.PERFORMANCE, "above", 50, 500, "runs", "work piles up"),
+}
+PERCENT = frozenset(name for name, limit in LIMITS.items() if limit.unit == "share")
 
 
 def issues_from_metrics(

@@ -27,13 +27,15 @@ _INLINE = re.compile(
     r"Violation|Denied|Exceeded|Exhausted|Interrupt|Iteration))(?P<rest>[:(].*)"
 )
 _WRAPPER_TEXT = re.compile(
-    r"^(?:.*?\b(?:encountered (?:an )?exception(?: during execution)?|raised an exception|failed with exception))"
+    r"^(?:.*?\b(?:encountered (?:an )?exception(?: during execution)?"
+    r"|raised an exception|failed with exception))"
     r":? (?P<inner>.+)$",
     re.IGNORECASE,
 )
 _LEVEL = re.compile(r"\b(DEBUG|INFO|NOTICE|WARN(?:ING)?|ERROR|CRITICAL|FATAL|SEVERE)\b", re.IGNORECASE)
 _STAMP = re.compile(
-    r"^\W{0,3}(?:\d{4}[-/]\d\d[-/]\d\d|\d\d:\d\d:\d\d|\w{3} +\d+ \d\d:\d\d|[IWEF]\d{4} )|^\W?(?:DEBUG|INFO|WARN|ERROR|CRITICAL|FATAL)"
+    r"^\W{0,3}(?:\d{4}[-/]\d\d[-/]\d\d|\d\d:\d\d:\d\d|\w{3} +\d+ \d\d:\d\d|[IWEF]\d{4} )"
+    r"|^\W?(?:DEBUG|INFO|WARN|ERROR|CRITICAL|FATAL)"
 )
 _GROUP_PREFIX = re.compile(r"^(\s*(?:\|\s?|\+-[+-]*[\s\d-]*)+)")
 _LINKS = ("The above exception was the direct cause", "During handling of the above exception")
@@ -48,9 +50,22 @@ _RETRY_AFTER = re.compile(
     r"\bRetry-?_?After(?:_s)?[\"']?\s*[:=]?\s*(?:is |of )?[\"']?(\d+(?:\.\d+)?)(?![\d:-])", re.IGNORECASE
 )
 _RETRY_IN = re.compile(
-    r"\b(?:try again|retry|wait|available again|reset(?:s)?)[^\n.]{0,30}? (?:in|after|for) (\d+(?:\.\d+)?) ?(s|sec|seconds?|m|min|minutes?)\b",
+    r"\b(?:try again|retry|wait|available again|reset(?:s)?)[^\n.]{0,30}?"
+    r" (?:in|after|for) (\d+(?:\.\d+)?) ?(s|sec|seconds?|m|min|minutes?)\b",
     re.IGNORECASE,
 )
+_EFFECTS: dict[str, Literal["safe", "idempotent", "unsafe"]] = {
+    "safe": "safe",
+    "idempotent": "idempotent",
+    "unsafe": "unsafe",
+}
+_ROLES: dict[str, Role] = {
+    "debug": "info",
+    "info": "info",
+    "notice": "info",
+    "warn": "warning",
+    "warning": "warning",
+}
 MAX_UNITS = 160
 MAX_MESSAGE_LINES = 14
 
@@ -167,12 +182,11 @@ def service_facts(text: str) -> ServiceFacts | None:
     if match is None:
         return None
     facts = dict(re.findall(r"(\w+)=(.*?)(?= \w+=|$)", match["facts"]))
-    effect = facts.get("effect", "")
     return ServiceFacts(
         reason=match["reason"],
         service=facts["service"],
         operation=facts["operation"],
-        effect=effect if effect in {"safe", "idempotent", "unsafe"} else "unknown",  # type: ignore[arg-type]
+        effect=_EFFECTS.get(facts.get("effect", ""), "unknown"),
         connection=facts.get("connection"),
         status=int(facts["status"]) if facts.get("status", "").isdigit() else None,
         retry_after_s=_number(facts.get("retry_after_s")),
@@ -324,5 +338,5 @@ def _ordered(units: list[Unit]) -> tuple[Unit, ...]:
     # A retried step tells the same thing again and again: once is enough.
     unique = list({(unit.role, unit.text): unit for unit in reversed(ordered)}.values())[::-1]
     rank = {"error": 0, "plain": 1, "warning": 2, "info": 3}
-    last_first = sorted(reversed(others), key=lambda unit: rank[unit.role])
-    return (*unique, *{(unit.role, unit.text): unit for unit in last_first}.values())
+    placed = sorted(enumerate(others), key=lambda item: (rank[item[1].role], -item[0]))
+    return (*unique, *{(unit.role, unit.text): unit for _, unit in placed}.values())

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
+from prefect_autopilot.effects import RerunVerdict
 from prefect_autopilot.models import (
     AskOwner,
     Attempt,
@@ -30,24 +31,12 @@ RATE_WINDOW_S = 40.0
 MAX_BACKOFF_S = 600.0
 
 
-class Rerun(Protocol):
-    """What is known about running the whole flow again (``effects.may_rerun``)."""
-
-    @property
-    def level(self) -> str:
-        """One of safe, idempotent, unsafe, unknown."""
-
-    @property
-    def evidence(self) -> tuple[str, ...]:
-        """The lines of code that decided."""
-
-
 @dataclass(frozen=True, slots=True)
 class Repeatability:
     """Whether a retry of the same run can do harm, and why."""
 
-    allowed: bool
     reason: str
+    allowed: bool = False
 
 
 def may_repeat(
@@ -55,32 +44,41 @@ def may_repeat(
     evidence: Evidence,
     policy: RemedyPolicy,
     *,
-    rerun: Rerun,
+    rerun: RerunVerdict,
     persisted_results: bool,
     failing_effect: Effect = "unknown",
     earlier_effect: Effect = "unknown",
 ) -> Repeatability:
     """Tell whether repeating the run is harmless: the failing call and all work before it, judged apart."""
     if _owner_allows(evidence, policy):
-        return Repeatability(True, "The owner says that this flow may be run again.")
+        return _yes("The owner says that this flow may be run again.")
     if rerun.level in REPEATABLE:
-        return Repeatability(True, f"Everything the flow does may be done twice{_because(rerun)}.")
+        return _yes(f"Everything the flow does may be done twice{_because(rerun)}.")
     effect = diagnosis.effect if diagnosis.effect != "unknown" else failing_effect
     refused = diagnosis.refused and diagnosis.transient
     call_is_harmless = effect in REPEATABLE or (refused and effect != "unknown")
     if not call_is_harmless:
-        return Repeatability(False, _may_have_happened(diagnosis, effect, rerun))
-    if persisted_results:
-        return Repeatability(
-            True, "Finished tasks are persisted and are not run again; the failed call may be repeated."
-        )
-    if earlier_effect in REPEATABLE:
-        return Repeatability(True, "What ran before the failed call may be done twice.")
-    if _nothing_finished(evidence):
-        return Repeatability(True, "Nothing had been done before the failed call, which may be repeated.")
-    return Repeatability(
-        False, f"Steps before the failed call are done and would be done again{_because(rerun)}."
+        return Repeatability(_may_have_happened(diagnosis, effect, rerun))
+    return _earlier_work(
+        evidence, rerun=rerun, persisted_results=persisted_results, earlier_effect=earlier_effect
     )
+
+
+def _earlier_work(
+    evidence: Evidence, *, rerun: RerunVerdict, persisted_results: bool, earlier_effect: Effect
+) -> Repeatability:
+    """Judge what was done before a failed call that may itself be repeated."""
+    if persisted_results:
+        return _yes("Finished tasks are persisted and not run again; the failed call may be repeated.")
+    if earlier_effect in REPEATABLE:
+        return _yes("What ran before the failed call may be done twice.")
+    if _nothing_finished(evidence):
+        return _yes("Nothing had been done before the failed call, which may be repeated.")
+    return Repeatability(f"Steps before the failed call are done and would be done again{_because(rerun)}.")
+
+
+def _yes(reason: str) -> Repeatability:
+    return Repeatability(reason, allowed=True)
 
 
 def _owner_allows(evidence: Evidence, policy: RemedyPolicy) -> bool:
@@ -94,16 +92,19 @@ def _nothing_finished(evidence: Evidence) -> bool:
     return bool(states) and "COMPLETED" not in states
 
 
-def _because(rerun: Rerun) -> str:
+def _because(rerun: RerunVerdict) -> str:
     lines = [line for line in rerun.evidence if line][:2]
     return f" ({'; '.join(lines)})" if lines else ""
 
 
-def _may_have_happened(diagnosis: Diagnosis, effect: Effect, rerun: Rerun) -> str:
+def _may_have_happened(diagnosis: Diagnosis, effect: Effect, rerun: RerunVerdict) -> str:
     what = f"the call to {diagnosis.service}" if diagnosis.service else "the failed step"
     how = f"answered {diagnosis.status}" if diagnosis.status else "failed without a final answer"
     if effect == "unsafe":
-        return f"It is not known whether {what} took effect before it {how}; a second time could do it twice{_because(rerun)}."
+        return (
+            f"It is not known whether {what} took effect before it {how};"
+            f" a second time could do it twice{_because(rerun)}."
+        )
     return f"It is not known what {what} does when it is repeated{_because(rerun)}; it {how}."
 
 
@@ -135,5 +136,5 @@ def retry_delay(diagnosis: Diagnosis, *, attempts: int, jitter: float) -> float:
     if diagnosis.retry_after_s is not None and (diagnosis.refused or diagnosis.remedy == "wait_rate_limit"):
         return round(max(diagnosis.retry_after_s, SETTLE_S) + 1 + 2 * jitter, 3)
     base = RATE_WINDOW_S if diagnosis.remedy == "wait_rate_limit" else BASE_S
-    whole = min(base * 2**attempts, MAX_BACKOFF_S)
-    return round(SETTLE_S + whole / 2 + jitter * whole / 2, 3)
+    whole = min(base * 2.0**attempts, MAX_BACKOFF_S)
+    return float(round(SETTLE_S + whole / 2 + jitter * whole / 2, 3))

@@ -221,7 +221,7 @@ def _must_be(session: TroubleshootingSession, step: SessionStep) -> None:
     _must_be_open(session)
     if session.current_step is not step:
         raise ConflictError(
-            f"Session {session.session_id} is at {session.current_step}, not at {step}; take the steps in order."
+            f"Session {session.session_id} is at {session.current_step}, not at {step}; keep the order."
         )
 
 

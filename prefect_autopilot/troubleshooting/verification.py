@@ -53,21 +53,25 @@ def _observed(run: RunRecord, now: datetime) -> Observation:
 
 
 def _judged(session: TroubleshootingSession, attempt: Attempt, run: RunRecord) -> tuple[str, str]:
-    state = run.state
-    ran_again = run.run_count > session.run_count
-    after = attempt.applied_at is not None and state.timestamp > attempt.applied_at
     if run.id != session.flow_run_id:
         return "unverified", "Another run was read than the one that failed."
-    if state.id == attempt.state_id_before or not after:
+    after = attempt.applied_at is not None and run.state.timestamp > attempt.applied_at
+    if run.state.id == attempt.state_id_before or not after:
         return "pending", "The run has not moved since the remedy."
+    return _ended(run, ran_again=run.run_count > session.run_count)
+
+
+def _ended(run: RunRecord, *, ran_again: bool) -> tuple[str, str]:
+    state = run.state
     if state.type == "COMPLETED" and ran_again:
         return "verified", f"The run completed after the remedy, on start {run.run_count}."
     if state.type == "COMPLETED":
         return "unverified", "The run is marked completed but has not run again."
-    if state.type in FAILURE_STATES and ran_again:
-        return "failed", f"The run failed again on start {run.run_count}: {state.message or state.name}"
     if state.type in FAILURE_STATES:
-        return "failed", f"The run is {state.name} and has not run again: {state.message or state.name}"
+        again = (
+            f"failed again on start {run.run_count}" if ran_again else f"is {state.name} without a new start"
+        )
+        return "failed", f"The run {again}: {state.message or state.name}"
     if state.type == "CANCELLED":
         return "unverified", "The run was cancelled after the remedy."
     return "pending", f"The run is {state.name}."
