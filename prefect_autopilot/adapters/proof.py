@@ -1,8 +1,9 @@
-"""Original against rewritten flow, run for real: same result, same exception, same effects, in any order of its tasks.
+"""Original against rewritten flow, run for real: same result, exception and effects in any order of tasks.
 
-The versions run in one process of their own with an allow-listed environment, a temporary home and limits on
-time, memory, processor and file size. That keeps mistakes in; it is no boundary against malicious source. Services
-must be stubbed (``setup``) or reached at a loopback address given as a parameter: what is called is really called.
+The versions run in one process of their own with an allow-listed environment, a temporary home and limits
+on time, memory, processor and file size. That keeps mistakes in; it is no boundary against malicious source.
+Services must be stubbed (``setup``) or reached at a loopback address given as a parameter: what is called is
+really called.
 """
 
 from __future__ import annotations
@@ -49,10 +50,10 @@ async def prove(
         rewritten: Source after it.
         function: Name of the flow function in both.
         parameters: Its arguments, as JSON values.
-        setup: Source that is imported first and may replace modules; its ``reset()`` is called before each run and
-            its ``effects()`` returns the log to compare, entries with the same first item in order.
-        environment: Variables for the process besides the allow-listed ones, PREFECT_API_URL for one; without that a
-            temporary server is started, which takes about 15 s.
+        setup: Source that is imported first and may replace modules; its ``reset()`` is called before each
+            run and its ``effects()`` returns the log to compare, entries with the same first item in order.
+        environment: Variables for the process besides the allow-listed ones, PREFECT_API_URL for one;
+            without that a temporary server is started, which takes about 15 s.
         python: The interpreter, with prefect.
         timeout_s: Seconds for everything.
         repeats: Timed runs of each version, at least 2.

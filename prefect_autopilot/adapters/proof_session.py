@@ -1,4 +1,4 @@
-"""The inside of a proof: runs versions of a flow in one Prefect session; started by ``proof`` in a process of its own.
+"""The inside of a proof: runs versions of a flow in one Prefect session, in a process of its own.
 
 Reads one job from standard input, writes one answer to standard output. Stands alone: the interpreter that
 runs it needs prefect, not this package.
@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
 if TYPE_CHECKING:
@@ -55,98 +55,113 @@ def load(path: Path, name: str) -> ModuleType:
     return module
 
 
-def reverse_runner() -> TaskRunner[Any]:
-    """Return a task runner that starts nothing until a result is asked for, then runs the last submitted task first."""
-    from prefect.futures import PrefectFuture
-    from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+class _Pending:
+    """Submitted tasks that have not begun."""
+
+    def __init__(self) -> None:
+        self.futures: list[_Deferred] = []
+
+    def run_all(self) -> None:
+        """Run what waits, the last submitted first."""
+        for future in reversed(list(self.futures)):
+            future.force()
+
+
+class _Deferred:
+    """A future whose task begins when any result is asked for; mixed into Prefect's own class."""
+
+    def __init__(self, start: Callable[[], Any], upstream: list[_Deferred], pending: _Pending) -> None:
+        super().__init__(uuid4())  # type: ignore[call-arg]
+        self._start, self._upstream, self._pending = start, upstream, pending
+        self._begun: Any = None
+        pending.futures.append(self)
+
+    def force(self) -> Any:
+        """Run this task, what it depends on first."""
+        if self in self._pending.futures:
+            self._pending.futures.remove(self)
+            for future in self._upstream:
+                future.force()
+            self._begun = self._start()
+            self._begun.wait()
+        return self._begun
+
+    @property
+    def task_run_id(self) -> Any:
+        return self._begun.task_run_id if self._begun else self._task_run_id  # type: ignore[attr-defined]
+
+    @property
+    def state(self) -> Any:
+        self._pending.run_all()
+        return self._begun.state
+
+    def wait(self, timeout: float | None = None) -> None:
+        self._pending.run_all()
+        self._begun.wait(timeout)
+
+    def result(self, timeout: float | None = None, *arguments: Any, **options: Any) -> Any:
+        self._pending.run_all()
+        return self._begun.result(timeout, *arguments, **options)
+
+    def add_done_callback(self, fn: Callable[[Any], None]) -> None:
+        self._pending.run_all()
+        fn(self)
+
+
+class _ReverseRunner:
+    """A task runner that starts nothing before a result is asked for; mixed into Prefect's own class."""
+
+    def __init__(self, threads: Any, future: type[_Deferred]) -> None:
+        super().__init__()
+        self._threads, self._future, self._waiting = threads, future, _Pending()
+
+    def duplicate(self) -> Self:
+        return type(self)(self._threads.duplicate(), self._future)
+
+    def submit(self, task: Any, parameters: Any, wait_for: Any = None, dependencies: Any = None) -> Any:
+        def start() -> Any:
+            return self._threads.submit(task, parameters, wait_for, dependencies)
+
+        return self._future(start, _upstream([parameters, list(wait_for or ())]), self._waiting)
+
+    def __enter__(self) -> Self:
+        super().__enter__()  # type: ignore[misc]
+        self._threads.__enter__()
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self._waiting.run_all()
+        self._threads.__exit__(*details)
+        super().__exit__(*details)  # type: ignore[misc]
+
+
+def _upstream(value: Any) -> list[_Deferred]:
     from prefect.utilities.collections import visit_collection
 
-    pending: list[Deferred] = []
+    found: list[_Deferred] = []
 
-    class Deferred(PrefectFuture[Any]):
-        def __init__(self, start: Callable[[], PrefectFuture[Any]], upstream: list[Deferred]) -> None:
-            super().__init__(uuid4())
-            self._start, self._upstream = start, upstream
-            self._begun: PrefectFuture[Any] | None = None
-            pending.append(self)
+    def collect(item: Any) -> Any:
+        if isinstance(item, _Deferred):
+            found.append(item)
+        return item
 
-        def force(self) -> PrefectFuture[Any]:
-            if self._begun is None:
-                pending.remove(self)
-                for future in self._upstream:
-                    future.force()
-                self._begun = self._start()
-                self._begun.wait()
-            return self._begun
+    visit_collection(value, visit_fn=collect, return_data=False)
+    return found
 
-        @property
-        def task_run_id(self) -> Any:
-            return self._begun.task_run_id if self._begun else self._task_run_id
 
-        @property
-        def state(self) -> Any:
-            run_all()
-            return self.force().state
+def reverse_runner() -> TaskRunner[Any]:
+    """Return a task runner that runs the last submitted task first, one at a time."""
+    from prefect.futures import PrefectFuture
+    from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-        def wait(self, timeout: float | None = None) -> None:
-            run_all()
-            self.force().wait(timeout)
-
-        def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> Any:  # noqa: FBT001, FBT002 - Prefect's signature
-            run_all()
-            return self.force().result(timeout, raise_on_failure)
-
-        def add_done_callback(self, fn: Callable[[PrefectFuture[Any]], None]) -> None:
-            run_all()
-            fn(self)
-
-    def run_all() -> None:
-        for future in reversed(list(pending)):
-            if future in pending:
-                future.force()
-
-    def upstream_of(value: Any) -> list[Deferred]:
-        found: list[Deferred] = []
-
-        def collect(item: Any) -> Any:
-            if isinstance(item, Deferred):
-                found.append(item)
-            return item
-
-        visit_collection(value, visit_fn=collect, return_data=False)
-        return found
-
-    class ReverseTaskRunner(TaskRunner[Deferred]):
-        def __init__(self) -> None:
-            super().__init__()
-            self._threads = ThreadPoolTaskRunner(max_workers=4)
-
-        def duplicate(self) -> ReverseTaskRunner:
-            return type(self)()
-
-        def submit(
-            self, task: Any, parameters: dict[str, Any], wait_for: Any = None, dependencies: Any = None
-        ) -> Deferred:
-            def start() -> PrefectFuture[Any]:
-                return self._threads.submit(task, parameters, wait_for, dependencies)
-
-            return Deferred(start, upstream_of([parameters, list(wait_for or ())]))
-
-        def __enter__(self) -> ReverseTaskRunner:
-            super().__enter__()
-            self._threads.__enter__()
-            return self
-
-        def __exit__(self, *details: Any) -> None:
-            run_all()
-            self._threads.__exit__(*details)
-            super().__exit__(*details)
-
-    return ReverseTaskRunner()
+    future = type("Deferred", (_Deferred, PrefectFuture), {})
+    runner: Any = type("ReverseTaskRunner", (_ReverseRunner, TaskRunner), {})
+    made: TaskRunner[Any] = runner(ThreadPoolTaskRunner(max_workers=4), future)
+    return made
 
 
 class ReverseAsyncio:
-    """Stands for the asyncio module in a flow's namespace: what is started together runs one by one, the last first."""
+    """Stands for asyncio in a flow's namespace: what is started together runs one by one, the last first."""
 
     def __init__(self) -> None:
         self._pending: list[_Started] = []
@@ -248,10 +263,10 @@ def main() -> None:
             getattr(setup, "reset", lambda: None)()
             module = load(Path(f"{version}.py"), f"proof_{version}_{number}")
             outcome = run_once(module, job["function"], dict(job["parameters"]), backwards=backwards)
-            effects = getattr(setup, "effects", list)()
+            effects: list[Any] = getattr(setup, "effects", list)()
             told = json.loads(json.dumps(effects, default=_shown))
             runs.append({"version": version, "backwards": backwards, "effects": told, **outcome})
-    print(json.dumps(runs), file=answers, flush=True)  # noqa: T201 - the answer of this process
+    print(json.dumps(runs), file=answers, flush=True)
 
 
 if __name__ == "__main__":

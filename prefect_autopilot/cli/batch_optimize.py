@@ -12,10 +12,11 @@ def optimize_file(
     path: Path,
     strategy: Strategy,
     history_path: Path | None = None,
+    *,
     unsafe: bool = False,
     write: bool = False,
 ) -> JSONDict:
-    """Plan a better version of a flow file and return the plan; with ``write`` also replace the file, with a backup.
+    """Plan a better version of a flow file and return the plan; ``write`` also replaces it, with a backup.
 
     Raises UsageError, InvalidFlowError or ConflictError; then the file is as it was.
     """

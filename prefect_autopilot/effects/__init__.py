@@ -1,8 +1,9 @@
 """What code does to the world: pure < read < write < unknown, each with the line that shows it.
 
-The library table (``table/*.toml``) says what calls of libraries do; calls within the file are followed; what is
-not known is unknown and stops every rewrite and every automatic rerun. Two comments overrule: ``# autopilot: pure``
-on a function says it may run at any time and any number of times, ``# autopilot: keep`` leaves a function or line alone.
+The library table (``table/*.toml``) says what calls of libraries do; calls within the file are followed; what
+is not known is unknown and stops every rewrite and every automatic rerun. Two comments overrule:
+``# autopilot: pure`` on a function says it may run at any time and any number of times, ``# autopilot: keep``
+leaves a function or line alone.
 """
 
 from prefect_autopilot.effects.module import Function, Module, read_module, split_lines

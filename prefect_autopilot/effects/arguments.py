@@ -76,7 +76,7 @@ def locate(touch: Touch, node: ast.Call, scope: Scope) -> Touch:
 
 
 def _places(touch: Touch, node: ast.Call, target: ast.expr | None) -> list[ast.expr]:
-    """The arguments that say where something is written, not what."""
+    """Return the arguments that say where something is written, not what."""
     if touch.resource == "aws":
         return [word.value for word in node.keywords if word.arg in {"Bucket", "Key", "TableName", "Item"}]
     if touch.resource == "sql":

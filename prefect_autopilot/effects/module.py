@@ -1,4 +1,4 @@
-"""What the names of one source file stand for: imports, functions, classes, constants; nothing is imported."""
+"""What the names of one source file stand for: imports, functions, classes, constants. It is not run."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Module:
         try:
             return {token.start[0]: token.string for token in tokens if token.type == tokenize.COMMENT}
         except (tokenize.TokenError, SyntaxError):
-            # The parser reads some files that the tokenizer does not: then whatever looks like a comment is one.
+            # The parser reads some files that the tokenizer refuses: there, what looks like a comment is one.
             marked = ((number, line) for number, line in enumerate(self.lines, 1) if "#" in line)
             return {number: line[line.index("#") :].rstrip() for number, line in marked}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-import datetime
+import datetime as dt
 from collections.abc import Iterator
 
 from prefect_autopilot.effects.arguments import locate, special_touch
@@ -29,7 +29,7 @@ _MUTATE_OR_WRITE = frozenset(
         "popleft",
     }
 )
-_DATA_TYPES = (str, bytes, list, dict, set, tuple, int, float, datetime.datetime, datetime.timedelta)
+_DATA_TYPES = (str, bytes, list, dict, set, tuple, int, float, dt.datetime, dt.timedelta)
 _CLOCK_METHODS = frozenset({"now", "today", "utcnow"})
 _COMPUTE = (
     frozenset(name for kind in _DATA_TYPES for name in dir(kind))
@@ -139,7 +139,7 @@ class EffectReader:
 
     @staticmethod
     def _as_marked(touch: Touch) -> Touch:
-        """The owner says it is pure: it may run at any time, any number of times; it still waits where it waited."""
+        """Take the owner's word: it may run at any time and any number of times; it waits where it waited."""
         waits = touch.waits or touch.level is Level.UNKNOWN
         level = Level.READ if waits else Level.PURE
         return touch.model_copy(
@@ -228,11 +228,11 @@ class EffectReader:
             and node.func.id in self.module.classes
             and node.func.id not in scope.names
         ):
-            yield from self._construction(node, node.func.id, scope)
+            yield from self._construction(node, node.func.id)
         elif not isinstance(node.func, ast.Lambda):
             yield _unknown(node, ast.unparse(node.func))
 
-    def _construction(self, node: ast.Call, name: str, scope: Scope) -> Iterator[Touch]:
+    def _construction(self, node: ast.Call, name: str) -> Iterator[Touch]:
         for method in ("__init__", "__post_init__", "__new__"):
             function = self.module.functions.get(f"{name}.{method}")
             if function:
@@ -274,7 +274,7 @@ class EffectReader:
             yield Touch(level=Level.UNKNOWN, line=node.lineno, what=f"{function.name} is a generator")
 
     def _binding(self, node: ast.Call, function: Function, scope: Scope) -> dict[str, list[str]]:
-        """Return, by parameter, the names whose objects it receives; without one the object is the call's own."""
+        """Return, by parameter, the names whose objects it receives; an empty one for a new object."""
         names = list(function.parameters)
         if names and names[0] in {"self", "cls"} and "." in function.name:
             names = names[1:]

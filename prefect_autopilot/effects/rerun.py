@@ -1,4 +1,4 @@
-"""Whether a flow may be run again: safe when it only reads, idempotent when its writes repeat without harm."""
+"""Whether a flow may be run again: safe when it only reads, idempotent when its writes may be repeated."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def flow_effects(
 def may_rerun(source: str, function: str, operations: OperationEffects | None = None) -> RerunVerdict:
     """Say whether running a flow again after it ran in part can do harm, with the lines that say so.
 
-    ``unsafe``: a write that adds up (POST, INSERT, append, mail) or needs what it removes; ``unknown``: code that cannot
-    be judged; ``idempotent``: every write leaves the same as before when repeated; ``safe``: no writes.
+    ``unsafe``: a write that adds up (POST, INSERT, append, mail) or needs what it removes; ``unknown``: code
+    that cannot be judged; ``idempotent``: every write leaves the same when repeated; ``safe``: no writes.
     Raises InvalidFlowError for text that is not Python, UnknownNameError for a function that is not there.
     """
     reader = EffectReader.of(source, operations)
@@ -110,9 +110,12 @@ def _calls(reader: EffectReader, flow: Function) -> Iterator[TaskCallEffect]:
             continue
         function = reader.called(node, flow)
         if function is not None:
-            how = _HOW.get(node.func.attr, "call") if isinstance(node.func, ast.Attribute) else "call"
+            started = _HOW.get(node.func.attr) if isinstance(node.func, ast.Attribute) else None
             yield TaskCallEffect(
-                function=function.name, line=node.lineno, how=how, effect=reader.effect(function)
+                function=function.name,
+                line=node.lineno,
+                how=started or "call",
+                effect=reader.effect(function),
             )
             continue
         arguments = {id(inner) for inner in _inner_calls(node)}

@@ -25,9 +25,11 @@ _SAME = frozenset(
     }
 )
 _DATA_NODES = (
-    ast.Constant, ast.JoinedStr, ast.List, ast.Tuple, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp,
-    ast.Compare, ast.UnaryOp,
+    ast.Constant, ast.JoinedStr, ast.List, ast.Tuple, ast.Dict, ast.Set, ast.ListComp, ast.DictComp,
+    ast.SetComp, ast.Compare, ast.UnaryOp,
 )  # fmt: skip
+
+_NAMED = (ast.ExceptHandler, ast.MatchAs, ast.MatchStar, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 @dataclass
@@ -53,10 +55,8 @@ class Scope:
     def type_of(self, node: ast.expr) -> str:
         """Return the type of an expression, empty where it is not known."""
         if isinstance(node, ast.Name):
-            if node.id in self.names:
-                return self.types.get(node.id, "")
-            constant = self.module.constants.get(node.id)
-            return self.type_of(constant) if constant is not None else ""
+            constant = None if node.id in self.names else self.module.constants.get(node.id)
+            return self.type_of(constant) if constant is not None else self.types.get(node.id, "")
         if isinstance(node, ast.Call):
             return self._type_of_call(node)
         if isinstance(node, ast.Await | ast.Starred | ast.NamedExpr):
@@ -66,6 +66,9 @@ class Scope:
             return base if base.startswith((PLAIN, "pandas.", "polars.")) else ""
         if isinstance(node, ast.Attribute):
             return self._type_of_attribute(node)
+        return self._type_of_operation(node)
+
+    def _type_of_operation(self, node: ast.expr) -> str:
         if isinstance(node, ast.BinOp):
             sides = {self.type_of(node.left), self.type_of(node.right)}
             paths = {"pathlib.Path", "pandas.DataFrame", "polars.DataFrame"} & sides
@@ -86,69 +89,58 @@ class Scope:
 
     def _type_of_call(self, node: ast.Call) -> str:
         qualified = self.module.qualified(node.func, self.names)
-        if qualified:
-            entry = lookup(qualified)
-            if entry:
-                return entry.returns or PLAIN
-            return PLAIN if qualified.startswith("builtins.") else ""
-        if isinstance(node.func, ast.Name) and node.func.id not in self.names:
-            if node.func.id in self.module.classes:
-                return f".{node.func.id}"
-            function = self.module.functions.get(node.func.id)
-            return self.returned(function) if function else ""
-        if isinstance(node.func, ast.Attribute):
+        if not qualified and isinstance(node.func, ast.Attribute):
             owner = self.type_of(node.func.value)
             if owner == PLAIN:
                 return PLAIN
-            entry = lookup(f"{owner}.{node.func.attr}") if owner else None
-            return (entry.returns or PLAIN) if entry else ""
-        return ""
+            qualified = f"{owner}.{node.func.attr}" if owner else None
+        if qualified:
+            entry = lookup(qualified)
+            known = entry is not None or qualified.startswith("builtins.")
+            return (entry.returns if entry else "") or (PLAIN if known else "")
+        name = node.func.id if isinstance(node.func, ast.Name) and node.func.id not in self.names else ""
+        if name in self.module.classes:
+            return f".{name}"
+        function = self.module.functions.get(name)
+        return self.returned(function) if function else ""
 
     def roots(self, node: ast.expr) -> set[str]:
         """Return the names whose objects an expression's value may be, or be part of."""
         if isinstance(node, ast.Name):
             return {node.id} | self.origins.get(node.id, set())
-        if isinstance(node, ast.Attribute | ast.Subscript | ast.Starred | ast.Await):
-            return self.roots(node.value)
-        if isinstance(node, ast.NamedExpr):
-            return self.roots(node.value)
-        if isinstance(node, ast.IfExp):
-            return self.roots(node.body) | self.roots(node.orelse)
-        if isinstance(node, ast.BoolOp):
-            return set().union(*(self.roots(value) for value in node.values))
-        if isinstance(node, ast.Call):
-            if isinstance(node.func, ast.Attribute) and node.func.attr in _PARTS:
-                return self.roots(node.func.value)
-            if self.module.qualified(node.func, self.names) in _SAME:
-                return set().union(*(self.roots(one) for one in node.args), set())
-        return set()
+        parts: list[ast.expr] = []
+        if isinstance(node, ast.Attribute | ast.Subscript | ast.Starred | ast.Await | ast.NamedExpr):
+            parts = [node.value]
+        elif isinstance(node, ast.IfExp):
+            parts = [node.body, node.orelse]
+        elif isinstance(node, ast.BoolOp):
+            parts = node.values
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _PARTS:
+            parts = [node.func.value]
+        elif isinstance(node, ast.Call) and self.module.qualified(node.func, self.names) in _SAME:
+            parts = node.args
+        return set[str]().union(*(self.roots(part) for part in parts))
 
     def text_of(self, node: ast.expr | None) -> str | None:
         """Return a text constant; unknown parts of a formatted one become a question mark."""
         if isinstance(node, ast.Constant):
             return node.value if isinstance(node.value, str) else None
         if isinstance(node, ast.JoinedStr):
-            parts = (one.value if isinstance(one, ast.Constant) else "?" for one in node.values)
-            return "".join(str(part) for part in parts)
+            return "".join(str(one.value) if isinstance(one, ast.Constant) else "?" for one in node.values)
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Mod):
             left = self.text_of(node.left)
             right = self.text_of(node.right) if isinstance(node.op, ast.Add) else ""
             return None if left is None else left + ("?" if right is None else right)
         if isinstance(node, ast.Name):
-            if node.id in self.names:
-                return self.texts.get(node.id)
-            return self.text_of(self.module.constants.get(node.id))
-        if isinstance(node, ast.Call) and node.args:
-            dotted = ast.unparse(node.func)
-            if re.search(r"(^|\.)(text|dedent|SQL)$", dotted):
-                return self.text_of(node.args[0])
-            if isinstance(node.func, ast.Attribute) and node.func.attr == "format":
-                return self.text_of(node.func.value)
-        if (
-            isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Attribute)
-            and node.func.attr in {"strip", "format"}
-        ):
+            known = node.id in self.names
+            return self.texts.get(node.id) if known else self.text_of(self.module.constants.get(node.id))
+        return self._text_of_call(node) if isinstance(node, ast.Call) else None
+
+    def _text_of_call(self, node: ast.Call) -> str | None:
+        """Return the text in ``text("…")``, ``dedent("…")`` and ``"…".format(…)``."""
+        if node.args and re.search(r"(^|\.)(text|dedent|SQL)$", ast.unparse(node.func)):
+            return self.text_of(node.args[0])
+        if isinstance(node.func, ast.Attribute) and node.func.attr in {"format", "strip"}:
             return self.text_of(node.func.value)
         return None
 
@@ -170,15 +162,13 @@ def _common(*types: str) -> str:
 
 
 def bound_names(node: ast.AST) -> Iterator[str]:
-    """Yield every name bound anywhere in a node: assigned, imported, caught, defined, a parameter of an inner function."""
+    """Yield every name bound anywhere in a node, parameters of inner functions included."""
     for part in ast.walk(node):
         if isinstance(part, ast.Name) and not isinstance(part.ctx, ast.Load):
             yield part.id
         elif isinstance(part, ast.arg):
             yield part.arg
-        elif isinstance(part, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and part.name:
-            yield part.name
-        elif isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and part is not node:
+        elif isinstance(part, _NAMED) and part is not node and part.name:
             yield part.name
 
 
@@ -235,9 +225,7 @@ def _assignments(node: FunctionNode) -> Iterator[tuple[ast.expr, ast.expr, bool]
     for part in _in_order(node):
         if isinstance(part, ast.Assign):
             yield from ((target, part.value, False) for target in part.targets)
-        elif isinstance(part, ast.AnnAssign) and part.value is not None:
-            yield part.target, part.value, False
-        elif isinstance(part, ast.NamedExpr):
+        elif isinstance(part, ast.AnnAssign | ast.NamedExpr) and part.value is not None:
             yield part.target, part.value, False
         elif isinstance(part, ast.For | ast.AsyncFor | ast.comprehension):
             yield part.target, part.iter, True

@@ -8,12 +8,13 @@ from prefect_autopilot.effects.values import Level
 
 _READS = ("SELECT", "SHOW", "EXPLAIN", "DESCRIBE", "DESC", "VALUES", "TABLE", "PRAGMA", "SET", "USE")
 _WRITES_INSIDE = re.compile(
-    r"\b(INSERT\s+INTO|UPDATE\s+\w+\s+SET|DELETE\s+FROM|MERGE\s+INTO|FOR\s+(?:NO\s+KEY\s+)?UPDATE|INTO\s+OUTFILE|"
-    r"NEXTVAL|SETVAL|PG_NOTIFY|LO_\w+|DBLINK_EXEC)\b"
+    r"\b(INSERT\s+INTO|UPDATE\s+\w+\s+SET|DELETE\s+FROM|MERGE\s+INTO|FOR\s+(?:NO\s+KEY\s+)?UPDATE|"
+    r"INTO\s+OUTFILE|NEXTVAL|SETVAL|PG_NOTIFY|LO_\w+|DBLINK_EXEC)\b"
 )
 _REPEATABLE = re.compile(
     r"^(CREATE\b.*\bIF\s+NOT\s+EXISTS|CREATE\s+OR\s+REPLACE|DROP\b.*\bIF\s+EXISTS|TRUNCATE\b|DELETE\s+FROM|"
-    r"INSERT\s+OR\s+(REPLACE|IGNORE)|REPLACE\s+INTO|MERGE\s+INTO|REFRESH\b|ANALYZE\b|VACUUM\b|GRANT\b|REVOKE\b|COMMIT\b|BEGIN\b|ROLLBACK\b)",
+    r"INSERT\s+OR\s+(REPLACE|IGNORE)|REPLACE\s+INTO|MERGE\s+INTO|REFRESH\b|ANALYZE\b|"
+    r"VACUUM\b|GRANT\b|REVOKE\b|COMMIT\b|BEGIN\b|ROLLBACK\b)",
     re.DOTALL,
 )
 _CONFLICT = re.compile(r"\bON\s+(CONFLICT|DUPLICATE\s+KEY)\b")
@@ -58,6 +59,6 @@ def _classify_one(statement: str) -> tuple[Level, bool]:
 
 def _changes_by_itself(assignments: str) -> bool:
     """Tell whether a column is set to something made from its own old value."""
-    where = assignments.split(" WHERE ")[0]
+    where = assignments.split(" WHERE ", maxsplit=1)[0]
     pairs = re.findall(r"\b([A-Z_]\w*)\s*=\s*([^,;]*)", where)
     return any(re.search(rf"(?<!EXCLUDED\.)\b{column}\b", value) for column, value in pairs)

@@ -89,7 +89,7 @@ def lookup(name: str) -> Entry | None:
 
 
 def is_handle(type_name: str) -> bool:
-    """Tell whether objects of this type are clients, connections or open files: not to be shared by threads."""
+    """Tell whether a type is a client, connection or open file: not to be shared by threads."""
     return type_name in _handles()
 
 

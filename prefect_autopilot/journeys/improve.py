@@ -1,4 +1,4 @@
-"""Flow file → better flow file: plan from source and history, proof by running both, replacement with a backup."""
+"""Flow file → better flow file: plan from source and history, proof by running both, replacement."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ async def prove_plan(
 ) -> Proof:
     """Run the original and the plan's source and compare; raises ProofError where that cannot be done.
 
-    What the flow calls is really called: give a stub (``setup``) or the address of a simulator as a parameter.
+    What the flow calls is really called: give a stub (``setup``) or a simulator's address as a parameter.
     """
     if not plan.changed:
         raise ProofError("The plan changes nothing; there is nothing to prove.")
@@ -142,9 +142,9 @@ def apply(plan: OptimizationPlan, path: Path, original: str) -> Path | None:
 
 
 async def history_of(api: PrefectAPI, flow_name: str, *, runs: int = _RUNS) -> FlowHistory:
-    """Return durations of a flow and its tasks from its last completed runs; raises UnknownNameError without any.
+    """Return durations of a flow and its tasks from its last completed runs; raises UnknownNameError.
 
-    Quantiles are over single runs and task runs, in seconds; a task run's retries are counted, not timed apart.
+    Quantiles are over single runs and task runs, in seconds, retries of a task run included.
     """
     found = await api.request(
         "POST",
@@ -199,7 +199,7 @@ def summarise(durations: list[float], tasks: list[JSONDict]) -> FlowHistory:
 
 
 def task_name(task: JSONDict) -> str:
-    """Return the name of a task run's task: the function of its key, else its run's name without the last part."""
+    """Return the name of a task run's task: the function in its key, else its own without the last part."""
     key = str(task.get("task_key") or "")
     if "-" in key:
         return key.rsplit("-", 1)[0].rsplit(".", 1)[-1]

@@ -48,40 +48,38 @@ class CallSite:
     @property
     def bare(self) -> frozenset[str]:
         """Names that are an argument as a whole: a future may stand there as well."""
-        given = [*self.call.args, *(word.value for word in self.call.keywords)]
+        given = [*self.call.args, *(word.value for word in self.call.keywords if word.arg)]
         whole = [one.id for one in given if isinstance(one, ast.Name)]
         loaded = [part.id for part in ast.walk(self.call) if isinstance(part, ast.Name)]
         return frozenset(name for name in whole if whole.count(name) == loaded.count(name))
 
 
+_STARTS = frozenset({"submit", "map", "fn", "delay"})
+
+
 def read_site(reader: EffectReader, node: ast.expr, flow: Function) -> CallSite | None:
     """Return the call of a task that an expression is, or None."""
-    if isinstance(node, ast.Await) and isinstance(node.value, ast.Call):
-        task = reader.called(node.value, flow)
-        is_method = isinstance(node.value.func, ast.Attribute) and node.value.func.attr in {"submit", "map"}
-        if task and task.kind == "task" and not is_method:
-            return CallSite(node.value, node, task, "await")
+    flavour: Literal["call", "submit", "await"] = "call"
+    call: ast.expr = node
+    if isinstance(node, ast.Await):
+        call, flavour = node.value, "await"
+    elif _method(node) == "result" and isinstance(node, ast.Call) and not node.args and not node.keywords:
+        call, flavour = node.func.value if isinstance(node.func, ast.Attribute) else node, "submit"
+    if not isinstance(call, ast.Call):
         return None
-    if not isinstance(node, ast.Call):
-        return None
-    func = node.func
-    if isinstance(func, ast.Attribute) and func.attr == "result" and not node.args and not node.keywords:
-        inner = func.value
-        if (
-            isinstance(inner, ast.Call)
-            and isinstance(inner.func, ast.Attribute)
-            and inner.func.attr == "submit"
-        ):
-            task = reader.called(inner, flow)
-            return CallSite(inner, node, task, "submit") if task else None
-        return None
-    task = reader.called(node, flow)
+    task = reader.called(call, flow)
     if task is None or task.kind != "task":
         return None
-    started = isinstance(func, ast.Attribute) and func.attr in {"submit", "map", "fn", "delay"}
-    if started or isinstance(task.node, ast.AsyncFunctionDef):
-        return None
-    return CallSite(node, node, task, "call")
+    if flavour == "submit":
+        return CallSite(call, node, task, flavour) if _method(call) == "submit" else None
+    # An async task that is called without await has not begun.
+    begun = flavour == "await" or not isinstance(task.node, ast.AsyncFunctionDef)
+    return CallSite(call, node, task, flavour) if begun and _method(call) not in _STARTS else None
+
+
+def _method(node: ast.expr) -> str:
+    """Return the name of the method that a call calls, empty for other nodes."""
+    return node.func.attr if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) else ""
 
 
 def unconditional(node: ast.AST) -> Iterator[ast.expr]:

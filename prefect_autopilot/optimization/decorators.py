@@ -14,7 +14,7 @@ _THREADS = ("ThreadPoolTaskRunner", "ConcurrentTaskRunner")
 
 
 def add_keywords(file: FlowFile, function: Function, words: dict[str, str]) -> TextEdit | None:
-    """Return the edit that adds keyword arguments to a function's decorator, None where there is none to add to."""
+    """Return the edit that adds keyword arguments to a function's decorator, None where it has none."""
     node = function.decorator
     given = ", ".join(f"{name}={value}" for name, value in words.items())
     if node is None:
@@ -63,29 +63,27 @@ def bound_runner(file: FlowFile, flow: Function) -> tuple[TextEdit | None, tuple
     if "**" in flow.options:
         return None, (), "the flow's decorator takes unpacked options"
     if given is None:
-        if _has_fan_out(file, flow):
-            return (
-                None,
-                (),
-                "the flow fans out without a bound of its own; give it a task runner with max_workers first",
-            )
-        name, imports = _runner_name(file)
-        edit = add_keywords(file, flow, {"task_runner": f"{name}(max_workers={MAX_WORKERS})"})
-        return edit, imports, "" if edit else "the flow has no decorator to bound its task runner at"
+        return _new_runner(file, flow)
     target = given.func if isinstance(given, ast.Call) else given
     qualified = file.module.qualified(target) or ""
     if not qualified.startswith("prefect.") or not qualified.endswith(_THREADS):
-        return (
-            None,
-            (),
-            f"the flow runs its tasks with {ast.unparse(given)}, which is not known to be bounded threads",
+        refusal = (
+            f"the flow runs its tasks with {ast.unparse(given)}, which is not known to be bounded threads"
         )
-    if not isinstance(given, ast.Call):
-        at = file.text.end(given)
-        return TextEdit(at, at, f"(max_workers={MAX_WORKERS})"), (), ""
-    if given.args or given.keywords:
-        return None, (), ""
-    return add_argument(file, given, f"max_workers={MAX_WORKERS}"), (), ""
+        return None, (), refusal
+    if isinstance(given, ast.Call):
+        bounded = bool(given.args or given.keywords)
+        return None if bounded else add_argument(file, given, f"max_workers={MAX_WORKERS}"), (), ""
+    at = file.text.end(given)
+    return TextEdit(at, at, f"(max_workers={MAX_WORKERS})"), (), ""
+
+
+def _new_runner(file: FlowFile, flow: Function) -> tuple[TextEdit | None, tuple[str, ...], str]:
+    if _has_fan_out(file, flow):
+        return None, (), "the flow maps without a bound; give it a task runner with max_workers first"
+    name, imports = _runner_name(file)
+    edit = add_keywords(file, flow, {"task_runner": f"{name}(max_workers={MAX_WORKERS})"})
+    return edit, imports, "" if edit else "the flow has no decorator to bound its task runner at"
 
 
 def _runner_name(file: FlowFile) -> tuple[str, tuple[str, ...]]:

@@ -1,7 +1,8 @@
 """Loops and comprehensions around a read: start all calls, then go through their values in the same order.
 
-The loop is split in two. Its first part (what computes the arguments, and the calls) runs for all items, then
-its second part runs for all items. That is the same as before when nothing in the second part is seen by the first.
+The loop is split in two. Its first part (what computes the arguments, and the calls) runs for all items,
+then its second part runs for all items. That is the same as before when the first part sees nothing of what
+the second does.
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ from prefect_autopilot.optimization.plan import MAX_WORKERS, SUBMIT_COST_S, Flow
 from prefect_autopilot.optimization.statements import StatementReader
 
 _FRESH_CALLS = frozenset({"builtins.dict", "builtins.list", "builtins.set", "copy.copy", "copy.deepcopy"})
+
+
+MAX_STARTED = 1000
+"""More runs at once than this make a Prefect server refuse or crawl."""
 
 
 class BlockedError(Exception):
@@ -59,6 +64,9 @@ def split_loop(file: FlowFile, flow: Function, loop: ast.For) -> LoopParts | Non
         waiting.append(submitted)
     if not waiting:
         return None
+    count = fan_out_size(flow, loop.iter)
+    if count > MAX_STARTED:
+        raise BlockedError(f"{count} calls at once are too many; do them in chunks")
     at = min(waiting)
     first, second = tuple(loop.body[:at]), tuple(loop.body[at:])
     if not isinstance(
@@ -133,6 +141,15 @@ def _submitted(file: FlowFile, flow: Function, loop: ast.For) -> int | None:
 def _check_shape(
     file: FlowFile, flow: Function, loop: ast.For, first: tuple[ast.stmt, ...], second: tuple[ast.stmt, ...]
 ) -> None:
+    _check_exits(loop, first)
+    for node in [loop.iter, *loop.body]:
+        for touch in file.reader.touches(node, flow):
+            _check_touch(touch)
+    _check_first(file, flow, loop, first, second)
+
+
+def _check_exits(loop: ast.For, first: tuple[ast.stmt, ...]) -> None:
+    """Refuse loops that may end early, skip items before the call, or hold a block not to be crossed."""
     if loop.orelse:
         raise BlockedError(f"the loop has an else (line {loop.orelse[0].lineno})")
     for part in _own_parts(loop):
@@ -144,9 +161,12 @@ def _check_shape(
         raise BlockedError("some items are skipped before the call")
     if not all(isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign | ast.Expr) for node in first):
         raise BlockedError("a block stands before the call")
-    for node in [loop.iter, *loop.body]:
-        for touch in file.reader.touches(node, flow):
-            _check_touch(touch)
+
+
+def _check_first(
+    file: FlowFile, flow: Function, loop: ast.For, first: tuple[ast.stmt, ...], second: tuple[ast.stmt, ...]
+) -> None:
+    """Refuse first parts that others would see, and items that come out of a connection."""
     reader = file.statements(flow)
     scope = file.reader.scope(flow)
     held = [name for name in scope.roots(loop.iter) if is_handle(scope.type_of(ast.Name(name, ast.Load())))]
@@ -224,6 +244,27 @@ def _is_fresh(reader: StatementReader, name: str, body: Iterable[ast.stmt]) -> b
     return False
 
 
+def fan_out_size(flow: Function, items: ast.expr) -> int:
+    """Return how many items there are where the source tells: a range, a literal, a parameter's default."""
+    if isinstance(items, ast.List | ast.Tuple | ast.Set):
+        return len(items.elts)
+    if not (isinstance(items, ast.Call) and isinstance(items.func, ast.Name) and items.func.id == "range"):
+        return 0
+    spec = flow.node.args
+    named = [*spec.posonlyargs, *spec.args]
+    defaults = dict(zip([one.arg for one in named[::-1]], spec.defaults[::-1], strict=False))
+    defaults |= {
+        one.arg: value for one, value in zip(spec.kwonlyargs, spec.kw_defaults, strict=True) if value
+    }
+    bounds: list[int] = []
+    for one in items.args:
+        value = defaults.get(one.id) if isinstance(one, ast.Name) else one
+        if not (isinstance(value, ast.Constant) and isinstance(value.value, int)):
+            return 0
+        bounds.append(value.value)
+    return len(range(*bounds)) if bounds and 0 not in bounds[2:] else 0
+
+
 def fan_out_saving(file: FlowFile, sites: Iterable[CallSite]) -> float | None:
     """Return the seconds saved when the calls of a fan-out run ``MAX_WORKERS`` at a time."""
     total = 0.0
@@ -282,6 +323,8 @@ def check_comprehension(
         _check_touch(touch)
         if touch.mutates:
             raise BlockedError(f"{touch.mutates} is changed in each round")
+    if max(fan_out_size(flow, generator.iter) for generator in node.generators) > MAX_STARTED:
+        raise BlockedError("there are too many items to start at once; do them in chunks")
     if any(generator.is_async for generator in node.generators):
         raise BlockedError("the items come asynchronously")
     if any(isinstance(part, ast.NamedExpr) for part in ast.walk(node)):

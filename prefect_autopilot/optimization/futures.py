@@ -1,4 +1,4 @@
-"""Texts that start a task call and wait for it: ``submit``/``result`` for sync tasks, asyncio tasks for async ones."""
+"""Texts that start a task call and wait for it: ``submit`` and ``result``, or an asyncio task."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def end_text(site: CallSite, future: str) -> str:
 def _with_futures(file: FlowFile, site: CallSite, futures: dict[str, str]) -> str:
     start = file.text.start(site.call)
     text = file.text.of(site.call)
-    given = [*site.call.args, *(word.value for word in site.call.keywords)]
+    given = [*site.call.args, *(word.value for word in site.call.keywords if word.arg)]
     for value in sorted(given, key=file.text.start, reverse=True):
         if isinstance(value, ast.Name) and value.id in futures:
             at = file.text.start(value) - start

@@ -19,14 +19,14 @@ def find_groups(file: FlowFile, rule: str, flavours: frozenset[str]) -> Iterator
         reader, judge = file.statements(flow), file.judge(flow)
         calls = 0
         rejected: list[Rejection] = []
-        for block in blocks(flow):
+        for block in blocks(file.reader, flow):
             for region in regions(reader, block):
                 group = overlapping(reader, judge, region)
                 mine = [site for one in region for site in one.sites if site.flavour in flavours]
                 calls += len(mine)
                 taken = {id(member.site) for member in group.members} if group else set()
                 if group and group.members[0].site.flavour in flavours:
-                    yield _proposal(file, rule, flow, group)
+                    yield _proposal(file, rule, group)
                 for site in mine:
                     if id(site) not in taken:
                         reason = judge.call(site) or _blocking(region, site.call.lineno)
@@ -60,7 +60,7 @@ def _blocking(region: tuple[Statement, ...], line: int) -> str:
     return f"it needs what line {before[-1].line} makes" if before else "the calls after it need its value"
 
 
-def _proposal(file: FlowFile, rule: str, flow: Function, group: Group) -> Finding:
+def _proposal(file: FlowFile, rule: str, group: Group) -> Finding:
     sites = [member.site for member in group.members]
     line = sites[0].call.lineno
     saving = _saving(file, group)
@@ -123,7 +123,7 @@ def _bound_name(group: Group, index: int) -> str:
 
 
 def _saving(file: FlowFile, group: Group) -> float | None:
-    """Return the seconds saved: the sum of the durations less the longest chain and the cost of submitting."""
+    """Return the seconds saved: all durations less the longest chain and the cost of submitting."""
     durations: list[float] = []
     finished: list[float] = []
     for index, member in enumerate(group.members):

@@ -116,7 +116,7 @@ class FlowFile:
         least = max(_LEAST_SAVING_S, _LEAST_SHARE * (self.history.flow.p50_s or 0.0))
         if saving >= least:
             return ""
-        return f"the runs so far promise {max(saving, 0.0):.3f} s, less than the {least:.2f} s that are worth an edit"
+        return f"the runs so far promise {max(saving, 0.0):.3f} s; an edit is worth it from {least:.2f} s on"
 
 
 Finding: TypeAlias = Proposal | Rejection

@@ -31,7 +31,7 @@ class Group:
     members: tuple[Movable, ...]
 
     def start_of(self, member: Movable) -> int:
-        """Return the statement before which a call is started: no earlier than the first call it overlaps with."""
+        """Return the statement before which a call is started, at most as early as the first other call."""
         return max(member.earliest, min(one.place for one in self.members if one.place >= member.earliest))
 
 

@@ -1,4 +1,4 @@
-"""The statements of a flow as a dependence graph: what each binds, reads, changes and what it does to the world."""
+"""The statements of a flow as a dependence graph: what each binds, reads, changes and does to the world."""
 
 from __future__ import annotations
 
@@ -46,11 +46,21 @@ class Statement:
         return self.node.lineno
 
 
-def blocks(function: Function) -> Iterator[list[ast.stmt]]:
-    """Yield every list of statements of a function, outermost first; not those of functions defined inside."""
+def is_effectful(touch: Touch) -> bool:
+    """Tell whether something does more than compute and read: nothing may be moved across it."""
+    return touch.level.rank > Level.READ.rank or touch.nondeterministic or touch.paced
+
+
+def blocks(reader: EffectReader, function: Function) -> Iterator[list[ast.stmt]]:
+    """Yield every list of statements of a function, outermost first, not those of functions inside.
+
+    What stands in a ``with`` of a limit, a lock or something unknown is left out: it may be about the order.
+    """
     pending: list[ast.AST] = [function.node]
     while pending:
         node = pending.pop(0)
+        if guards(reader, function, node):
+            continue
         for name in ("body", "orelse", "finalbody"):
             block = getattr(node, name, None)
             if isinstance(block, list) and block and isinstance(block[0], ast.stmt):
@@ -61,6 +71,14 @@ def blocks(function: Function) -> Iterator[list[ast.stmt]]:
                     if not isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
                 ]
         pending += list(getattr(node, "handlers", [])) + list(getattr(node, "cases", []))
+
+
+def guards(reader: EffectReader, function: Function, node: ast.AST) -> bool:
+    """Tell whether a node is a ``with`` that may limit or order what stands in it."""
+    if not isinstance(node, ast.With | ast.AsyncWith):
+        return False
+    touches = (touch for item in node.items for touch in reader.touches(item.context_expr, function))
+    return any(touch.paced or touch.level is Level.UNKNOWN for touch in touches)
 
 
 class StatementReader:
@@ -137,28 +155,19 @@ class StatementReader:
         """Return (wall, last): why others may not be moved across, or from behind, this statement."""
         if self.reader.module.mark_on(node.lineno, node.lineno) == "keep":
             return f"line {node.lineno} is marked keep", ""
+        bad = [touch for touch in touches if is_effectful(touch)]
         if not isinstance(node, _SIMPLE):
-            header = isinstance(node, ast.If | ast.For) and not any(
-                self._effectful(touch) for touch in touches
-            )
             reason = f"line {node.lineno} begins a block ({type(node).__name__.lower()})"
-            return ("", reason) if header else (reason, "")
+            return ("", reason) if isinstance(node, ast.If | ast.For) and not bad else (reason, "")
         unused = self._unused_call(node)
+        if not unused and any(isinstance(part, ast.Yield | ast.YieldFrom) for part in ast.walk(node)):
+            unused = f"line {node.lineno} yields"
         if unused:
             return unused, ""
-        bad = [touch for touch in touches if self._effectful(touch)]
         if bad:
             reason = self._told(bad[0])
             return ("", reason) if self._calls_last(node) else (reason, "")
-        if any(isinstance(part, ast.Yield | ast.YieldFrom) for part in ast.walk(node)):
-            return f"line {node.lineno} yields", ""
-        if isinstance(node, _LEAVING):
-            return "", f"line {node.lineno} leaves the flow"
-        return "", ""
-
-    @staticmethod
-    def _effectful(touch: Touch) -> bool:
-        return touch.level.rank > Level.READ.rank or touch.nondeterministic or touch.paced
+        return "", f"line {node.lineno} leaves the flow" if isinstance(node, _LEAVING) else ""
 
     @staticmethod
     def _told(touch: Touch) -> str:
@@ -197,7 +206,7 @@ class StatementReader:
             return False
         inside = [*value.args, *(word.value for word in value.keywords)]
         touches = [touch for one in inside for touch in self.reader.touches(one, self.flow)]
-        return not any(self._effectful(touch) for touch in touches)
+        return not any(is_effectful(touch) for touch in touches)
 
     def sites_of(self, node: ast.stmt) -> Iterator[CallSite]:
         """Yield the task calls of a statement that are made exactly once, blocks inside it left out."""

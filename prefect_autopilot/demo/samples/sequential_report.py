@@ -46,7 +46,3 @@ def sequential_report(base_url: str = "http://127.0.0.1:8080") -> dict:
     report = combine(orders, customers, products, stock)
     report["total"] = total
     return report
-
-
-if __name__ == "__main__":
-    print(sequential_report())

@@ -31,7 +31,7 @@ from prefect_autopilot.optimization.fanout import (
 )
 from prefect_autopilot.optimization.futures import end_text, needed_imports, start_text
 from prefect_autopilot.optimization.plan import Finding, FlowFile, Proposal, Rule
-from prefect_autopilot.optimization.statements import blocks
+from prefect_autopilot.optimization.statements import blocks, is_effectful
 from prefect_autopilot.optimization.text import TextEdit
 
 _NAME = "map_comprehension"
@@ -46,7 +46,7 @@ _TAKE_ALL = frozenset(
 def find(file: FlowFile) -> Iterator[Finding]:
     """Yield a proposal or a rejection for each comprehension that calls a task."""
     for flow in file.flows:
-        for block in blocks(flow):
+        for block in blocks(file.reader, flow):
             for statement in block:
                 for node in _comprehensions(file, flow, statement):
                     sites = comprehension_sites(file, flow, node)
@@ -89,7 +89,8 @@ def _proposal(
     site = sites[0]
     check_comprehension(file, flow, node, site)
     reading = file.statements(flow).read(statement)
-    if reading.wall and not _inside_last_call(file, flow, statement, node):
+    leaves = isinstance(statement, ast.Return) and not any(is_effectful(touch) for touch in reading.touches)
+    if reading.wall and not leaves and not _inside_last_call(file, flow, statement, node):
         raise BlockedError(reading.wall)
     saving = fan_out_saving(file, [site])
     little = file.too_little(saving, [site.task])
@@ -100,7 +101,7 @@ def _proposal(
     return Proposal(
         rule=_NAME,
         line=node.lineno,
-        reason=f"the calls of {site.task.node.name} for the items do not need one another and can wait at the same time",
+        reason=f"the calls of {site.task.node.name} for the items do not need one another; they can overlap",
         edits=_edits(file, statement, node, site),
         evidence=file.reader.effect(site.task).evidence,
         saving_s=saving,
@@ -121,9 +122,7 @@ def _inside_last_call(file: FlowFile, flow: Function, statement: ast.stmt, node:
     if not any(part is node for one in inside for part in ast.walk(one)):
         return False
     touches = [touch for one in inside for touch in file.reader.touches(one, flow)]
-    return not any(
-        touch.level in {"write", "unknown"} or touch.paced or touch.nondeterministic for touch in touches
-    )
+    return not any(is_effectful(touch) for touch in touches)
 
 
 def _edits(file: FlowFile, statement: ast.stmt, node: _Comprehension, site: CallSite) -> tuple[TextEdit, ...]:

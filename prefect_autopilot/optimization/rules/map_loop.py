@@ -31,6 +31,7 @@ from prefect_autopilot.optimization.fanout import (
 )
 from prefect_autopilot.optimization.futures import base_name, needed_imports, start_text, wait_edit
 from prefect_autopilot.optimization.plan import Finding, FlowFile, Proposal, Rule
+from prefect_autopilot.optimization.statements import blocks
 from prefect_autopilot.optimization.text import TextEdit
 
 _NAME = "map_loop"
@@ -39,9 +40,8 @@ _NAME = "map_loop"
 def find(file: FlowFile) -> Iterator[Finding]:
     """Yield a proposal or a rejection for each loop that calls a task."""
     for flow in file.flows:
-        for node in ast.walk(flow.node):
-            if not isinstance(node, ast.For):
-                continue
+        loops = [node for block in blocks(file.reader, flow) for node in block if isinstance(node, ast.For)]
+        for node in loops:
             try:
                 parts = split_loop(file, flow, node)
                 if parts is not None:
@@ -130,10 +130,6 @@ def _pending_name(file: FlowFile, parts: LoopParts) -> str:
     return file.new_name("pending")
 
 
-def _tuple(parts: list[str]) -> str:
-    return parts[0] if len(parts) == 1 else ", ".join(parts)
-
-
 def _comprehension(
     file: FlowFile, parts: LoopParts, prelude: list[str], starts: list[str], futures: list[str]
 ) -> list[TextEdit]:
@@ -147,7 +143,7 @@ def _comprehension(
     over = f"({items})" if isinstance(loop.iter, ast.IfExp | ast.Lambda) else items
     start = f"{pending} = [{made} for {target} in {over}]"
     header = TextEdit(
-        file.text.start(loop.target), file.text.end(loop.iter), f"{_tuple(unpacked)} in {pending}"
+        file.text.start(loop.target), file.text.end(loop.iter), f"{', '.join(unpacked)} in {pending}"
     )
     return [_insert(file, loop, [*prelude, start]), header]
 
@@ -163,7 +159,8 @@ def _two_loops(
     made = element[0] if len(element) == 1 else f"({', '.join(element)})"
     inner, outer = file.text.indent(parts.second[0]), file.text.indent(loop)
     newline = file.text.newline
-    between = f"{inner}{pending}.append({made}){newline}{outer}for {_tuple([*parts.carried, *futures])} in {pending}:{newline}"
+    second = f"{outer}for {', '.join([*parts.carried, *futures])} in {pending}:"
+    between = f"{inner}{pending}.append({made}){newline}{second}{newline}"
     at = file.text.line_start(parts.second[0].lineno)
     return [_insert(file, loop, [*prelude, f"{pending} = []"]), TextEdit(at, at, between)]
 

@@ -69,20 +69,17 @@ def _has_retries(task: Function) -> bool:
 
 def _refusal(task: Function, effect: FunctionEffect) -> str:
     """Return why a task gets no retries; empty where it may."""
-    name = task.node.name
-    if effect.level is Level.UNKNOWN:
-        return f"what {name} does is not known ({effect.evidence[0] if effect.evidence else 'no evidence'})"
-    if effect.level is Level.WRITE:
-        return f"{name} writes ({effect.evidence[0]})"
-    if not effect.waits:
-        return f"{name} reads nothing over a network"
-    if effect.mutates or effect.is_generator:
-        return f"{name} changes or consumes what it is given"
-    if effect.shares:
-        return f"{name} uses {effect.shares[0]}, which a fault may leave broken"
-    if "**" in task.options or "retry_condition_fn" in task.options:
-        return f"the decorator of {name} decides on retries itself"
-    return ""
+    name, options = task.node.name, task.options
+    evidence = effect.evidence[0] if effect.evidence else f"line {effect.line}"
+    checks: tuple[tuple[bool, str], ...] = (
+        (effect.level is Level.UNKNOWN, f"what {name} does is not known ({evidence})"),
+        (effect.level is Level.WRITE, f"{name} writes ({evidence})"),
+        (not effect.waits, f"{name} reads nothing over a network"),
+        (bool(effect.mutates) or effect.is_generator, f"{name} changes or consumes what it is given"),
+        (bool(effect.shares), f"{name} uses {', '.join(effect.shares)}, which a fault may leave broken"),
+        ("**" in options or "retry_condition_fn" in options, f"{name} decides on its retries itself"),
+    )
+    return next((reason for holds, reason in checks if holds), "")
 
 
 def _words(task: Function, *, has: bool) -> dict[str, str]:
