@@ -1,0 +1,125 @@
+"""Renewal of access tokens."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qs
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from prefect_autopilot.adapters import oauth
+from prefect_autopilot.errors import ConfigurationError, ServiceError
+from prefect_autopilot.services import load_catalogue
+
+GMAIL = load_catalogue().get("gmail")
+NOW = datetime(2026, 3, 2, 3, 0, tzinfo=UTC)
+HELD = {
+    "access_token": "old-access-token",
+    "refresh_token": "old-refresh-token",
+    "client_id": "client-1",
+    "client_secret": "client-secret-1",
+    "site": "acme",
+}
+
+
+def renew(
+    answer: Any, held: dict[str, str] = HELD, **more: Any
+) -> tuple[dict[str, str], list[httpx.Request]]:
+    received: list[httpx.Request] = []
+
+    def record(request: httpx.Request) -> httpx.Response:
+        received.append(request)
+        return answer(request) if callable(answer) else answer
+
+    credentials = {name: SecretStr(value) for name, value in held.items()}
+    renewed = asyncio.run(
+        oauth.refresh(
+            GMAIL, credentials, now=NOW, transport=httpx.MockTransport(record), connection="gmail-a", **more
+        )
+    )
+    return {name: secret.get_secret_value() for name, secret in renewed.items()}, received
+
+
+def test_a_refresh_token_is_exchanged() -> None:
+    renewed, (request,) = renew(httpx.Response(200, json={"access_token": "new", "expires_in": 3600}))
+
+    assert str(request.url) == "https://oauth2.googleapis.com/token"
+    assert parse_qs(request.content.decode()) == {
+        "grant_type": ["refresh_token"],
+        "refresh_token": ["old-refresh-token"],
+        "client_id": ["client-1"],
+        "client_secret": ["client-secret-1"],
+    }
+    assert renewed == {**HELD, "access_token": "new", "expires_at": "2026-03-02T04:00:00+00:00"}
+
+
+def test_a_rotated_refresh_token_replaces_the_old_one() -> None:
+    answer = httpx.Response(200, json={"access_token": "new", "refresh_token": "rotated"})
+    renewed, _ = renew(answer, {**HELD, "expires_at": "long ago", "token": "stale"})
+
+    assert renewed["refresh_token"] == "rotated"
+    assert "expires_at" not in renewed, "an unknown lifetime is not an old one"
+    assert "token" not in renewed, "no stale name of the same thing is left"
+
+
+def test_the_token_address_of_the_connection_wins() -> None:
+    _, (request,) = renew(
+        httpx.Response(200, json={"access_token": "new"}), token_url="https://login.example/token"
+    )
+    assert str(request.url) == "https://login.example/token"
+
+
+@pytest.mark.parametrize("status", [400, 401])
+def test_a_worthless_refresh_token_needs_a_person(status: int) -> None:
+    with pytest.raises(ServiceError, match="reconnect") as caught:
+        renew(httpx.Response(status, json={"error": "invalid_grant"}))
+    assert caught.value.permanent
+    assert (caught.value.operation, caught.value.connection) == ("refresh_credentials", "gmail-a")
+
+
+@pytest.mark.parametrize(
+    ("answer", "permanent"),
+    [
+        pytest.param(httpx.Response(503), False, id="outage"),
+        pytest.param(httpx.Response(429, headers={"retry-after": "3"}), False, id="rate limit"),
+        pytest.param(httpx.Response(400, json={"error": "invalid_client"}), True, id="wrong client"),
+        pytest.param(httpx.Response(200, json={"token_type": "Bearer"}), True, id="no token"),
+        pytest.param(httpx.Response(200, json=["new"]), True, id="no object"),
+        pytest.param(httpx.Response(302, headers={"location": "https://x.example"}), True, id="redirect"),
+    ],
+)
+def test_every_other_answer_is_an_error(answer: httpx.Response, permanent: bool) -> None:
+    with pytest.raises(ServiceError) as caught:
+        renew(answer)
+    assert caught.value.permanent is permanent
+
+
+def test_a_failed_connection_shows_no_secret() -> None:
+    def fail(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError(request.content.decode())
+
+    with pytest.raises(ServiceError) as caught:
+        renew(fail)
+    assert not caught.value.permanent
+    assert not [value for name, value in HELD.items() if name != "site" and value in str(caught.value)]
+
+
+def test_an_echoed_secret_is_removed() -> None:
+    with pytest.raises(ServiceError) as caught:
+        renew(lambda request: httpx.Response(400, text=f"invalid_grant {request.content.decode()}"))
+    assert "old-refresh-token" not in str(caught.value)
+    assert "client-secret-1" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("service", "held", "told"),
+    [("gmail", {"access_token": "a"}, "refresh token"), ("discord", {"refresh_token": "r"}, "token address")],
+)
+def test_what_cannot_be_renewed_is_said(service: str, held: dict[str, str], told: str) -> None:
+    credentials = {name: SecretStr(value) for name, value in held.items()}
+    with pytest.raises(ConfigurationError, match=told):
+        asyncio.run(oauth.refresh(load_catalogue().get(service), credentials, now=NOW))

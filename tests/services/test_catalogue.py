@@ -1,0 +1,227 @@
+"""The packaged catalogue: every entry valid, consistent and honest about what it is."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from importlib import resources
+
+import pytest
+from pydantic import ValidationError
+
+from prefect_autopilot.errors import ConfigurationError, UnknownNameError
+from prefect_autopilot.models import Operation, OperationEffect, Service, ServiceStatus
+from prefect_autopilot.services import Catalogue, fold, load_catalogue, rows_of, simulated_credentials
+from prefect_autopilot.services.catalogue import RECOGNISED
+from prefect_autopilot.services.paths import WHOLE
+
+CATALOGUE = load_catalogue()
+OPERATIONS = [
+    pytest.param(service, operation, id=f"{service.id}.{operation.id}")
+    for service in CATALOGUE.services
+    for operation in service.operations
+]
+HAND_FINISHED = (
+    "gmail",
+    "asana",
+    "slack",
+    "google_sheets",
+    "google_calendar",
+    "notion",
+    "jira",
+    "github",
+    "hubspot",
+    "discord",
+    "trello",
+    "microsoft_teams",
+    "microsoft_outlook",
+)
+
+
+def entry(service_id: str, **more: str) -> str:
+    keys = {"id": service_id, "name": service_id.title(), **more}
+    return "\n".join(f'{key} = "{value}"' for key, value in keys.items()) + "\n"
+
+
+def test_every_file_is_a_valid_service_named_after_its_id() -> None:
+    folder = resources.files("prefect_autopilot.services").joinpath("catalog")
+    files = [file for file in folder.iterdir() if file.name.endswith(".toml") and file.name != RECOGNISED]
+
+    for file in files:
+        service = Service.model_validate(tomllib.loads(file.read_text("utf-8")))
+        assert file.name == f"{service.id}.toml"
+    assert len(files) > 300
+
+
+def test_the_head_of_every_file_holds_what_the_index_reads() -> None:
+    for service in CATALOGUE.services:
+        for name in (service.id, service.name, *service.aliases):
+            assert service in CATALOGUE.find(name), name
+        for kind in service.kinds:
+            assert service in CATALOGUE.by_kind(kind)
+
+
+@pytest.mark.parametrize("service", CATALOGUE.services, ids=lambda service: service.id)
+def test_an_entry_is_consistent(service: Service) -> None:
+    ids = [operation.id for operation in service.operations]
+    assert re.fullmatch(r"[a-z0-9_]+", service.id)
+    assert len(ids) == len(set(ids)), "two operations of one id"
+    assert (service.status is ServiceStatus.RECOGNISED) is (not ids)
+    assert service.verification is None or service.verification in ids
+    assert bool(service.english_words) is service.ambiguous
+    assert not service.success_field or service.error_field
+    for trigger in service.triggers:
+        assert trigger.kind == "webhook" or trigger.operation in ids
+        assert trigger.detail is None or trigger.detail in ids
+
+
+@pytest.mark.parametrize(("service", "operation"), OPERATIONS)
+def test_an_operation_is_consistent(service: Service, operation: Operation) -> None:
+    names = [parameter.name for parameter in operation.parameters]
+    in_path = [p.name for p in operation.parameters if p.location == "path"]
+    assert len(names) == len(set(names)), "two parameters of one name"
+    assert sorted(re.findall(r"\{([^{}]+)\}", operation.path)) == sorted(in_path)
+    assert all(parameter.required for parameter in operation.parameters if parameter.location == "path")
+    assert operation.path.startswith("/")
+    assert len(names) <= 15
+    assert operation.verbs
+    assert operation.sources, "an operation nobody confirms"
+    if operation.method in ("GET", "HEAD"):
+        assert operation.body == "none"
+    if operation.body == "none":
+        assert not any(p.location == "body" for p in operation.parameters)
+    if operation.pagination.request_param is not None:
+        assert operation.pagination.request_param in names
+        assert operation.effect is OperationEffect.SAFE
+
+
+@pytest.mark.parametrize(("service", "operation"), OPERATIONS)
+def test_what_creates_sends_or_deletes_is_never_called_safe(service: Service, operation: Operation) -> None:
+    verb = operation.id.partition("_")[0]
+    if verb in ("create", "send", "delete", "publish", "post", "remove", "charge", "refund", "cancel", "add"):
+        assert operation.effect is not OperationEffect.SAFE or service.id == "quickchart"
+    if operation.method in ("PUT", "DELETE"):
+        assert operation.effect is OperationEffect.IDEMPOTENT
+
+
+@pytest.mark.parametrize("service", CATALOGUE.services, ids=lambda service: service.id)
+def test_a_check_of_a_connection_changes_nothing_and_needs_nothing(service: Service) -> None:
+    if service.verification is None:
+        return
+    operation = service.operation(service.verification)
+    assert operation is not None
+    assert operation.effect is OperationEffect.SAFE
+    assert not [p.name for p in operation.parameters if p.required and p.default is None]
+
+
+def test_nothing_is_called_operable_before_a_contract_test_drives_it() -> None:
+    assert CATALOGUE.stats().operable == 0
+    assert CATALOGUE.stats().operable_operations == 0
+
+
+def test_the_counts_are_of_this_catalogue() -> None:
+    stats = CATALOGUE.stats()
+    services = CATALOGUE.services
+
+    assert stats.operable + stats.declared + stats.recognised == len(services)
+    assert stats.declared == sum(1 for service in services if service.operations)
+    assert stats.operations == sum(len(service.operations) for service in services) > 1000
+
+
+@pytest.mark.parametrize("service_id", HAND_FINISHED)
+def test_a_finished_service_has_bodies_and_credentials(service_id: str) -> None:
+    service = CATALOGUE.get(service_id)
+    creating = [
+        op for op in service.operations if op.effect is OperationEffect.UNSAFE and op.method == "POST"
+    ]
+
+    assert all(any(p.location == "body" for p in op.parameters) for op in creating)
+    assert service.base_url
+    assert simulated_credentials(service)
+    assert service.provenance
+
+
+@pytest.mark.parametrize(
+    ("name", "ids"),
+    [
+        ("Asana", ("asana",)),
+        ("  google   SHEETS ", ("google_sheets",)),
+        ("google-sheets", ("google_sheets",)),
+        ("google_sheets", ("google_sheets",)),
+        ("ｓｌａｃｋ", ("slack",)),
+        ("postgresql", ("postgres",)),
+        ("outlook", ("microsoft_365", "microsoft_outlook")),
+        ("no such service", ()),
+        ("", ()),
+    ],
+)
+def test_a_name_finds_its_services(name: str, ids: tuple[str, ...]) -> None:
+    assert tuple(service.id for service in CATALOGUE.find(name)) == ids
+
+
+def test_looking_up_a_name_reads_no_other_service() -> None:
+    catalogue = Catalogue({"one.toml": entry("one"), "two.toml": entry("two") + '[auth]\nscheme = "wrong"\n'})
+
+    assert [service.id for service in catalogue.find("One")] == ["one"]
+    with pytest.raises(ValidationError):
+        catalogue.get("two")
+
+
+def test_an_unknown_id_names_the_nearest() -> None:
+    with pytest.raises(UnknownNameError, match="asana") as caught:
+        CATALOGUE.get("asanna")
+    assert caught.value.nearest[0] == "asana"
+    assert "asana" in CATALOGUE
+    assert "asanna" not in CATALOGUE
+
+
+def test_nothing_near_suggests_nothing() -> None:
+    with pytest.raises(UnknownNameError) as caught:
+        CATALOGUE.get("qqqqqqqq")
+    assert caught.value.nearest == ()
+
+
+def test_the_usual_services_of_a_kind_come_first() -> None:
+    chats = [service.id for service in CATALOGUE.by_kind("chat")]
+    assert chats[:3] == ["slack", "microsoft_teams", "discord"]
+    assert CATALOGUE.by_kind("no such kind") == ()
+    assert {"email", "chat", "crm", "tasks", "calendar", "project_management"} <= set(CATALOGUE.kinds)
+
+
+def test_one_id_in_two_files_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="twice"):
+        Catalogue({"a.toml": entry("one"), "b.toml": entry("one")})
+
+
+def test_services_known_by_name_only_are_read_from_one_table() -> None:
+    table = '[[services]]\nid = "alpha"\nname = "Alpha"\naliases = ["first letter"]\n'
+    catalogue = Catalogue({RECOGNISED: table})
+
+    assert catalogue.find("First Letter")[0].status is ServiceStatus.RECOGNISED
+    assert catalogue.services[0].operations == ()
+
+
+@pytest.mark.parametrize("text", ["A-b_c", "a b  C", "Ａ b c"])
+def test_folding_ignores_case_width_and_spacing(text: str) -> None:
+    assert fold(text) == "a b c"
+    assert fold(fold(text)) == fold(text)
+
+
+def test_a_list_place_is_only_given_for_lists() -> None:
+    gmail = CATALOGUE.get("gmail").operation("list_messages")
+    assert gmail is not None
+    assert rows_of(gmail, {"messages": [1, 2]}) == [1, 2]
+    assert rows_of(gmail, {"resultSizeEstimate": 0}) == []
+    assert rows_of(gmail, None) == []
+    assert gmail.list_at != WHOLE
+
+
+def test_importing_the_room_imports_neither_prefect_nor_a_web_library() -> None:
+    code = (
+        "import sys, prefect_autopilot.services as s; s.load_catalogue().find('slack');"
+        "heavy = {'prefect', 'httpx', 'starlette', 'fastapi', 'sklearn'} & set(sys.modules);"
+        "sys.exit(repr(heavy) if heavy else 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
