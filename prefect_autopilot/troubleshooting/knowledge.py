@@ -74,6 +74,8 @@ class Technology:
     modules: tuple[str, ...]
     hosts: tuple[str, ...]
     words: tuple[re.Pattern[str], ...]
+    generic: bool = False
+    """True for a vendor or protocol that counts only where no product of it is named."""
 
 
 def _coded(unit: Unit, globs: tuple[str, ...]) -> bool:
@@ -149,6 +151,7 @@ def load_technologies() -> tuple[Technology, ...]:
             modules=tuple(entry.get("modules", ())),
             hosts=tuple(entry.get("hosts", ())),
             words=tuple(re.compile(rf"\b{word}\b", re.IGNORECASE) for word in entry.get("words", ())),
+            generic=bool(entry.get("generic", False)),
         )
         for name, entry in document.items()
     )
@@ -186,6 +189,8 @@ def _service_of(unit: Unit) -> str | None:
     best: tuple[int, int, str] | None = None
     for order, technology in enumerate(load_technologies()):
         strength = _strength(technology, unit, hosts, files)
+        if technology.generic:
+            strength = min(strength, 1)
         if strength and (best is None or (strength, -order) > best[:2]):
             best = (strength, -order, technology.name)
     return best[2] if best else None

@@ -312,7 +312,7 @@ def _depth(line: str) -> tuple[int, str]:
     match = _GROUP_PREFIX.match(line)
     if match is None or not ("|" in match[1] or "+-" in match[1]):
         return 0, line
-    return match[1].count("|") + len(match[1]) // 4, line[match.end() :]
+    return match[1].rfind("|") + 1, line[match.end() :]
 
 
 def _level(text: str) -> str | None:

@@ -24,12 +24,12 @@ _MASKS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), mask)
     for pattern, mask in (
         (r"\b[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\b", "<id>"),
+        (r"\bhttps?://[^\s'\"<>)\]]+", "<url>"),
+        (r"(?:[A-Za-z]:)?(?:[\\/][\w.@+~-]+){2,}", "<path>"),
         (r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d)?(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?", "<time>"),
         (r"\b\d{4}-\d\d-\d\d\b|\b\d\d:\d\d:\d\d(?:[.,]\d+)?\b", "<time>"),
-        (r"\bhttps?://[^\s'\"<>)\]]+", "<url>"),
         (r"\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b", "<ip>"),
         (r"\b0x[0-9a-fA-F]+\b", "<hex>"),
-        (r"(?:[A-Za-z]:)?(?:[\\/][\w.@+~-]+){2,}", "<path>"),
         (r"\b(?=[0-9a-f]*\d)(?=[0-9a-f]*[a-f])[0-9a-f]{7,}\b", "<hex>"),
         (r"\b(?=\w*\d)(?=\w*[A-Za-z])\w{16,}\b", "<id>"),
         (r"(?<![A-Za-z<])[-+]?\d+(?:[.,]\d+)*(?![A-Za-z>])", "<n>"),
