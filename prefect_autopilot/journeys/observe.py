@@ -1,4 +1,4 @@
-"""Runs → alert: read what changed, judge it, tell what is new. One re-entrant pass, used by flow and watcher."""
+"""Runs → alert: read what changed, judge it, tell what is new; one re-entrant pass for flow and watcher."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from prefect_autopilot.errors import ConflictError
+from prefect_autopilot.errors import ConflictError, UnknownNameError
 from prefect_autopilot.models import (
     TERMINAL_STATES,
     HealthScore,
@@ -89,7 +89,10 @@ async def read_schedules(api: ReadsDeployments, store: Store) -> dict[str, JSOND
     for workflow in await store.workflows():
         if workflow.deployment_id is None:
             continue
-        deployment = await api.deployment(workflow.deployment_id)
+        try:
+            deployment = await api.deployment(workflow.deployment_id)
+        except UnknownNameError:
+            continue  # deleted since its last run: nothing is due any more
         active = [entry["schedule"] for entry in deployment.get("schedules") or () if entry.get("active")]
         # Fires of several schedules interleave; judging them by one of them would invent missed runs.
         if len(active) == 1 and not deployment.get("paused"):

@@ -62,13 +62,13 @@ class DurationChannel:
     ) -> Iterator[Finding]:
         """Judge and learn in one lane; only the chosen one speaks."""
         excess, limit = lane.excess(value - expected), lane.limit()
-        if chosen and excess > limit and not self._explained(excess, 1):
+        if chosen and excess > limit and not self._explained(lane, excess, 1):
             yield self._spike(run, excess, limit)
         lane.learn(value - expected)
         change = lane.change()
         if change is not None:
             if chosen:
-                yield from self._changed(run, change)
+                yield from self._changed(lane, run, change)
             lane.settle(change)
         lane.expectation.learn(run, expected + min(max(excess, -limit), limit))
 
@@ -87,23 +87,23 @@ class DurationChannel:
                 best = lane
         return best
 
-    def _explained(self, slower: float, runs: int) -> bool:
+    def _explained(self, lane: Lane, slower: float, runs: int) -> bool:
         """Tell whether the newest runs had as many more rows to process as they were slower."""
-        known = len(self._rows) >= BETTER_RUNS and len(self._newest_rows) >= runs
-        if self._best() is not self._plain or not known:
+        if len(self._rows) < BETTER_RUNS or len(self._newest_rows) < runs:
             return False
         newest = sorted(list(self._newest_rows)[-runs:])
-        return newest[runs // 2] - self._rows.median() >= EXPLAINED * slower
+        more = newest[runs // 2] - self._rows.median()
+        return more * (1 - lane.expectation.work) >= EXPLAINED * slower
 
     def _spike(self, run: Sample, excess: float, limit: float) -> Finding:
         reason = f"{run.duration:.4g} s, {math.exp(excess):.1f} times the usual"
         return Finding(run.start, run.end, "duration_spike", Severity.MEDIUM, excess / limit, reason)
 
-    def _changed(self, run: Sample, change: Change) -> Iterator[Finding]:
+    def _changed(self, lane: Lane, run: Sample, change: Change) -> Iterator[Finding]:
         if change.amount < 0:
             return
         times = math.exp(change.amount)
-        explained = self._explained(change.amount, min(change.runs, ROWS_LAG))
+        explained = self._explained(lane, change.amount, min(change.runs, ROWS_LAG))
         severity = Severity.INFO if explained else Severity.HIGH
         if change.window is REGRESSION:
             kind, reason = "duration_regression", f"{times:.2f} times slower since version {run.version}"

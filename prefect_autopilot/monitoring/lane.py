@@ -173,16 +173,20 @@ class Lane:
         if self.seen < SHIFT_FROM:
             return None
         scores = list(self._scores)
+        found = self._since_release(scores)
         usual = self._reference.median()
-        found: Change | None = None
         for window in (*SHIFT, DRIFT):
             found = found or self._judge(window, window.runs, scores, usual)
-        if found is None and self._before is not None and REGRESSION.runs <= self._since_version:
-            if self._since_version > REGRESSION_UNTIL:
-                self._before = None
-            else:
-                found = self._judge(REGRESSION, self._since_version, scores, self._before)
         return found
+
+    def _since_release(self, scores: list[float]) -> Change | None:
+        """Compare the runs of a new version with those before: a known cause needs less evidence."""
+        if self._before is None or self._since_version < REGRESSION.runs:
+            return None
+        if self._since_version > REGRESSION_UNTIL:
+            self._before = None
+            return None
+        return self._judge(REGRESSION, self._since_version, scores, self._before)
 
     def lean(self) -> tuple[float, float]:
         """Return by how many standard errors, and how far, the newest runs lean to slower ones.

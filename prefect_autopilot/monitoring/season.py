@@ -22,6 +22,10 @@ FORGET = 0.97
 class Expectation(Protocol):
     """A part of the log duration that is known beforehand; None while too little is known."""
 
+    @property
+    def work(self) -> float:
+        """The share of a growth of the rows that it takes into account."""
+
     def predict(self, run: Sample) -> float | None:
         """Return the expected deviation from the usual log duration."""
 
@@ -31,6 +35,8 @@ class Expectation(Protocol):
 
 class Level:
     """Expects the usual duration at all times."""
+
+    work = 0.0
 
     def predict(self, run: Sample) -> float:  # noqa: ARG002 - one interface for all expectations
         """Return no deviation."""
@@ -42,6 +48,8 @@ class Level:
 
 class HourOfWeek:
     """A profile of 168 hours, each drawn to the mean of its hour over all days of its kind."""
+
+    work = 1.0  # rows have the same hours as durations, so they explain nothing more
 
     def __init__(self, zone: ZoneInfo) -> None:
         self._zone = zone
@@ -104,13 +112,16 @@ class Work:
         self._xy = 0.0
         self._xx = 0.0
 
+    @property
+    def work(self) -> float:
+        """The slope."""
+        return min(1.2, max(0.0, self._xy / (self._xx + 1.0))) if self._given is None else self._given
+
     def predict(self, run: Sample) -> float | None:
         """Return what the run's rows explain."""
         if not run.rows or len(self._rows) < WORK_RUNS:
             return None
-        learned = min(1.2, max(0.0, self._xy / (self._xx + 1.0)))
-        slope = learned if self._given is None else self._given
-        return slope * (math.log(run.rows) - self._rows.median())
+        return self.work * (math.log(run.rows) - self._rows.median())
 
     def learn(self, run: Sample, deviation: float) -> None:
         """Add the run to the regression."""
