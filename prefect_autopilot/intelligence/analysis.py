@@ -32,7 +32,7 @@ from prefect_autopilot.models import (
 )
 from prefect_autopilot.services import Catalogue
 
-MAX_CHARACTERS = 10_000
+MAX_CHARACTERS = 20_000
 _MOST_UNREADABLE = 0.1
 _WISH = re.compile(
     r"\b(?:automat\w+|workflows?|zaps?|flows?|every|when\w*|whenever|help|need|want|business|process|tasks?)\b"

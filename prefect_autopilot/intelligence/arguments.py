@@ -39,7 +39,8 @@ def role_of(name: str) -> str | None:
 
 def parameter_name(service: str, parameter: str) -> str:
     """Return the name of the flow parameter that asks for an operation's parameter."""
-    own = re.sub(r"[^a-z0-9]+", "_", f"{service}_{parameter}".lower()).strip("_")
+    snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", parameter)
+    own = re.sub(r"[^a-z0-9]+", "_", f"{service}_{snake}".lower()).strip("_")
     return own if own[:1].isalpha() else f"p_{own}"
 
 

@@ -68,6 +68,10 @@ def _find(pattern: str, text: str) -> re.Match[str] | None:
     return _compile(pattern).search(text)
 
 
+def _before(text: str, match: re.Match[str]) -> str:
+    return text[max(0, match.start() - 80) : match.start()]
+
+
 def read_calendar(text: str, times: list[Clock]) -> Calendar:
     """Read lower-case text in which names of services are masked."""
     found = Calendar()
@@ -101,7 +105,7 @@ _LIMIT = re.compile(
 def _read_interval(text: str, found: Calendar) -> None:
     for match in _compile(_INTERVAL).finditer(text):
         count = _count(match)
-        if count is None or _LIMIT.search(text[: match.start()]):
+        if count is None or _LIMIT.search(_before(text, match)):
             continue
         raw = match["unit"]
         if _find(rf"^{_LONG_DAY}$", raw):
@@ -123,7 +127,7 @@ def _read_interval(text: str, found: Calendar) -> None:
         r"\b(?P<n>once|twice|thrice|\w+ times|\d+x|\d+ ?x) (?:a|an|per|every|each) (?P<unit>hour|day|week|month|year)\b",
         text,
     )
-    if match and not found.unit and not _LIMIT.search(text[: match.start()] + match["n"] + " "):
+    if match and not found.unit and not _LIMIT.search(_before(text, match) + match["n"] + " "):
         count = {"once": 1, "twice": 2, "thrice": 3}.get(match["n"]) or _number(
             re.split(r"\s|x", match["n"])[0]
         )
@@ -180,7 +184,7 @@ def _read_monthly(text: str, found: Calendar) -> None:
     """Read the n-th weekday, days of the month by number, its first and last day."""
     nth = rf"\b(?P<n>{_ORDINAL})(?:(?: and |,? ?& ?|, )(?:the )?(?P<m>{_ORDINAL}))? (?P<day>{_DAY}|{_WORKDAY}|day)(?P<of>{_OF_MONTH})?"
     for match in _compile(nth).finditer(text):
-        begins = _find(rf"(?:{_EVERY}|on the|on|the) $", text[: match.start()])
+        begins = _find(rf"(?:{_EVERY}|on the|on|the) $", _before(text, match))
         if (
             not match["of"]
             and (found.unit != "month" or not begins)
@@ -230,7 +234,7 @@ def _read_monthdays(text: str, found: Calendar) -> None:
     )
     if not match or not (match["of"] or _find(r"^(?:on|every|each)", match[0]) or found.unit == "month"):
         return
-    if _find(rf"{_MONTH}\W*$", text[: match.start()]) or _find(rf"^ (?:{_DAY})", text[match.end() :]):
+    if _find(rf"{_MONTH}\W*$", _before(text, match)) or _find(rf"^ (?:{_DAY})", text[match.end() :]):
         return
     days = [int(n) for n in re.findall(r"\d+", match["list"])]
     if any(not 1 <= day <= 31 for day in days):  # noqa: PLR2004 - days of a month
@@ -376,9 +380,15 @@ def _read_once(text: str, found: Calendar) -> None:
         rf"\b(?:in (?:\d+|an?|one|two|three|half an) ?(?:minutes?|mins?|hours?|hrs?|h|days?|weeks?|months?)\b(?! of)|tomorrow|tonight|next (?:week|month|{_DAY})|later today|this (?:afternoon|evening|weekend))",
         text,
     )
-    if match and not _find(
-        r"(?:happened|due|expires?|expiring|starts?|ends?|moves?|drops?|rises?|%) (?:\w+ )?$",
-        text[: match.start()],
+    if (
+        match
+        and not _find(
+            r"\b(?:if|nobody|no one|unless|not|within|until|when|whenever)\b[^.;]*$", _before(text, match)
+        )
+        and not _find(
+            r"(?:happened|due|expires?|expiring|starts?|ends?|moves?|drops?|rises?|%) (?:\w+ )?$",
+            _before(text, match),
+        )
     ):
         found.once = match[0]
         found.note(match)

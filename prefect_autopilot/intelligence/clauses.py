@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from prefect_autopilot.intelligence.data import table
-from prefect_autopilot.intelligence.scene import Part, Scene
+from prefect_autopilot.intelligence.scene import KIND, Part, Scene
 
 _EVENT = (
     r"(?:and |but |so |then |only )?(?:when(?:ever|evr)?|wenever|if|once|as soon as|every ?time|each time|any ?time|upon|after|"
@@ -45,7 +45,7 @@ def _cut() -> re.Pattern[str]:
     return re.compile(
         rf"(?P<hard>{_HARD})"
         rf"|(?P<colon>:(?=\s))"
-        rf"|(?P<soft>,?\s+(?:and\s+)?then\b,?|,?\s+after that,?|,?\s+afterwards,?|,\s*(?:and\s+|or\s+|but\s+|also\s+)?|\s+and\s+(?:also\s+)?(?=(?:{words})\b)|\s+before\s+(?=\w+ing\b)|\s+but\s+|\s+otherwise\b|\s+else\b)"
+        rf"|(?P<soft>,?\s+(?:and\s+)?then\b,?|,?\s+after that,?|,?\s+afterwards,?|,\s*(?:and\s+|or\s+|but\s+|also\s+)?|\s+and\s+(?:also\s+)?(?=(?:{words})\b|{KIND}\s+(?:me|us|him|her|them|the|my|our|it|a)\b)|\s+before\s+(?=\w+ing\b)|\s+but\s+|\s+otherwise\b|\s+else\b)"
         rf"|(?P<event>\s+(?={_EVENT}))"
         rf"|(?<!\b{{}})(?P<verb>\s+(?=(?:{words})\b))".replace(r"(?<!\b{})", "")
     )

@@ -60,7 +60,8 @@ def _is_time(match: re.Match[str], text: str, before: list[Clock]) -> bool:
         return True
     if match["h"]:
         return not re.search(
-            r"\b(?:in|within|for|after|last|past|next|every|per|over|of|the) $", text[: match.start()]
+            r"\b(?:in|within|for|after|last|past|next|every|per|over|of|the) $",
+            text[max(0, match.start() - 20) : match.start()],
         )
     if match["half_day"] or match["clock"] or match["part"] or match["half"]:
         return True
@@ -71,7 +72,12 @@ def _is_time(match: re.Match[str], text: str, before: list[Clock]) -> bool:
     between = text[before[-1].end : match.start()] if before else None
     if between is not None and re.fullmatch(r"\s*(?:,|and|&|or|/|, and|-|to|until|till)\s*", between):
         return True
-    return bool(re.match(rf"\s*(?:,|and|&|or|-|to)\s*\d{{1,2}}(?::\d\d)? ?{_HALF_DAY}", text[match.end() :]))
+    return bool(
+        re.match(
+            rf"\s*(?:,|and|&|or|-|to)\s*\d{{1,2}}(?::\d\d)? ?{_HALF_DAY}",
+            text[match.end() : match.end() + 20],
+        )
+    )
 
 
 def _clock(match: re.Match[str]) -> Clock:

@@ -20,10 +20,8 @@ _FROM = re.compile(
     rf"|for (?:each |every |any |all )?(?:new|incoming)|for (?:each|every|any)|(?:received|sent|arriving|incoming) (?:via|in|through|on|by)|triggered by)\s+{_NOUN}$"
 )
 _TO = re.compile(rf"\b(?:to|into|onto|in|inside|on|at|within|2|and into|toward|towards|for)\s+{_NOUN}$")
-_VIA = re.compile(rf"\b(?:via|through|thru|by|over)\s+{_NOUN}$")
-_WITH = re.compile(
-    rf"\b(?:using|with|w|w/|use|uses|have|ask|let|powered by|leveraging|leverages|by)\s+{_NOUN}$"
-)
+_VIA = re.compile(rf"\b(?:via|through|thru|by(?!\s+\w+ing\b)|over)\s+{_NOUN}$")
+_WITH = re.compile(rf"\b(?:using|with|w|w/|use|uses|have|ask|let|powered by|leveraging|leverages)\s+{_NOUN}$")
 _NEW = re.compile(
     rf"\b(?:new|incoming|latest|every|each|all|recent|unread|starred|my|any|completed|closed|updated|open)\s+(?:[\w'-]+\s+){{0,2}}$"
 )
@@ -38,9 +36,19 @@ _SENT_ON = re.compile(
 _NOTICE = re.compile(
     r"^\s*(?:alerts?|notifications?|reminders?|digests?|summar(?:y|ies)|reports?|updates?|confirmations?|messages? (?:to|when|for))\b"
 )
+_WINDOW = 240
+"""Characters of a clause that are looked at on each side of a mention."""
+
 _BY_SENDING = re.compile(
     r"\bby (?:sending|forwarding|simply sending|submitting|adding|posting|starring)\s+(?:an? |the |simple )*(?:\w+ (?:to|in|on) )?$"
 )
+_TOLD = re.compile(
+    r"^\s*(?:messages?|notifications?|alerts?|reminders?|notices?)\s+(?:for|when\w*|of|about|if|each|every|on)\b"
+)
+_ARRIVING = re.compile(r"\b(?:incoming|inbound|new)\s+$")
+_INTO = re.compile(r"^\s*(?:[a-z]+\s+)?into\b")
+_CHANGED = frozenset({"turn", "turns", "convert", "converts", "transform", "transforms", "change", "translate"})
+_REFILLED = frozenset({"update", "updates", "updating"})
 _IS_NEW = re.compile(r"^\s*(?:'s\s+)?(?:new|updated|completed|incoming|starred|unread)\b")
 
 
@@ -69,16 +77,18 @@ def place(scene: Scene, clauses: tuple[Clause, ...]) -> tuple[Placed, ...]:
 def _direction(
     scene: Scene, clause: Clause, part: Part, *, is_first: bool, count: int
 ) -> tuple[Direction, str]:
-    before = scene.text[clause.start : part.at]
-    after = scene.text[part.at + 1 : clause.end]
+    before = scene.text[max(clause.start, part.at - _WINDOW) : part.at]
+    after = scene.text[part.at + 1 : min(clause.end, part.at + _WINDOW)]
     if clause.lead is not None:
         return "source", "it is in the clause of the event"
     if part.mention.kind == "llm" and re.search(r"\b(?:use|using|with|by|via|an?)\s*$", before):
         return "tool", "it works on content"
     if _BY_SENDING.search(before):
         return "source", "sending to it starts the rest"
-    if part.mention.form == "kind" and _NOTICE.match(after):
+    if _TOLD.match(after) or (part.mention.form == "kind" and _NOTICE.match(after)):
         return "sink", "the notice goes through it"
+    if part.mention.form == "kind" and _ARRIVING.search(before):
+        return "source", "something new in it starts the rest"
     verb = _last_verb(scene, clause, part)
     prepositions = _by_preposition(before, after, verb)
     if prepositions:
@@ -95,7 +105,7 @@ def _by_verb(
     later = later or (verb in words("verbs", "join") and _JOINED.search(after) is not None)
     if _IS_NEW.match(after) and (verb is None or later):
         return "source", "something new in it starts the rest"
-    later = later or _SENT_ON.match(after) is not None
+    later = later or _SENT_ON.match(after) is not None or (verb in _CHANGED and _INTO.match(after) is not None)
     if later and (verb is None or verb in words("verbs", "move")):
         return "source", "the text says where to go on to"
     if verb in words("verbs", "read") and verb not in words("verbs", "write"):
@@ -113,7 +123,7 @@ def _by_verb(
 
 def _last_verb(scene: Scene, clause: Clause, part: Part) -> str | None:
     """Return the verb nearest before a mention; "updates" and "post" count only where a verb may stand."""
-    said = re.findall(r"[a-z]+", scene.words(clause.start, part.at))
+    said = re.findall(r"[a-z]+", scene.words(max(clause.start, part.at - _WINDOW), part.at))
     known = [i for i, word in enumerate(said) if word in verbs()]
     for i in reversed(known):
         if i == 0 or said[i - 1] in words("verbs", "before") or said[i].endswith("ing"):
@@ -137,6 +147,12 @@ def _by_preposition(before: str, after: str, verb: str | None) -> tuple[Directio
     word = before[nearest[0] :].split()[0]
     if word in {"in", "on", "at", "within", "for"} and _is_place_of_source(before[: nearest[0]], after, verb):
         return "source", "things are in it"
+    if word in {"in", "on", "at", "within"}:
+        return "sink", "it happens there"
+    if word == "with" and verb in _REFILLED:
+        return "source", "its data go into the other"
+    if word == "for" and re.match(r"\s+(?:[a-z]+\s+)?[a-z]+s\b", after) and verb in words("verbs", "write"):
+        return "source", "it is done for each thing in it"
     return nearest[1], nearest[2]
 
 

@@ -80,6 +80,9 @@ def read(text: str) -> Document:
     origin: list[int] = []
     for place, char in enumerate(text):
         for part in _cleaned(char):
+            if part.isspace() and kept and kept[-1].isspace():
+                kept[-1] = "\n" if "\n" in (part, kept[-1]) else " "
+                continue
             kept.append(part)
             origin.append(place)
     return Document(text=text, cased="".join(kept), origin=tuple(origin))

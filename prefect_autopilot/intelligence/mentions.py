@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from itertools import pairwise
 from dataclasses import dataclass
 from typing import Literal
 
-from prefect_autopilot.intelligence.data import english, words
+from prefect_autopilot.intelligence.data import english, table, words
 from prefect_autopilot.intelligence.document import Document, Token
 from prefect_autopilot.intelligence.lexicon import MAX_TOKENS, Entry, Lexicon, squeeze
 from prefect_autopilot.models import Service
@@ -19,6 +20,8 @@ _MODEL = re.compile(r"([a-z]{3,})-?(\d[\w.]*)")
 _EVIDENCE = 2
 _TITLE_SHARE = 0.6
 _SHORTEST_JOINED = 5
+_MOST_OF_ONE = 8
+"""Further mentions of one service say nothing more, and cost time in a hostile text."""
 _STARTS = frozenset({"", ".", "!", "?", ":", "\n", ";"})
 _ENDS = frozenset({"", ".", ",", ";", "!", "?", "\n", ">", "-", ")"})
 
@@ -53,6 +56,7 @@ def find_mentions(document: Document, names: Lexicon, connected: tuple[str, ...]
     tokens = document.tokens
     titled = _is_titled(tokens)
     found: list[Mention] = []
+    often: Counter[str] = Counter()
     place = 0
     while place < len(tokens):
         hit = _longest(tokens, place, names)
@@ -66,6 +70,9 @@ def find_mentions(document: Document, names: Lexicon, connected: tuple[str, ...]
         place = hit.last + 1
         if squeeze(hit.entry.name) not in words("names", "platforms"):
             services = _preferred(hit.entry.services, connected)
+            often[services[0]] += 1
+            if often[services[0]] > _MOST_OF_ONE:
+                continue
             start, end = tokens[hit.first].start, tokens[hit.last].end
             found.append(Mention(start, end, services, hit.form, hit.entry.name))
     return tuple(found)
@@ -170,7 +177,9 @@ def _is_meant(
     score = (1 if starts else 2) if capital else (1 if hit.first == 0 else -1)
     score += _neighbours(first.text, before, after, capital=capital)
     if _is_noun_of(after, names.catalogue.get(hit.entry.services[0])):
-        score += 2
+        score += 3
+    if after in table("names")["strong_after"].get(first.text, ()):
+        score += 3
     if titled and first.text in english() and before not in words("names", "before") | {",", "&"}:
         score -= 1
     return score >= _EVIDENCE
@@ -190,8 +199,11 @@ def _neighbours(word: str, before: str, after: str, *, capital: bool) -> int:
 
 
 def _is_noun_of(word: str, service: Service) -> bool:
-    """Tell whether the service's operations are about this word ("issue" of create_issue)."""
+    """Tell whether the service is about this word: "issue" of create_issue, or of any task list."""
     one = word.removesuffix("s")
-    return len(one) > 2 and any(  # noqa: PLR2004 - shorter words are no nouns of an API
-        one == part.removesuffix("s") for operation in service.operations for part in operation.id.split("_")
-    )
+    if len(one) <= 2:  # noqa: PLR2004 - shorter words are no nouns of an API
+        return False
+    usual = table("arguments")["usual_nouns"]
+    if any(one in usual.get(kind, ()) for kind in service.kinds):
+        return True
+    return any(one == part.removesuffix("s") for o in service.operations for part in o.id.split("_"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from prefect_autopilot.intelligence.data import table
 from prefect_autopilot.intelligence.kinds import Slot
 from prefect_autopilot.models import Question
 from prefect_autopilot.services import Catalogue
@@ -24,7 +25,7 @@ def slot_question(slot: Slot, words: str, catalogue: Catalogue) -> Question:
 def choice_question(services: tuple[str, ...], kind: str | None, catalogue: Catalogue) -> Question:
     """Ask which of several named alternatives to use."""
     names = [catalogue.get(service).name for service in services]
-    what = f"{kind} service" if kind else "service"
+    what = table("kinds")[kind]["label"] if kind in table("kinds") else "service"
     return Question(
         id="choice_" + "_".join(services),
         text=f"Which {what} should it be: {_listed(names)}?",

@@ -9,6 +9,9 @@ from functools import cache
 from prefect_autopilot.intelligence.data import table
 from prefect_autopilot.intelligence.scene import ANY, SERVICE, Part, Role, Scene
 
+_REACH = 200
+"""Characters that a negation or a topic reaches at most."""
+
 _LIST = re.compile(rf"\s*(?:,|or|nor|and|/|,\s*or|,\s*and)\s*(?:(?:the|our|my|to|in|on|via)\s+)*({ANY})")
 
 
@@ -46,8 +49,9 @@ def _negated(scene: Scene) -> set[int]:
     reached: set[int] = set()
     for entry in rules["negator"]:
         for found in _compiled(entry["pattern"]).finditer(scene.text):
-            end_found = boundary.search(scene.text, found.end())
-            end = end_found.start() if end_found else len(scene.text)
+            far = min(found.end() + _REACH, len(scene.text))
+            end_found = boundary.search(scene.text, found.end(), far)
+            end = end_found.start() if end_found else far
             if not _is_harmless(scene.text, found, end):
                 reached |= _first_named(scene, found.end(), end, entry["words"])
     return reached
@@ -58,7 +62,8 @@ def _is_harmless(text: str, found: re.Match[str], end: int) -> bool:
     rules = table("roles")["harmless"]
     if _compiled(rules["after"]).search(text[found.end() : end]):
         return True
-    start = max(text.rfind(sign, 0, found.start()) for sign in ".;,>\n")
+    near = max(0, found.start() - _REACH)
+    start = max(near - 1, *(text.rfind(sign, near, found.start()) for sign in ".;,>\n"))
     if _compiled(rules["before"]).search(text[start + 1 : found.start()]):
         return True
     return bool(_compiled(rules["conditional"]).search(text[found.end() : end]))
@@ -81,10 +86,11 @@ def _topics(scene: Scene) -> set[int]:
     ending, real = _compiled(rules["end"]), _compiled(rules["real"])
     reached: set[int] = set()
     for found in _compiled(rules["pattern"]).finditer(scene.text):
-        if real.match(scene.text, found.end()) or real.match(scene.text[found.end() :]):
+        far = min(found.end() + _REACH, len(scene.text))
+        if real.match(scene.text[found.end() : far]):
             continue
-        end_found = ending.search(scene.text, found.end())
-        end = end_found.start() if end_found else len(scene.text)
+        end_found = ending.search(scene.text, found.end(), far)
+        end = end_found.start() if end_found else far
         reached |= {part.at for part in scene.parts if found.end() <= part.at < end}
     return reached
 

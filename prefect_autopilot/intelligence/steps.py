@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from prefect_autopilot.intelligence.arguments import fill
 from prefect_autopilot.intelligence.clauses import Clause
+from prefect_autopilot.intelligence.data import table
 from prefect_autopilot.intelligence.directions import Direction, Placed
 from prefect_autopilot.intelligence.operations import choose_operation
 from prefect_autopilot.intelligence.scene import Scene
@@ -44,30 +45,41 @@ def wanted_calls(
     index = {clause: i for i, clause in enumerate(clauses)}
     for place in placed:
         service = place.part.mention.service
-        if service is None or place is start.source:
+        if service is None:
             continue
-        if start.source and place.clause is start.source.clause and _is_same(place, start.source):
-            continue
+        if start.source and (place is start.source or _is_beside(place, start.source)):
+            if not _answers(scene, place, start, catalogue):
+                continue
         condition = _condition(scene, clauses, place.clause)
         found.append(Wanted(catalogue.get(service), place.direction, place.clause, place.part.at, condition))
     found.sort(key=lambda w: (index[w.clause], w.direction != "source", w.at))
     return tuple(_without_repeats(found, start))[:MAX_STEPS]
 
 
-def _is_same(place: Placed, source: Placed) -> bool:
-    return place.part.mention.service == source.part.mention.service
+def _is_beside(place: Placed, source: Placed) -> bool:
+    return place.clause is source.clause and place.part.mention.service == source.part.mention.service
+
+
+def _answers(scene: Scene, place: Placed, start: Start, catalogue: Catalogue) -> bool:
+    """Tell whether a messenger is both asked and answered in ("answer questions in our Discord")."""
+    if place is not start.source or place.clause.lead is not None:
+        return False
+    kinds = catalogue.get(place.part.mention.services[0]).kinds
+    said = scene.words(place.clause.start, place.clause.end)
+    return "chat" in kinds and re.search(table("triggers")["answering"], said) is not None
 
 
 def _without_repeats(found: list[Wanted], start: Start) -> list[Wanted]:
     """Drop a second mention of what was just called; the trigger's own data need no reading."""
     kept: list[Wanted] = []
     trigger = start.spec.service if start.spec else None
+    answered = start.source.part.at if start.source else None
     for call in found:
         if kept and kept[-1].service.id == call.service.id:
             continue
         if any(k.service.id == call.service.id and k.clause is call.clause for k in kept):
             continue
-        if not kept and call.service.id == trigger and call.direction == "source":
+        if not kept and call.service.id == trigger and call.direction == "source" and call.at != answered:
             continue
         kept.append(call)
     return kept
@@ -75,6 +87,11 @@ def _without_repeats(found: list[Wanted], start: Start) -> list[Wanted]:
 
 def _condition(scene: Scene, clauses: tuple[Clause, ...], clause: Clause) -> str | None:
     """Return the "if …" the clause holds or follows, in the person's words."""
+    if re.search(
+        r"\b(?:that|this|it)(?: is|'s)(?: not|n't)? (?:available|possible|down|working)\b",
+        scene.document.lower,
+    ):
+        return None
     own = _INLINE.search(scene.words(clause.start, clause.end))
     if own and clause.lead is None:
         return own["what"].strip()

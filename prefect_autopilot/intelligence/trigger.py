@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from prefect_autopilot.intelligence.clauses import Clause
-from prefect_autopilot.intelligence.data import table
+from prefect_autopilot.intelligence.data import table, words
 from prefect_autopilot.intelligence.directions import Placed
 from prefect_autopilot.intelligence.scene import ANY, Scene
 from prefect_autopilot.intelligence.schedule import Schedule, read_schedule
@@ -21,7 +21,7 @@ _EVENT_LEADS = re.compile(
     r"^(?:and |but |so |then |only )?(?:when|whenever|once|as soon|every ?time|each time|any ?time|upon|after|on|for|the moment|starting|triggered|in case)"
 )
 _ARRIVING = re.compile(r"\b(?:new|incoming|received|updates (?:for|on|from|of))\b")
-_LOOSE = frozenset({"nothing says that things come from it", "things are in it", "things go to it"})
+_LOOSE = frozenset({"nothing says that things come from it", "things are in it", "it happens there"})
 _IS_NEW = re.compile(r"\bnew\b")
 _FILLER = frozenset(
     "a an the my our your new every each any all some this that in on at to from of for is are was gets get got has have been with and or it me us i we when whenever if once comes come arrives arrive".split()
@@ -121,11 +121,14 @@ def _likely(scene: Scene, named: list[Placed], talking: list[Placed], catalogue:
 def _only_one(scene: Scene, placed: tuple[Placed, ...]) -> Placed | None:
     """Return the mention beside words of something new arriving, or the first that nothing is done to."""
     for p in placed:
-        if _ARRIVING.search(_near(scene, p)) and p.direction != "tool" and p.clause.verb not in _CREATES:
+        if _ARRIVING.search(_near(scene, p)) and p.why in _LOOSE and p.clause.verb not in _CREATES:
             return p
     named = [p for p in placed if p.part.mention.service and p.direction != "tool"]
-    first = named[0] if len({p.part.mention.service for p in named}) > 1 else None
-    return first if first and first.why in _LOOSE else None
+    if not named:
+        return None
+    several = len({p.part.mention.service for p in named}) > 1
+    is_acted_on = named[0].clause.verb in words("verbs", "compose")
+    return named[0] if (several and named[0].why in _LOOSE) or not (several or is_acted_on) else None
 
 
 def _event(scene: Scene, source: Placed | None, catalogue: Catalogue, *, has_event: bool) -> Start:
