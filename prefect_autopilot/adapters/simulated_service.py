@@ -89,7 +89,7 @@ def read_request(
             parameters[name] = _typed(parameter, value)
     for name, parameter in known.items():
         if parameter.location == "header" and name.lower() in headers:
-            parameters[name] = headers[name.lower()]
+            parameters[name] = _typed(parameter, headers[name.lower()])
     sent = _content(operation, body, headers.get("content-type", ""))
     return Asked(operation, path, {**parameters, **_fields(operation, sent)}, sent)
 
@@ -106,17 +106,16 @@ def _typed(parameter: Parameter | None, value: str) -> Any:
 def _content(operation: Operation, body: bytes, content_type: str) -> Any:
     if not body or operation.body == "none":
         return {}
+    known = {parameter.name: parameter for parameter in operation.parameters}
     if "multipart" in content_type:
         parts = message_from_bytes(
             b"Content-Type: " + content_type.encode() + b"\r\n\r\n" + body, policy=email_policy
         )
-        return {
-            str(part.get_param("name", header="content-disposition")): str(part.get_content()).strip()
-            for part in parts.iter_parts()
-        }
+        names = [str(part.get_param("name", header="content-disposition")) for part in parts.iter_parts()]
+        texts = [str(part.get_content()).strip() for part in parts.iter_parts()]
+        return {name: _typed(known.get(name), text) for name, text in zip(names, texts, strict=True)}
     text = body.decode("utf-8", errors="replace")
     if "form" in content_type:
-        known = {parameter.name: parameter for parameter in operation.parameters}
         return {
             name: _typed(known.get(name), value) for name, value in parse_qsl(text, keep_blank_values=True)
         }
@@ -188,7 +187,7 @@ class SimulatedService:
                 else self.refusal(404, "not_found")
             )
         if operation.method == "DELETE":
-            return self._delete(asked)
+            return self._delete(asked, resource)
         if operation.method in ("PUT", "PATCH") or (verb in _CHANGES and asked.path):
             return self._change(asked, resource)
         return self._create(asked, resource)
@@ -237,14 +236,14 @@ class SimulatedService:
                 row[name] = value
         return Reply(200, self._wrapped(row, resource))
 
-    def _delete(self, asked: Asked) -> Reply:
+    def _delete(self, asked: Asked, resource: str) -> Reply:
         wanted = self._wanted(asked)
         for rows in self.rows.values():
             for row in rows:
                 if wanted is not None and any(str(row.get(name)) == wanted for name in _IDS):
                     rows.remove(row)
                     return Reply(204)
-        return self.refusal(404, "not_found")
+        return self.refusal(404, "not_found") if resource in self.rows else Reply(204)
 
     def _wanted(self, asked: Asked) -> str | None:
         """Return the id asked for: the last value of the path that has no default."""
@@ -294,11 +293,9 @@ class SimulatedService:
     def _list(self, asked: Asked, resource: str, address: str) -> Reply:
         rows = [row for row in self.rows.get(resource, []) if _fits(row, asked)]
         paging = asked.operation.pagination
-        size = next(
-            (int(asked.parameters[name]) for name in _SIZES if name in asked.parameters), self._page_size
-        )
         position = asked.parameters.get(paging.request_param or "_page")
         try:
+            size = next((int(asked.parameters[n]) for n in _SIZES if n in asked.parameters), self._page_size)
             start = _start(paging.kind, position, size)
         except ValueError:
             return self.refusal(400, "invalid_cursor")

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import parse_qsl
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -199,7 +200,7 @@ class Simulator:
             return refusal, {}
         if operation is None:
             return Reply(404, twin.refusal(404, "unknown_method").body), {}
-        proof = {name for held in self._accepted[service.id] for name, _ in _proof(service.id, held, self)[1]}
+        proof = service.auth.name.split("+") if service.auth.scheme == "query" else []
         query = [(name, value) for name, value in request.query_params.multi_items() if name not in proof]
         mark = [(name, value) for name, value in query if name == "_page"]
         query = [pair for pair in query if pair not in mark]
@@ -228,11 +229,11 @@ class Simulator:
         given_query = request.query_params.multi_items()
         for held in self._accepted[service.id]:
             try:
-                headers, query = _proof(service.id, held, self)
+                proof = authorise(service, held)
             except ConfigurationError:
                 continue  # only a refresh token is left of these
-            good = all(request.headers.get(name) == value for name, value in headers.items())
-            if good and all(pair in given_query for pair in query):
+            good = all(request.headers.get(name) == value for name, value in proof.headers.items())
+            if good and all(pair in given_query for pair in proof.query):
                 return None
         wait = {
             "WWW-Authenticate": 'Bearer error="invalid_token", error_description="The access token expired"'
@@ -241,8 +242,7 @@ class Simulator:
         return twin.refusal(401, code, "The access token is invalid or has expired.", wait)
 
     async def _renew(self, service_id: str, request: Request) -> Response:
-        async with request.form() as form:
-            given = {name: str(value) for name, value in form.items()}
+        given = dict(parse_qsl((await request.body()).decode("utf-8", errors="replace")))
         known = {held.get("refresh_token") for held in self._accepted[service_id]}
         if given.get("grant_type") != "refresh_token":
             return JSONResponse({"error": "unsupported_grant_type"}, 400)
@@ -310,13 +310,6 @@ class Simulator:
         elif action != "health":
             raise UnknownNameError("control action", action)
         return {"ok": True}
-
-
-def _proof(
-    service_id: str, held: Mapping[str, str], simulator: Simulator
-) -> tuple[dict[str, str], list[Any]]:
-    parts = authorise(simulator.twin(service_id).service, held)
-    return parts.headers, list(parts.query)
 
 
 def _meant(found: list[tuple[Operation, dict[str, str]]], request: Request) -> Operation | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import json
 from collections.abc import Mapping
 from email.message import EmailMessage
@@ -71,11 +72,12 @@ def _body(operation: Operation, fields: Mapping[str, Any]) -> Any:
     if operation.mime_at:
         place(body, operation.mime_at, mime_message({n: v for n, v in fields.items() if n in MIME_FIELDS}))
         fields = {name: value for name, value in fields.items() if name not in MIME_FIELDS}
-    for name, value in fields.items():
+    # Whole objects first: a field placed inside one must not be wiped out by it.
+    for name, value in sorted(fields.items(), key=lambda field: places[field[0]] != field[0]):
         if places[name] == WHOLE:
             return value
         if name == places[name]:
-            body[name] = value  # a name may hold dots of its own
+            body[name] = copy.deepcopy(value)  # a name may hold dots of its own
         else:
             place(body, places[name], value)
     if operation.body in ("form", "multipart"):

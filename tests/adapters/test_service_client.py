@@ -161,7 +161,7 @@ STATUSES = [
 
 
 @pytest.mark.parametrize(("status", "permanent"), STATUSES)
-def test_a_status_tells_whether_the_same_call_may_succeed_later(status: int, permanent: bool) -> None:
+def test_a_status_tells_whether_the_same_call_may_succeed_later(status: int, *, permanent: bool) -> None:
     error = run(failure("asana", says(status, {"errors": [{"message": "no"}]}), "create_task", name="T"))
 
     assert (error.status, error.permanent) == (status, permanent)
@@ -219,7 +219,7 @@ def test_a_wait_is_read_in_seconds(headers: dict[str, str], seconds: float | Non
         ({"retry_after": "60"}, False),
     ],
 )
-def test_a_refusal_that_is_a_rate_limit_is_not_permanent(headers: dict[str, str], permanent: bool) -> None:
+def test_a_refusal_that_is_a_rate_limit_is_not_permanent(headers: dict[str, str], *, permanent: bool) -> None:
     error = run(
         failure("github", says(403, {"message": "no"}, **headers), "list_issues", owner="a", repo="b")
     )
@@ -232,7 +232,7 @@ def test_a_refusal_that_is_a_rate_limit_is_not_permanent(headers: dict[str, str]
     ("code", "permanent"),
     [("invalid_auth", True), ("channel_not_found", True), ("ratelimited", False), ("internal_error", False)],
 )
-def test_a_good_status_that_reports_a_failure_is_a_failure(code: str, permanent: bool) -> None:
+def test_a_good_status_that_reports_a_failure_is_a_failure(code: str, *, permanent: bool) -> None:
     error = run(
         failure("slack", says(200, {"ok": False, "error": code}), "post_message", channel="#a", text="x")
     )

@@ -92,7 +92,7 @@ def test_a_worthless_refresh_token_needs_a_person(status: int) -> None:
         pytest.param(httpx.Response(302, headers={"location": "https://x.example"}), True, id="redirect"),
     ],
 )
-def test_every_other_answer_is_an_error(answer: httpx.Response, permanent: bool) -> None:
+def test_every_other_answer_is_an_error(answer: httpx.Response, *, permanent: bool) -> None:
     with pytest.raises(ServiceError) as caught:
         renew(answer)
     assert caught.value.permanent is permanent

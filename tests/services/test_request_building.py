@@ -143,6 +143,15 @@ def test_a_request_is_put_together(
     assert (request.method, request.path, request.body) == (method, path, body)
 
 
+def test_a_field_inside_an_object_does_not_lose_to_the_object() -> None:
+    given_properties = {"Status": {"select": {"name": "New"}}}
+    for order in (("title", "properties"), ("properties", "title")):
+        values = {"database_id": "d", "title": "T", "properties": given_properties}
+        body = built("notion", "create_page", {name: values[name] for name in ("database_id", *order)}).body
+        assert set(body["properties"]) == {"Status", "title"}
+    assert set(given_properties) == {"Status"}, "what the caller gave is not changed"
+
+
 def test_an_email_becomes_a_message() -> None:
     request = built(
         "gmail", "send_message", {"to": "a@example.com", "subject": "Grüße", "body": "Hallo\nWelt"}

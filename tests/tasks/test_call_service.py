@@ -211,7 +211,7 @@ def test_a_wrong_parameter_is_refused_before_anything_is_sent(simulator: Simulat
     def wrong() -> object:
         return call_service("asana-default", "create_task", nmae="T")
 
-    with pytest.raises(UnknownNameError, match="'nmae'.*name"):
+    with pytest.raises(UnknownNameError, match=r"'nmae'.*name"):
         wrong()
     assert simulator.calls == []
 

@@ -1,0 +1,145 @@
+"""The product's blocks: to Prefect's standard, light to import, and silent about secrets."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+from prefect.blocks.core import Block
+from prefect.client.orchestration import get_client
+from prefect.testing.standard_test_suites import BlockStandardTestSuite
+from prefect_autopilot.adapters.simulator import Simulator
+from prefect_autopilot.blocks import BLOCKS, AutopilotPolicy, NotificationChannel, ServiceConnection
+from prefect_autopilot.errors import ConfigurationError, ServiceError, UnknownNameError, UsageError
+from prefect_autopilot.models import RemedyPolicy
+from prefect_autopilot.services import load_catalogue, simulated_credentials
+
+NOW = datetime(2026, 3, 2, 3, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+class TestBlockStandards(BlockStandardTestSuite):
+    """Prefect's own suite; its logo test alone needs the network."""
+
+    @pytest.fixture
+    def block(self, block: type[Block]) -> type[Block]:
+        return block
+
+    @pytest.mark.skip(reason="reads the logo from the network")
+    def test_has_a_valid_image(self, block: type[Block]) -> None:
+        raise NotImplementedError
+
+
+def connection(service: str, simulator_url: str = "http://simulator") -> ServiceConnection:
+    return ServiceConnection(
+        service=service,
+        base_url=f"{simulator_url}/{service}",
+        token_url=f"{simulator_url}/{service}/oauth/token",
+        credentials=simulated_credentials(load_catalogue().get(service)),
+    )
+
+
+def test_credentials_are_stored_as_secrets_and_come_back(prefect_harness: None) -> None:
+    connection("gmail").save("gmail-stored", overwrite=True)
+    with get_client(sync_client=True) as client:
+        document = client._client.get(
+            "/block_types/slug/service-connection/block_documents/name/gmail-stored"
+        )
+    shown = json.dumps(document.json())
+
+    assert document.status_code == 200
+    assert "simulated-gmail" not in shown
+    assert "access_token" in shown, "the names stay visible"
+    loaded = ServiceConnection.load("gmail-stored")
+    assert loaded.name == "gmail-stored"
+    assert loaded.secrets()["refresh_token"].get_secret_value() == "simulated-gmail-refresh_token"
+
+
+def test_no_secret_stands_in_what_a_block_shows() -> None:
+    block = connection("gmail")
+    channel = NotificationChannel(kind="webhook", url="https://hooks.example/secret-path")
+
+    for shown in (repr(block), str(block), block.model_dump_json(), repr(block.secrets())):
+        assert "simulated-gmail-access_token" not in shown
+    assert "secret-path" not in repr(channel) + channel.model_dump_json()
+
+
+def test_a_connection_is_verified_by_a_real_call() -> None:
+    simulator = Simulator()
+    transport = httpx.ASGITransport(simulator)
+
+    assert asyncio.run(connection("asana").verify(transport)) == "get_current_user"
+    assert [call.operation for call in simulator.calls] == ["get_current_user"]
+
+
+@pytest.mark.parametrize("service", ["asana", "slack", "gmail"])
+def test_a_connection_that_does_not_work_is_told(service: str) -> None:
+    simulator = Simulator()
+    simulator.expire(service)
+
+    with pytest.raises(ServiceError):
+        asyncio.run(connection(service).verify(httpx.ASGITransport(simulator)))
+
+
+def test_a_connection_nothing_can_check_is_not_called_verified() -> None:
+    with pytest.raises(UsageError, match="no call"):
+        asyncio.run(connection("discord").verify(httpx.ASGITransport(Simulator())))
+
+
+def test_a_renewed_token_works_and_is_kept() -> None:
+    simulator = Simulator()
+    transport = httpx.ASGITransport(simulator)
+    block = connection("gmail")
+    simulator.expire("gmail")
+
+    asyncio.run(block.refresh(NOW, transport))
+
+    assert asyncio.run(block.verify(transport)) == "list_labels"
+    assert block.secrets()["client_id"].get_secret_value() == "simulated-client"
+
+
+def test_a_renewal_that_is_refused_changes_nothing() -> None:
+    simulator = Simulator()
+    block = connection("gmail")
+    before = block.credentials.get_secret_value()
+    simulator.revoke("gmail")
+
+    with pytest.raises(ServiceError, match="reconnect"):
+        asyncio.run(block.refresh(NOW, httpx.ASGITransport(simulator)))
+    assert block.credentials.get_secret_value() == before
+
+
+def test_a_connection_to_an_unknown_service_names_the_nearest() -> None:
+    with pytest.raises(UnknownNameError, match="asana"):
+        ServiceConnection(service="asanna").client()
+
+
+def test_a_connection_without_credentials_cannot_call() -> None:
+    with pytest.raises(ConfigurationError, match="'access_token'"):
+        ServiceConnection(service="asana").client()
+
+
+def test_the_policy_is_the_one_the_gate_works_with() -> None:
+    assert AutopilotPolicy().remedy_policy() == RemedyPolicy()
+    allowed = AutopilotPolicy(mode="auto", rerun_allowed=["nightly"], max_wait_s=60).remedy_policy()
+    assert (allowed.mode, allowed.rerun_allowed, allowed.max_wait_s) == ("auto", ("nightly",), 60)
+
+
+def test_the_policy_block_has_every_field_of_the_policy() -> None:
+    assert set(RemedyPolicy.model_fields) <= set(AutopilotPolicy.model_fields)
+
+
+def test_importing_the_blocks_loads_nothing_heavy() -> None:
+    code = (
+        "import sys, prefect.blocks.core; before = set(sys.modules); import prefect_autopilot.blocks;"
+        "new = {name.partition('.')[0] for name in set(sys.modules) - before};"
+        "heavy = new & {'starlette', 'fastapi', 'sklearn', 'statsmodels', 'libcst', 'sqlalchemy', 'pandas'};"
+        "ours = {n for n in sys.modules if n.startswith('prefect_autopilot.') and 'blocks' not in n};"
+        "sys.exit(repr((heavy, ours)) if heavy or ours else 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
