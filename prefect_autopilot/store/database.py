@@ -6,7 +6,7 @@ import asyncio
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -77,14 +77,12 @@ class Database:
         created = _create_file(parsed)
         engine = _engine(parsed, busy_timeout_s)
         database = cls(engine, parsed)
-        try:
+        async with AsyncExitStack() as undo:
+            undo.callback(_remove_empty, created)
+            undo.push_async_callback(engine.dispose)
             async with database.write() as connection:
                 await connection.run_sync(migrate)
-        except BaseException:
-            await engine.dispose()
-            if created is not None and created.exists() and created.stat().st_size == 0:
-                created.unlink()
-            raise
+            undo.pop_all()
         return database
 
     async def close(self) -> None:
@@ -168,6 +166,11 @@ def _create_file(url: URL) -> Path | None:
             f"The database {path} cannot be created: {error.strerror}; check the folder and its permissions."
         ) from error
     return None if existed else path
+
+
+def _remove_empty(created: Path | None) -> None:
+    if created is not None and created.exists() and created.stat().st_size == 0:
+        created.unlink()
 
 
 def _engine(url: URL, busy_timeout_s: float) -> AsyncEngine:

@@ -104,7 +104,8 @@ class Sessions(Audit, Leases):
         """Return when the next session wants to be looked at, None where none does."""
         query = select(func.min(tables.sessions.c.due_at, type_=tables.Moment()))
         async with self._database.read() as connection:
-            return (await connection.execute(query)).scalar_one_or_none()
+            due: datetime | None = (await connection.execute(query)).scalar_one_or_none()
+        return due
 
     async def session_for_run(self, flow_run_id: str) -> TroubleshootingSession | None:
         """Return the latest session that is about a run, as its own or as a related one."""

@@ -136,6 +136,17 @@ async def test_only_sessions_whose_time_has_come_are_due(
         await store.save_session(changed(failed, session_id=name, due_at=due_at), None)
     await store.save_session(changed(failed, session_id="never", due_at=None), None)
     assert [session.session_id for session in await store.due_sessions(now)] == ["past", "now"]
+    assert [session.session_id for session in await store.due_sessions(now, limit=1)] == ["past"]
+
+
+async def test_the_next_time_that_comes_is_told(store: Store, failed: Session, now: datetime) -> None:
+    assert await store.next_due() is None
+    await store.save_session(changed(failed, session_id="never", due_at=None), None)
+    assert await store.next_due() is None
+    for minutes in (9, 5, 7):
+        due_at = now + timedelta(minutes=minutes)
+        await store.save_session(changed(failed, session_id=f"in-{minutes}", due_at=due_at), None)
+    assert await store.next_due() == now + timedelta(minutes=5)
 
 
 async def test_a_run_finds_its_session_as_its_own_or_a_related_one(
