@@ -42,7 +42,8 @@ _EQUAL = re.compile(
 )
 _NEGATION = re.compile(r"^(?:is |are )?(?:not|isn't|aren't|never|unless)\b\s*", re.IGNORECASE)
 _FILLER = re.compile(
-    r"^(?:only |if |when |where |it |it's |they |they're |the |an? )+|(?:^|\s)(?:is|are)$", re.IGNORECASE
+    r"^(?:only |if |when |where |it |it's |they |they're |the |an? |is |are )+|(?:^|\s)(?:is|are)$",
+    re.IGNORECASE,
 )
 _NOUNS = re.compile(
     r"\s(?:e-?mails?|messages?|mails?|ones?|items?|issues?|tasks?|payments?|orders?|charges?)$"
@@ -170,6 +171,8 @@ def _as_text(said: str, shape: Shape) -> tuple[Check, ...] | None:
         return None
     literal = match["literal"]
     is_quoted = literal[0] in "\"'"
+    if not is_quoted and re.search(r"\b(?:and|or)\b", literal, re.IGNORECASE):
+        return None  # two conditions, or words to look for: only quotes tell
     words = literal[1:-1] if is_quoted else literal
     field = slug(match["tail"] or match["head"] or "")
     by_slug = {slug(key): key for key, one in shape.sample.items() if isinstance(one, str)}

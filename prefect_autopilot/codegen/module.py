@@ -193,8 +193,8 @@ def _block(steps: list[PlannedStep], for_each: str | None, scope: Scope, wanted:
     statements: list[ast.stmt] = []
     body: list[ast.stmt]
     if for_each:
-        source, items = scope.items(for_each)
-        loop_name = scope.new_name(_singular(source[-1]), "item")
+        source, items, word = scope.items(for_each)
+        loop_name = scope.new_name(_singular(word), "item")
         inner = scope.nested(source, loop_name)
         body = [one for step in steps for one in _call(step, inner, wanted)]
         body = [ast.For(ast.Name(loop_name, ast.Store()), items, body, [])]
@@ -243,6 +243,8 @@ def _call(step: PlannedStep, scope: Scope, wanted: set[str]) -> list[ast.stmt]:
     if step.spec.id not in wanted:
         return [*statements, ast.Expr(call)]
     scope.results[step.spec.id] = scope.new_name(_result_name(step), "result")
+    if step.operation.list_at is not None:
+        scope.lists[step.spec.id] = tuple(step.operation.list_at.split("."))
     return [*statements, nodes.assign(scope.results[step.spec.id], call)]
 
 

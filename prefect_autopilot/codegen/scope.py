@@ -23,6 +23,8 @@ class Scope:
     """Step id to the variable that holds its result."""
     texts: dict[tuple[str, ...], str] = field(default_factory=dict)
     """Where a value was read from, to the variable that holds it for f-strings."""
+    lists: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Step id to the place of the rows in its result."""
     loop_source: tuple[str, ...] = ()
     """What the block repeats for: ``("event", "orders")`` or ``("step", "list-1", "rows")``."""
     loop_name: str = ""
@@ -32,6 +34,7 @@ class Scope:
         return replace(
             self,
             results=dict(self.results),
+            lists=dict(self.lists),
             texts=dict(self.texts),
             loop_source=loop_source,
             loop_name=loop_name,
@@ -93,13 +96,21 @@ class Scope:
                 return ("step", step, *(path.split(".") if path else ()))
         return None
 
-    def items(self, for_each: str) -> tuple[tuple[str, ...], ast.expr]:
-        """Return the source that ``for_each`` names and the expression that reads it."""
+    def items(self, for_each: str) -> tuple[tuple[str, ...], ast.expr, str]:
+        """Return the source that ``for_each`` names, the expression of its items, a word for them.
+
+        A step that lists stands for its rows; inside the loop it stands for one of them.
+        """
         head, *rest = for_each.split(".")
-        is_step = head in self.results
-        path = rest if is_step or head in {EVENT, "trigger"} else [head, *rest]
-        source = ("step", head, *path) if is_step else (EVENT, *path)
-        return source, self._read(source)
+        if head not in self.results:
+            path = rest if head in {EVENT, "trigger"} else [head, *rest]
+            source = (EVENT, *path)
+            return source, self._read(source), source[-1]
+        source = ("step", head, *rest)
+        rows = self.lists.get(head, ())
+        if not rest:
+            return source, nodes.item(self._read(source), rows), self.results[head]
+        return source, self._read(source), self.results[head] if tuple(rest) == rows else rest[-1]
 
     def _read(self, source: tuple[str, ...]) -> ast.expr:
         if source in self.texts:
