@@ -27,11 +27,13 @@ async def watch(
     return 0
 
 
-async def up() -> int:
+async def up(
+    *, port: Annotated[int, Parameter(help="Port of the Prefect server, if it is ours.")] = 4200
+) -> int:
     """Run server, watcher and deployments on this machine until interrupted."""
     from prefect_autopilot.deployments.up import up as run
 
-    await run()
+    await run(port=port, tell=write_line)
     return 0
 
 

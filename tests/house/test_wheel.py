@@ -44,8 +44,7 @@ def checkout_files() -> list[Path]:
 
 
 def is_packaged(path: Path) -> bool:
-    generated = path.parts[:2] == ("flows", "generated") and path.name != "__init__.py"
-    return (path.suffix in PACKAGED or path.name == "py.typed") and not generated
+    return path.suffix in PACKAGED or path.name == "py.typed"
 
 
 def expected_in_wheel() -> set[str]:
