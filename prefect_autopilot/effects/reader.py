@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import collections
 import datetime as dt
+import decimal
 from collections.abc import Iterator
 
 from prefect_autopilot.effects.arguments import locate, special_touch
@@ -30,13 +32,19 @@ _MUTATE_OR_WRITE = frozenset(
     }
 )
 _DATA_TYPES = (str, bytes, list, dict, set, tuple, int, float, dt.datetime, dt.timedelta)
-_CLOCK_METHODS = frozenset({"now", "today", "utcnow"})
-_COMPUTE = (
-    frozenset(name for kind in _DATA_TYPES for name in dir(kind))
-    - _MUTATE
-    - _MUTATE_OR_WRITE
-    - _CLOCK_METHODS
+_MORE_DATA_TYPES = (collections.Counter, collections.deque, decimal.Decimal)
+_NOT_COMPUTING = _MUTATE | _MUTATE_OR_WRITE | {"now", "today", "utcnow"}
+_COMPUTE = frozenset(name for kind in _DATA_TYPES for name in dir(kind)) - _NOT_COMPUTING
+_COMPUTE_ON_DATA = (
+    _COMPUTE | frozenset(name for kind in _MORE_DATA_TYPES for name in dir(kind)) - _NOT_COMPUTING
 )
+# With keywords, methods of other names are rather those of some client.
+_TAKE_KEYWORDS = frozenset(
+    {"format", "split", "rsplit", "splitlines", "encode", "decode", "replace", "isoformat", "astimezone"}
+)
+_LOG_METHODS = frozenset({"debug", "info", "warning", "error", "exception", "critical", "log"})
+_LOGGERS = frozenset({"logger", "log", "_logger", "_log"})
+_MODEL_METHODS = frozenset({"model_dump", "model_dump_json", "model_copy", "dict", "json", "copy"})
 _TASK_CALLS = frozenset({"submit", "map", "fn", "delay"})
 _FUTURE_METHODS = frozenset({"result", "wait"})
 
@@ -328,6 +336,8 @@ class EffectReader:
         kind = scope.type_of(func.value)
         if kind and kind != PLAIN:
             entry = lookup(f"{kind}.{func.attr}")
+            if entry is None and func.attr in _MODEL_METHODS and self._is_model(kind):
+                return
             if entry is None:
                 yield _unknown(node, f"{kind}.{func.attr}")
                 return
@@ -343,18 +353,30 @@ class EffectReader:
         elif func.attr in _MUTATE_OR_WRITE or not self._computes(node, func, kind):
             yield _unknown(node, ast.unparse(func))
 
+    def _is_model(self, kind: str) -> bool:
+        """Tell whether a class of the file is a pydantic model."""
+        node = self.module.classes.get(kind.removeprefix("."))
+        bases = (self.module.qualified(base) or "" for base in node.bases) if node else ()
+        return any(base.startswith("pydantic.") for base in bases)
+
     def _computes(self, node: ast.Call, func: ast.Attribute, kind: str) -> bool:
         """Tell whether a method is one of the plain data types' and is used like theirs."""
         if func.attr in _FUTURE_METHODS:
             return kind in {"", PLAIN} and not node.args  # of a future
-        if func.attr not in _COMPUTE:
-            return False
         if kind == PLAIN:
-            return True
+            return func.attr in _COMPUTE_ON_DATA
+        if func.attr in _LOG_METHODS:
+            return ast.unparse(func.value).rsplit(".", 1)[-1] in _LOGGERS
+        if func.attr not in _COMPUTE or (node.keywords and func.attr not in _TAKE_KEYWORDS):
+            return False
+        first = ast.unparse(node.args[0]) if node.args else ""
         if func.attr == "get":
-            first = ast.unparse(node.args[0]) if node.args else ""
-            return not node.keywords and "://" not in first and not first.lstrip("f").startswith(("'/", '"/'))
-        return not (func.attr == "replace" and len(node.args) == 1)
+            return "://" not in first and not first.lstrip("f").startswith(("'/", '"/'))
+        # A path's replace takes one argument, a database's find a document, an object's copy a target.
+        one = {"replace": len(node.args) == 1, "copy": bool(node.args), "translate": True}
+        return not (
+            one.get(func.attr, False) or (func.attr in {"find", "count", "index"} and first[:1] == "{")
+        )
 
 
 def _unknown(node: ast.Call, name: str) -> Touch:

@@ -36,6 +36,17 @@ def _with_futures(file: FlowFile, site: CallSite, futures: dict[str, str]) -> st
     return text
 
 
+_LONG_LINE = 100
+
+
+def list_lines(name: str, made: str, clauses: str, indent: str, unit: str) -> list[str]:
+    """Return a statement that makes a list by a comprehension, over several lines where it would be long."""
+    line = f"{name} = [{made} {clauses}]"
+    if len(indent) + len(line) <= _LONG_LINE or "\n" in line:
+        return [line]
+    return [f"{name} = [", f"{unit}{made}", f"{unit}{clauses}", "]"]
+
+
 def wait_edit(file: FlowFile, site: CallSite, future: str) -> TextEdit:
     """Return the edit that puts the waiting in the place of the call."""
     return TextEdit(file.text.start(site.replaced), file.text.end(site.replaced), end_text(site, future))

@@ -29,7 +29,7 @@ from prefect_autopilot.optimization.fanout import (
     rejection,
     stored,
 )
-from prefect_autopilot.optimization.futures import end_text, needed_imports, start_text
+from prefect_autopilot.optimization.futures import end_text, list_lines, needed_imports, start_text
 from prefect_autopilot.optimization.plan import Finding, FlowFile, Proposal, Rule
 from prefect_autopilot.optimization.statements import blocks, is_effectful
 from prefect_autopilot.optimization.text import TextEdit
@@ -142,13 +142,16 @@ def _edits(file: FlowFile, statement: ast.stmt, node: _Comprehension, site: Call
     clauses = source[text.end(elements[-1]) : text.end(node)]
     # A generator expression's node may or may not own the brackets around it.
     closing = clauses[-1] if clauses[-1] in ")]}" and not _balanced(clauses) else ""
-    clauses = clauses[: len(clauses) - len(closing)].strip()
-    taken = ", ".join([*carried, future])
+    clauses = clauses[: len(clauses) - len(closing)].rstrip()
     at = text.end(elements[-1])
+    end = at + len(clauses)
+    lead = clauses[: len(clauses) - len(clauses.lstrip())]
+    clauses = clauses.lstrip()
+    taken = ", ".join([*carried, future])
     body_edit = TextEdit(text.start(site.replaced), text.end(site.replaced), end_text(site, future))
-    clause_edit = TextEdit(at, text.end(node) - len(closing), f" for {taken} in {futures}")
-    lines = [*prelude, f"{futures} = [{made} {clauses}]"]
+    clause_edit = TextEdit(at, end, f"{lead}for {taken} in {futures}")
     pad = text.indent(statement)
+    lines = [*prelude, *list_lines(futures, made, clauses, pad, _unit(file))]
     inserted = "".join(f"{pad}{line}{text.newline}" if line else text.newline for line in lines)
     begin = text.line_start(statement.lineno)
     return (TextEdit(begin, begin, inserted), body_edit, clause_edit)

@@ -29,7 +29,13 @@ from prefect_autopilot.optimization.fanout import (
     split_loop,
     stored,
 )
-from prefect_autopilot.optimization.futures import base_name, needed_imports, start_text, wait_edit
+from prefect_autopilot.optimization.futures import (
+    base_name,
+    list_lines,
+    needed_imports,
+    start_text,
+    wait_edit,
+)
 from prefect_autopilot.optimization.plan import Finding, FlowFile, Proposal, Rule
 from prefect_autopilot.optimization.statements import blocks
 from prefect_autopilot.optimization.text import TextEdit
@@ -141,11 +147,11 @@ def _comprehension(
     made = element[0] if len(element) == 1 else f"({', '.join(element)})"
     unpacked = [*(kept if parts.carried else []), *futures]
     over = f"({items})" if isinstance(loop.iter, ast.IfExp | ast.Lambda) else items
-    start = f"{pending} = [{made} for {target} in {over}]"
+    start = list_lines(pending, made, f"for {target} in {over}", file.text.indent(loop), _unit(file, loop))
     header = TextEdit(
         file.text.start(loop.target), file.text.end(loop.iter), f"{', '.join(unpacked)} in {pending}"
     )
-    return [_insert(file, loop, [*prelude, start]), header]
+    return [_insert(file, loop, [*prelude, *start]), header]
 
 
 def _two_loops(
