@@ -55,25 +55,15 @@ def may_repeat(
     if rerun.level in REPEATABLE:
         return _yes(f"Everything the flow does may be done twice{_because(rerun)}.")
     effect = diagnosis.effect if diagnosis.effect != "unknown" else failing_effect
-    refused = diagnosis.refused and diagnosis.transient
+    # A refused call did nothing; one with new credentials is as good as the first.
+    refused = diagnosis.refused and (diagnosis.transient or diagnosis.remedy == "refresh_credentials")
     call_is_harmless = effect in REPEATABLE or (refused and effect != "unknown")
     if not call_is_harmless:
         return Repeatability(_may_have_happened(diagnosis, effect, rerun))
-    return _earlier_work(
-        evidence, rerun=rerun, persisted_results=persisted_results, earlier_effect=earlier_effect
-    )
-
-
-def _earlier_work(
-    evidence: Evidence, *, rerun: RerunVerdict, persisted_results: bool, earlier_effect: Effect
-) -> Repeatability:
-    """Judge what was done before a failed call that may itself be repeated."""
     if persisted_results:
         return _yes("Finished tasks are persisted and not run again; the failed call may be repeated.")
     if earlier_effect in REPEATABLE:
         return _yes("What ran before the failed call may be done twice.")
-    if _nothing_finished(evidence):
-        return _yes("Nothing had been done before the failed call, which may be repeated.")
     return Repeatability(f"Steps before the failed call are done and would be done again{_because(rerun)}.")
 
 
@@ -84,12 +74,6 @@ def _yes(reason: str) -> Repeatability:
 def _owner_allows(evidence: Evidence, policy: RemedyPolicy) -> bool:
     marks = {evidence.run.deployment_name or "", *evidence.run.tags} - {""}
     return bool(marks & set(policy.rerun_allowed))
-
-
-def _nothing_finished(evidence: Evidence) -> bool:
-    """Tell whether tasks are known of this attempt and none of them has finished."""
-    states = [task.state.type for task in evidence.task_runs if task.state is not None]
-    return bool(states) and "COMPLETED" not in states
 
 
 def _because(rerun: RerunVerdict) -> str:

@@ -103,8 +103,10 @@ def test_a_refused_unsafe_call_is_retried_when_nothing_was_done_before(
     gate: Make, evidence: Make, task: Make, status: int, retry_after: float | None
 ) -> None:
     found = evidence(BUSY, task_runs=(task("create-0", "FAILED"),))
-    decision = gate(service_error(status, "unsafe", retry_after), found, rerun=UNSAFE)
-    assert decision.action == "act"
+    error = service_error(status, "unsafe", retry_after)
+    assert gate(error, found, rerun=UNSAFE, earlier_effect="none").action == "act"
+    # The flow's own body may have done something although no task has finished.
+    assert gate(error, found, rerun=UNSAFE, earlier_effect="unsafe").action == "propose"
 
 
 def test_a_refused_call_after_finished_work_is_not_retried(gate: Make, evidence: Make, task: Make) -> None:
