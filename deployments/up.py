@@ -33,7 +33,9 @@ async def up(settings: Settings | None = None, *, port: int = 4200, tell: Tell =
         loop.add_signal_handler(number, stopped.set)
     async with AsyncExitStack() as stack:
         tell("Starting the Prefect server; the first start takes up to a minute.")
-        prefect = await stack.enter_async_context(running_server(settings.home / "prefect", port=port))
+        extra = {"PREFECT_AUTOPILOT_HOME": str(settings.home)}
+        server = running_server(settings.home / "prefect", port=port, extra=extra)
+        prefect = await stack.enter_async_context(server)
         stack.enter_context(prefect_client(prefect))
         for line in await install():
             tell(line)

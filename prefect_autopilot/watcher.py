@@ -22,6 +22,7 @@ from prefect_autopilot.errors import AutopilotError, PrefectError
 from prefect_autopilot.journeys import observe, resolve
 from prefect_autopilot.journeys.desk import Desk, open_desk, prefect_target
 from prefect_autopilot.models import RunRecord, TroubleshootingSession
+from prefect_autopilot.monitoring import FleetMetrics
 from prefect_autopilot.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ OVERLAP = timedelta(seconds=60)
 """How far behind the cursor each look goes back: clocks of workers and server differ."""
 FIRST_LOOK_BACK = timedelta(minutes=15)
 """A watcher that never ran here looks at recent failures, not at the history of years."""
+MOST_OBSERVED = 10_000
 AT_ONCE = 4
 """Sessions taken on at the same time; a SQLite server answers 503 under more writers."""
 FAILURES = ("prefect.flow-run.Failed", "prefect.flow-run.Crashed", "prefect.flow-run.TimedOut")
@@ -48,6 +50,7 @@ class Watcher:
     poll_interval_s: float = 10
     lease_ttl_s: float = 30
     assess_every_s: float = 60
+    fleet: FleetMetrics = field(default_factory=FleetMetrics)
     hint: asyncio.Event = field(default_factory=asyncio.Event)
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
     _token: int | None = None
@@ -116,9 +119,15 @@ class Watcher:
     async def _assess(self, now: datetime) -> None:
         if self._assessed_at and (now - self._assessed_at).total_seconds() < self.assess_every_s:
             return
+        store, since = self.desk.store, self._assessed_at or now - FIRST_LOOK_BACK
         self._assessed_at = now
-        await observe.ingest(self.desk.api, self.desk.store, now)
-        await observe.raise_alerts(self.desk.store, await self.desk.store.rules(), now)
+        await observe.ingest(self.desk.api, store, now)
+        schedules = await observe.read_schedules(self.desk.api, store)
+        await observe.raise_alerts(store, await store.rules(), now, schedules=schedules)
+        for run in await store.runs(since=since - OVERLAP, limit=MOST_OBSERVED):
+            self.fleet.observe(run)
+        self.fleet.set_health(await observe.assess(store, now))
+        self.fleet.set_alerts(await store.alerts(open_only=True))
 
     async def _pause(self) -> None:
         waits = [asyncio.ensure_future(event.wait()) for event in (self.hint, self.stopped)]

@@ -50,14 +50,18 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def running_server(home: Path, *, port: int | None = None) -> AsyncIterator[EmbeddedPrefect]:
+async def running_server(
+    home: Path, *, port: int | None = None, extra: Mapping[str, str] | None = None
+) -> AsyncIterator[EmbeddedPrefect]:
     """Run a Prefect server on loopback with its own home until the block ends.
+
+    ``extra`` is added to the environment that its workers get.
 
     Raises ``PrefectError`` with the end of the server's log when it does not become healthy.
     """
     port = port or free_port()
     url = f"http://127.0.0.1:{port}/api"
-    environment = _environment(home, url)
+    environment = _environment(home, url) | dict(extra or {})
     command = ["-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     log = home / "server.log"
     async with _child(command, environment, log) as server:

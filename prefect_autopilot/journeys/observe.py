@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from prefect_autopilot.errors import ConflictError, UnknownNameError
+from prefect_autopilot.errors import ConflictError, UnknownNameError, UsageError
 from prefect_autopilot.models import (
     TERMINAL_STATES,
     HealthScore,
@@ -20,6 +20,7 @@ from prefect_autopilot.models import (
     WorkflowAlert,
 )
 from prefect_autopilot.monitoring import alerts_of, baselines, detect, evaluate, health, metrics
+from prefect_autopilot.monitoring.calendars import next_fire
 from prefect_autopilot.monitoring.rules import NOT_LASTING
 from prefect_autopilot.store import Store, Workflow
 
@@ -95,7 +96,7 @@ async def read_schedules(api: ReadsDeployments, store: Store) -> dict[str, JSOND
             continue  # deleted since its last run: nothing is due any more
         active = [entry["schedule"] for entry in deployment.get("schedules") or () if entry.get("active")]
         # Fires of several schedules interleave; judging them by one of them would invent missed runs.
-        if len(active) == 1 and not deployment.get("paused"):
+        if len(active) == 1 and not deployment.get("paused") and _readable(active[0]):
             found[workflow.deployment_id] = active[0]
     return found
 
@@ -166,6 +167,14 @@ def series_of(
         now=now,
         runs=tuple(history),
     )
+
+
+def _readable(schedule: JSONDict) -> bool:
+    try:
+        next_fire(schedule)
+    except UsageError:
+        return False  # Prefect knows cron forms that we do not; such a deployment is judged without schedule
+    return True
 
 
 def _ended(runs: Iterable[RunRecord]) -> int:

@@ -1,0 +1,1 @@
+"""Flow files the demonstration deploys or rewrites."""
