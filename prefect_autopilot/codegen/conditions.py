@@ -36,6 +36,11 @@ _TEXT = re.compile(
     r"(?: in (?:the |its |their )?(?P<tail>[a-z][a-z _]*))?",
     re.IGNORECASE,
 )
+_LABEL = re.compile(
+    r"(?:with (?:the |a )?(?:label|tag)|labell?ed(?: as)?|tagged(?: as| with)?) "
+    r"(?P<literal>\"[^\"]+\"|'[^']+'|[\w-]+)",
+    re.IGNORECASE,
+)
 _EQUAL = re.compile(
     r"(?P<field>[a-z][a-z0-9 _]*?) (?:is|=|==|equals|equal to) (?P<value>\"[^\"]+\"|'[^']+'|\w+)",
     re.IGNORECASE,
@@ -91,7 +96,8 @@ def _read_one(text: str, shape: Shape) -> tuple[Check, ...] | None:
     said = _FILLER.sub("", said[negation.end() :] if negation else said).strip(" .,;!")
     if not said or len(said) > _MAX_LITERAL:
         return None
-    readings = (_as_word(said, shape), _as_sum(said, shape), _as_sender(said, shape), _as_text(said, shape),
+    readings = (_as_word(said, shape), _as_sum(said, shape), _as_label(said, shape),
+        _as_sender(said, shape), _as_text(said, shape),
                 _as_equal(said, shape))  # fmt: skip
     checks = next((one for one in readings if one), None)
     if checks is None or not negation:
@@ -156,6 +162,13 @@ def _sum_checks(
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _as_label(said: str, shape: Shape) -> tuple[Check, ...] | None:
+    match = _LABEL.fullmatch(said)
+    if not match or not shape.labels:
+        return None
+    return (Check(paths=(shape.labels[0],), operator="includes", value=match["literal"].strip("\"'")),)
 
 
 def _as_sender(said: str, shape: Shape) -> tuple[Check, ...] | None:

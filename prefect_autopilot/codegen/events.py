@@ -60,6 +60,7 @@ class Shape(Value):
     """True where the catalogue tells what the event holds, so that a field it lacks is a mistake."""
     text: tuple[str, ...] = ()
     sender: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
     amount: Amount | None = None
     words: tuple[Word, ...] = ()
 
@@ -99,9 +100,14 @@ def shape_of(service: Service | None, event: str | None = None) -> Shape:
         is_known=bool(sample),
         text=tuple(one for one in meaning["text"] if isinstance(sample[one], str)),
         sender=tuple(one for one in meaning["sender"] if isinstance(sample[one], str)),
+        labels=tuple(one for one in meaning["labels"] if _is_list_of_text(sample[one])),
         amount=next(amounts, None),
         words=tuple(one for one in _table().word if {service.id, "*"} & set(one.services)),
     )
+
+
+def _is_list_of_text(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
 
 
 def sample_event(shape: Shape, paths: Iterable[str] = ()) -> JSONDict:

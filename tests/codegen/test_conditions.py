@@ -92,6 +92,10 @@ def charge_shape(catalogue: Catalogue) -> Shape:
         ("with invoice in the subject", True),
         ("with invoice in the snippet", False),
         ('subject is "Your Invoice 12"', True),
+        ("labelled INBOX", True),
+        ("with the label INBOX", True),
+        ("tagged 'To do'", False),
+        ("not labeled Spam", True),
         ("important and from acme.com", True),
         ("important and from other.com", False),
         ('containing "pay and go"', False),
@@ -164,6 +168,10 @@ def test_what_is_not_understood_is_no_check(catalogue: Catalogue, text: str) -> 
 def test_nothing_is_understood_of_an_unknown_event(catalogue: Catalogue) -> None:
     assert read_condition("important", shape_of(catalogue.get("asana"), "anything")) is None
     assert read_condition("important", Shape()) is None
+
+
+def test_labels_that_are_no_texts_are_not_compared_with_text() -> None:
+    assert read_condition("labelled bug", Shape(sample={"labels": [{"name": "bug"}]}, is_known=True)) is None
 
 
 @given(text=st.text(max_size=120))

@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from prefect_autopilot.adapters.prefect_target import PrefectTarget
+from prefect_autopilot.adapters.simulator import Simulator, serve_simulator
 from prefect_autopilot.codegen import generate
 from prefect_autopilot.errors import ConfigurationError, ConflictError, PrefectError, UsageError
 from prefect_autopilot.journeys import automate
@@ -339,3 +340,42 @@ def test_the_flow_in_the_prefect_ui_shows_everything_and_deploys(
     shown = server.post("/artifacts/filter", json={}).raise_for_status().json()
     keys = {one["key"] for one in shown}
     assert {"autopilot-analysis", "autopilot-code", "autopilot-preview"} <= keys
+
+
+@pytest.mark.live
+@pytest.mark.timeout(240)
+def test_a_new_mail_found_by_the_polling_flow_starts_the_generated_flow(
+    server: httpx.Client, live_prefect: Any, tmp_path: Path
+) -> None:
+    deployment_id = deploy(server, make("found-to-task"), tmp_path)
+    simulator = Simulator()
+    code = (
+        "import asyncio\n"
+        "from prefect_autopilot.flows.poll import poll\n"
+        "print(asyncio.run(poll('gmail', 'new_message', 'gmail-default')))\n"
+    )
+
+    def look(url: str) -> str:
+        environment = live_prefect.environment | {
+            "PREFECT_AUTOPILOT_SIMULATE": url,
+            "PREFECT_AUTOPILOT_HOME": str(tmp_path / "home"),
+        }
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env=environment,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        return done.stdout
+
+    with serve_simulator(simulator) as url:
+        assert "'first': True" in look(url)
+        headers = [{"name": "Subject", "value": "Found"}]
+        simulator.seed("gmail", "message", {"payload": {"headers": headers}, "labelIds": ["IMPORTANT"]})
+        assert "'announced': 1" in look(url)
+    assert comes_true(lambda: len(flow_runs(server, deployment_id)) > 0, 30)
+    (event,) = {run["parameters"]["event"]["subject"] for run in flow_runs(server, deployment_id)}
+    assert event == "Found"
