@@ -54,11 +54,22 @@ CONCRETE = [
     ("ModuleNotFoundError: No module named 'openpyxl'", "'openpyxl'"),
     ("OSError: [Errno 28] No space left on device: '/srv/out/a.parquet'", "/srv/out/a.parquet"),
     ("TimeoutError: Task run exceeded timeout of 4.0 second(s)", "4.0 second"),
-    ("HTTPError: 404 Client Error: Not Found for url: https://erp.example.test/v0", "https://erp.example.test/v0"),
+    (
+        "HTTPError: 404 Client Error: Not Found for url: https://erp.example.test/v0",
+        "https://erp.example.test/v0",
+    ),
     ("HTTPError: 429 Client Error: Too Many Requests, Retry-After: 25", "25 s"),
-    ('Traceback (most recent call last):\n  File "/srv/f.py", line 9, in g\n    return FEES[k]\nKeyError: \'express\'', "/srv/f.py:9"),
-    ('Traceback (most recent call last):\n  File "/srv/f.py", line 9, in g\n    os.environ["MAIL_KEY"]\nKeyError: \'MAIL_KEY\'', "variable to set is 'MAIL_KEY'"),
-]  # fmt: skip
+    (
+        "Traceback (most recent call last):\n"
+        "  File \"/srv/f.py\", line 9, in g\n    return FEES[k]\nKeyError: 'express'",
+        "/srv/f.py:9",
+    ),
+    (
+        "Traceback (most recent call last):\n"
+        '  File "/srv/f.py", line 9, in g\n    os.environ["MAIL_KEY"]\nKeyError: \'MAIL_KEY\'',
+        "variable to set is 'MAIL_KEY'",
+    ),
+]
 
 
 @pytest.mark.parametrize(("text", "named"), CONCRETE, ids=[named for _, named in CONCRETE])

@@ -30,7 +30,8 @@ def test_a_failure_is_answered_in_the_contracts_fields() -> None:
 
 def test_an_incident_is_answered_with_its_key() -> None:
     made = [
-        {"run": str(n), "flow": "f", "start": f"2026-05-{1 + n // 24:02d}T{n % 24:02d}:00:00Z", "worker": f"w{n % 3}",
+        {"run": str(n), "flow": "f", "start": f"2026-05-{1 + n // 24:02d}T{n % 24:02d}:00:00Z",
+         "worker": f"w{n % 3}",
          "state": "FAILED" if n % 3 == 1 else "COMPLETED", "message": "MemoryError" if n % 3 == 1 else None}
         for n in range(48)
     ]  # fmt: skip

@@ -54,13 +54,16 @@ def test_the_knowledge_is_packaged_data() -> None:
     ("text", "service"),
     [
         ("psycopg2.OperationalError: could not connect", "postgres"),
-        ("botocore.exceptions.ClientError: An error occurred (SlowDown) when calling the PutObject operation", "aws s3"),
+        (
+            "botocore.exceptions.ClientError: An error (SlowDown) when calling the PutObject operation",
+            "aws s3",
+        ),
         ("requests.exceptions.HTTPError: 429 for url: https://api.hubapi.com/crm/v3/objects", "hubspot"),
         ("redis.exceptions.ConnectionError: gone", "redis"),
         ("ORA-00060: deadlock", "oracle"),
         ("ValueError: the plan has no end", None),
     ],
-)  # fmt: skip
+)
 def test_the_service_is_named_where_the_text_names_it(text: str, service: str | None) -> None:
     assert find_service(parse(text)) == service
 

@@ -73,11 +73,17 @@ KeyError: 'premium'
         pytest.param(GROUP, "MemoryError", id="group: the deepest"),
         pytest.param(JAVA, "java.io.IOException", id="java: the last cause"),
         pytest.param(REMOTE, "KeyError", id="remote traceback"),
-        pytest.param("ray.exceptions.RayTaskError(ValueError): ray::f()\nno", "ray.exceptions.RayTaskError(ValueError)", id="ray"),
-        pytest.param("acme.errors.FloodWait: 9 s", "acme.errors.FloodWait", id="a class without a telling name"),
+        pytest.param(
+            "ray.exceptions.RayTaskError(ValueError): ray::f()\nno",
+            "ray.exceptions.RayTaskError(ValueError)",
+            id="ray",
+        ),
+        pytest.param(
+            "acme.errors.FloodWait: 9 s", "acme.errors.FloodWait", id="a class without a telling name"
+        ),
         pytest.param("MemoryError", "MemoryError", id="nothing but a class"),
     ],
-)  # fmt: skip
+)
 def test_the_root_exception_comes_first(text: str, root: str) -> None:
     found = parse(text).root
     assert found is not None
@@ -107,7 +113,10 @@ def test_own_code_is_told_from_libraries() -> None:
 
 def test_separate_tracebacks_are_read_from_the_last() -> None:
     first = "Traceback (most recent call last):\n  File \"/srv/a.py\", line 1, in a\n    x\nKeyError: 'old'\n"
-    last = 'Traceback (most recent call last):\n  File "/srv/a.py", line 9, in b\n    y\nOSError: [Errno 28] full\n'
+    last = (
+        "Traceback (most recent call last):\n"
+        '  File "/srv/a.py", line 9, in b\n    y\nOSError: [Errno 28] full\n'
+    )
     root = parse(f"{first}\n2026-01-01 03:00:00 INFO - going on\n{last}").root
     assert root is not None
     assert root.name == "OSError"
@@ -151,13 +160,16 @@ def test_a_long_line_keeps_head_and_tail() -> None:
         pytest.param("(" * 200_000 + "KeyError: " * 20_000, id="brackets and names"),
         pytest.param("Traceback (most recent call last):\n" * 50_000, id="50,000 openings"),
         pytest.param("KeyError: 'x'\n" * 50_000, id="50,000 exceptions"),
-        pytest.param("\n".join(f"2026-01-01 03:00:00 ERROR - part {n} failed" for n in range(50_000)), id="50,000 lines"),
+        pytest.param(
+            "\n".join(f"2026-01-01 03:00:00 ERROR - part {n} failed" for n in range(50_000)),
+            id="50,000 lines",
+        ),
         pytest.param(" | " * 300_000, id="margins"),
         pytest.param("HTTP " * 200_000 + "503", id="nearly codes"),
         pytest.param("[service=" * 100_000, id="nearly our own form"),
         pytest.param("\ud800" * 1000, id="lone surrogates"),
     ],
-)  # fmt: skip
+)
 def test_hostile_texts_take_bounded_time(text: str) -> None:
     begin = time.process_time()
     parse(text)
@@ -182,14 +194,32 @@ def test_no_text_breaks_the_parser(text: str) -> None:
 @pytest.mark.parametrize(
     ("one", "other"),
     [
-        pytest.param("OSError: [Errno 2] no file '/data/2026-01-01/a.csv'", "OSError: [Errno 2] no file '/data/2026-02-07/b.csv'", id="paths"),
-        pytest.param("acme.errors.JobError: run 6f1c2e9a-1b2c-4d5e-8f90-a1b2c3d4e5f6 failed", "acme.errors.JobError: run 0a1b2c3d-1111-2222-3333-444455556666 failed", id="ids"),
-        pytest.param("ValueError: 17 of 90 rows at 10:04:11", "ValueError: 3 of 1200 rows at 23:59:01", id="numbers and times"),
-        pytest.param("RuntimeError: <Lock at 0x7f12ab>", "RuntimeError: <Lock at 0x99ffe0>", id="hexadecimal"),
-        pytest.param("acme.errors.CallError: https://a.example.test/v1/x?id=9 said no", "acme.errors.CallError: https://a.example.test/v1/y?id=10 said no", id="urls"),
+        pytest.param(
+            "OSError: [Errno 2] no file '/data/2026-01-01/a.csv'",
+            "OSError: [Errno 2] no file '/data/2026-02-07/b.csv'",
+            id="paths",
+        ),
+        pytest.param(
+            "acme.errors.JobError: run 6f1c2e9a-1b2c-4d5e-8f90-a1b2c3d4e5f6 failed",
+            "acme.errors.JobError: run 0a1b2c3d-1111-2222-3333-444455556666 failed",
+            id="ids",
+        ),
+        pytest.param(
+            "ValueError: 17 of 90 rows at 10:04:11",
+            "ValueError: 3 of 1200 rows at 23:59:01",
+            id="numbers and times",
+        ),
+        pytest.param(
+            "RuntimeError: <Lock at 0x7f12ab>", "RuntimeError: <Lock at 0x99ffe0>", id="hexadecimal"
+        ),
+        pytest.param(
+            "acme.errors.CallError: https://a.example.test/v1/x?id=9 said no",
+            "acme.errors.CallError: https://a.example.test/v1/y?id=10 said no",
+            id="urls",
+        ),
         pytest.param("connect 10.0.0.4:5432 failed", "connect 10.9.1.44:5432 failed", id="addresses"),
     ],
-)  # fmt: skip
+)
 def test_a_fingerprint_survives_what_changes(one: str, other: str) -> None:
     assert fingerprint(one) == fingerprint(other)
 

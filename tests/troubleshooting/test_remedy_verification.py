@@ -49,8 +49,16 @@ CASES = [
 
 @pytest.mark.parametrize(("kind", "count", "seconds", "ident", "expected"), CASES)
 def test_the_state_of_the_run_decides(
-    acted: TroubleshootingSession, run: Make, state: Make, now: datetime, kind: str, count: int, seconds: int, ident: str, expected: str
-) -> None:  # fmt: skip
+    acted: TroubleshootingSession,
+    run: Make,
+    state: Make,
+    now: datetime,
+    kind: str,
+    count: int,
+    seconds: int,
+    ident: str,
+    expected: str,
+) -> None:
     seen = run(run_count=count, state=state(kind, at=now + timedelta(seconds=seconds), ident=ident))
     assert outcome(acted, seen, now + timedelta(seconds=40)) == expected
 

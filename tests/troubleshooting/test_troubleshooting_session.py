@@ -129,7 +129,7 @@ def test_nothing_observed_is_not_resolved() -> None:
         ("stand_down", ResolutionStatus.CLOSED, True),
     ],
 )
-def test_a_decision_sets_the_status(action: str, status: ResolutionStatus, ended: bool) -> None:  # noqa: FBT001 - a column of the table
+def test_a_decision_sets_the_status(action: str, status: ResolutionStatus, *, ended: bool) -> None:
     found = session.resolve(at_resolution(), decided(action), now=NOW)
     assert found.resolution_status is status
     assert (found.end_time is not None) is ended
