@@ -76,28 +76,61 @@ def recorder(answer: Answer | None = None) -> tuple[list[httpx.Request], Answer]
 
 CONTRACTS = [
     pytest.param(
-        "asana", "create_task", {"name": "T"}, "POST", "/v1/tasks", "Bearer simulated-asana-access_token",
-        "application/json", {"data": {"name": "T"}}, id="asana",
+        "asana",
+        "create_task",
+        {"name": "T"},
+        "POST",
+        "/v1/tasks",
+        "Bearer simulated-asana-access_token",
+        "application/json",
+        {"data": {"name": "T"}},
+        id="asana",
     ),
     pytest.param(
-        "slack", "post_message", {"channel": "#a", "text": "hi & <you>"}, "POST", "/v1/chat.postMessage",
-        "Bearer simulated-slack-token", "application/x-www-form-urlencoded",
-        {"channel": ["#a"], "text": ["hi & <you>"]}, id="slack",
+        "slack",
+        "post_message",
+        {"channel": "#a", "text": "hi & <you>"},
+        "POST",
+        "/v1/chat.postMessage",
+        "Bearer simulated-slack-token",
+        "application/x-www-form-urlencoded",
+        {"channel": ["#a"], "text": ["hi & <you>"]},
+        id="slack",
     ),
     pytest.param(
-        "gmail", "modify_labels", {"id": "m", "addLabelIds": ["STARRED"]}, "POST", "/v1/users/me/messages/m/modify",
-        "Bearer simulated-gmail-access_token", "application/json", {"addLabelIds": ["STARRED"]}, id="gmail",
+        "gmail",
+        "modify_labels",
+        {"id": "m", "addLabelIds": ["STARRED"]},
+        "POST",
+        "/v1/users/me/messages/m/modify",
+        "Bearer simulated-gmail-access_token",
+        "application/json",
+        {"addLabelIds": ["STARRED"]},
+        id="gmail",
     ),
     pytest.param(
-        "discord", "create_message", {"channel_id": "1", "content": "hi"}, "POST", "/v1/channels/1/messages",
-        "Bot simulated-discord-token", "application/json", {"content": "hi"}, id="discord",
+        "discord",
+        "create_message",
+        {"channel_id": "1", "content": "hi"},
+        "POST",
+        "/v1/channels/1/messages",
+        "Bot simulated-discord-token",
+        "application/json",
+        {"content": "hi"},
+        id="discord",
     ),
     pytest.param(
-        "jira", "transition_issue", {"issueIdOrKey": "OPS-1", "transition_id": "31"}, "POST",
-        "/v1/issue/OPS-1/transitions", "Basic c2ltdWxhdGVkLWppcmEtdXNlcm5hbWU6c2ltdWxhdGVkLWppcmEtcGFzc3dvcmQ=",
-        "application/json", {"transition": {"id": "31"}}, id="jira",
+        "jira",
+        "transition_issue",
+        {"issueIdOrKey": "OPS-1", "transition_id": "31"},
+        "POST",
+        "/v1/issue/OPS-1/transitions",
+        "Basic c2ltdWxhdGVkLWppcmEtdXNlcm5hbWU6c2ltdWxhdGVkLWppcmEtcGFzc3dvcmQ=",
+        "application/json",
+        {"transition": {"id": "31"}},
+        id="jira",
     ),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(
@@ -155,9 +188,23 @@ def test_nothing_is_sent_before_the_parameters_are_right(
 
 
 STATUSES = [
-    (400, True), (401, True), (403, True), (404, True), (405, True), (409, True), (410, True), (422, True),
-    (501, True), (408, False), (425, False), (429, False), (500, False), (502, False), (503, False), (504, False),
-]  # fmt: skip
+    (400, True),
+    (401, True),
+    (403, True),
+    (404, True),
+    (405, True),
+    (409, True),
+    (410, True),
+    (422, True),
+    (501, True),
+    (408, False),
+    (425, False),
+    (429, False),
+    (500, False),
+    (502, False),
+    (503, False),
+    (504, False),
+]
 
 
 @pytest.mark.parametrize(("status", "permanent"), STATUSES)

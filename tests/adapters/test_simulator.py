@@ -11,13 +11,14 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
+
 from prefect_autopilot.adapters import oauth
 from prefect_autopilot.adapters.services import ServiceClient
 from prefect_autopilot.adapters.simulator import Simulator, serve_simulator
 from prefect_autopilot.errors import ServiceError, UnknownNameError
 from prefect_autopilot.models import Service
 from prefect_autopilot.services import load_catalogue, simulated_credentials
-from pydantic import SecretStr
 
 CATALOGUE = load_catalogue()
 NOW = datetime(2026, 3, 2, 3, 0, tzinfo=UTC)
@@ -62,17 +63,33 @@ def request(simulator: Simulator, method: str, path: str, **more: Any) -> httpx.
 ROUND_TRIPS = [
     pytest.param("asana", "create_task", {"name": "New"}, "list_tasks", {}, "name", id="asana"),
     pytest.param(
-        "slack", "post_message", {"channel": "C1", "text": "New"}, "get_history", {"channel": "C1"}, "text", id="slack"
+        "slack",
+        "post_message",
+        {"channel": "C1", "text": "New"},
+        "get_history",
+        {"channel": "C1"},
+        "text",
+        id="slack",
     ),
     pytest.param(
-        "github", "create_issue", {"owner": "a", "repo": "b", "title": "New"},
-        "list_issues", {"owner": "a", "repo": "b"}, "title", id="github",
+        "github",
+        "create_issue",
+        {"owner": "a", "repo": "b", "title": "New"},
+        "list_issues",
+        {"owner": "a", "repo": "b"},
+        "title",
+        id="github",
     ),
     pytest.param(
-        "discord", "create_message", {"channel_id": "7", "content": "New"},
-        "list_messages", {"channel_id": "7"}, "content", id="discord",
+        "discord",
+        "create_message",
+        {"channel_id": "7", "content": "New"},
+        "list_messages",
+        {"channel_id": "7"},
+        "content",
+        id="discord",
     ),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("service", "create", "values", "listing", "where", "field"), ROUND_TRIPS)
@@ -116,9 +133,16 @@ def test_important_mail_is_found_and_read() -> None:
 
 @pytest.mark.parametrize(
     ("query", "count"),
-    [("is:important", 1), ("-is:important", 2), ("from:billing", 1), ("subject:contract friday", 1),
-     ("nothing like it", 0), ("is:unread newer_than:1d", 2), ("", 3)],
-)  # fmt: skip
+    [
+        ("is:important", 1),
+        ("-is:important", 2),
+        ("from:billing", 1),
+        ("subject:contract friday", 1),
+        ("nothing like it", 0),
+        ("is:unread newer_than:1d", 2),
+        ("", 3),
+    ],
+)
 def test_a_search_finds_what_holds_its_words(query: str, count: int) -> None:
     answer = call(Simulator(), "gmail", "list_messages", q=query)
     assert len(answer["messages"]) == count
@@ -139,8 +163,11 @@ def test_a_sent_mail_is_recorded_in_readable_form() -> None:
     call(simulator, "gmail", "send_message", to="a@example.com", subject="Grüße", body="Hallo")
 
     assert simulator.calls[0].parameters == {
-        "user_id": "me", "to": "a@example.com", "subject": "Grüße", "body": "Hallo",
-    }  # fmt: skip
+        "user_id": "me",
+        "to": "a@example.com",
+        "subject": "Grüße",
+        "body": "Hallo",
+    }
 
 
 def test_friendly_parameters_are_read_back_from_nested_bodies() -> None:
@@ -148,8 +175,11 @@ def test_friendly_parameters_are_read_back_from_nested_bodies() -> None:
     call(simulator, "jira", "create_issue", project="OPS", summary="S", labels=["x"])
 
     assert simulator.calls[0].parameters == {
-        "project": "OPS", "summary": "S", "issue_type": "Task", "labels": ["x"],
-    }  # fmt: skip
+        "project": "OPS",
+        "summary": "S",
+        "issue_type": "Task",
+        "labels": ["x"],
+    }
 
 
 @pytest.mark.parametrize(
@@ -178,14 +208,23 @@ def test_every_page_comes_once_and_in_order(
 REFUSED = [
     pytest.param("POST", "/asana/tasks", {"json": {"data": {"name": "T"}}}, 401, id="no credentials"),
     pytest.param(
-        "POST", "/asana/tasks", {"headers": {"authorization": "Bearer x"}, "json": {"data": {"name": "T"}}}, 401,
+        "POST",
+        "/asana/tasks",
+        {"headers": {"authorization": "Bearer x"}, "json": {"data": {"name": "T"}}},
+        401,
         id="wrong token",
     ),
     pytest.param("POST", "/asana/tasks", {"headers": BEARER, "json": {"name": "T"}}, 400, id="not wrapped"),
     pytest.param("POST", "/asana/tasks", {"headers": BEARER, "json": {"data": {}}}, 400, id="missing"),
-    pytest.param("POST", "/asana/tasks", {"headers": BEARER, "json": {"data": {"name": 1}}}, 400, id="wrong type"),
     pytest.param(
-        "POST", "/asana/tasks", {"headers": BEARER, "json": {"data": {"name": "T", "nmae": "x"}}}, 400, id="unknown field"
+        "POST", "/asana/tasks", {"headers": BEARER, "json": {"data": {"name": 1}}}, 400, id="wrong type"
+    ),
+    pytest.param(
+        "POST",
+        "/asana/tasks",
+        {"headers": BEARER, "json": {"data": {"name": "T", "nmae": "x"}}},
+        400,
+        id="unknown field",
     ),
     pytest.param("POST", "/asana/tasks", {"headers": BEARER, "content": b"{broken"}, 400, id="broken JSON"),
     pytest.param("GET", "/asana/tasks?limt=5", {"headers": BEARER}, 400, id="unknown query"),
@@ -195,7 +234,7 @@ REFUSED = [
     pytest.param("GET", "/asana/no/such/path", {"headers": BEARER}, 404, id="wrong path"),
     pytest.param("GET", "/no_such_service/x", {}, 404, id="no such service"),
     pytest.param("GET", "/_control/health", {}, 404, id="control is closed"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("method", "path", "more", "status"), REFUSED)

@@ -13,6 +13,7 @@ import pytest
 from prefect.blocks.core import Block
 from prefect.client.orchestration import get_client
 from prefect.testing.standard_test_suites import BlockStandardTestSuite
+
 from prefect_autopilot.adapters.simulator import Simulator
 from prefect_autopilot.blocks import BLOCKS, AutopilotPolicy, NotificationChannel, ServiceConnection
 from prefect_autopilot.errors import ConfigurationError, ServiceError, UnknownNameError, UsageError

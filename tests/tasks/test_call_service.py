@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 from collections.abc import Iterator
 
 import httpx
@@ -150,7 +152,12 @@ def test_another_run_makes_every_call_again(simulator: Simulator) -> None:
         pytest.param("asana-default", "list_projects", {}, {"status": 503}, 3, id="safe, lasting outage"),
         pytest.param("asana-default", "list_projects", {}, {"status": 404}, 1, id="safe, permanent"),
         pytest.param(
-            "asana-default", "list_projects", {}, {"status": 429, "retry_after": 600}, 1, id="safe, long wait asked"
+            "asana-default",
+            "list_projects",
+            {},
+            {"status": 429, "retry_after": 600},
+            1,
+            id="safe, long wait asked",
         ),
         pytest.param(
             "asana-default",
@@ -160,13 +167,19 @@ def test_another_run_makes_every_call_again(simulator: Simulator) -> None:
             2,
             id="idempotent, outage",
         ),
-        pytest.param("asana-default", "create_task", TASK, {"status": 503, "times": 1}, 1, id="unsafe, outage"),
         pytest.param(
-            "slack-default", "post_message", {"channel": "#a", "text": "x"}, {"status": 429, "retry_after": 0}, 1,
+            "asana-default", "create_task", TASK, {"status": 503, "times": 1}, 1, id="unsafe, outage"
+        ),
+        pytest.param(
+            "slack-default",
+            "post_message",
+            {"channel": "#a", "text": "x"},
+            {"status": 429, "retry_after": 0},
+            1,
             id="unsafe, rate limit",
         ),
     ],
-)  # fmt: skip
+)
 def test_only_repeatable_calls_are_repeated_within_the_task(
     simulator: Simulator,
     connection: str,
@@ -244,14 +257,16 @@ def test_without_a_simulator_the_stored_connection_is_used(
     assert [call.status for call in simulated.calls] == [201]
 
 
+# Prefect 3.8.8 leaves its own API connection open when a synchronous task, even an empty one, runs in an
+# async flow; measured: the socket's other end is the Prefect server, not the simulator.
+@pytest.mark.filterwarnings("ignore:Exception ignored in.*socket:pytest.PytestUnraisableExceptionWarning")
 def test_an_async_flow_may_call_a_service_too(simulator: Simulator) -> None:
-    import asyncio
-
     @flow
     async def create() -> object:
         return call_service("asana-default", "create_task", **TASK)
 
     asyncio.run(create())
+    gc.collect()
 
     assert operations(simulator) == ["create_task"]
 
