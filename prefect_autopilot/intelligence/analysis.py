@@ -30,12 +30,15 @@ from prefect_autopilot.models import (
     StepSpec,
     TriggerSpec,
 )
+from prefect_autopilot.models.workflow import AnalysisStatus
 from prefect_autopilot.services import Catalogue
 
 MAX_CHARACTERS = 20_000
+_PARTS = {"excluded": "not used", "mentioned": "only mentioned"}
 _MOST_UNREADABLE = 0.1
 _WISH = re.compile(
-    r"\b(?:automat\w+|workflows?|zaps?|flows?|every|when\w*|whenever|help|need|want|business|process|tasks?)\b"
+    r"\b(?:automat\w+|workflows?|zaps?|flows?|every|when\w*|whenever|help|need|want|business|process"
+    r"|tasks?)\b"
 )
 _RELATION = re.compile(
     r"[-=]*>|\b(?:to|into|onto|when|whenever|if|for each|for every|from|via|with|using|in|on|by)\b"
@@ -75,7 +78,7 @@ def _refusal(text: str) -> str | None:
         return "The request is empty: say what should start the automation and what it should do."
     if len(text) > MAX_CHARACTERS:
         return f"The request has {len(text)} characters, at most {MAX_CHARACTERS} are read: shorten it."
-    unreadable = sum(not c.isprintable() and c not in "\n\r\t" or c == "\ufffd" for c in text)
+    unreadable = sum((not c.isprintable() and c not in "\n\r\t") or c == "\ufffd" for c in text)
     if unreadable > _MOST_UNREADABLE * len(text) and not any(c.isalpha() for c in read(text).cased):
         return "The request is no text: say in words what should happen."
     return None
@@ -155,7 +158,7 @@ def _judged(text: str, reading: _Reading, catalogue: Catalogue) -> Analysis:
     if not used and not reading.slots and not reading.choices and not reading.unknown:
         return _nothing(text, reading, services)
     if reading.unknown and not used and not reading.slots:
-        status = "unsupported"
+        status: AnalysisStatus = "unsupported"
     else:
         status = "clarify" if blocking else "flow"
     by_hand = [s for s in dict.fromkeys(used) if not catalogue.get(s).operations]
@@ -208,14 +211,7 @@ def _questions(reading: _Reading, catalogue: Catalogue) -> list[Question]:
     schedule = reading.start.schedule
     if schedule and schedule.problems:
         questions.append(Question(id="when", text=f"When should it run? {' '.join(schedule.problems)}"))
-    for name in reading.unknown:
-        questions.append(
-            Question(
-                id=f"unknown_{name.lower()}",
-                text=f"{name} is not in the catalogue: does it have an HTTP API or webhooks that the flow can use, and at which address?",
-                options=("generic HTTP request", "webhook"),
-            )
-        )
+    questions += [_unknown_question(name) for name in reading.unknown]
     for choice in reading.choices:
         shared = set(catalogue.get(choice[0]).kinds) & set(catalogue.get(choice[1]).kinds)
         questions.append(choice_question(choice, min(shared, default=None), catalogue))
@@ -231,6 +227,14 @@ def _questions(reading: _Reading, catalogue: Catalogue) -> list[Question]:
     if schedule and schedule.proposed and not schedule.problems and reading.start.spec:
         questions.append(Question(id="time", text=f"Is this right? {' '.join(schedule.proposed)}"))
     return questions
+
+
+def _unknown_question(name: str) -> Question:
+    return Question(
+        id=f"unknown_{name.lower()}",
+        text=f"{name} is not in the catalogue: at which address does it have an HTTP API or webhooks?",
+        options=("generic HTTP request", "webhook"),
+    )
 
 
 def _is_related(reading: _Reading) -> bool:
@@ -294,7 +298,7 @@ def _confidence(services: tuple[ServiceMatch, ...], *, clarify: bool) -> float:
     sure = 1.0
     for match in services:
         sure *= match.confidence if match.role == "used" else 1.0
-    measured = table("confidence")["request"]
+    measured: dict[str, float] = table("confidence")["request"]
     return round(sure * measured["clarify" if clarify else "flow"], 3)
 
 
@@ -303,7 +307,8 @@ def _reasons(
 ) -> tuple[str, ...]:
     """Say why: roles, what started it, what was proposed, what is filled in at the form."""
     reasons = [
-        f"{catalogue.get(m.service).name} is {'not used' if m.role == 'excluded' else 'only mentioned'}: {m.reason}."
+        f"{catalogue.get(m.service).name} is {'not used' if m.role == 'excluded' else 'only mentioned'}: "
+        f"{m.reason}."
         for m in services
         if m.role != "used"
     ]

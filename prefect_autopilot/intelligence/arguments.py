@@ -1,4 +1,4 @@
-"""What an operation is called with: literals from the text, fields of the event, earlier results, parameters."""
+"""What an operation is called with: literals, fields of the event, earlier results, flow parameters."""
 
 from __future__ import annotations
 
@@ -23,10 +23,12 @@ from prefect_autopilot.models import (
 _CHANNEL = re.compile(r"#[^\W\d_][\w-]*")
 _ADDRESS = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _QUOTED = re.compile(
-    r"(?:saying|says|with the (?:text|message)|message|text|titled|called|named|group|list|board|folder|project|channel|label|tag|table|sheet) \"([^\"\n]{1,200})\""
+    r"(?:saying|says|with the (?:text|message)|message|text|titled|called|named|group|list|board|folder"
+    r"|project|channel|label|tag|table|sheet) \"([^\"\n]{1,200})\""
 )
 _PLACE = re.compile(
-    r"\b(group|list|board|folder|project|channel|label|tag|table|sheet|titled|called|named) \"([^\"\n]{1,200})\""
+    r"\b(group|list|board|folder|project|channel|label|tag|table|sheet|titled|called"
+    r"|named) \"([^\"\n]{1,200})\""
 )
 
 

@@ -10,12 +10,18 @@ from prefect_autopilot.intelligence.data import table
 from prefect_autopilot.intelligence.scene import KIND, Part, Scene
 
 _EVENT = (
-    r"(?:and |but |so |then |only )?(?:when(?:ever|evr)?|wenever|if|once|as soon as|every ?time|each time|any ?time|upon|after|"
-    r"in case|the moment|on (?:a |an |every |each |any )?new|for (?:each|every|any)(?: new| incoming)?|on each|on every(?= new)|"
+    r"(?:and |but |so |then |only )?(?:when(?:ever|evr)?|wenever|if|once|as soon as|every ?time|each time"
+    r"|any ?time|upon|after|"
+    r"in case|the moment|on (?:a |an |every |each |any )?new|for (?:each|every|any)(?: new| incoming)?"
+    r"|on each|on every(?= new)|"
     r"starting (?:when|with|from)|triggered (?:by|when|whenever|on)|each time that)\b"
 )
 _HARD = r"(?:[.!?](?=\s|$)|[;\n]|\s*[-=]*>\s*)"
-_SUBJECTS = r"(?:to|i|we|they|he|she|it|you|who|which|that|someone|somebody|anyone|people|customer|customers|user|users|is|are|was|gets|be|been|can|will|could|should|of|the|a|an|my|our|your|new|not|this|each|every|per|any|in|on|for|with|from|by|into)"
+_SUBJECTS = (
+    r"(?:to|i|we|they|he|she|it|you|who|which|that|someone|somebody|anyone|people|customer|customers|user"
+    r"|users|is|are|was|gets|be|been|can|will|could|should|of|the|a|an|my|our|your|new|not|this|each|every"
+    r"|per|any|in|on|for|with|from|by|into)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +51,9 @@ def _cut() -> re.Pattern[str]:
     return re.compile(
         rf"(?P<hard>{_HARD})"
         rf"|(?P<colon>:(?=\s))"
-        rf"|(?P<soft>,?\s+(?:and\s+)?then\b,?|,?\s+after that,?|,?\s+afterwards,?|,\s*(?:and\s+|or\s+|but\s+|also\s+)?|\s+and\s+(?:also\s+)?(?=(?:{words})\b|{KIND}\s+(?:me|us|him|her|them|the|my|our|it|a)\b)|\s+before\s+(?=\w+ing\b)|\s+but\s+|\s+otherwise\b|\s+else\b)"
+        rf"|(?P<soft>,?\s+(?:and\s+)?then\b,?|,?\s+after that,?|,?\s+afterwards,?|,\s*(?:and\s+|or\s+|but\s+"
+        rf"|also\s+)?|\s+and\s+(?:also\s+)?(?=(?:{words})\b|{KIND}\s+(?:me|us|him|her|them|the|my|our|it"
+        rf"|a)\b)|\s+before\s+(?=\w+ing\b)|\s+but\s+|\s+otherwise\b|\s+else\b)"
         rf"|(?P<event>\s+(?={_EVENT}))"
         rf"|(?<!\b{{}})(?P<verb>\s+(?=(?:{words})\b))".replace(r"(?<!\b{})", "")
     )
@@ -63,7 +71,7 @@ def _leading_verb() -> re.Pattern[str]:
 
 
 def cut(scene: Scene) -> tuple[Clause, ...]:
-    """Cut the masked text at stops, arrows, commas, "then", event words and, inside an event, at its action."""
+    """Cut the masked text at stops, arrows, commas, "then", event words, and an event at its action."""
     text = scene.text
     clauses: list[Clause] = []
     start = 0
@@ -77,10 +85,7 @@ def cut(scene: Scene) -> tuple[Clause, ...]:
             continue
         _append(clauses, scene, start, found.start())
         start = found.end()
-        if found["verb"] is None:
-            in_event = _event().match(text, start) is not None
-        else:
-            in_event = False
+        in_event = found["verb"] is None and _event().match(text, start) is not None
     _append(clauses, scene, start, len(text))
     return tuple(clauses)
 

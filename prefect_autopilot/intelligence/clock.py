@@ -11,6 +11,7 @@ from prefect_autopilot.intelligence.data import table
 
 _NOON, _HOURS, _MINUTES = 12, 24, 60
 _BUSINESS = (7, 18)
+_SMALL_HOURS = 5
 
 _HALF = (
     r"(?P<half>half past|quarter past|quarter to|ten past|ten to|five past|five to|twenty past|twenty to) "
@@ -18,6 +19,11 @@ _HALF = (
 _DIGITS = r"(?P<hour>\d{1,2})(?:(?P<colon>[:.h])(?P<minute>\d{2}))?(?P<h>h\b)?"
 _HALF_DAY = r"(?P<half_day>a\.?m\.?|p\.?m\.?)(?![a-z0-9])"
 _PART = r"(?:in the |at |this )(?P<part>morning|afternoon|evening|night)"
+_BESIDE = re.compile(r"\s*(?:,|and|&|or|/|, and|-|to|until|till)\s*")
+_NEXT = re.compile(rf"\s*(?:,|and|&|or|-|to)\s*\d{{1,2}}(?::\d\d)? ?{_HALF_DAY}")
+_LASTS = re.compile(r"\b(?:in|within|for|after|last|past|next|every|per|over|of|the) $")
+_WITHIN = re.compile(r"\b(?:between|from) $")
+_UNTIL = re.compile(r"\s*(?:and|to|-|until|till)\s*(?:\d{1,2}(?![\w%])|noon|midnight)(?!\s*(?:items|rows|%))")
 _OFFSETS = {
     "half past": 30, "quarter past": 15, "quarter to": -15, "ten past": 10, "ten to": -10,
     "five past": 5, "five to": -5, "twenty past": 20, "twenty to": -20,
@@ -40,13 +46,14 @@ def _times() -> re.Pattern[str]:
     return re.compile(
         rf"(?<![\w$€£#.:/-])(?:(?P<at>at|@|by|around|before) )?(?:around |about |exactly |precisely )?"
         rf"(?:(?:{_HALF})?(?:{_DIGITS}|(?P<name>{names}|noon|midnight|midday))"
-        rf"(?! ?(?:%|hours?|hrs?|minutes?|mins?|days?|weeks?|months?|years?|times?|seconds?|percent|st|nd|rd|th)\b)"
+        rf"(?! ?(?:%|hours?|hrs?|minutes?|mins?|days?|weeks?|months?|years?|times?|seconds?|percent|st|nd|rd"
+        rf"|th)\b)"
         rf"(?: ?(?P<clock>o.?clock))?(?: ?{_HALF_DAY})?(?: {_PART})?)(?![\w%/])"
     )
 
 
 def find_times(text: str) -> list[Clock]:
-    """Find the times of day in lower-case text; a bare number counts only after "at" or in a list of times."""
+    """Find the times of day in lower-case text; a bare number counts only after "at" or in a list."""
     found: list[Clock] = []
     for match in _times().finditer(text):
         if _is_time(match, text, found):
@@ -55,29 +62,19 @@ def find_times(text: str) -> list[Clock]:
 
 
 def _is_time(match: re.Match[str], text: str, before: list[Clock]) -> bool:
-    name = match["name"]
-    if name in {"noon", "midnight", "midday"}:
-        return True
+    """Tell a time of day from a number: by its form, the word before, or the times listed beside it."""
+    said_before = text[max(0, match.start() - 20) : match.start()]
     if match["h"]:
-        return not re.search(
-            r"\b(?:in|within|for|after|last|past|next|every|per|over|of|the) $",
-            text[max(0, match.start() - 20) : match.start()],
-        )
-    if match["half_day"] or match["clock"] or match["part"] or match["half"]:
-        return True
+        return not _LASTS.search(said_before)
     if match["minute"]:
         return match["colon"] in ":h" or bool(match["at"])
-    if match["at"] and match["at"] in {"at", "@"}:
+    by_form = any(match[key] for key in ("half_day", "clock", "part", "half"))
+    if by_form or match["name"] in {"noon", "midnight", "midday"} or match["at"] in {"at", "@"}:
         return True
-    between = text[before[-1].end : match.start()] if before else None
-    if between is not None and re.fullmatch(r"\s*(?:,|and|&|or|/|, and|-|to|until|till)\s*", between):
-        return True
-    return bool(
-        re.match(
-            rf"\s*(?:,|and|&|or|-|to)\s*\d{{1,2}}(?::\d\d)? ?{_HALF_DAY}",
-            text[match.end() : match.end() + 20],
-        )
-    )
+    between = text[before[-1].end : match.start()] if before else ""
+    after = text[match.end() : match.end() + 20]
+    listed = _BESIDE.fullmatch(between) if before else None
+    return bool(listed or _NEXT.match(after) or (_WITHIN.search(said_before) and _UNTIL.match(after)))
 
 
 def _clock(match: re.Match[str]) -> Clock:
@@ -94,7 +91,7 @@ def _clock(match: re.Match[str]) -> Clock:
     if half_day and hour > _NOON:
         return Clock(hour if hour < _HOURS else None, minute, start, end)
     if hour < _NOON and (
-        half_day == "pm" or part in {"afternoon", "evening"} or (part == "night" and hour > 5)
+        half_day == "pm" or part in {"afternoon", "evening"} or (part == "night" and hour > _SMALL_HOURS)
     ):
         hour += _NOON
     elif hour == _NOON and (half_day == "am" or part == "night"):
@@ -115,7 +112,7 @@ def _with_shared_half_day(text: str, found: list[Clock]) -> list[Clock]:
     for i in range(len(out) - 2, -1, -1):
         this, after = out[i], out[i + 1]
         own = text[this.start : this.end]
-        close = re.fullmatch(r"\s*(?:,|and|&|or|/|, and|-|to|until|till)\s*", text[this.end : after.start])
+        close = _BESIDE.fullmatch(text[this.end : after.start])
         if (
             not close
             or re.search(r"[ap]\.?m|[:h]|noon|midnight|midday", own)
@@ -139,7 +136,8 @@ def _zones() -> re.Pattern[str]:
     listed = "|".join(re.escape(name) for name in names)
     return re.compile(
         rf"(?<![\w@#/.-])(?:(?P<iana>[a-z]+/[a-z]+(?:[_/][a-z]+)*)"
-        rf"|(?:(?:in |on |at |\()?(?:the )?)?(?P<name>{listed})(?P<time>(?: standard| daylight| local)?(?: time(?:zone| zone)?)?))(?![\w@/])"
+        rf"|(?:(?:in |on |at |\()?(?:the )?)?(?P<name>{listed})(?P<time>(?: standard| daylight"
+        rf"| local)?(?: time(?:zone| zone)?)?))(?![\w@/])"
     )
 
 

@@ -13,17 +13,22 @@ from prefect_autopilot.intelligence.scene import ANY, Part, Scene
 
 Direction = Literal["source", "sink", "tool"]
 
-_DETERMINERS = r"(?:(?:the|a|an|my|our|your|their|this|that|all|each|every|any|some|both|new|latest|recent|incoming|specific|certain|one|existing|old|same|multiple|several|more)\s+)*"
+_DETERMINERS = (
+    r"(?:(?:the|a|an|my|our|your|their|this|that|all|each|every|any|some|both|new|latest|recent|incoming"
+    r"|specific|certain|one|existing|old|same|multiple|several|more)\s+)*"
+)
 _NOUN = r"(?:[\w'-]+\s+){0,3}?"
 _FROM = re.compile(
     rf"\b(?:from|out of|off|of|inside of|between|when|whenever|if|against"
-    rf"|for (?:each |every |any |all )?(?:new|incoming)|for (?:each|every|any)|(?:received|sent|arriving|incoming) (?:via|in|through|on|by)|triggered by)\s+{_NOUN}$"
+    rf"|for (?:each |every |any |all )?(?:new|incoming)|for (?:each|every|any)|(?:received|sent|arriving"
+    rf"|incoming) (?:via|in|through|on|by)|triggered by)\s+{_NOUN}$"
 )
 _TO = re.compile(rf"\b(?:to|into|onto|in|inside|on|at|within|2|and into|toward|towards|for)\s+{_NOUN}$")
 _VIA = re.compile(rf"\b(?:via|through|thru|by(?!\s+\w+ing\b)|over)\s+{_NOUN}$")
 _WITH = re.compile(rf"\b(?:using|with|w|w/|use|uses|have|ask|let|powered by|leveraging|leverages)\s+{_NOUN}$")
 _NEW = re.compile(
-    rf"\b(?:new|incoming|latest|every|each|all|recent|unread|starred|my|any|completed|closed|updated|open)\s+(?:[\w'-]+\s+){{0,2}}$"
+    r"\b(?:new|incoming|latest|every|each|all|recent|unread|starred|my|any|completed|closed|updated"
+    r"|open)\s+(?:[\w'-]+\s+){0,2}$"
 )
 _LATER_SINK = re.compile(
     rf"\b(?:to|into|onto|in|on|via|2)\s+{_DETERMINERS}(?:[\w'#-]+\s+){{0,3}}?{ANY}|[-=]*>\s*"
@@ -31,23 +36,29 @@ _LATER_SINK = re.compile(
 _ADDRESSED = re.compile(rf"\b(?:notify|notifies|message|tell|ping|alert|update|dm)\s+{_DETERMINERS}$")
 _JOINED = re.compile(rf"\b(?:with|and)\s+{_DETERMINERS}(?:[\w'#-]+\s+){{0,3}}?{ANY}|&\s*{ANY}|,\s*{ANY}")
 _SENT_ON = re.compile(
-    r"^\s*(?!messages?|notifications?|alerts?|dms?|texts?|emails?|reminders?)(?:[a-z-]+\s+){1,3}to (?:my|our|the|a)\b"
+    r"^\s*(?!messages?|notifications?|alerts?|dms?|texts?|emails?|reminders?)(?:[a-z-]+\s+){1,3}to (?:my|our"
+    r"|the|a)\b"
 )
 _NOTICE = re.compile(
-    r"^\s*(?:alerts?|notifications?|reminders?|digests?|summar(?:y|ies)|reports?|updates?|confirmations?|messages? (?:to|when|for))\b"
+    r"^\s*(?:alerts?|notifications?|reminders?|digests?|summar(?:y|ies)|reports?|updates?|confirmations?"
+    r"|messages? (?:to|when|for))\b"
 )
 _WINDOW = 240
 """Characters of a clause that are looked at on each side of a mention."""
 
 _BY_SENDING = re.compile(
-    r"\bby (?:sending|forwarding|simply sending|submitting|adding|posting|starring)\s+(?:an? |the |simple )*(?:\w+ (?:to|in|on) )?$"
+    r"\bby (?:sending|forwarding|simply sending|submitting|adding|posting|starring)\s+(?:an? |the "
+    r"|simple )*(?:\w+ (?:to|in|on) )?$"
 )
 _TOLD = re.compile(
-    r"^\s*(?:messages?|notifications?|alerts?|reminders?|notices?)\s+(?:for|when\w*|of|about|if|each|every|on)\b"
+    r"^\s*(?:messages?|notifications?|alerts?|reminders?|notices?)\s+(?:for|when\w*|of|about|if|each|every"
+    r"|on)\b"
 )
 _ARRIVING = re.compile(r"\b(?:incoming|inbound|new)\s+$")
 _INTO = re.compile(r"^\s*(?:[a-z]+\s+)?into\b")
-_CHANGED = frozenset({"turn", "turns", "convert", "converts", "transform", "transforms", "change", "translate"})
+_CHANGED = frozenset(
+    {"turn", "turns", "convert", "converts", "transform", "transforms", "change", "translate"}
+)
 _REFILLED = frozenset({"update", "updates", "updating"})
 _IS_NEW = re.compile(r"^\s*(?:'s\s+)?(?:new|updated|completed|incoming|starred|unread)\b")
 
@@ -81,40 +92,50 @@ def _direction(
     after = scene.text[part.at + 1 : min(clause.end, part.at + _WINDOW)]
     if clause.lead is not None:
         return "source", "it is in the clause of the event"
+    verb = _last_verb(scene, clause, part)
+    told = _by_words_beside(part, before, after) or _by_preposition(before, after, verb)
+    if told:
+        return told
+    if _ADDRESSED.search(before) or (_is_kind_verb(scene, part) and before.strip() == ""):
+        return "sink", "it is told something"
+    later = _goes_on(scene, clause, after, verb)
+    if _IS_NEW.match(after) and (verb is None or later):
+        return "source", "something new in it starts the rest"
+    if later and (verb is None or verb in words("verbs", "move")):
+        return "source", "the text says where to go on to"
+    return _by_verb(verb, is_first=is_first, count=count)
+
+
+def _by_words_beside(part: Part, before: str, after: str) -> tuple[Direction, str] | None:
+    """Read the words next to a mention: "use AI", "by sending an email", "an email alert", "incoming"."""
+    is_kind = part.mention.form == "kind"
     if part.mention.kind == "llm" and re.search(r"\b(?:use|using|with|by|via|an?)\s*$", before):
         return "tool", "it works on content"
     if _BY_SENDING.search(before):
         return "source", "sending to it starts the rest"
-    if _TOLD.match(after) or (part.mention.form == "kind" and _NOTICE.match(after)):
+    if _TOLD.match(after) or (is_kind and _NOTICE.match(after)):
         return "sink", "the notice goes through it"
-    if part.mention.form == "kind" and _ARRIVING.search(before):
+    if is_kind and _ARRIVING.search(before):
         return "source", "something new in it starts the rest"
-    verb = _last_verb(scene, clause, part)
-    prepositions = _by_preposition(before, after, verb)
-    if prepositions:
-        return prepositions
-    if _ADDRESSED.search(before) or (_is_kind_verb(scene, part) and before.strip() == ""):
-        return "sink", "it is told something"
-    return _by_verb(scene, clause, after, verb, is_first=is_first, count=count)
+    return None
 
 
-def _by_verb(
-    scene: Scene, clause: Clause, after: str, verb: str | None, *, is_first: bool, count: int
-) -> tuple[Direction, str]:
-    later = _LATER_SINK.search(after) is not None or _next_is_target(scene, clause)
-    later = later or (verb in words("verbs", "join") and _JOINED.search(after) is not None)
-    if _IS_NEW.match(after) and (verb is None or later):
-        return "source", "something new in it starts the rest"
-    later = later or _SENT_ON.match(after) is not None or (verb in _CHANGED and _INTO.match(after) is not None)
-    if later and (verb is None or verb in words("verbs", "move")):
-        return "source", "the text says where to go on to"
-    if verb in words("verbs", "read") and verb not in words("verbs", "write"):
+def _goes_on(scene: Scene, clause: Clause, after: str, verb: str | None) -> bool:
+    """Tell whether the text goes on to say where things end up."""
+    if _LATER_SINK.search(after) or _next_is_target(scene, clause) or _SENT_ON.match(after):
+        return True
+    joined = verb in words("verbs", "join") and _JOINED.search(after) is not None
+    return joined or (verb in _CHANGED and _INTO.match(after) is not None)
+
+
+def _by_verb(verb: str | None, *, is_first: bool, count: int) -> tuple[Direction, str]:
+    """Let the verb decide: what reads takes from it, what writes acts on it, what thinks works on content."""
+    writes = verb in words("verbs", "write")
+    if verb in words("verbs", "read") and not writes:
         return "source", f"{verb!r} takes from it"
-    if verb in words("verbs", "think") and verb not in words("verbs", "write"):
-        return (
-            ("tool", "it works on content") if not is_first else ("source", f"{verb!r} works on what it has")
-        )
-    if verb in words("verbs", "write") or verb in words("verbs", "move"):
+    if verb in words("verbs", "think") and not writes:
+        return ("source", f"{verb!r} works on what it has") if is_first else ("tool", "it works on content")
+    if writes or verb in words("verbs", "move"):
         return "sink", f"{verb!r} acts on it"
     if is_first and count > 1:
         return "source", "it is named first"
@@ -123,7 +144,7 @@ def _by_verb(
 
 def _last_verb(scene: Scene, clause: Clause, part: Part) -> str | None:
     """Return the verb nearest before a mention; "updates" and "post" count only where a verb may stand."""
-    said = re.findall(r"[a-z]+", scene.words(max(clause.start, part.at - _WINDOW), part.at))
+    said: list[str] = re.findall(r"[a-z]+", scene.words(max(clause.start, part.at - _WINDOW), part.at))
     known = [i for i, word in enumerate(said) if word in verbs()]
     for i in reversed(known):
         if i == 0 or said[i - 1] in words("verbs", "before") or said[i].endswith("ing"):
@@ -133,18 +154,19 @@ def _last_verb(scene: Scene, clause: Clause, part: Part) -> str | None:
 
 def _by_preposition(before: str, after: str, verb: str | None) -> tuple[Direction, str] | None:
     nearest: tuple[int, Direction, str] | None = None
-    for pattern, direction, why in (
+    readings: tuple[tuple[re.Pattern[str], Direction, str], ...] = (
         (_FROM, "source", "things come from it"),
         (_TO, "sink", "things go to it"),
         (_VIA, "sink", "things go through it"),
         (_WITH, "tool", "it is used for it"),
-    ):
+    )
+    for pattern, direction, why in readings:
         found = _last(pattern, before)
         if found is not None and (nearest is None or found > nearest[0]):
             nearest = (found, direction, why)
     if nearest is None:
         return None
-    word = before[nearest[0] :].split()[0]
+    word = before[nearest[0] :].split(maxsplit=1)[0]
     if word in {"in", "on", "at", "within", "for"} and _is_place_of_source(before[: nearest[0]], after, verb):
         return "source", "things are in it"
     if word in {"in", "on", "at", "within"}:

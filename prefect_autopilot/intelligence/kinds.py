@@ -1,4 +1,4 @@
-"""Services named by kind only ("our CRM", "text me"): found in the words, resolved from what the person has."""
+"""Services named by kind only ("our CRM", "text me"): found, and resolved from what the person has."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ def _patterns() -> dict[str, re.Pattern[str]]:
         plain = "|".join(re.escape(p).replace(r"\ ", r"\s+") for p in phrases) or r"(?!)"
         asks = "|".join(entry.get("asks", ())) or r"(?!)"
         compiled[kind] = re.compile(
-            rf"(?<![\w@#./{_MASKED}-]){not_after}(?:(?:{plain})(?!\s+(?:{not_before})\b)|{asks})(?![\w@]|\.\w)"
+            rf"(?<![\w@#./{_MASKED}-]){not_after}(?:(?:{plain})(?!\s+(?:{not_before})\b)|{asks})(?![\w@]"
+            rf"|\.\w)"
         )
     return compiled
 

@@ -20,7 +20,35 @@ _SCRIPTS = {
     "HEBREW": "he", "GREEK": "el", "DEVANAGARI": "hi", "THAI": "th",
 }  # fmt: skip
 _ENGLISH = frozenset(
-    "the a an to and of in on for when with from my new is are it me i every if then this that send create add".split()
+    [
+        "the",
+        "a",
+        "an",
+        "to",
+        "and",
+        "of",
+        "in",
+        "on",
+        "for",
+        "when",
+        "with",
+        "from",
+        "my",
+        "new",
+        "is",
+        "are",
+        "it",
+        "me",
+        "i",
+        "every",
+        "if",
+        "then",
+        "this",
+        "that",
+        "send",
+        "create",
+        "add",
+    ]
 )
 _MOST = 0.5
 

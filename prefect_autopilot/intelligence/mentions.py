@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from itertools import pairwise
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from prefect_autopilot.intelligence.data import english, table, words
@@ -171,9 +171,8 @@ def _is_meant(
     starts = before in _STARTS
     if set(hit.entry.services) & set(connected):
         return before not in words("names", "articles")
-    if after == "." and tokens[hit.last + 1].start == tokens[hit.last].end and hit.last + 2 < len(tokens):
-        if tokens[hit.last + 2].text in words("names", "domains"):
-            return True
+    if _is_domain(tokens[hit.last : hit.last + 3]):
+        return True
     score = (1 if starts else 2) if capital else (1 if hit.first == 0 else -1)
     score += _neighbours(first.text, before, after, capital=capital)
     if _is_noun_of(after, names.catalogue.get(hit.entry.services[0])):
@@ -183,6 +182,13 @@ def _is_meant(
     if titled and first.text in english() and before not in words("names", "before") | {",", "&"}:
         score -= 1
     return score >= _EVIDENCE
+
+
+def _is_domain(tokens: tuple[Token, ...]) -> bool:
+    """Tell whether a name goes on as an address: "front.com"."""
+    touching = all(a.end == b.start for a, b in pairwise(tokens))
+    texts = [token.text for token in tokens]
+    return touching and texts[1:2] == ["."] and texts[-1] in words("names", "domains")
 
 
 def _neighbours(word: str, before: str, after: str, *, capital: bool) -> int:

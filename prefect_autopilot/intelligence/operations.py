@@ -10,7 +10,9 @@ from prefect_autopilot.intelligence.data import table
 from prefect_autopilot.intelligence.directions import Direction
 from prefect_autopilot.models import Operation, Service
 
-_STOP = frozenset("a an the to of in on for from or and with by new all one".split())
+_STOP = frozenset(
+    ["a", "an", "the", "to", "of", "in", "on", "for", "from", "or", "and", "with", "by", "new", "all", "one"]
+)
 _PLUMBING = frozenset({"webhook", "webhooks", "me", "token", "label", "labels", "user", "users"})
 
 

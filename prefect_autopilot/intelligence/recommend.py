@@ -24,7 +24,7 @@ def recommend(
             f"Reach {', '.join(names)} by a generic HTTP request, or add an OpenAPI description of it."
         )
     unsafe = _with_effect(steps, catalogue)
-    if unsafe and start.spec and start.spec.type not in {"manual"}:
+    if unsafe and start.spec and start.spec.type != "manual":
         advice.append(
             f"Repeating {', '.join(unsafe[:4])} does it twice: retry only where the service did not answer."
         )

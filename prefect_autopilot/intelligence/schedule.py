@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
-from prefect_autopilot.intelligence.calendar_words import (
-    ANY_DAY,
-    BUSINESS_DAY,
-    WORKDAYS,
-    Calendar,
-    read_calendar,
-)
 from prefect_autopilot.intelligence.clock import Clock, find_times, find_zone
 from prefect_autopilot.intelligence.data import table
+from prefect_autopilot.intelligence.dates import ANY_DAY, BUSINESS_DAY, WORKDAYS, Calendar
+from prefect_autopilot.intelligence.recurrence import read_calendar
 
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
 _RULE_DAYS = ("SU", "MO", "TU", "WE", "TH", "FR", "SA")
 _ANCHOR = "20240101"
 """A Monday, the first of a month and of a year: intervals of days, weeks and months count from it."""
+_BETWEEN = re.compile(r"\bbetween\b[^,.;]{1,20}\band\b")
 _HOUR, _DAY_HOURS, _YEAR_MONTHS = 60, 24, 12
 
 
@@ -67,6 +64,9 @@ def read_schedule(text: str) -> Schedule | None:
         )
         return Schedule(once=once, timezone=timezone, problems=tuple(problems), spans=spans, strong=strong)
     draft = _Draft(calendar, _clock_times(calendar, times))
+    if calendar.unit == "day" and len(draft.times) == 2 and _BETWEEN.search(text):  # noqa: PLR2004 - from, to
+        draft.times = draft.times[:1]
+        draft.proposed.append(f"A span of time is said: its start, {draft.times[0][0]:02d}:00, is proposed.")
     cron, rrule, interval = _written(draft)
     return Schedule(cron, rrule, interval, None, timezone, tuple(draft.proposed), (), spans, strong)
 

@@ -1,4 +1,4 @@
-"""Kinds of services in a request: dropped where a name says it already, filled from what is known, or asked."""
+"""Kinds of services in a request: dropped where a name says it, filled from what is known, or asked."""
 
 from __future__ import annotations
 

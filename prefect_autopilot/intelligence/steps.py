@@ -47,9 +47,9 @@ def wanted_calls(
         service = place.part.mention.service
         if service is None:
             continue
-        if start.source and (place is start.source or _is_beside(place, start.source)):
-            if not _answers(scene, place, start, catalogue):
-                continue
+        is_start = start.source and (place is start.source or _is_beside(place, start.source))
+        if is_start and not _answers(scene, place, start, catalogue):
+            continue
         condition = _condition(scene, clauses, place.clause)
         found.append(Wanted(catalogue.get(service), place.direction, place.clause, place.part.at, condition))
     found.sort(key=lambda w: (index[w.clause], w.direction != "source", w.at))

@@ -18,13 +18,61 @@ _NO_START = frozenset({"llm", "notification", "sms"})
 _DATA_KINDS = frozenset({"crm", "spreadsheet", "chat", "social", "sms", "database", "storage"})
 _CREATES = frozenset({"create", "creates", "add", "adds", "make", "open", "creating", "adding", "set"})
 _EVENT_LEADS = re.compile(
-    r"^(?:and |but |so |then |only )?(?:when|whenever|once|as soon|every ?time|each time|any ?time|upon|after|on|for|the moment|starting|triggered|in case)"
+    r"^(?:and |but |so |then |only )?(?:when|whenever|once|as soon|every ?time|each time|any ?time|upon"
+    r"|after|on|for|the moment|starting|triggered|in case)"
 )
 _ARRIVING = re.compile(r"\b(?:new|incoming|received|updates (?:for|on|from|of))\b")
 _LOOSE = frozenset({"nothing says that things come from it", "things are in it", "it happens there"})
 _IS_NEW = re.compile(r"\bnew\b")
 _FILLER = frozenset(
-    "a an the my our your new every each any all some this that in on at to from of for is are was gets get got has have been with and or it me us i we when whenever if once comes come arrives arrive".split()
+    [
+        "a",
+        "an",
+        "the",
+        "my",
+        "our",
+        "your",
+        "new",
+        "every",
+        "each",
+        "any",
+        "all",
+        "some",
+        "this",
+        "that",
+        "in",
+        "on",
+        "at",
+        "to",
+        "from",
+        "of",
+        "for",
+        "is",
+        "are",
+        "was",
+        "gets",
+        "get",
+        "got",
+        "has",
+        "have",
+        "been",
+        "with",
+        "and",
+        "or",
+        "it",
+        "me",
+        "us",
+        "i",
+        "we",
+        "when",
+        "whenever",
+        "if",
+        "once",
+        "comes",
+        "come",
+        "arrives",
+        "arrive",
+    ]
 )
 
 
@@ -107,7 +155,7 @@ def _source(scene: Scene, placed: tuple[Placed, ...], catalogue: Catalogue) -> P
 
 
 def _likely(scene: Scene, named: list[Placed], talking: list[Placed], catalogue: Catalogue) -> Placed | None:
-    """Return a service that mostly starts things: a form, a mailbox being sorted, a messenger being answered."""
+    """Return what mostly starts things: a form, a mailbox being sorted, a messenger being answered."""
     for p in named:
         if "form" in catalogue.get(p.part.mention.services[0]).kinds:
             return p
@@ -220,7 +268,7 @@ def _event_name(scene: Scene, source: Placed | None, service: Service | None) ->
     text = scene.text[source.clause.start : source.clause.end]
     at = source.part.at - source.clause.start
     after = re.match(r"\s+(?:new\s+)?([a-z]{3,20})\b", text[at + 1 :])
-    before = re.search(rf"([a-z]{{3,20}})\s+(?:in|on|from|at|to)\s+(?:[a-z]+\s+)?$", text[:at])
+    before = re.search(r"([a-z]{3,20})\s+(?:in|on|from|at|to)\s+(?:[a-z]+\s+)?$", text[:at])
     for found in (before, after):
         if found and found[1] not in _FILLER and found[1] not in {"into", "then"}:
             return f"new_{found[1].removesuffix('s')}"

@@ -7,12 +7,19 @@ import re
 from prefect_autopilot.intelligence.data import english, words
 from prefect_autopilot.intelligence.scene import ANY, Scene
 
+_SHORTEST = 4
+"""Shorter words are abbreviations, no names."""
+
 _NAME = r"(?P<name>[A-Za-z][\w&+]*(?:[-.][\w&+]+)*)"
-_LEADS = (
-    rf"\b(?:in|into|to|from|via|through|using|with|on) (?:our |my |the )?{_NAME}(?=\s*(?:$|[,.;>)]|(?:and|then|when|whenever|so|to|invoice|account|api)\b))",
-    rf"\b(?:when|whenever|if|once|every time|as soon as) (?:my |our |the |a |an )?{_NAME} (?:\w+s|\w+ed|has|gets|is|sends)\b",
-    rf"[-=]*> (?:the |our |my )?{_NAME}\b",
+_PLACE = (
+    rf"\b(?:in|into|to|from|via|through|using|with|on) (?:our |my |the )?{_NAME}"
+    r"(?=\s*(?:$|[,.;>)]|(?:and|then|when|whenever|so|to|invoice|account|api)\b))"
 )
+_SUBJECT = (
+    rf"\b(?:when|whenever|if|once|every time|as soon as) (?:my |our |the |a |an )?{_NAME}"
+    r" (?:\w+s|\w+ed|has|gets|is|sends)\b"
+)
+_LEADS = (_PLACE, _SUBJECT, rf"[-=]*> (?:the |our |my )?{_NAME}\b")
 
 
 def unknown_names(scene: Scene) -> tuple[str, ...]:
@@ -40,10 +47,10 @@ def _is_name(name: str) -> bool:
         or p.removesuffix("s") in common
         or p.removesuffix("s") in jargon
         or p.isdigit()
-        or len(p) < 3
+        or len(p) < _SHORTEST - 1
         for p in parts
-    )  # noqa: PLR2004 - abbreviations are no names
-    if plain or len(name) < 4:  # noqa: PLR2004 - as above
+    )
+    if plain or len(name) < _SHORTEST:
         return False
     distinct = any(c.isdigit() for c in name) or "-" in name or any(c.isupper() for c in name[1:])
     return distinct or name[0].isupper()
