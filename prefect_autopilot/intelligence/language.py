@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 
 from prefect_autopilot.intelligence.data import english, table
 
@@ -60,8 +61,9 @@ def detect(text: str, length: int = 2000) -> str:
     if not letters:
         return "en"
     scripts = [unicodedata.name(c, "").split(" ")[0] for c in letters if not c.isascii()]
-    for script, code in _SCRIPTS.items():
-        if sum(s.startswith(script) for s in scripts) > _MOST * len(letters):
+    counted = Counter(code for s in scripts for script, code in _SCRIPTS.items() if s.startswith(script))
+    for code, count in counted.items():
+        if count > _MOST * len(letters):
             return code
     words = re.findall(r"[^\W\d_]+", head)
     common = english()

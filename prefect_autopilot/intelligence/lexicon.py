@@ -45,7 +45,7 @@ class Lexicon:
         if len(found) != 1:
             return None
         name, distance = found[0]
-        return None if _is_near_english(word, distance) else self.entries[name]
+        return None if _is_near_english(word, name, distance) else self.entries[name]
 
     def _alike(self, word: str) -> list[tuple[str, int]]:
         limit = 1 if len(word) < _LONG_WORD else 2
@@ -70,7 +70,7 @@ def squeeze(name: str) -> str:
 @lru_cache(maxsize=4096)
 def skeleton(word: str) -> str:
     """Return the consonants as they sound, the first letter kept: misspellings by ear share it."""
-    sound = word.replace("ck", "k").replace("ph", "f").replace("c", "k").replace("z", "s")
+    sound = word.replace("ck", "k").replace("ph", "f").replace("c", "k").replace("z", "s").replace("x", "ks")
     sound = re.sub(r"(.)\1+", r"\1", sound)
     return sound[:1] + re.sub(r"[aeiouy]", "", sound[1:])
 
@@ -95,13 +95,13 @@ def edit_distance(left: str, right: str, limit: int) -> int:
     return last[-1]
 
 
-def _is_near_english(word: str, distance: int) -> bool:
+def _is_near_english(word: str, name: str, distance: int) -> bool:
     """Tell whether a common word is nearer than the service, or as near and of the same letters."""
     common = english()
     if distance > 1 and any(w in common for w in _one_edit(word)):
         return True
     swapped = {word[:i] + word[i + 1] + word[i] + word[i + 2 :] for i in range(len(word) - 1)}
-    return bool(swapped & common)
+    return bool((swapped & common) - {name})
 
 
 def _one_edit(word: str) -> set[str]:

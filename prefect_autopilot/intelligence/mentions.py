@@ -22,6 +22,7 @@ _TITLE_SHARE = 0.6
 _SHORTEST_JOINED = 5
 _MOST_OF_ONE = 8
 """Further mentions of one service say nothing more, and cost time in a hostile text."""
+_HYPHENS = frozenset("-_/")
 _STARTS = frozenset({"", ".", "!", "?", ":", "\n", ";"})
 _ENDS = frozenset({"", ".", ",", ";", "!", "?", "\n", ">", "-", ")"})
 
@@ -122,7 +123,8 @@ def _entry(key: str, names: Lexicon, *, several: bool) -> tuple[Entry | None, Fo
         return exact, "name"
     if several and (plural := names.entries.get(key + "s")):
         return plural, "name"
-    if key.endswith("s") and (one := names.entries.get(key[:-1])) and not one.doubtful:
+    one = names.entries.get(key.removesuffix("s"))
+    if one and not one.doubtful and key not in english():
         return one, "name"
     if (model := _MODEL.fullmatch(key)) and (family := names.entries.get(model[1])):
         kinds = names.catalogue.get(family.services[0]).kinds
@@ -169,6 +171,8 @@ def _is_meant(
     after = tokens[hit.last + 1].text if hit.last + 1 < len(tokens) else ""
     capital = first.raw[0].isupper()
     starts = before in _STARTS
+    if before in _HYPHENS and tokens[hit.first - 1].end == first.start:
+        return False  # the end of a longer word
     if set(hit.entry.services) & set(connected):
         return before not in words("names", "articles")
     if _is_domain(tokens[hit.last : hit.last + 3]):
@@ -196,7 +200,8 @@ def _neighbours(word: str, before: str, after: str, *, capital: bool) -> int:
     if before in words("names", "before") and not (
         before == "to" and word in words("names", "verbs") and not capital
     ):
-        score += 2 + (after in _ENDS and before in words("names", "places"))
+        places = words("names", "places") | {"to"}
+        score += 2 + (after in _ENDS and before in places)
     if before in words("names", "articles"):
         score -= 2
     if after in words("names", "after") or (capital and after == "new"):

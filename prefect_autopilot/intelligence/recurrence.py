@@ -45,7 +45,7 @@ _UNITS = {
 _INTERVAL = (
     rf"(?<!not )\b{EVERY}\s?(?:(?P<other>other|second|2nd|alternate)\s+|(?P<half>half(?: an?)?"
     rf"|quarter(?: of an)?)[ -]"
-    r"|(?P<n>\d+|a couple(?: of)?|couple(?: of)?|few|[a-z]+)\s*-?\s*)?"
+    r"|(?P<n>\d+(?=\s*-?\s*)|(?:a couple(?: of)?|couple(?: of)?|few|[a-z]+)(?=\s|-))\s*-?\s*)?"
     rf"(?P<unit>seconds?|secs?|minutes?|mins?|hours?|hrs?|h|m|days?|nights?|weeks?|months?|quarters?|years?"
     rf"|fortnight|{LONG_DAY})(?![\w'])"
 )
@@ -83,7 +83,8 @@ def _read_interval(text: str, found: Calendar) -> None:
 def _read_times_per(text: str, found: Calendar) -> None:
     """Read "twice a day", "3 times per week"."""
     match = find(
-        r"\b(?P<n>once|twice|thrice|\w+ times|\d+ ?x) (?:a|an|per|every|each) (?P<unit>hour|day|week|month|year)\b",
+        r"\b(?P<n>once|twice|thrice|\w+ times|\d+ ?x) (?:a|an|per|every|each)"
+        r" (?P<unit>hour|day|week|month|year)\b",
         text,
     )
     if match is None or _LIMIT.search(words_before(text, match) + match["n"] + " "):

@@ -19,7 +19,8 @@ _SUBJECT = (
     rf"\b(?:when|whenever|if|once|every time|as soon as) (?:my |our |the |a |an )?{_NAME}"
     r" (?:\w+s|\w+ed|has|gets|is|sends)\b"
 )
-_LEADS = (_PLACE, _SUBJECT, rf"[-=]*> (?:the |our |my )?{_NAME}\b")
+_NEW = rf"\bnew {_NAME} \w+s\b"
+_LEADS = (_PLACE, _NEW, _SUBJECT, rf"[-=]*> (?:the |our |my )?{_NAME}\b")
 
 
 def unknown_names(scene: Scene) -> tuple[str, ...]:
