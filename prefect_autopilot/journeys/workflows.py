@@ -1,0 +1,63 @@
+"""A workflow by any name people use for it, and what its stored runs say."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from prefect_autopilot.errors import UsageError
+from prefect_autopilot.journeys.observe import HISTORY_RUNS, workflow_id
+from prefect_autopilot.models import HealthScore, RunRecord, WorkflowMetric
+from prefect_autopilot.monitoring import health, metrics
+from prefect_autopilot.store import Store, Workflow
+
+_MOST_NAMED = 5
+
+
+async def find_workflow(store: Store, name: str) -> Workflow | None:
+    """Return the workflow of this deployment id or name, flow name or ``flow/deployment``; None when unseen.
+
+    Raises UsageError where a name stands for several deployments.
+    """
+    seen = await store.workflows()
+    exact = [one for one in seen if one.deployment_id == name]
+    found = exact or [one for one in seen if name in _names(one)]
+    if len(found) > 1:
+        ids = ", ".join(workflow_id(one) for one in found[:_MOST_NAMED])
+        raise UsageError(f"{name!r} stands for {len(found)} workflows; name one by its id: {ids}.")
+    return found[0] if found else None
+
+
+def _names(workflow: Workflow) -> set[str]:
+    names = {workflow.flow_name}
+    if workflow.deployment_name:
+        names |= {workflow.deployment_name, f"{workflow.flow_name}/{workflow.deployment_name}"}
+    return names
+
+
+async def runs_of(store: Store, workflow: Workflow) -> tuple[RunRecord, ...]:
+    """Return the newest stored runs of a workflow, oldest first."""
+    runs = await store.runs(
+        deployment_id=workflow.deployment_id, flow_name=workflow.flow_name, limit=HISTORY_RUNS
+    )
+    return tuple(run for run in runs if run.deployment_id == workflow.deployment_id)
+
+
+async def workflow_health(store: Store, name: str, now: datetime) -> HealthScore:
+    """Return the health of a workflow; unknown, with the reason, where no run of it was seen."""
+    workflow = await find_workflow(store, name)
+    if workflow is None:
+        return HealthScore(
+            workflow_id=name,
+            status="unknown",
+            reason=f"No run of {name!r} was seen yet; watch the Prefect server, or start monitoring.",
+            last_updated=now,
+        )
+    return health(workflow_id(workflow), await runs_of(store, workflow), now)
+
+
+async def measured(store: Store, name: str, now: datetime) -> tuple[WorkflowMetric, ...]:
+    """Return the metrics of a workflow's stored runs; nothing where none was seen."""
+    workflow = await find_workflow(store, name)
+    if workflow is None:
+        return ()
+    return metrics(workflow_id(workflow), await runs_of(store, workflow), now)
