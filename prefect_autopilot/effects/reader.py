@@ -94,6 +94,10 @@ class EffectReader:
         """Return what evaluating a statement or expression of a function does."""
         return tuple(self._read(node, self.scope(function)))
 
+    def own_touches(self, node: ast.Call, function: Function | None) -> tuple[Touch, ...]:
+        """Return what a call does once its arguments are there."""
+        return tuple(self._call(node, self.scope(function)))
+
     def called(self, node: ast.Call, function: Function | None) -> Function | None:
         """Return the function of this file that a call names, through ``self.`` and ``.submit`` too."""
         scope = self.scope(function)
@@ -178,12 +182,12 @@ class EffectReader:
                     yield kept
 
     def _read(self, node: ast.AST, scope: Scope) -> Iterator[Touch]:
+        for child in ast.iter_child_nodes(node):  # arguments are evaluated before their call
+            yield from self._read(child, scope)
         if isinstance(node, ast.Call):
             yield from self._call(node, scope)
         elif isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign | ast.Delete):
             yield from self._stores(node, scope)
-        for child in ast.iter_child_nodes(node):
-            yield from self._read(child, scope)
 
     def _stores(
         self, node: ast.Assign | ast.AugAssign | ast.AnnAssign | ast.Delete, scope: Scope

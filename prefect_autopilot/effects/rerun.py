@@ -104,37 +104,23 @@ def _find(reader: EffectReader, name: str) -> Function:
 
 
 def _calls(reader: EffectReader, flow: Function) -> Iterator[TaskCallEffect]:
-    followed: set[int] = set()
     for node in _in_order(flow.node.body):
-        if not isinstance(node, ast.Call) or id(node) in followed:
+        if not isinstance(node, ast.Call):
             continue
         function = reader.called(node, flow)
         if function is not None:
             started = _HOW.get(node.func.attr) if isinstance(node.func, ast.Attribute) else None
+            effect = reader.effect(function)
             yield TaskCallEffect(
-                function=function.name,
-                line=node.lineno,
-                how=started or "call",
-                effect=reader.effect(function),
+                function=function.name, line=node.lineno, how=started or "call", effect=effect
             )
             continue
-        arguments = {id(inner) for inner in _inner_calls(node)}
-        touches = tuple(touch for touch in reader.touches(node, flow) if touch.line >= node.lineno)
-        if not arguments and worst(touch.level for touch in touches) is not Level.PURE:
+        touches = reader.own_touches(node, flow)
+        level = worst(touch.level for touch in touches)
+        if level is not Level.PURE:
             name = ast.unparse(node.func)
-            effect = FunctionEffect(
-                name=name,
-                line=node.lineno,
-                kind="call",
-                level=worst(one.level for one in touches),
-                touches=touches,
-            )
+            effect = FunctionEffect(name=name, line=node.lineno, kind="call", level=level, touches=touches)
             yield TaskCallEffect(function=name, line=node.lineno, how="call", effect=effect)
-
-
-def _inner_calls(node: ast.Call) -> Iterator[ast.Call]:
-    for child in ast.iter_child_nodes(node):
-        yield from (part for part in ast.walk(child) if isinstance(part, ast.Call))
 
 
 def _in_order(body: list[ast.stmt]) -> Iterator[ast.AST]:

@@ -20,6 +20,7 @@ _SIMPLE = (
     ast.Import,
     ast.ImportFrom,
 )
+_CHANCE = "reads the clock or chance"
 _LEAVING = (ast.Return, ast.Raise)
 
 
@@ -136,7 +137,7 @@ class StatementReader:
             ),
             changes=frozenset(touch.mutates for touch in touches if touch.mutates),
             touches=touches,
-            sites=() if wall else tuple(self.sites_of(node)),
+            sites=() if wall else tuple(self._movable_sites(node)),
             wall=wall,
             last=last,
         )
@@ -163,7 +164,7 @@ class StatementReader:
         if not unused and any(isinstance(part, ast.Yield | ast.YieldFrom) for part in ast.walk(node)):
             unused = f"line {node.lineno} yields"
         if unused:
-            return unused, ""
+            return ("", unused) if self._calls_last(node) else (unused, "")
         if bad:
             reason = self._told(bad[0])
             return ("", reason) if self._calls_last(node) else (reason, "")
@@ -173,13 +174,8 @@ class StatementReader:
     def _told(touch: Touch) -> str:
         if touch.level is Level.UNKNOWN:
             return f"{touch.what} (line {touch.line})"
-        verb = (
-            "writes"
-            if touch.level is Level.WRITE
-            else "pauses"
-            if touch.paced
-            else "reads the clock or chance"
-        )
+        verbs = ((touch.level is Level.WRITE, "writes"), (touch.paced, "pauses"), (True, _CHANCE))
+        verb = next(text for holds, text in verbs if holds)
         return f"{touch.what} {verb} (line {touch.line})"
 
     def _unused_call(self, node: ast.stmt) -> str:
@@ -207,6 +203,11 @@ class StatementReader:
         inside = [*value.args, *(word.value for word in value.keywords)]
         touches = [touch for one in inside for touch in self.reader.touches(one, self.flow)]
         return not any(is_effectful(touch) for touch in touches)
+
+    def _movable_sites(self, node: ast.stmt) -> Iterator[CallSite]:
+        """Yield the calls of a statement without the one that is made for its effect."""
+        value = getattr(node, "value", None) if self._unused_call(node) else None
+        return (site for site in self.sites_of(node) if site.replaced is not value)
 
     def sites_of(self, node: ast.stmt) -> Iterator[CallSite]:
         """Yield the task calls of a statement that are made exactly once, blocks inside it left out."""

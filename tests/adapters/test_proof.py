@@ -1,0 +1,195 @@
+"""Equal or not: judged from runs, and run for real."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prefect_autopilot.adapters.proof import judge, proof_environment, prove
+from prefect_autopilot.adapters.proof_session import ReverseAsyncio
+from prefect_autopilot.errors import ProofError, UsageError
+from prefect_autopilot.models import JSONDict
+
+
+def run_of(version: str, *, backwards: bool = False, seconds: float = 1.0, **more: Any) -> JSONDict:
+    base = {"error": None, "message": "", "result": 1, "effects": [["PUT", "a"], ["PUT", "b"], ["POST", "c"]]}
+    return {"version": version, "backwards": backwards, "seconds": seconds, **base, **more}
+
+
+def runs_with(**more: Any) -> list[JSONDict]:
+    return [
+        run_of("original"),
+        run_of("original"),
+        run_of("rewritten", **more),
+        run_of("rewritten", backwards=True),
+    ]
+
+
+def test_equal_runs_are_a_proof_with_medians() -> None:
+    runs = [run_of("original", seconds=3), run_of("original", seconds=5), run_of("original", seconds=4)]
+    runs += [run_of("rewritten", seconds=2), run_of("rewritten", backwards=True, seconds=9)]
+    proof = judge(runs)
+    assert proof.equal
+    assert (proof.n, proof.before_s, proof.after_s) == (3, 4, 2)
+    assert any("reverse order" in check for check in proof.checks)
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({"result": 2}, "result 2 instead of 1"),
+        ({"error": "ValueError", "result": None}, "ValueError instead of no exception"),
+        ({"effects": [["PUT", "b"], ["PUT", "a"], ["POST", "c"]]}, "order of effects"),
+        ({"effects": [["PUT", "a"], ["PUT", "b"]]}, "other effects"),
+    ],
+)
+def test_a_difference_is_told(more: JSONDict, reason: str) -> None:
+    proof = judge(runs_with(**more))
+    assert not proof.equal
+    assert reason in proof.reason
+
+
+def test_a_difference_in_reverse_order_counts() -> None:
+    proof = judge([*runs_with()[:3], run_of("rewritten", backwards=True, result=7)])
+    assert not proof.equal
+    assert proof.reason.startswith("in reverse order")
+
+
+def test_effects_on_different_resources_may_change_places() -> None:
+    assert judge(runs_with(effects=[["POST", "c"], ["PUT", "a"], ["PUT", "b"]])).equal
+
+
+def test_the_same_exception_is_equal() -> None:
+    runs = [{**run, "error": "KeyError", "result": None} for run in runs_with()]
+    assert judge(runs).reason == "the same KeyError and effects in every run"
+
+
+def test_an_original_that_is_not_equal_to_itself_proves_nothing() -> None:
+    with pytest.raises(ProofError, match="does not do the same twice"):
+        judge([run_of("original"), run_of("original", result=2), *runs_with()[2:]])
+
+
+def test_nothing_of_the_environment_goes_along_but_what_is_listed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s3cret")
+    monkeypatch.setenv("PREFECT_API_KEY", "s3cret")
+    environment = proof_environment(tmp_path, {"EXTRA": "1"})
+    assert "s3cret" not in environment.values()
+    assert environment["HOME"] == str(tmp_path)
+    assert environment["EXTRA"] == "1"
+
+
+async def _fails(given: JSONDict, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        await prove("", "", function="main", **given)
+
+
+CASES: list[tuple[JSONDict, type[Exception], str]] = [
+    ({"repeats": 1}, UsageError, "at least 2"),
+    ({"parameters": {"a": object()}}, UsageError, "must be JSON"),
+    ({"python": "/nowhere/python"}, ProofError, "cannot be started"),
+    ({"timeout_s": 0.01}, ProofError, "did not end within"),
+    ({"python": "/bin/false"}, ProofError, "could not be run"),
+]
+
+
+@pytest.mark.parametrize(("given", "error", "words"), CASES, ids=[case[2] for case in CASES])
+def test_what_cannot_be_run_is_no_proof(given: JSONDict, error: type[Exception], words: str) -> None:
+    asyncio.run(_fails(given, error, words))
+
+
+def test_what_asyncio_starts_together_runs_backwards() -> None:
+    async def check() -> tuple[list[int], list[int]]:
+        done: list[int] = []
+
+        async def work(number: int) -> int:
+            await asyncio.sleep(0)
+            done.append(number)
+            return number
+
+        reverse = ReverseAsyncio()
+        first, second = reverse.create_task(work(1)), reverse.create_task(work(2))
+        values = [await first, await second]
+        values += await reverse.gather(work(3), work(4))
+        return done, values
+
+    done, values = asyncio.run(check())
+    assert done == [2, 1, 4, 3]
+    assert values == [1, 2, 3, 4]
+
+
+FLOW = """
+import time
+from prefect import flow, task
+from autopilot_stubs import slow_read, slow_write
+
+@task
+def read(key):
+    return slow_read(key)
+
+@task
+def write(key):
+    slow_write(key)
+    return key
+
+@flow
+def main(last):
+{body}
+"""
+STUBS = """
+import time
+LOG = []
+
+def reset():
+    LOG.clear()
+
+def effects():
+    return list(LOG)
+
+def slow_read(key):
+    time.sleep(0.5)
+    if key == "bad":
+        raise LookupError(key)
+    return key * 2
+
+def slow_write(key):
+    time.sleep(0.05)
+    LOG.append(["store", key])
+"""
+
+
+def flow_with(body: str) -> str:
+    return FLOW.format(body=textwrap.indent(textwrap.dedent(body).strip(), "    "))
+
+
+@pytest.mark.live
+def test_a_right_rewrite_is_proven_with_its_gain_and_a_wrong_one_is_not(live_prefect: Any) -> None:
+    async def check(before: str, after: str, last: str) -> Any:
+        return await prove(
+            flow_with(before),
+            flow_with(after),
+            function="main",
+            parameters={"last": last},
+            setup=STUBS,
+            environment={"PREFECT_API_URL": live_prefect.url},
+            python=sys.executable,
+            repeats=2,
+            timeout_s=50,
+        )
+
+    reads = "return [read('a'), read('b'), read(last)]"
+    futures = "fs = [read.submit(k) for k in ('a', 'b', last)]\nreturn [f.result() for f in fs]"
+    right = asyncio.run(check(reads, futures, "c"))
+    assert right.equal, right.reason
+    assert right.before_s - right.after_s > 0.5
+    writes = "write('a')\nwrite('b')\nreturn last"
+    raced = "fs = [write.submit('a'), write.submit('b')]\n[f.result() for f in fs]\nreturn last"
+    wrong = asyncio.run(check(writes, raced, "c"))
+    assert not wrong.equal
+    assert "order of effects" in wrong.reason
