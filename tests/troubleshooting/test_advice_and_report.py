@@ -60,13 +60,17 @@ CONCRETE = [
     ),
     ("HTTPError: 429 Client Error: Too Many Requests, Retry-After: 25", "25 s"),
     (
-        "Traceback (most recent call last):\n"
-        "  File \"/srv/f.py\", line 9, in g\n    return FEES[k]\nKeyError: 'express'",
+        (
+            "Traceback (most recent call last):\n"
+            "  File \"/srv/f.py\", line 9, in g\n    return FEES[k]\nKeyError: 'express'"
+        ),
         "/srv/f.py:9",
     ),
     (
-        "Traceback (most recent call last):\n"
-        '  File "/srv/f.py", line 9, in g\n    os.environ["MAIL_KEY"]\nKeyError: \'MAIL_KEY\'',
+        (
+            "Traceback (most recent call last):\n"
+            '  File "/srv/f.py", line 9, in g\n    os.environ["MAIL_KEY"]\nKeyError: \'MAIL_KEY\''
+        ),
         "variable to set is 'MAIL_KEY'",
     ),
 ]
