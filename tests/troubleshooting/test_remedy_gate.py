@@ -56,7 +56,14 @@ def gate(evidence: Make, now: datetime) -> Callable[..., RemedyDecision]:
     return decided
 
 
-PASSING = [BUSY, "ConnectionRefusedError: [Errno 111] Connection refused", "httpx.ReadTimeout: slow", "sqlite3.OperationalError: database is locked", "Process exited with status code: -9", "json.decoder.JSONDecodeError: Expecting value: line 1 column 1 (char 0)"]  # fmt: skip
+PASSING = [
+    BUSY,
+    "ConnectionRefusedError: [Errno 111] Connection refused",
+    "httpx.ReadTimeout: slow",
+    "sqlite3.OperationalError: database is locked",
+    "Process exited with status code: -9",
+    "json.decoder.JSONDecodeError: Expecting value: line 1 column 1 (char 0)",
+]
 
 
 @pytest.mark.parametrize("text", PASSING)
@@ -385,7 +392,9 @@ def test_no_combination_repeats_what_may_do_harm(gate: Make, evidence: Make, run
         assert diagnosis.transient
         assert diagnosis.confidence >= AUTO.min_confidence
         assert category is not IssueCategory.UNKNOWN
-        assert not (flags["own_flow"] or flags["human_touched"] or flags["breaker_open"])
+        assert not (flags["own_flow"])
+        assert not (flags["human_touched"])
+        assert not (flags["breaker_open"])
         call = diagnosis.effect if diagnosis.effect != "unknown" else failing
         whole = level in {"safe", "idempotent"}
         assert whole or call in {"none", "safe", "idempotent"} or (diagnosis.refused and call != "unknown")
