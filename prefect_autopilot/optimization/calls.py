@@ -14,10 +14,13 @@ _CACHE_OPTIONS = frozenset(
     {"cache_key_fn", "cache_expiration", "result_storage_key", "refresh_cache", "persist_result"}
 )
 _UNCACHED = ("NO_CACHE", "NONE", "None", "False")
+# Words that state a limit or an order; not those that only describe how the flow runs today.
 _LIMIT = re.compile(
-    r"rate.?limit|throttl|\bquota\b|too many requests|\b429\b|\bat a time\b|\bat once\b|\bone by one\b|"
-    r"\bper (second|minute|hour)\b|\bmust not overlap\b|\bnot (in )?parallel|\bin (this|that|strict) order\b|"
-    r"\border matters\b|\bpolite|\bconcurren|\bnot thread.?safe\b",
+    r"rate.?limit|throttl|\bquota\b|too many requests|\b429\b|\bper (second|minute|hour)\b|\bpolite|"
+    r"\b(one|two|three|four|five|single|few|most|only|\d+)\b[^.\n]{0,25}\bat (a time|once)\b|"
+    r"\bmax\w*.{0,6}concurren|\bconcurrency.?limit|\bconcurrent (calls|requests|connections)\b|"
+    r"\b(not|never|no)\b (be )?(run |called? )?(in )?(parallel|concurrent)|\bmust not overlap\b|"
+    r"\bin (this|that|strict) order\b|\border matters\b|\bnot thread.?safe\b",
     re.IGNORECASE,
 )
 _ITERATORS = frozenset(

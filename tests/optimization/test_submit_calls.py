@@ -314,3 +314,45 @@ def test_every_edit_says_why_with_evidence_and_how_to_undo_it(
     assert any("requests.get" in line for line in edit.evidence)
     assert edit.undo
     assert edit.expected_saving_s is None
+
+
+@pytest.mark.parametrize(
+    "comment",
+    [
+        "# at most two calls at a time",
+        "# only 3 at once",
+        "# rate limited: 5 per minute",
+        "# must not be called in parallel",
+        "# order matters here",
+        "# MAX_CONCURRENT is 2",
+        "# not thread-safe",
+    ],
+)
+def test_a_comment_that_states_a_limit_or_an_order_is_respected(
+    keeps: Callable[..., OptimizationPlan], comment: str
+) -> None:
+    keeps(f"a = read(1)  {comment}\nb = read(2)\nreturn a, b", "speaks of a limit")
+
+
+@pytest.mark.parametrize(
+    "comment",
+    [
+        "# one by one today",
+        "# these could run at once",
+        "# independent of the orders",
+        "# could be concurrent",
+    ],
+)
+def test_a_comment_that_describes_the_flow_is_no_limit(
+    rewrites: Callable[..., OptimizationPlan], comment: str
+) -> None:
+    rewrites(
+        f"a = read(1)  {comment}\nb = read(2)\nreturn a, b",
+        f"""
+        a_future = read.submit(1)
+        b_future = read.submit(2)
+        a = a_future.result()  {comment}
+        b = b_future.result()
+        return a, b
+        """,
+    )
