@@ -18,7 +18,7 @@ from pydantic import SecretStr
 
 from prefect_autopilot.adapters.channels import deliver_pending
 from prefect_autopilot.adapters.prefect_target import PrefectTarget
-from prefect_autopilot.errors import AutopilotError, PrefectError
+from prefect_autopilot.errors import AutopilotError
 from prefect_autopilot.journeys import observe, resolve
 from prefect_autopilot.journeys.desk import Desk, open_desk, prefect_target
 from prefect_autopilot.models import RunRecord, TroubleshootingSession
@@ -111,7 +111,7 @@ class Watcher:
         results = await asyncio.gather(*(one(session) for session in sessions), return_exceptions=True)
         # One session's trouble must not hold up the others; it stays due and is tried again.
         for error in results:
-            if isinstance(error, PrefectError) or (isinstance(error, AutopilotError) and not error.permanent):
+            if isinstance(error, AutopilotError):
                 logger.warning("A session waits: %s", error.message)
             elif isinstance(error, BaseException):
                 raise error

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 
 from prefect_autopilot.adapters.evidence import read_evidence
@@ -42,7 +42,8 @@ LOGS_SETTLE = timedelta(seconds=3)
 """Prefect ships logs in batches of about two seconds; the traceback is only there."""
 VERIFY_WITHIN = timedelta(minutes=15)
 """How long after its expected end a remedied run may take before the outcome is unverified."""
-LEASE_TTL_S = 120.0
+LEASE_TTL_S = 30.0
+"""A killed process holds a session no longer than this; the journal refuses a token that has expired."""
 
 
 async def take_up(desk: Desk, run: RunRecord) -> TroubleshootingSession | None:
@@ -72,10 +73,13 @@ async def take_up(desk: Desk, run: RunRecord) -> TroubleshootingSession | None:
 async def advance(desk: Desk, session_id: str) -> TroubleshootingSession:
     """Take a session as far as it can go now and return it.
 
-    1. Take the session's lease; whoever holds it works on the session, others return what is stored.
-    2. Read the session again: only what is stored counts. 3. Take steps until one must wait or it is over.
-    4. Save after each step, with an audit entry. 5. Give the lease back.
+    1. Return at once what is not due. 2. Take the session's lease; whoever holds it works on the session,
+    others return what is stored. 3. Read the session again: only what is stored counts. 4. Take steps
+    until one must wait or it is over. 5. Save after each step, with an audit entry. 6. Give the lease back.
     """
+    session, version = await _stored(desk, session_id)
+    if not _is_due(session, desk.clock()):
+        return session
     lease = _lease(session_id)
     # A name for each call: two calls in one process must exclude each other, too.
     holder = f"{desk.holder}/{uuid.uuid4().hex[:8]}"
@@ -84,7 +88,7 @@ async def advance(desk: Desk, session_id: str) -> TroubleshootingSession:
     if token is None:
         return session
     try:
-        while session.due_at is not None and session.due_at <= desk.clock():
+        while _is_due(session, desk.clock()):
             moved = await _step(desk, session, token)
             version = await desk.store.save_session(moved, version)
             detail = {"trail": list(moved.trail[len(session.trail) :])}
@@ -107,6 +111,10 @@ async def until_settled(desk: Desk, session_id: str, *, wait_s: float) -> Troubl
             return session
         pause = min(session.due_at, deadline) - now
         await asyncio.sleep(max(0.2, pause.total_seconds()))
+
+
+def _is_due(session: TroubleshootingSession, now: datetime) -> bool:
+    return session.due_at is not None and session.due_at <= now
 
 
 def _lease(session_id: str) -> str:
