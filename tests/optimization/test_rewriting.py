@@ -186,7 +186,7 @@ def test_the_cost_strategy_does_not_overlap_or_retry() -> None:
 def test_a_long_file_is_planned_quickly() -> None:
     body = FLOW.replace("# the end", "")
     source = body + "".join(
-        f"\n\n@flow\ndef flow_{n}(ks):\n    a = read(1)\n    b = read(2)\n    return [read(k) for k in ks], b\n"
+        f"\n\n@flow\ndef flow_{n}(ks):\n    a = read(1)\n    b = read(2)\n    return [read(k) for k in ks]\n"
         for n in range(80)
     )
     start = time.process_time()
