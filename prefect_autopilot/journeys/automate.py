@@ -61,11 +61,22 @@ def understand(text: str, context: RequestContext | None = None) -> Analysis:
     if analysis.status != "flow":
         return analysis
     try:
-        codegen.generate(design(analysis, catalogue), catalogue)
+        generated = codegen.generate(design(analysis, catalogue), catalogue)
     except UsageError as error:
         asked = (*analysis.questions, Question(id="build", text=error.message))
         return analysis.model_copy(update={"status": "clarify", "questions": asked})
-    return analysis
+    advice = (*analysis.recommendations, *_unannounced(generated))
+    return analysis.model_copy(update={"recommendations": advice})
+
+
+def _unannounced(generated: GeneratedFlow) -> tuple[str, ...]:
+    """Say so when nothing here finds the event that is to start the flow: it would wait for ever."""
+    event = generated.deployment.event
+    if event is None or _polled(generated) is not None:
+        return ()
+    source = generated.spec.trigger.service or "the outside"
+    told = f"Nothing looks for this event of {source} yet; the flow starts when the Prefect event {event!r} comes."
+    return (told,)
 
 
 def build(analysis: Analysis) -> GeneratedFlow:

@@ -379,3 +379,18 @@ def test_a_new_mail_found_by_the_polling_flow_starts_the_generated_flow(
     assert comes_true(lambda: len(flow_runs(server, deployment_id)) > 0, 30)
     (event,) = {run["parameters"]["event"]["subject"] for run in flow_runs(server, deployment_id)}
     assert event == "Found"
+
+
+@pytest.mark.parametrize(
+    ("request_text", "told"),
+    [
+        ("When a payment is received in Stripe, post to Slack channel #sales", True),
+        ("When I receive important emails, create Asana tasks and notify Slack", False),
+        ("Every Monday at 9 post the Asana tasks of project 12 to Slack channel #sales", False),
+    ],
+    ids=["nothing finds it", "polling finds it", "a schedule needs no event"],
+)
+def test_an_event_that_nothing_looks_for_is_said_to_be_so(request_text: str, told: bool) -> None:
+    context = RequestContext(connected_services=("stripe", "slack", "asana", "gmail"))
+    analysis = automate.understand(request_text, context)
+    assert any("Nothing looks for this event" in line for line in analysis.recommendations) is told
