@@ -75,7 +75,7 @@ def _unannounced(generated: GeneratedFlow) -> tuple[str, ...]:
     if event is None or _polled(generated) is not None:
         return ()
     source = generated.spec.trigger.service or "the outside"
-    told = f"Nothing looks for this event of {source} yet; the flow starts when the Prefect event {event!r} comes."
+    told = f"Nothing looks for this event of {source} yet; the Prefect event {event!r} starts the flow."
     return (told,)
 
 
