@@ -29,6 +29,10 @@ class AutopilotError(Exception):
         self.message = message
         self.permanent = permanent
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # Prefect pickles exceptions of runs; arguments other than the message need this.
+        return (_restore, (type(self), str(self), self.__dict__))
+
 
 class UsageError(AutopilotError):
     """The caller asked for something that cannot be done as said."""
@@ -120,10 +124,6 @@ class ServiceError(AutopilotError):
         self.connection = connection
         self.request_id = request_id
 
-    def __reduce__(self) -> tuple[object, ...]:
-        # Prefect pickles exceptions of runs; keyword-only arguments need this.
-        return (_restore, (type(self), str(self), self.__dict__))
-
 
 class DeliveryError(AutopilotError):
     """A notification channel did not take the message."""
@@ -133,7 +133,7 @@ class ProofError(AutopilotError):
     """A rewrite could not be proven equal to its original."""
 
 
-def _restore(cls: type[ServiceError], message: str, state: dict[str, object]) -> ServiceError:
+def _restore(cls: type[AutopilotError], message: str, state: dict[str, object]) -> AutopilotError:
     error = cls.__new__(cls)
     Exception.__init__(error, message)
     error.__dict__.update(state)
