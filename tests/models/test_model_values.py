@@ -1,0 +1,263 @@
+"""What every value keeps: frozen, strict where it is ours, lenient where it is foreign, JSON and back."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from prefect_autopilot import models
+from prefect_autopilot.models import Foreign, Value
+
+NOW = datetime(2026, 3, 2, 3, 0, tzinfo=UTC)
+STATE = {"id": "s1", "type": "FAILED", "name": "Failed", "timestamp": NOW}
+RUN = {"id": "r1", "state": STATE}
+RETRY = {"kind": "retry_run", "flow_run_id": "r1", "delay_s": 5}
+DIAGNOSIS = {
+    "category": "connectivity",
+    "confidence": 0.9,
+    "severity": "medium",
+    "transient": True,
+    "remedy": "retry_backoff",
+    "root_cause": "The shop answered 503.",
+}
+TRIGGER = {"type": "manual"}
+STEP = {"id": "one", "service": "asana", "operation": "create_task", "connection": "asana-default"}
+SPEC = {"name": "mail-to-asana", "request": "Make tasks", "trigger": TRIGGER, "steps": [STEP]}
+DEPLOYMENT = {"name": "prod", "flow_name": "mail", "entrypoint": "mail.py:mail"}
+
+NEEDED: dict[str, dict[str, Any]] = {
+    "Alternative": {"category": "data", "reason": "No row was read."},
+    "Analysis": {"text": "Do it", "status": "flow", "confidence": 0.5},
+    "Anomaly": {"start": NOW, "end": NOW, "kind": "slow", "severity": "low", "score": 1.5},
+    "AskOwner": {"flow_run_id": "r1", "advice": "Look at the key."},
+    "Attempt": {"number": 1, "remedy": RETRY, "state_id_before": "s1"},
+    "AuditEntry": {"sequence": 1, "at": NOW, "actor": "a", "action": "opened", "subject": "x"},
+    "Auth": {},
+    "CommonKey": {"field": "deployment", "value": "prod"},
+    "Constant": {"value": [1, {"a": None}]},
+    "Deduction": {"component": "failures", "points": 12.5, "reason": "3 of 10 failed"},
+    "DeploymentSpec": DEPLOYMENT,
+    "Diagnosis": DIAGNOSIS,
+    "DiagnosticFinding": {
+        "finding_id": "f1",
+        "pattern": "pattern_matching",
+        "confidence": 1,
+        "description": "HTTP 503",
+        "detected_at": NOW,
+    },
+    "Evidence": {"run": RUN, "read_at": NOW},
+    "EvidenceLine": {"text": "503", "where": "log 12"},
+    "FlowHistory": {},
+    "FromParameter": {"name": "project"},
+    "FromStep": {"step": "one"},
+    "FromTrigger": {"path": "subject"},
+    "GateCheck": {"name": "mode", "passed": False, "reason": "propose"},
+    "GeneratedFlow": {
+        "spec": SPEC,
+        "file_name": "mail.py",
+        "function": "mail",
+        "source": "",
+        "deployment": DEPLOYMENT,
+    },
+    "HealthScore": {"workflow_id": "w", "status": "unknown", "reason": "3 runs", "last_updated": NOW},
+    "HistoryRun": {"start": NOW, "state": "COMPLETED"},
+    "IncidentRun": {},
+    "LogRecord": {"timestamp": NOW, "level": 40, "message": "boom"},
+    "MonitoringRule": {
+        "workflow_id": "w",
+        "metric_name": "error_rate",
+        "condition": "greater_than",
+        "threshold": 0.2,
+    },
+    "Notice": {"notice_id": "n1", "outcome": "info", "title": "t", "text": ""},
+    "Observation": {"at": NOW, "what": "the run completed", "ok": True},
+    "Operation": {"id": "list", "method": "GET", "path": "/list"},
+    "OptimizationPlan": {"file": "a.py", "strategy": "hybrid", "changed": False, "source": ""},
+    "Pagination": {},
+    "Parameter": {"name": "id"},
+    "ParameterSpec": {"name": "project"},
+    "Pause": {"from": NOW, "to": NOW + timedelta(hours=1)},
+    "PreviewResult": {"succeeded": True, "duration_s": 0.4},
+    "Proof": {"equal": True, "n": 3, "before_s": 1.2, "after_s": 0.4, "reason": ""},
+    "Question": {"id": "project", "text": "Which project?"},
+    "RefreshCredentials": {"flow_run_id": "r1", "connection": "asana-default"},
+    "Rejection": {"rule": "map_loop", "line": 3, "reason": "writes a file"},
+    "RemedyDecision": {"action": "propose", "remedy": RETRY, "reason": "mode is propose"},
+    "RemedyPolicy": {},
+    "RequestContext": {},
+    "RetryRun": {"flow_run_id": "r1", "delay_s": 5},
+    "Rewrite": {"rule": "map_loop", "line": 3, "reason": "reads only"},
+    "RunRecord": RUN,
+    "RunSeries": {"id": "dep-1"},
+    "Service": {"id": "asana", "name": "Asana"},
+    "ServiceCall": {"service": "a", "operation": None, "method": "GET", "path": "/", "status": 200},
+    "ServiceMatch": {"service": "asana", "confidence": 1},
+    "ServiceTrigger": {"event": "new_message", "kind": "poll"},
+    "SourceFile": {"path": "/a.py", "entrypoint": "a.py:a", "text": ""},
+    "Span": {"start": 0, "end": 2, "text": "Do"},
+    "StateRecord": STATE,
+    "StepSpec": STEP,
+    "TaskRunRecord": {"id": "t1", "name": "load"},
+    "TaskTiming": {},
+    "Text": {"parts": [{"kind": "constant", "value": "Re: "}, {"kind": "trigger", "path": "subject"}]},
+    "Timing": {},
+    "Trend": {"metric": "duration", "slope_per_day": 0.1, "p_value": 0.01, "n": 30},
+    "TriggerSpec": TRIGGER,
+    "TroubleshootingSession": {"session_id": "s", "workflow_id": "w", "start_time": NOW},
+    "Verification": {"outcome": "pending", "reason": "still running", "checked_at": NOW},
+    "WebhookSignature": {"header": "X-Signature"},
+    "WorkflowAlert": {
+        "alert_id": "a",
+        "fingerprint": "f",
+        "workflow_id": "w",
+        "alert_type": "custom_metric",
+        "severity": "high",
+        "title": "t",
+        "description": "d",
+        "created_at": NOW,
+    },
+    "WorkflowIssue": {
+        "issue_id": "i",
+        "workflow_id": "w",
+        "category": "logic",
+        "severity": "low",
+        "description": "d",
+        "detection_time": NOW,
+    },
+    "WorkflowMetric": {"name": "error_rate", "value": 0.0, "timestamp": NOW},
+    "WorkflowSpec": SPEC,
+}
+"""Every value with exactly the fields that must be given."""
+
+CLASSES: dict[str, type[BaseModel]] = {
+    name: found
+    for name in models.__all__
+    if isinstance(found := getattr(models, name), type)
+    and issubclass(found, BaseModel)
+    and found not in {Value, Foreign}
+}
+EACH = pytest.mark.parametrize("name", sorted(CLASSES))
+OURS = sorted(name for name, cls in CLASSES.items() if issubclass(cls, Value))
+FROM_OUTSIDE = sorted(name for name, cls in CLASSES.items() if issubclass(cls, Foreign))
+
+
+def make(name: str, **more: Any) -> BaseModel:
+    return CLASSES[name].model_validate(NEEDED[name] | more)
+
+
+def test_the_table_above_knows_every_value() -> None:
+    assert sorted(NEEDED) == sorted(CLASSES)
+
+
+def test_every_value_is_either_ours_or_foreign() -> None:
+    assert sorted([*OURS, *FROM_OUTSIDE]) == sorted(CLASSES)
+    assert not set(OURS) & set(FROM_OUTSIDE)
+
+
+def test_the_room_says_all_it_offers() -> None:
+    assert len(set(models.__all__)) == len(models.__all__)
+    assert all(hasattr(models, name) for name in models.__all__)
+
+
+@EACH
+def test_a_value_needs_no_more_than_its_necessary_fields(name: str) -> None:
+    given = {(field.alias or key) for key, field in CLASSES[name].model_fields.items() if field.is_required()}
+    assert given == set(NEEDED[name])
+    assert make(name).model_dump()
+
+
+@EACH
+def test_a_value_without_a_necessary_field_is_refused_by_the_name_of_that_field(name: str) -> None:
+    for missing in NEEDED[name]:
+        rest = {key: value for key, value in NEEDED[name].items() if key != missing}
+        with pytest.raises(ValidationError) as caught:
+            CLASSES[name].model_validate(rest)
+        (problem,) = caught.value.errors()
+        assert (problem["loc"], problem["type"]) == ((missing,), "missing")
+
+
+@EACH
+def test_a_value_cannot_be_changed(name: str) -> None:
+    value = make(name)
+    before = value.model_dump()
+    for field in CLASSES[name].model_fields:
+        with pytest.raises(ValidationError, match="frozen"):
+            setattr(value, field, getattr(value, field))
+    assert value.model_dump() == before
+
+
+@EACH
+def test_a_value_survives_json(name: str) -> None:
+    value = make(name)
+    again = CLASSES[name].model_validate_json(value.model_dump_json(by_alias=True))
+    assert again == value
+    assert type(again) is type(value)
+
+
+@EACH
+def test_collections_of_a_value_are_tuples_so_that_nobody_appends_to_them(name: str) -> None:
+    value = make(name)
+    # Free JSON may hold lists; the fields we named ourselves may not.
+    free = {"value", "default"}
+    for field in CLASSES[name].model_fields.keys() - free:
+        assert not isinstance(getattr(value, field), list), field
+
+
+@EACH
+def test_two_values_share_no_dictionary(name: str) -> None:
+    one, other = make(name), make(name)
+    for field in CLASSES[name].model_fields:
+        mine = getattr(one, field)
+        if isinstance(mine, dict):
+            assert mine is not getattr(other, field), field
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_an_unknown_field_of_our_own_is_a_mistake(name: str) -> None:
+    with pytest.raises(ValidationError, match="surprise") as caught:
+        make(name, surprise=1)
+    assert caught.value.errors()[0]["type"] == "extra_forbidden"
+
+
+@pytest.mark.parametrize("name", FROM_OUTSIDE)
+def test_an_unknown_field_from_outside_does_no_harm(name: str) -> None:
+    assert make(name, surprise=1).model_dump() == make(name).model_dump() | (
+        {"surprise": 1} if name == "IncidentRun" else {}
+    )
+
+
+@pytest.mark.parametrize("name", ["RunRecord", "StateRecord", "LogRecord", "HistoryRun", "RunSeries"])
+def test_what_prefect_and_batch_files_tell_is_foreign(name: str) -> None:
+    assert name in FROM_OUTSIDE
+
+
+def test_a_changed_copy_leaves_the_original_as_it_was() -> None:
+    session = models.TroubleshootingSession(session_id="s", workflow_id="w", start_time=NOW)
+    copy = session.model_copy(update={"trail": ("opened",)})
+    assert (session.trail, copy.trail) == ((), ("opened",))
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("2026-03-02T03:00:00Z", NOW),
+        ("2026-03-02T04:00:00+01:00", NOW),
+        ("2026-03-01T22:00:00-05:00", NOW),
+        (NOW.astimezone(timezone(timedelta(hours=9))), NOW),
+        (NOW.timestamp(), NOW),
+    ],
+    ids=["utc", "berlin", "new york", "a datetime elsewhere", "seconds since 1970"],
+)
+def test_a_moment_is_the_same_moment_in_every_time_zone(given: Any, expected: datetime) -> None:
+    state = models.StateRecord.model_validate(STATE | {"timestamp": given})
+    assert state.timestamp == expected
+    assert state.timestamp.tzinfo is not None
+
+
+@pytest.mark.parametrize("given", ["yesterday", "", None, "2026-13-01T00:00:00Z"])
+def test_what_is_no_moment_is_refused(given: Any) -> None:
+    with pytest.raises(ValidationError, match="timestamp"):
+        models.StateRecord.model_validate(STATE | {"timestamp": given})
