@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
+from prefect_autopilot.errors import UsageError
 from prefect_autopilot.intelligence.clauses import Clause, cut
+from prefect_autopilot.intelligence.clock import zone_name
 from prefect_autopilot.intelligence.data import table
 from prefect_autopilot.intelligence.directions import Placed, place
 from prefect_autopilot.intelligence.document import Document, read, without_surrogates
@@ -18,7 +20,7 @@ from prefect_autopilot.intelligence.recommend import recommend
 from prefect_autopilot.intelligence.roles import assign_roles
 from prefect_autopilot.intelligence.scene import SERVICE, Part, Scene, make_scene
 from prefect_autopilot.intelligence.slots import fill_slots
-from prefect_autopilot.intelligence.steps import wanted_calls, write_steps
+from prefect_autopilot.intelligence.steps import GENERIC, wanted_calls, write_steps
 from prefect_autopilot.intelligence.trigger import Start, find_start
 from prefect_autopilot.intelligence.unknown import unknown_names
 from prefect_autopilot.models import (
@@ -60,7 +62,12 @@ class _Reading:
 
 
 def analyze(text: str, context: RequestContext, catalogue: Catalogue) -> Analysis:
-    """Understand a request; any text gives an answer, and what is not said is asked and never assumed."""
+    """Understand a request; any text gives an answer, and what is not said is asked and never assumed.
+
+    Raises UsageError if the zone of the context is none.
+    """
+    if zone_name(context.timezone) != context.timezone:
+        raise UsageError(f"{context.timezone!r} is no IANA time zone; give one such as Europe/Berlin.")
     text = without_surrogates(text)
     refusal = _refusal(text)
     if refusal:
@@ -96,7 +103,7 @@ def _read(document: Document, context: RequestContext, catalogue: Catalogue) -> 
     start = find_start(scene, clauses, placed, catalogue, context.timezone)
     calls = wanted_calls(scene, clauses, placed, start, catalogue)
     scene = scene.with_parts(tuple(_promoted(part, placed) for part in scene.parts))
-    steps = write_steps(scene, calls, start, catalogue)
+    steps = write_steps(scene, clauses, calls, start, catalogue)
     return _Reading(scene, clauses, start, slots, choices, unknown_names(scene), steps)
 
 
@@ -161,7 +168,7 @@ def _judged(text: str, reading: _Reading, catalogue: Catalogue) -> Analysis:
         status: AnalysisStatus = "unsupported"
     else:
         status = "clarify" if blocking else "flow"
-    by_hand = [s for s in dict.fromkeys(used) if not catalogue.get(s).operations]
+    by_hand = list(dict.fromkeys(step.service for step in reading.steps if step.operation == GENERIC))
     return Analysis(
         text=text,
         status=status,
@@ -194,7 +201,7 @@ def _matches(reading: _Reading) -> tuple[ServiceMatch, ...]:
                 confidence=max(measured[p.mention.form] for p in parts if p.role == best.role),
                 spans=tuple(span for span in spans if span.text),
                 role=best.role if best.role != "background" else "mentioned",
-                reason=best.reason or f"named as {best.mention.name!r}",
+                reason=best.reason or f"named as {_span(reading.scene, best).text!r}",
                 alternatives=best.mention.services[1:],
             )
         )
@@ -323,8 +330,7 @@ def _reasons(
     if asked:
         reasons.append(f"Not said, so filled in when the flow is deployed: {', '.join(asked[:12])}.")
     reasons += [
-        f"{catalogue.get(s).name} is known by name only: its calls have to be written by hand."
-        for s in by_hand
+        f"No operation of {catalogue.get(s).name} fits: that call has to be written by hand." for s in by_hand
     ]
     return tuple(reasons)
 

@@ -23,10 +23,13 @@ from prefect_autopilot.models import (
 _CHANNEL = re.compile(r"#[^\W\d_][\w-]*")
 _ADDRESS = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _QUOTED = re.compile(
+    r"(?i)"
     r"(?:saying|says|with the (?:text|message)|message|text|titled|called|named|group|list|board|folder"
     r"|project|channel|label|tag|table|sheet) \"([^\"\n]{1,200})\""
 )
+_QUOTED_ALONE = re.compile(r"(?<!\w)[\"']([^\"'\n]{2,200})[\"'](?!\w)")
 _PLACE = re.compile(
+    r"(?i)"
     r"\b(group|list|board|folder|project|channel|label|tag|table|sheet|titled|called"
     r"|named) \"([^\"\n]{1,200})\""
 )
@@ -103,6 +106,8 @@ def _argument(
     literal = _literal(role, parameter, said)
     if literal is not None:
         return literal
+    if role == "recipient" and event and "email" in event.fields and "email" in parameter.name.lower():
+        return FromTrigger(path="email")
     if parameter.type in {"string", "any"} and role in {"title", "text"}:
         given = _given(role, event=event, has_event=has_event, earlier=earlier)
         if given is not None:
@@ -117,11 +122,12 @@ def _literal(role: str | None, parameter: Parameter, said: str) -> Argument | No
         if channel and "chan" in parameter.name.lower():
             return Constant(value=channel[0])
         place = _PLACE.search(said)
-        if place and place[1].rstrip("s") in parameter.name.lower():
+        if place and place[1].lower().rstrip("s") in parameter.name.lower():
             return Constant(value=place[2])
     if role == "recipient" and (address := _ADDRESS.search(said)):
         return Constant(value=address[0])
-    if role == "text" and (quoted := _QUOTED.search(said)) and not _PLACE.search(said):
+    quoted = _QUOTED.search(said) or _QUOTED_ALONE.search(said)
+    if role == "text" and quoted and not _PLACE.search(said):
         return Constant(value=quoted[1])
     return None
 

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
-from prefect_autopilot.intelligence.data import table
-from prefect_autopilot.intelligence.scene import KIND, Part, Scene
+from prefect_autopilot.intelligence.data import table, words
+from prefect_autopilot.intelligence.scene import ANY, KIND, Part, Scene
 
 _EVENT = (
     r"(?:and |but |so |then |only )?(?:when(?:ever|evr)?|wenever|if|once|as soon as|every ?time|each time"
@@ -38,6 +38,10 @@ class Clause:
         return self.start <= part.at < self.end
 
 
+_OBJECT = re.compile(rf"\s+(?:[#@]|me\b|us\b|the\b|our\b|my\b|an?\b|him\b|her\b|them\b|it\b|to\b|{ANY})")
+_JOINTS = frozenset({"", "only", "and", "but", "so", "then", "or"})
+
+
 @cache
 def verbs() -> frozenset[str]:
     """Return every verb of the table, in all forms listed."""
@@ -47,15 +51,15 @@ def verbs() -> frozenset[str]:
 
 @cache
 def _cut() -> re.Pattern[str]:
-    words = "|".join(sorted(verbs(), key=len, reverse=True))
+    listed = "|".join(sorted(verbs(), key=len, reverse=True))
     return re.compile(
         rf"(?P<hard>{_HARD})"
         rf"|(?P<colon>:(?=\s))"
         rf"|(?P<soft>,?\s+(?:and\s+)?then\b,?|,?\s+after that,?|,?\s+afterwards,?|,\s*(?:and\s+|or\s+|but\s+"
-        rf"|also\s+)?|\s+and\s+(?:also\s+)?(?=(?:{words})\b|{KIND}\s+(?:me|us|him|her|them|the|my|our|it"
+        rf"|also\s+)?|\s+and\s+(?:also\s+)?(?=(?:{listed})\b|{KIND}\s+(?:me|us|him|her|them|the|my|our|it"
         rf"|a)\b)|\s+before\s+(?=\w+ing\b)|\s+but\s+|\s+otherwise\b|\s+else\b)"
         rf"|(?P<event>\s+(?={_EVENT}))"
-        rf"|(?<!\b{{}})(?P<verb>\s+(?=(?:{words})\b))".replace(r"(?<!\b{})", "")
+        rf"|(?P<verb>\s+(?=(?:{listed})\b|{KIND}\s+(?:me|us|him|her|them|[\w.+-]+@)))"
     )
 
 
@@ -66,8 +70,8 @@ def _event() -> re.Pattern[str]:
 
 @cache
 def _leading_verb() -> re.Pattern[str]:
-    words = "|".join(sorted(verbs(), key=len, reverse=True))
-    return re.compile(rf"\b({words})\b")
+    listed = "|".join(sorted(verbs(), key=len, reverse=True))
+    return re.compile(rf"\b({listed})\b")
 
 
 def cut(scene: Scene) -> tuple[Clause, ...]:
@@ -81,7 +85,7 @@ def cut(scene: Scene) -> tuple[Clause, ...]:
             continue
         if found["verb"] is not None and not (in_event and _is_imperative(text, start, found)):
             continue
-        if found["event"] is not None and not text[start : found.start()].strip():
+        if found["event"] is not None and text[start : found.start()].strip() in _JOINTS:
             continue
         _append(clauses, scene, start, found.start())
         start = found.end()
@@ -95,7 +99,16 @@ def _is_imperative(text: str, start: int, found: re.Match[str]) -> bool:
     before = text[start : found.start()].split()
     if len(before) < 3:  # noqa: PLR2004 - "when X posts" is not over yet
         return False
-    return re.fullmatch(_SUBJECTS, before[-1]) is None
+    verb = _leading_verb().match(text, found.end())
+    is_noun = verb is not None and verb[1] in words("verbs", "nouns")
+    if (
+        is_noun
+        and re.match(ANY, before[-1])
+        and not _OBJECT.match(text, found.end() + len(verb[1] if verb else ""))
+    ):
+        return False  # "a Gmail message with …"
+    is_state = before[-1] == "new" and before[-2] in {"is", "are"}
+    return is_state or re.fullmatch(_SUBJECTS, before[-1]) is None
 
 
 def _append(clauses: list[Clause], scene: Scene, start: int, end: int) -> None:
@@ -103,13 +116,7 @@ def _append(clauses: list[Clause], scene: Scene, start: int, end: int) -> None:
     if not text.strip():
         return
     lead = _event().match(text)
-    words = scene.text[start:end] if lead is None else text[lead.end() :]
-    verb = _leading_verb().search(_with_kind_verbs(scene, start, words, end))
+    rest = len(text) - (lead.end() if lead else 0)
+    # The words themselves, as a masked kind ("text me") may be the verb.
+    verb = _leading_verb().search(scene.words(end - rest, end))
     clauses.append(Clause(start, end, lead["lead"].strip() if lead else None, verb[1] if verb else None))
-
-
-def _with_kind_verbs(scene: Scene, start: int, words: str, end: int) -> str:
-    """Give back the words of masked kinds ("text me"), which may be the verb."""
-    offset = end - len(words)
-    _ = start
-    return scene.words(offset, end)

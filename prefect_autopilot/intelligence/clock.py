@@ -161,12 +161,15 @@ def find_zone(text: str, times: list[Clock]) -> tuple[str, int, int] | None:
     return None
 
 
+def zone_name(name: str) -> str | None:
+    """Return an IANA zone's own name, None where there is no such zone."""
+    try:
+        return ZoneInfo(name).key
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return None
+
+
 def _iana(name: str) -> str | None:
     """Return the zone in its own spelling, None where there is none."""
     parts = [[word.capitalize() for word in part.split("_")] for part in name.split("/")]
-    spelled = "/".join("_".join(words) for words in parts)
-    try:
-        ZoneInfo(spelled)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return None
-    return spelled
+    return zone_name("/".join("_".join(spelled) for spelled in parts))

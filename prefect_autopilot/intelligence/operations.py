@@ -13,6 +13,9 @@ from prefect_autopilot.models import Operation, Service
 _STOP = frozenset(
     ["a", "an", "the", "to", "of", "in", "on", "for", "from", "or", "and", "with", "by", "new", "all", "one"]
 )
+_LEAST = 1.0
+"""Below this nothing in the words speaks for the operation: it is better none than a wrong one."""
+
 _PLUMBING = frozenset({"webhook", "webhooks", "me", "token", "label", "labels", "user", "users"})
 
 
@@ -25,8 +28,8 @@ class _Shape:
 
 
 def choose_operation(service: Service, said: str, direction: Direction) -> Operation | None:
-    """Return the operation nearest to the clause ``said``, None where the service has none."""
-    words = re.findall(r"[a-z]+", said)
+    """Return the operation nearest to the clause ``said``, None where none fits."""
+    words = re.findall(r"[a-z]+", said.lower())
     stems = frozenset(stem(word) for word in words)
     meanings = frozenset(
         m for m, verbs in table("verbs")["meaning"].items() if not set(words).isdisjoint(verbs)
@@ -36,7 +39,7 @@ def choose_operation(service: Service, said: str, direction: Direction) -> Opera
         key=lambda item: item[:2],
         default=None,
     )
-    return best[2] if best else None
+    return best[2] if best and best[0] >= _LEAST else None
 
 
 def stem(word: str) -> str:
@@ -65,12 +68,14 @@ def _score(
 ) -> float:
     shape = _shape(operation.id, operation.path, operation.verbs)
     score = 2.0 * min(len(stems & shape.nouns), 2)
+    reads = operation.method == "GET" or shape.meaning == "get"
     if shape.meaning in meanings:
         score += 3
+    elif shape.meaning and meanings and not reads:
+        score -= 3
     usual = table("arguments")["usual_nouns"]
     if any(stem(noun) in shape.nouns for kind in service.kinds for noun in usual.get(kind, ())):
         score += 1.5
-    reads = operation.method == "GET" or shape.meaning == "get"
     if direction == "source":
         score += 2.5 if reads else -2
         score -= 1.0 * shape.path_parameters if reads and not operation.id.startswith("list") else 0

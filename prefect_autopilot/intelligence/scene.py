@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -16,6 +17,9 @@ KIND = "[\uf000-\uf8ff]"
 ANY = "[\ue000-\uf8ff]"
 _KIND_FIRST = 0xF000
 _MOST = 0x0800
+_QUOTED = re.compile(
+    r"""\"(?!daily|weekly|monthly|hourly)[^\"\n\ue000-\uf8ff]{1,200}\"|(?<!\w)'[^'\n\ue000-\uf8ff]{2,200}'(?!\w)"""
+)
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,11 @@ class Scene:
         """Return the lower-case words behind masked characters."""
         first, last = self.clean(start, end)
         return self.document.lower[first:last]
+
+    def cased(self, start: int, end: int) -> str:
+        """Return the words behind masked characters as the person wrote them."""
+        first, last = self.clean(start, end)
+        return self.document.cased[first:last]
 
     def with_parts(self, parts: tuple[Part, ...]) -> Scene:
         """Return the scene with its parts replaced."""
@@ -83,4 +92,9 @@ def _mask(document: Document, mentions: tuple[Mention, ...]) -> Scene:
         place = mention.end
     out.append(lower[place:])
     origin += range(place, len(lower))
-    return Scene(document, "".join(out), tuple(origin), tuple(parts))
+    return Scene(document, _without_quotes("".join(out)), tuple(origin), tuple(parts))
+
+
+def _without_quotes(text: str) -> str:
+    """Dot out what is quoted and names no service: it is a value, and no clause or schedule begins in it."""
+    return _QUOTED.sub(lambda found: found[0][0] + "·" * (len(found[0]) - 2) + found[0][-1], text)

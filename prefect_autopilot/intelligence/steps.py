@@ -23,6 +23,9 @@ _EACH = re.compile(r"\b(?:for each|for every|each|every|per (?:item|row|line|ent
 _CONDITION = re.compile(
     r"^\s*(?:and |but |then |only )?(?:if|unless|only if|in case)\b\s*(?P<what>.{3,160})", re.DOTALL
 )
+_ONLY_IF = re.compile(r"(?:but )?only if\b")
+_SPARE = re.compile(r"\b(?:that|this|it)(?: is|'s)(?: not|n't)? (?:available|possible|down|working)\b")
+_OPPOSITE = re.compile(r"^[\s,;.]*(?:and |or )?(?:otherwise|else|if not|everything else|the rest)\b")
 _INLINE = re.compile(r"\b(?:only if|unless|if|but only when|only when)\b\s*(?P<what>[^.,;>]{3,120})$")
 
 
@@ -50,7 +53,7 @@ def wanted_calls(
         is_start = start.source and (place is start.source or _is_beside(place, start.source))
         if is_start and not _answers(scene, place, start, catalogue):
             continue
-        condition = _condition(scene, clauses, place.clause)
+        condition = _condition(scene, clauses, place.clause, start.source.clause if start.source else None)
         found.append(Wanted(catalogue.get(service), place.direction, place.clause, place.part.at, condition))
     found.sort(key=lambda w: (index[w.clause], w.direction != "source", w.at))
     return tuple(_without_repeats(found, start))[:MAX_STEPS]
@@ -85,30 +88,51 @@ def _without_repeats(found: list[Wanted], start: Start) -> list[Wanted]:
     return kept
 
 
-def _condition(scene: Scene, clauses: tuple[Clause, ...], clause: Clause) -> str | None:
-    """Return the "if …" the clause holds or follows, in the person's words."""
-    if re.search(
-        r"\b(?:that|this|it)(?: is|'s)(?: not|n't)? (?:available|possible|down|working)\b",
-        scene.document.lower,
-    ):
+def _condition(
+    scene: Scene, clauses: tuple[Clause, ...], clause: Clause, source: Clause | None
+) -> str | None:
+    """Return the condition the clause states, follows or is the opposite of, in the person's words."""
+    if _SPARE.search(scene.document.lower):
         return None
     own = _INLINE.search(scene.words(clause.start, clause.end))
     if own and clause.lead is None:
         return own["what"].strip()
     i = clauses.index(clause)
-    if i and clauses[i - 1].lead and i > 1:
-        before = _CONDITION.match(scene.words(clauses[i - 1].start, clauses[i - 1].end))
-        if before:
-            return before["what"].strip()
-    if i and clauses[i - 1].lead is None and re.match(r"\s*[-=]*>", scene.text[clauses[i - 1].end :]):
-        left = scene.words(clauses[i - 1].start, clauses[i - 1].end).strip()
-        if clauses[i - 1].verb is None and 3 <= len(left) <= 80 and i > 1:  # noqa: PLR2004 - the length of a condition
-            return left
-    return None
+    after = clauses[i + 1] if i + 1 < len(clauses) else None
+    if after and after.lead and after is not source and _ONLY_IF.match(after.lead):
+        return _stated(scene, after)
+    return _condition_before(scene, clauses, i) if i > 1 else None
+
+
+def _condition_before(scene: Scene, clauses: tuple[Clause, ...], i: int) -> str | None:
+    """Return the condition of the clauses before; the first clause starts the automation, it is none."""
+    clause, last = clauses[i], clauses[i - 1]
+    if _OPPOSITE.search(scene.text[last.end : clause.end]):
+        before = next((c for c in reversed(clauses[1:i]) if c.lead), None)
+        stated = _stated(scene, before)
+        return f"not {stated}" if stated else None
+    return _stated(scene, last) if last.lead else _left_of_arrow(scene, last)
+
+
+def _stated(scene: Scene, clause: Clause | None) -> str | None:
+    """Return what a clause with "if" says."""
+    found = _CONDITION.match(scene.words(clause.start, clause.end)) if clause else None
+    return found["what"].strip() if found else None
+
+
+def _left_of_arrow(scene: Scene, last: Clause) -> str | None:
+    """Return "country DE or AT" of "country DE or AT -> invoice"."""
+    left = scene.words(last.start, last.end).strip()
+    is_short = last.verb is None and 3 <= len(left) <= 80  # noqa: PLR2004 - the length of a condition
+    return left if is_short and re.match(r"\s*[-=]*>", scene.text[last.end :]) else None
 
 
 def write_steps(
-    scene: Scene, calls: tuple[Wanted, ...], start: Start, catalogue: Catalogue
+    scene: Scene,
+    clauses: tuple[Clause, ...],
+    calls: tuple[Wanted, ...],
+    start: Start,
+    catalogue: Catalogue,
 ) -> tuple[StepSpec, ...]:
     """Turn calls into steps: operation, connection, arguments, condition, words."""
     event = _trigger_of(start, catalogue)
@@ -131,7 +155,7 @@ def write_steps(
                 if operation
                 else {},
                 condition=call.condition,
-                for_each=_for_each(scene, call, read),
+                for_each=_for_each(scene, clauses, call, read),
                 summary=_summary(call.service, operation),
                 span=span if span.text else None,
             )
@@ -147,7 +171,7 @@ def _said(scene: Scene, call: Wanted, calls: tuple[Wanted, ...]) -> str:
     first = max((o + 1 for o in others if o < call.at), default=call.clause.start)
     last = min((o for o in others if o > call.at), default=call.clause.end)
     verb = call.clause.verb or ""
-    near = scene.words(first, last)
+    near = scene.cased(first, last)
     return near if verb in near.split() or not verb else f"{verb} {near}"
 
 
@@ -164,11 +188,14 @@ def _step_id(service: Service, operation: Operation | None, names: dict[str, int
     return base if names[base] == 1 else f"{base}_{names[base]}"
 
 
-def _for_each(scene: Scene, call: Wanted, read: str | None) -> str | None:
-    """Repeat a step for each row of what was read, where the words say so."""
+def _for_each(scene: Scene, clauses: tuple[Clause, ...], call: Wanted, read: str | None) -> str | None:
+    """Repeat a step for each row of what was read, where its words or those right after say so."""
     if read is None or call.direction == "source":
         return None
-    return read if _EACH.search(scene.words(call.clause.start, call.clause.end)) else None
+    i = clauses.index(call.clause)
+    after = clauses[i + 1] if i + 1 < len(clauses) else None
+    end = after.end if after and after.lead and _EACH.match(after.lead) else call.clause.end
+    return read if _EACH.search(scene.words(call.clause.start, end)) else None
 
 
 def _summary(service: Service, operation: Operation | None) -> str:

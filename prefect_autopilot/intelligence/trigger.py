@@ -191,11 +191,12 @@ def _event(scene: Scene, source: Placed | None, catalogue: Catalogue, *, has_eve
     if type_ in {"chat", "webhook"} and not (source and source.clause.lead):
         service = None
     where = source.clause if source else None
+    event = _event_name(scene, source, service)
     spec = TriggerSpec(
         type=type_,
         service=service.id if service else None,
-        event=_event_name(scene, source, service),
-        filter=_filter(scene, source),
+        event=event,
+        filter=_filter(scene, source, event),
         span=scene.document.span(*scene.clean(where.start, where.end)) if where else None,
     )
     return Start(spec, source if service or kind else None)
@@ -269,7 +270,10 @@ def _event_name(scene: Scene, source: Placed | None, service: Service | None) ->
     at = source.part.at - source.clause.start
     after = re.match(r"\s+(?:new\s+)?([a-z]{3,20})\b", text[at + 1 :])
     before = re.search(r"([a-z]{3,20})\s+(?:in|on|from|at|to)\s+(?:[a-z]+\s+)?$", text[:at])
-    for found in (before, after):
+    subject = re.search(
+        r"\b(?:a|an|the|new|any)\s+(?:new\s+)?([a-z]{3,20})\s+(?:is|are|gets|was|has)\b", text
+    )
+    for found in (subject, before, after):
         if found and found[1] not in _FILLER and found[1] not in {"into", "then"}:
             return f"new_{found[1].removesuffix('s')}"
     return "new_message" if source.part.mention.kind == "email" else "new_item"
@@ -279,8 +283,9 @@ def _stems(text: str) -> set[str]:
     return {w.removesuffix("s") for w in re.findall(r"[a-z]+", text.lower()) if w not in _FILLER}
 
 
-def _filter(scene: Scene, source: Placed | None) -> str | None:
-    """Return the words that narrow the event, in the person's words."""
+def _filter(scene: Scene, source: Placed | None, event: str | None) -> str | None:
+    """Return the words that narrow the event, in the person's words; what its name says needs no filter."""
+    announced = _stems((event or "").replace("_", " "))
     if source is None:
         return None
     text = scene.words(source.clause.start, source.clause.end)
@@ -298,7 +303,7 @@ def _filter(scene: Scene, source: Placed | None) -> str | None:
         for i, (at, w) in enumerate(found)
         if not any(j != i and o <= at < o + len(x) and len(x) > len(w) for j, (o, x) in enumerate(found))
     ]
-    ordered = [w for _, w in sorted(found) if w in kept]
+    ordered = [w for _, w in sorted(found) if w in kept and not _stems(w) <= announced]
     return " and ".join(dict.fromkeys(ordered)) or None
 
 

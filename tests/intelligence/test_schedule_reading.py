@@ -121,7 +121,7 @@ RULES = [
     ("every 10 days at 7am", ["FREQ=DAILY", "INTERVAL=10", "BYHOUR=7"]),
     ("every 5 months at 7am", ["FREQ=MONTHLY", "INTERVAL=5", "BYMONTHDAY=1"]),
     ("last business day of the month at 16:00", ["FREQ=MONTHLY", "BYDAY=MO,TU,WE,TH,FR", "BYSETPOS=-1"]),
-    ("first working day of each month at 8:00", ["FREQ=MONTHLY", "BYDAY=MO,TU,WE,TH,FR", "BYSETPOS=1"]),
+    ("first working day of every month at 7:45", ["FREQ=MONTHLY", "BYDAY=MO,TU,WE,TH,FR", "BYSETPOS=1"]),
     ("every day at 8:15 and 17:30", ["FREQ=DAILY", "BYHOUR=8,17", "BYMINUTE=15,30", "BYSETPOS=1,4"]),
 ]
 
@@ -163,7 +163,12 @@ def test_two_times_with_different_minutes_fire_twice_a_day_and_not_four_times() 
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("every 45 minutes", 2700), ("every 90 minutes", 5400), ("every 7 hours", 25_200), ("every 30 seconds", 30)],
+    [
+        ("every 45 minutes", 2700),
+        ("every 90 minutes", 5400),
+        ("every 7 hours", 25_200),
+        ("every 30 seconds", 30),
+    ],
 )
 def test_an_interval_that_does_not_divide_the_hour_or_day_stays_an_interval(text: str, seconds: int) -> None:
     read = read_schedule(text)
@@ -178,7 +183,7 @@ def test_a_date_with_a_year_fires_once() -> None:
     assert read.rrule == "DTSTART:20270503T103000\nRRULE:FREQ=DAILY;COUNT=1"
 
 
-@pytest.mark.parametrize("text", ["in 2 hours remind me", "tomorrow at 9", "tonight", "next monday"])
+@pytest.mark.parametrize("text", ["in 3 days nudge me", "tomorrow at 9", "tonight", "next monday"])
 def test_a_single_moment_relative_to_now_is_no_schedule(text: str) -> None:
     read = read_schedule(text)
     assert read is not None
@@ -207,7 +212,7 @@ NO_SCHEDULES = [
     "copy new rows to the warehouse",
     "the last 7 days of orders",
     "invoices that are 30 days overdue",
-    "but not more than once per 4 hours",
+    "though at most once an hour",
     "at most once a day",
     "within 24h of the order",
     "reply in under 2 hours of work",
@@ -230,7 +235,7 @@ def test_numbers_and_durations_are_no_schedules(text: str) -> None:
 
 ZONES = [
     ("at 9 in berlin time", "Europe/Berlin"),
-    ("at 17:30 tokyo time", "Asia/Tokyo"),
+    ("at 6:45 tokyo time", "Asia/Tokyo"),
     ("8am new york time", "America/New_York"),
     ("6am pst daily", "America/Los_Angeles"),
     ("at 7am et", "America/New_York"),
