@@ -44,18 +44,22 @@ async def break_and_mend(world: World) -> None:
 
 
 async def _start_buggy(world: World) -> RunRecord:
-    from prefect import flow
-
     folder = world.folder / "flows"
     with resources.as_file(resources.files("prefect_autopilot.demo.samples") / BUGGY) as sample:
         shutil.copy(sample, folder / BUGGY)
-    buggy = await flow.from_source(str(folder), f"{BUGGY}:order_averages")
-    deployment_id = await buggy.adeploy(
-        "prod", work_pool_name=POOL, print_next_steps=False, ignore_warnings=True
-    )
-    world.notes["buggy"] = str(deployment_id)
-    await watch_for_errors(world, str(deployment_id))
-    return await world.api.start_run(str(deployment_id), parameters={})
+    flow = await world.api.request("POST", "/flows/", {"name": "order-averages"})
+    body = {
+        "name": "prod",
+        "flow_id": flow["id"],
+        "work_pool_name": POOL,
+        "path": str(folder),
+        "entrypoint": f"{BUGGY}:order_averages",
+        "pull_steps": [{"prefect.deployments.steps.set_working_directory": {"directory": str(folder)}}],
+    }
+    deployment = await world.api.request("POST", "/deployments/", body)
+    world.notes["buggy"] = deployment["id"]
+    await watch_for_errors(world, deployment["id"])
+    return await world.api.start_run(deployment["id"], parameters={})
 
 
 async def _settled(world: World, run: RunRecord) -> TroubleshootingSession:
@@ -73,7 +77,12 @@ async def _resolved(
     cause = session.diagnosis.root_cause if session.diagnosis else "unknown"
     done = made_so_far(world)
     new = (done[0] - before[0], done[1] - before[1])
-    world.screen.say(f"{cause} → {session.attempts[-1].remedy.kind if session.attempts else 'nothing done'}")
+    steps = " → ".join(step.value for step in dict.fromkeys(session.steps_completed))
+    world.screen.say(f"steps: {steps}")
+    world.screen.say(f"cause: {cause.partition(': ')[0]}")
+    for attempt in session.attempts:
+        seen = attempt.verification.reason if attempt.verification else "not verified"
+        world.screen.say(f"remedy: {attempt.remedy.kind}; {seen}")
     world.screen.check(
         f"{what} was resolved and verified by a good run",
         f"{session.resolution_status.value}, run {run.state.name} at attempt {run.run_count}",

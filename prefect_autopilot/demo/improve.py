@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
@@ -10,23 +12,28 @@ from rich.syntax import Syntax
 from prefect_autopilot.demo.shop import LATENCY_S, running_shop
 from prefect_autopilot.demo.world import World
 from prefect_autopilot.journeys import improve
-from prefect_autopilot.models import Strategy
+from prefect_autopilot.models import OptimizationPlan, Proof, Strategy
 
 SAMPLE = "sequential_report.py"
 FUNCTION = "sequential_report"
 
 
-async def make_faster(world: World) -> None:
-    """Plan, show, prove and apply a rewrite of the sample flow."""
-    screen = world.screen
+@dataclass(frozen=True)
+class Attempted:
+    """A plan for the sample flow, and what running both versions showed."""
+
+    path: Path
+    original: str
+    plan: OptimizationPlan
+    proof: Proof
+
+
+async def try_faster(world: World) -> Attempted:
+    """Plan a rewrite of the sample flow and prove it; takes its time and shows nothing yet."""
     path = world.folder / "flows" / SAMPLE
     original = _copy_sample(path)
-    with screen.step("Plan a faster version of a sequential flow"):
-        plan = improve.plan(path, Strategy.PERFORMANCE)
-    for edit in plan.edits:
-        screen.say(f"line {edit.line} {edit.rule}: {edit.reason}")
-    screen.show(Syntax(plan.diff, "diff", background_color="default"))
-    with running_shop() as url, screen.step("Prove it: original, rewritten, and rewritten in reverse order"):
+    plan = improve.plan(path, Strategy.PERFORMANCE)
+    with running_shop() as url:
         proof = await improve.prove_plan(
             plan,
             original,
@@ -34,6 +41,18 @@ async def make_faster(world: World) -> None:
             parameters={"base_url": url},
             environment={"PREFECT_API_URL": world.prefect.url},
         )
+    return Attempted(path, original, plan, proof)
+
+
+async def show_faster(world: World, trial: asyncio.Task[Attempted]) -> None:
+    """Show plan, diff and proof, and apply the rewrite."""
+    screen = world.screen
+    with screen.step("Rewrite a sequential flow; run original, rewritten, and rewritten in reverse order"):
+        tried = await trial
+    plan, proof = tried.plan, tried.proof
+    for edit in plan.edits:
+        screen.say(f"line {edit.line} {edit.rule}: {edit.reason}")
+    screen.show(Syntax(plan.diff, "diff", background_color="default"))
     screen.check(
         "the rewritten flow gives the same results",
         proof.reason or ", ".join(proof.checks),
@@ -44,11 +63,11 @@ async def make_faster(world: World) -> None:
         f"{proof.before_s:.2f} s before, {proof.after_s:.2f} s after, medians of {proof.n}",
         passed=proof.after_s < proof.before_s,
     )
-    backup = improve.apply(plan, path, original)
+    backup = improve.apply(plan, tried.path, tried.original)
     screen.check(
         "the file is replaced and its backup kept",
         backup.name if backup else "no backup",
-        passed=backup is not None and backup.read_text(encoding="utf-8") == original,
+        passed=backup is not None and backup.read_text(encoding="utf-8") == tried.original,
     )
 
 

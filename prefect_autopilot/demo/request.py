@@ -39,6 +39,9 @@ async def request_to_run(world: World) -> GeneratedFlow:
         world.notes["deployment"] = await automate.deploy(
             generated, world.folder / "flows", target=world.target, parameters=parameters
         )
+    deployment = generated.deployment
+    screen.say(f"deployment {deployment.flow_name}/{deployment.name} on work pool {deployment.work_pool}")
+    screen.say(f"starts on the Prefect event {deployment.event}, found by autopilot-poll/{POLLING}")
     await _first_run(world)
     return generated
 
