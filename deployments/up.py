@@ -14,10 +14,11 @@ from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
 from prefect_autopilot.adapters.embedded import EmbeddedPrefect, running_server, running_worker
 from prefect_autopilot.adapters.prefect_target import PrefectTarget
-from prefect_autopilot.api import create_app
+from prefect_autopilot.api import check_loopback, create_app
 from prefect_autopilot.deployments.install import install
 from prefect_autopilot.deployments.operational import WORK_POOL
 from prefect_autopilot.journeys.desk import open_desk
+from prefect_autopilot.monitoring import FleetMetrics
 from prefect_autopilot.settings import Settings, load_settings
 from prefect_autopilot.watcher import Watcher, listen
 
@@ -27,6 +28,7 @@ Tell = Callable[[str], None]
 async def up(settings: Settings | None = None, *, port: int = 4200, tell: Tell = print) -> None:
     """Run all parts until SIGTERM or SIGINT, then stop them in the reverse order."""
     settings = settings or load_settings()
+    check_loopback(settings.api_host)
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -40,8 +42,8 @@ async def up(settings: Settings | None = None, *, port: int = 4200, tell: Tell =
         for line in await install():
             tell(line)
         await stack.enter_async_context(running_worker(prefect, pool=WORK_POOL, cwd=Path.cwd()))
-        await stack.enter_async_context(watching(settings, prefect, stopped))
-        await stack.enter_async_context(serving(settings))
+        watcher = await stack.enter_async_context(watching(settings, prefect, stopped))
+        await stack.enter_async_context(serving(settings, watcher.fleet))
         tell(f"Prefect UI: {prefect.ui_url}")
         tell(f"API: http://{settings.api_host}:{settings.api_port}/docs")
         await stopped.wait()
@@ -75,6 +77,7 @@ async def watching(
             desk,
             poll_interval_s=settings.poll_interval_s,
             lease_ttl_s=settings.lease_ttl_s,
+            retention_days=settings.retention_days,
             stopped=stopped,
         )
         hints = asyncio.create_task(listen(target, watcher.hint))
@@ -97,10 +100,11 @@ class _QuietServer(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serving(settings: Settings) -> AsyncIterator[None]:
-    """Run the REST API within the block."""
+async def serving(settings: Settings, fleet: FleetMetrics | None = None) -> AsyncIterator[None]:
+    """Run the REST API within the block; ``fleet`` are the metrics of the watcher of this process."""
+    app = create_app(settings, fleet=fleet)
     config = uvicorn.Config(
-        create_app(), host=settings.api_host, port=settings.api_port, log_level="warning", lifespan="on"
+        app, host=settings.api_host, port=settings.api_port, log_level="warning", lifespan="on"
     )
     server = _QuietServer(config)
     work = asyncio.create_task(server.serve())

@@ -44,16 +44,17 @@ def serve(
     ] = None,
     port: Annotated[int | None, Parameter(help="Port to listen on; the setting api_port otherwise.")] = None,
 ) -> int:
-    """Serve the REST API until interrupted."""
+    """Serve the REST API on this machine until interrupted."""
     import uvicorn
 
-    from prefect_autopilot.api import create_app
+    from prefect_autopilot.api import check_loopback, create_app
     from prefect_autopilot.settings import load_settings
 
     settings = load_settings()
     address = (host or settings.api_host, settings.api_port if port is None else port)
+    check_loopback(address[0])
     check_address(*address)
-    uvicorn.run(create_app(), host=address[0], port=address[1], log_level="warning")
+    uvicorn.run(create_app(settings), host=address[0], port=address[1], log_level="warning")
     return 0
 
 

@@ -6,6 +6,7 @@ itself: sessions of runs are taken on by ``resolve.advance`` behind its gate. Ev
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -77,7 +78,7 @@ async def open_session(
     logs, source = [redact(entry) for entry in error_logs], "the caller's log"
     if not any(entry.strip() for entry in logs):
         logs, source = await _stored_failures(store, workflow_id), "failed runs in the store"
-    diagnoses = reported.diagnoses_of(logs)
+    diagnoses = await asyncio.to_thread(reported.diagnoses_of, logs)
     issues = reported.issues_of(diagnoses, workflow_id, now)
     session = steps.start(str(uuid.uuid4()), workflow_id, flow_run_id=None, run_count=0, now=now)
     session = _noted(session, f"read {len(logs)} entries of {source}", now)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from uuid import UUID
 
-from prefect_autopilot.errors import UnknownNameError
+from prefect_autopilot.errors import ConflictError, UnknownNameError
 from prefect_autopilot.journeys import resolve, sessions
 from prefect_autopilot.journeys.desk import Desk
 from prefect_autopilot.models import (
@@ -48,7 +48,7 @@ class Settlement(Value):
 async def settle(
     store: Store,
     workflow_id: str,
-    issue_ids: Iterable[str],
+    issue_ids: Iterable[str] | None,
     *,
     actor: str,
     clock: sessions.Clock,
@@ -58,14 +58,14 @@ async def settle(
 
     1. With a Prefect server, the newest failed run is taken up; what its session may do, the gate decides.
     2. Each open session that knows one of the issues is advanced (a run's) or verified (a report's).
-    3. An issue is resolved where its session ended on an observed good run. Without ``issue_ids`` all
-    issues of open sessions are meant.
+    3. An issue is resolved where its session ended on an observed good run. None means
+    all issues of open sessions.
     """
     taken = await _take_up(desk, workflow_id) if desk is not None else None
     known = await store.sessions(workflow_id=workflow_id, limit=MOST_SESSIONS)
-    wanted = tuple(dict.fromkeys(issue_ids)) or _open_issues(known)
+    wanted = _open_issues(known) if issue_ids is None else tuple(dict.fromkeys(issue_ids))
     moved: dict[str, TroubleshootingSession] = {}
-    done = []
+    done: list[str] = []
     for session in known:
         if session.session_id != taken and not any(issue.issue_id in wanted for issue in session.issues):
             continue
@@ -107,10 +107,13 @@ async def _moved(
 ) -> TroubleshootingSession:
     if session.resolution_status not in steps.OPEN:
         return session
-    if session.flow_run_id is None:
-        api = desk.api if desk is not None else None
-        return (await sessions.verify(store, session.session_id, clock(), actor=actor, api=api))[0]
-    return await resolve.advance(desk, session.session_id) if desk is not None else session
+    try:
+        if session.flow_run_id is None:
+            api = desk.api if desk is not None else None
+            return (await sessions.verify(store, session.session_id, clock(), actor=actor, api=api))[0]
+        return await resolve.advance(desk, session.session_id) if desk is not None else session
+    except (ConflictError, UnknownNameError):
+        return session  # somebody else is at work on it, or has deleted it
 
 
 def _state(issue_id: str, moved: Sequence[TroubleshootingSession]) -> IssueState:

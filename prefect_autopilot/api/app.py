@@ -1,0 +1,49 @@
+"""The application: calls, problem details, guard and life cycle put together."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from prefect_autopilot.api.context import Context
+from prefect_autopilot.api.errors import LastResort, install
+from prefect_autopilot.api.guard import Guard
+from prefect_autopilot.api.pages import mount_pages
+from prefect_autopilot.api.routes import mount
+from prefect_autopilot.api.system import product_version
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+DESCRIPTION = (
+    "Plain English to Prefect flows; runs watched, failures diagnosed, resolved and verified; flows"
+    " rewritten. Errors are problem details (RFC 9457). The API listens on this machine only."
+)
+
+
+def build(context: Context, hosts: Iterable[str] = ()) -> FastAPI:
+    """Return the application of a context."""
+    from fastapi import FastAPI
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with context.lifespan():
+            yield
+
+    app = FastAPI(
+        title="prefect-autopilot",
+        version=product_version(),
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.context = context
+    mount(app)
+    mount_pages(app)
+    install(app)
+    # The last one added is the outermost.
+    app.add_middleware(Guard, hosts=tuple(hosts))
+    app.add_middleware(LastResort)
+    return app

@@ -1,0 +1,154 @@
+"""Every call of the API in one table, and the OpenAPI document with an example for each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from prefect_autopilot.api import automation, monitoring, system, troubleshooting
+from prefect_autopilot.api.errors import MEDIA_TYPE, Problem
+from prefect_autopilot.models import JSONDict
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+ENHANCED = "/workflows/enhanced"
+TROUBLESHOOTING = "/api/workflow-troubleshooting"
+SESSION = "/sessions/{session_id}"
+PROBLEM = "#/components/schemas/Problem"
+
+
+class Route(NamedTuple):
+    """One call."""
+
+    method: str
+    path: str
+    endpoint: Callable[..., Any]
+    tag: str
+    in_schema: bool = True
+
+
+def _automation() -> tuple[Route, ...]:
+    return (
+        Route("POST", f"{ENHANCED}/intelligence/analyze", automation.analyze_request, "intelligence"),
+        Route("POST", f"{ENHANCED}/intelligence/generate", automation.generate_workflow, "intelligence"),
+        Route("POST", f"{ENHANCED}/optimization/analyze", automation.analyze_optimization, "optimization"),
+        Route("POST", f"{ENHANCED}/optimization/apply", automation.apply_optimization, "optimization"),
+    )
+
+
+def _monitoring() -> tuple[Route, ...]:
+    base = f"{ENHANCED}/monitoring"
+    return (
+        Route("POST", f"{base}/start", monitoring.start_monitoring, "monitoring"),
+        Route("GET", f"{base}/health", monitoring.monitoring_health, "monitoring"),
+        Route("GET", f"{base}/metrics", monitoring.monitoring_metrics, "monitoring"),
+        Route("GET", f"{base}/alerts", monitoring.list_alerts, "monitoring"),
+        Route("POST", f"{base}/alerts", monitoring.add_rule, "monitoring"),
+    )
+
+
+def _troubleshooting() -> tuple[Route, ...]:
+    enhanced = f"{ENHANCED}/troubleshooting"
+    calls = troubleshooting
+    session = (
+        ("GET", SESSION, calls.read_session),
+        ("DELETE", SESSION, calls.delete_session),
+        ("GET", f"{SESSION}/issues", calls.session_issues),
+        ("POST", f"{SESSION}/analyze-metrics", calls.analyze_metrics),
+        ("POST", f"{SESSION}/diagnose", calls.diagnose_session),
+        ("POST", f"{SESSION}/recommendations", calls.recommend_for_session),
+        ("POST", f"{SESSION}/verify", calls.verify_session),
+        ("GET", f"{SESSION}/summary", calls.summarize_session),
+        ("GET", "/workflows/{workflow_id:path}/health", monitoring.workflow_health_of),
+        ("POST", "/automated-troubleshooting", calls.troubleshoot_automatically),
+        ("POST", "/sessions", calls.open_session),
+        ("GET", "/sessions", calls.list_sessions),
+    )
+    return (
+        Route("POST", f"{enhanced}/analyze", calls.analyze_failure, "troubleshooting"),
+        Route("POST", f"{enhanced}/resolve", calls.resolve_issues, "troubleshooting"),
+        *(Route(method, f"{TROUBLESHOOTING}{path}", call, "sessions") for method, path, call in session),
+    )
+
+
+def _system() -> tuple[Route, ...]:
+    return (
+        Route("GET", f"{ENHANCED}/status", system.read_status, "system"),
+        Route("POST", "/workflows/test-step", system.test_step, "system"),
+        Route("GET", "/healthz", system.healthz, "system"),
+        Route("GET", "/readyz", system.readyz, "system"),
+        Route("GET", "/metrics", system.prometheus_metrics, "system"),
+    )
+
+
+def routes() -> tuple[Route, ...]:
+    """Return all calls."""
+    return (*_automation(), *_monitoring(), *_troubleshooting(), *_system())
+
+
+@cache
+def examples() -> dict[str, JSONDict]:
+    """Return request, response and parameters of an example for each call, by its name."""
+    text = files("prefect_autopilot.api").joinpath("examples.json").read_text(encoding="utf-8")
+    found: dict[str, JSONDict] = json.loads(text)
+    return found
+
+
+def mount(app: FastAPI) -> None:
+    """Put every call on ``app`` and describe it."""
+    refusals: dict[int | str, dict[str, Any]] = {
+        "default": {
+            "description": "Problem details (RFC 9457).",
+            "content": {MEDIA_TYPE: {"schema": {"$ref": PROBLEM}}},
+        }
+    }
+    for route in routes():
+        app.add_api_route(
+            route.path,
+            route.endpoint,
+            methods=[route.method],
+            tags=[route.tag],
+            operation_id=route.endpoint.__name__,
+            summary=(route.endpoint.__doc__ or "").partition(";")[0].rstrip("."),
+            responses=refusals,
+            include_in_schema=route.in_schema,
+        )
+    app.state.endpoints = tuple(f"{route.method} {route.path.replace(':path', '')}" for route in routes())
+    described = app.openapi
+
+    def with_examples() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            _complete(described())
+        return app.openapi_schema or {}
+
+    app.openapi = with_examples  # type: ignore[method-assign]  # the way FastAPI documents
+
+
+def _complete(document: JSONDict) -> None:
+    """Add the examples and the schema of problem details; drop the framework's own error format."""
+    schemas = document["components"]["schemas"]
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    schemas["Problem"] = Problem.model_json_schema()
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            # Ours is described under "default"; the framework would describe a format we never send.
+            operation["responses"].pop("422", None)
+            _exemplify(operation, examples().get(operation["operationId"], {}))
+
+
+def _exemplify(operation: JSONDict, example: JSONDict) -> None:
+    if "request" in example:
+        operation["requestBody"]["content"]["application/json"]["example"] = example["request"]
+    answer = operation["responses"]["200"]
+    if "text" in example:
+        answer["content"] = {"text/plain": {"schema": {"type": "string"}, "example": example["text"]}}
+    elif "response" in example:
+        answer["content"]["application/json"]["example"] = example["response"]
+    for parameter in operation.get("parameters", ()):
+        if parameter["name"] in example.get("parameters", {}):
+            parameter["example"] = example["parameters"][parameter["name"]]
