@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from prefect_autopilot.errors import UsageError
 from prefect_autopilot.models import Anomaly, JSONDict, RunSeries
 from prefect_autopilot.monitoring import detect
+from prefect_autopilot.monitoring.calendars import next_fire
 
 
 def detect_rows(rows: Iterable[JSONDict]) -> Iterator[JSONDict]:
@@ -20,9 +21,14 @@ def detect_rows(rows: Iterable[JSONDict]) -> Iterator[JSONDict]:
         ident = str(row.get("id", place))
         answers.append({"id": row.get("id")})
         try:
-            good[f"{place}:{ident}"] = (place, RunSeries.model_validate(row | {"id": f"{place}:{ident}"}))
+            series = RunSeries.model_validate(row | {"id": f"{place}:{ident}"})
+            next_fire(series.schedule)
         except ValidationError as problem:
             answers[place]["error"] = _first(problem)
+        except UsageError as problem:
+            answers[place]["error"] = problem.message
+        else:
+            good[series.id] = (place, series)
     found = detect([series for _, series in good.values()])
     for key, (place, _) in good.items():
         answers[place]["alarms"] = [_alarm(anomaly) for anomaly in found[key]]
@@ -46,6 +52,3 @@ def _alarm(anomaly: Anomaly) -> JSONDict:
 def _first(problem: ValidationError) -> str:
     error = problem.errors()[0]
     return f"{'.'.join(str(part) for part in error['loc'])}: {error['msg']}"
-
-
-__all__ = ["UsageError", "detect_rows"]

@@ -15,11 +15,11 @@ QUIET = timedelta(hours=1)
 """After a resolved alert the same kind stays quiet for this long."""
 GOOD_RUNS = 5
 ALERT_TYPES = (
-    (("failure", "error", "flapping"), AlertType.ERROR_RATE_INCREASE),
-    (("stuck", "missed", "late"), AlertType.WORKFLOW_STALLED),
-    (("memory",), AlertType.RESOURCE_EXHAUSTION),
-    (("rows",), AlertType.DATA_QUALITY_ISSUE),
-    (("retry",), AlertType.CONNECTIVITY_ISSUE),
+    (frozenset({"failures", "error", "flapping"}), AlertType.ERROR_RATE_INCREASE),
+    (frozenset({"stuck", "missed", "late"}), AlertType.WORKFLOW_STALLED),
+    (frozenset({"memory"}), AlertType.RESOURCE_EXHAUSTION),
+    (frozenset({"rows"}), AlertType.DATA_QUALITY_ISSUE),
+    (frozenset({"retry"}), AlertType.CONNECTIVITY_ISSUE),
 )
 """Words in an anomaly's kind and what its alert is about; else it is about performance."""
 PREFIX = "anomaly:"
@@ -85,7 +85,7 @@ def _states_since(runs: Sequence[RunRecord], since: datetime) -> Iterator[str]:
 
 
 def _alert(workflow_id: str, name: str, mark: str, anomaly: Anomaly, now: datetime) -> WorkflowAlert:
-    about = (kind for words, kind in ALERT_TYPES if any(word in anomaly.kind for word in words))
+    about = (kind for words, kind in ALERT_TYPES if not words.isdisjoint(anomaly.kind.split("_")))
     ahead = f" The limit is expected at {anomaly.eta:%Y-%m-%d %H:%M} UTC." if anomaly.eta else ""
     return WorkflowAlert(
         alert_id=hashlib.sha256(f"{mark}@{anomaly.start.isoformat()}".encode()).hexdigest()[:32],

@@ -42,7 +42,7 @@ def next_fire(schedule: JSONDict | None) -> NextFire | None:
         return after_cron
     if schedule.get("rrule"):
         return _rrule(str(schedule["rrule"]), zone)
-    if schedule.get("interval"):
+    if schedule.get("interval") is not None:
         return _interval(schedule, zone)
     return None
 
@@ -55,7 +55,10 @@ def _interval(schedule: JSONDict, zone: ZoneInfo) -> NextFire:
     if not step > 0:
         raise UsageError(f"The interval {step!r} must be above zero seconds.")
     anchor_text = schedule.get("anchor_date")
-    anchor = seconds(datetime.fromisoformat(str(anchor_text))) if anchor_text else 0.0
+    try:
+        anchor = seconds(datetime.fromisoformat(str(anchor_text))) if anchor_text else 0.0
+    except ValueError:
+        raise UsageError(f"The anchor date {anchor_text!r} is not an ISO-8601 time.") from None
     if step % DAY:
 
         def after(t: float) -> float:

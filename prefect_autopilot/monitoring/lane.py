@@ -14,10 +14,10 @@ NORMAL = NormalDist()
 BASE_RUNS = 60
 TAIL_RUNS = 300
 TAIL_FROM = 40
-COLD_RUNS = 7
+COLD_RUNS = 8
 LEAST_SPIKE = math.log(1.7)
-COLD_OF_LONGEST = math.log(2.0)
-COLD_OF_MEDIAN = math.log(2.5)
+COLD_OF_LONGEST = math.log(3.0)
+COLD_OF_MEDIAN = math.log(3.3)
 CLIP = 2.5
 REFERENCE_RUNS = 300
 REFERENCE_LAG = 40
@@ -25,10 +25,11 @@ REFERENCE_FROM = 20
 SHIFT_FROM = 60
 MEAN_LAG = 40
 EARLY = 1.8
-STRETCH = 1.9
+STRETCH = 2.1
+LEAST_SIGMAS = 3.2
 MOST_EXCESSES = 9.0
 REGULAR_SPREAD = 0.25
-HEAVIER = 0.8
+HEAVIER = 1.3
 CROWD = 3
 CROWD_RUNS = 100
 APART = 3
@@ -117,10 +118,11 @@ class Lane:
         return value - self._level - self.centre
 
     def limit(self) -> float:
-        """Return the excess above which a run is a spike; infinite before the eighth run.
+        """Return the excess above which a run is a spike; infinite before the ninth run.
 
-        Before 40 runs twice the longest. Then as far beyond the longest as the tail reaches beyond its
-        90th percentile, at most nine mean excesses: light tails give a tight limit, heavy ones a wide one.
+        Before 40 runs three times the longest. Then as far beyond the longest as the tail reaches beyond its
+        90th percentile, at most nine mean excesses and at least 3.2 sigma: light tails give a tight limit,
+        heavy ones a wide one.
         """
         tail = self._tail
         if len(tail) < COLD_RUNS:
@@ -130,7 +132,7 @@ class Lane:
         foot = tail.quantile(0.9)
         wide = 1 + HEAVIER * min(1.0, max(0.0, tail.spread() - REGULAR_SPREAD) / REGULAR_SPREAD)
         reach = wide * min(STRETCH * (tail.ordered[-1] - foot), MOST_EXCESSES * tail.mean_excess(0.9))
-        return max(LEAST_SPIKE, foot + reach)
+        return max(LEAST_SPIKE, LEAST_SIGMAS * tail.spread(), foot + reach)
 
     def version_changed(self) -> None:
         """Remember the level before a new version: what follows is compared with it."""

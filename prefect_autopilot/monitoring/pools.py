@@ -71,4 +71,4 @@ def _findings(at: float, slower: list[Lean]) -> Iterator[tuple[str, Finding]]:
     for one in slower:
         times = math.exp(one.amount)
         reason = f"{times:.2f} times slower, as {len(slower) - 1} more deployments of the work pool"
-        yield one.series, Finding(at, at, "correlated_slowdown", Severity.HIGH, joint, reason)
+        yield one.series, Finding(at, at, "pool_slowdown", Severity.HIGH, joint, reason)

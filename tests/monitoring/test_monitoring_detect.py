@@ -235,12 +235,10 @@ def test_a_mild_slowdown_of_a_whole_pool_is_told_for_each_deployment(history: Ma
     ]
     alone = [one.model_copy(update={"work_pool": None}) for one in together]
     told = {
-        ident
-        for ident, alarms in detect(together).items()
-        if "correlated_slowdown" in {a.kind for a in alarms}
+        ident for ident, alarms in detect(together).items() if "pool_slowdown" in {a.kind for a in alarms}
     }
     assert told == {"s11", "s12", "s13"}
-    assert not any(a.kind == "correlated_slowdown" for alarms in detect(alone).values() for a in alarms)
+    assert not any(a.kind == "pool_slowdown" for alarms in detect(alone).values() for a in alarms)
 
 
 def test_one_slow_deployment_does_not_accuse_its_pool(history: Make) -> None:

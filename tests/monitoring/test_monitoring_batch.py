@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+import pytest
+
+from prefect_autopilot.cli.batch_detect import detect_rows
+from prefect_autopilot.models import JSONDict, RunSeries
+
+
+@pytest.fixture
+def row(history: Callable[..., RunSeries]) -> JSONDict:
+    series = history(change=lambda i, run: run | {"duration_s": 300.0} if i == 180 else run)
+    return series.model_dump(mode="json", by_alias=True) | {"more": 1}
+
+
+def test_an_answer_has_the_form_of_the_contract(row: JSONDict) -> None:
+    (answer,) = detect_rows([row])
+    assert answer["id"] == "s"
+    (alarm,) = answer["alarms"]
+    assert datetime.fromisoformat(alarm["start"]) <= datetime.fromisoformat(alarm["end"])
+    assert alarm["kind"] == "duration_spike"
+    assert alarm["severity"] in {"critical", "high", "medium", "low", "info"}
+    assert isinstance(alarm["score"], float)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"runs": [{"start": "yesterday", "state": "COMPLETED"}]},
+        {"runs": [{"state": "COMPLETED"}]},
+        {"runs": "none"},
+        {"now": "soon"},
+        {"schedule": {"cron": "every day"}},
+        {"schedule": {"interval": -1}},
+        {"schedule": {"interval": 60, "anchor_date": "never"}},
+        {"schedule": {"interval": 60, "timezone": "Mars/Olympus"}},
+    ],
+    ids=str,
+)
+def test_a_row_that_cannot_be_judged_says_why_and_the_others_are_judged(
+    row: JSONDict, broken: JSONDict
+) -> None:
+    answers = list(detect_rows([row, row | broken | {"id": "bad"}, row]))
+    assert [answer["id"] for answer in answers] == ["s", "bad", "s"]
+    assert answers[1]["error"]
+    assert "alarms" not in answers[1]
+    assert answers[0]["alarms"] == answers[2]["alarms"] != []
+
+
+def test_no_rows_have_no_answers() -> None:
+    assert list(detect_rows([])) == []
+
+
+@pytest.mark.parametrize(
+    "runs", [[], [{"start": "2026-01-01T00:00:00", "state": "COMPLETED", "duration_s": None}]]
+)
+def test_hardly_any_runs_have_no_alarms(runs: list[JSONDict]) -> None:
+    assert list(detect_rows([{"id": "x", "runs": runs}])) == [{"id": "x", "alarms": []}]
