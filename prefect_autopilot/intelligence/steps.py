@@ -10,7 +10,7 @@ from prefect_autopilot.intelligence.clauses import Clause
 from prefect_autopilot.intelligence.data import table
 from prefect_autopilot.intelligence.directions import Direction, Placed
 from prefect_autopilot.intelligence.operations import choose_operation
-from prefect_autopilot.intelligence.scene import Scene
+from prefect_autopilot.intelligence.scene import ANY, Scene
 from prefect_autopilot.intelligence.trigger import Start, clause_span
 from prefect_autopilot.models import Operation, Service, ServiceTrigger, StepSpec
 from prefect_autopilot.services import Catalogue, connection_name
@@ -123,7 +123,8 @@ def _stated(scene: Scene, clause: Clause | None) -> str | None:
 def _left_of_arrow(scene: Scene, last: Clause) -> str | None:
     """Return "country DE or AT" of "country DE or AT -> invoice"."""
     left = scene.words(last.start, last.end).strip()
-    is_short = last.verb is None and 3 <= len(left) <= 80  # noqa: PLR2004 - the length of a condition
+    names_none = not re.search(ANY, scene.text[last.start : last.end])
+    is_short = names_none and last.verb is None and 3 <= len(left) <= 80  # noqa: PLR2004 - the length of a condition
     return left if is_short and re.match(r"\s*[-=]*>", scene.text[last.end :]) else None
 
 

@@ -56,11 +56,7 @@ def test_arguments_are_parameters_the_operation_has(text: str, ask: Ask, catalog
         assert operation is not None
         known = {parameter.name for parameter in operation.parameters}
         assert set(step.arguments) <= known
-        required = {
-            p.name
-            for p in operation.parameters
-            if p.required and p.default is None and p.location != "header"
-        }
+        required = {p.name for p in operation.parameters if p.required and p.default is None}
         assert required <= set(step.arguments)
 
 

@@ -219,6 +219,14 @@ def test_a_step_keeps_its_condition(text: str, words: str, ask: Ask) -> None:
     assert ask(text).steps[0].condition == words
 
 
+def test_a_service_left_of_an_arrow_is_no_condition(ask: Ask) -> None:
+    assert [s.condition for s in ask("every day at 9, toggl entries -> google sheets -> slack").steps] == [
+        None,
+        None,
+        None,
+    ]
+
+
 def test_otherwise_is_the_opposite_of_the_condition(ask: Ask) -> None:
     first, second = ask(
         "when a hubspot deal is new, if it is over $5000 create a pipedrive deal, otherwise tell slack"
