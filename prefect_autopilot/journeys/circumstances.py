@@ -10,6 +10,7 @@ from prefect_autopilot.adapters.prefect_api import OWN_PREFIX
 from prefect_autopilot.effects import FunctionEffect, Level, RerunVerdict, flow_effects, may_rerun
 from prefect_autopilot.errors import InvalidFlowError, UnknownNameError
 from prefect_autopilot.journeys.desk import Desk
+from prefect_autopilot.journeys.improve import operation_effects
 from prefect_autopilot.journeys.remedies import MARK
 from prefect_autopilot.models import Attempt, Evidence, SourceFile, TaskRunRecord, TroubleshootingSession
 from prefect_autopilot.services import load_catalogue
@@ -82,8 +83,10 @@ class RerunCode:
             return cls._unknown("the flow's source could not be read")
         function = source.entrypoint.rpartition(":")[2]
         try:
-            verdict = may_rerun(source.text, function)
-            calls = flow_effects(source.text, function)
+            # The catalogue is read only for flows that call its services.
+            operations = operation_effects() if _SERVICE_CALL in source.text else None
+            verdict = may_rerun(source.text, function, operations)
+            calls = flow_effects(source.text, function, operations)
         except (InvalidFlowError, UnknownNameError) as error:
             return cls._unknown(error.message)
         return cls(verdict, ((call.function, call.effect) for call in calls))

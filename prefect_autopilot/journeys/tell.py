@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Literal
 
 from prefect_autopilot.errors import PrefectError
 from prefect_autopilot.journeys.desk import Desk
@@ -11,7 +12,9 @@ from prefect_autopilot.troubleshooting import report
 
 ARTIFACT_KEY = "autopilot-diagnosis"
 
-_OUTCOMES = {
+Outcome = Literal["resolved", "proposal", "escalated", "no_action", "info"]
+
+_OUTCOMES: dict[ResolutionStatus, Outcome] = {
     ResolutionStatus.AUTO_RESOLVED: "resolved",
     ResolutionStatus.RESOLVED: "resolved",
     ResolutionStatus.ESCALATED: "escalated",

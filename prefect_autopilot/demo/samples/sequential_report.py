@@ -1,27 +1,36 @@
 """A daily report that reads four lists one after the other and one detail for each open order."""
 
+from typing import Any
+
 import httpx
 from prefect import flow, task
 
 
 @task
-def read_list(base_url: str, name: str) -> list[dict]:
+def read_list(base_url: str, name: str) -> list[dict[str, Any]]:
     """Read one list of the shop."""
     answer = httpx.get(f"{base_url}/{name}", timeout=10)
     answer.raise_for_status()
-    return answer.json()["items"]
+    items: list[dict[str, Any]] = answer.json()["items"]
+    return items
 
 
 @task
-def read_detail(base_url: str, order_id: int) -> dict:
+def read_detail(base_url: str, order_id: int) -> dict[str, Any]:
     """Read one order with its positions."""
     answer = httpx.get(f"{base_url}/orders/{order_id}", timeout=10)
     answer.raise_for_status()
-    return answer.json()
+    detail: dict[str, Any] = answer.json()
+    return detail
 
 
 @task
-def combine(orders: list, customers: list, products: list, stock: list) -> dict:
+def combine(
+    orders: list[dict[str, Any]],
+    customers: list[dict[str, Any]],
+    products: list[dict[str, Any]],
+    stock: list[dict[str, Any]],
+) -> dict[str, Any]:
     """Count what the report tells."""
     return {
         "orders": len(orders),
@@ -31,7 +40,7 @@ def combine(orders: list, customers: list, products: list, stock: list) -> dict:
 
 
 @flow(name="sequential-report")
-def sequential_report(base_url: str = "http://127.0.0.1:8080") -> dict:
+def sequential_report(base_url: str = "http://127.0.0.1:8080") -> dict[str, Any]:
     """Read everything, then combine it."""
     orders = read_list(base_url, "orders")
     customers = read_list(base_url, "customers")
