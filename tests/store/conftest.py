@@ -24,7 +24,10 @@ async def url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[s
         yield f"sqlite:///{tmp_path / 'autopilot.db'}"
         return
     if not SERVER:
-        pytest.skip("PREFECT_AUTOPILOT_TEST_POSTGRES_URL names no PostgreSQL server")
+        reason = "PREFECT_AUTOPILOT_TEST_POSTGRES_URL names no PostgreSQL server"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
     import asyncpg
 
     name = f"autopilot_{uuid.uuid4().hex}"
