@@ -69,9 +69,7 @@ def fill(
 
 def _wanted(operation: Operation) -> Iterable[Parameter]:
     """Return required parameters without default; where one writes, also one text, one title, one place."""
-    required = [
-        p for p in operation.parameters if p.required and p.default is None and p.location != "header"
-    ]
+    required = [p for p in operation.parameters if p.required and p.default is None]
     if operation.method == "GET":
         return required
     optional = table("arguments")["optional"]

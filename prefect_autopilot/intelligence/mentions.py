@@ -10,7 +10,7 @@ from typing import Literal
 
 from prefect_autopilot.intelligence.data import english, table, words
 from prefect_autopilot.intelligence.document import Document, Token
-from prefect_autopilot.intelligence.lexicon import MAX_TOKENS, Entry, Lexicon, squeeze
+from prefect_autopilot.intelligence.lexicon import MAX_TOKENS, Entry, Lexicon, edit_distance, squeeze
 from prefect_autopilot.models import Service
 
 Form = Literal["name", "word", "typo", "version", "kind"]
@@ -204,9 +204,19 @@ def _neighbours(word: str, before: str, after: str, *, capital: bool) -> int:
         score += 2 + (after in _ENDS and before in places)
     if before in words("names", "articles"):
         score -= 2
-    if after in words("names", "after") or (capital and after == "new"):
+    if _is_usual_after(after) or (capital and after == "new"):
         score += 2
     return score
+
+
+def _is_usual_after(word: str) -> bool:
+    """Tell whether a word, perhaps misspelt, often stands behind the name of a service ("channel")."""
+    usual = words("names", "after")
+    if word in usual:
+        return True
+    if len(word) < _SHORTEST_JOINED or word in english():
+        return False
+    return any(edit_distance(word, one, 1) == 1 for one in usual)
 
 
 def _is_noun_of(word: str, service: Service) -> bool:
