@@ -7,7 +7,7 @@ from typing import Any
 from prefect_autopilot.codegen.conditions import Check, sample_for
 from prefect_autopilot.codegen.gate import check_source
 from prefect_autopilot.codegen.module import build_module
-from prefect_autopilot.codegen.plan import Plan, make_plan
+from prefect_autopilot.codegen.plan import Plan, PlannedStep, make_plan
 from prefect_autopilot.codegen.printer import render
 from prefect_autopilot.models import (
     Argument,
@@ -51,7 +51,7 @@ def _sample(plan: Plan) -> JSONDict:
     if not plan.takes_event:
         return {}
     checks = [*plan.guards, *(check for step in plan.steps for check in step.checks)]
-    return sample_for(plan.shape, plan.event_paths, tuple(checks))
+    return sample_for(plan.shape, plan.sample_paths, tuple(checks))
 
 
 def _deployment(plan: Plan, file_name: str) -> DeploymentSpec:
@@ -78,23 +78,11 @@ def _harmless(plan: Plan) -> Plan:
     spec = plan.spec
     names = {one.name: f"parameter_{number}" for number, one in enumerate(spec.parameters)}
     trigger = spec.trigger.model_copy(update={"filter": _HARMLESS})
-    steps = tuple(
-        step.model_copy(
-            update={
-                "title": _HARMLESS,
-                "checks": _harmless_checks(step.checks),
-                "spec": step.spec.model_copy(
-                    update={
-                        "connection": _HARMLESS,
-                        "arguments": {
-                            key: _harmless_argument(one, names) for key, one in step.spec.arguments.items()
-                        },
-                    }
-                ),
-            }
-        )
-        for step in plan.steps
-    )
+    kinds: list[tuple[Check, ...]] = []
+    for step in plan.steps:
+        if step.checks not in kinds:
+            kinds.append(step.checks)
+    steps = tuple(_harmless_step(step, kinds.index(step.checks), names) for step in plan.steps)
     twin = spec.model_copy(
         update={
             "request": _HARMLESS,
@@ -105,8 +93,19 @@ def _harmless(plan: Plan) -> Plan:
     return plan.model_copy(update={"spec": twin, "steps": steps, "guards": _harmless_checks(plan.guards)})
 
 
-def _harmless_checks(checks: tuple[Check, ...]) -> tuple[Check, ...]:
-    return tuple(one.model_copy(update={"value": _harmless_json(one.value)}) for one in checks)
+def _harmless_step(step: PlannedStep, number: int, names: dict[str, str]) -> PlannedStep:
+    given = {key: _harmless_argument(one, names) for key, one in step.spec.arguments.items()}
+    spec = step.spec.model_copy(update={"connection": _HARMLESS, "arguments": given})
+    # Numbered: steps with different conditions stand in different blocks.
+    checks = _harmless_checks(step.checks, number)
+    return step.model_copy(update={"title": _HARMLESS, "checks": checks, "spec": spec})
+
+
+def _harmless_checks(checks: tuple[Check, ...], number: int = 0) -> tuple[Check, ...]:
+    return tuple(
+        one.model_copy(update={"value": f"{_HARMLESS}{number}" if isinstance(one.value, str) else one.value})
+        for one in checks
+    )
 
 
 def _harmless_parameter(parameter: ParameterSpec, names: dict[str, str]) -> ParameterSpec:

@@ -25,7 +25,9 @@ _DONE = "All steps are done."
 def build_module(plan: Plan, sample: JSONDict) -> ast.Module:
     """Return the tree of the flow; ``sample`` is the event it is run with by hand."""
     parameters = parameter_names(plan.spec, plan.function)
-    function = _function(plan, parameters, Scope(parameters, {EVENT, plan.function, *parameters.values()}))
+    taken = {EVENT, plan.function, *parameters.values()}
+    steps = frozenset(step.spec.id for step in plan.steps)
+    function = _function(plan, parameters, Scope(parameters, taken, steps))
     body = [
         _docstring(_module_doc(plan)),
         *_imports(plan),

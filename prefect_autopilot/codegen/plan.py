@@ -69,8 +69,32 @@ class Plan(Value):
         paths = [path for check in self.guards for path in check.paths]
         for step in self.steps:
             paths += [path for check in step.checks for path in check.paths]
+            paths += [path for path in (self.loop_path(step),) if path is not None]
             paths += [path for argument in step.spec.arguments.values() for path in _trigger_paths(argument)]
         return tuple(dict.fromkeys(paths))
+
+    @property
+    def sample_paths(self) -> tuple[str, ...]:
+        """Return the paths a sample event must have: below a list that is gone through, those of its rows."""
+        paths: list[str] = []
+        for step in self.steps:
+            loop = self.loop_path(step)
+            read = [path for argument in step.spec.arguments.values() for path in _trigger_paths(argument)]
+            if loop is not None:
+                below = f"{loop}."
+                read = [f"{loop}.0.{one.removeprefix(below)}" for one in read if one.startswith(below)] + [
+                    one for one in read if one != loop and not one.startswith(below)
+                ]
+                read.append(f"{loop}.0")
+            paths += read
+        return tuple(dict.fromkeys(paths))
+
+    def loop_path(self, step: PlannedStep) -> str | None:
+        """Return the path of the event whose items ``step`` is repeated for, None where it is none."""
+        head, *rest = (step.spec.for_each or "").split(".")
+        if not head or head in {one.spec.id for one in self.steps}:
+            return None
+        return ".".join(rest if head in {EVENT, "trigger"} else [head, *rest])
 
     @property
     def writes_json(self) -> bool:
@@ -190,6 +214,16 @@ def _check_paths(plan: Plan) -> None:
             raise UsageError(f"The field {path[:_MAX_PATH]!r}… of the event has too long a name.")
         if plan.shape.is_known and path and path.split(".")[0] not in offered:
             raise UsageError(f"The event has no field {path!r}; it has: {', '.join(offered)}.")
+    for step in plan.steps:
+        loop = plan.loop_path(step)
+        if loop == "" or (loop is not None and plan.shape.is_known and not _is_list(offered, loop)):
+            told = f"the field {loop!r} of the event" if loop else "the event as a whole"
+            raise UsageError(f"What should {step.title!r} be repeated for? In it, {told} is no list.")
+
+
+def _is_list(sample: JSONDict, path: str) -> bool:
+    found = services.pick(sample, path)
+    return found is None or isinstance(found, list)
 
 
 def _trigger_paths(argument: Argument) -> tuple[str, ...]:

@@ -19,6 +19,8 @@ class Scope:
     parameters: dict[str, str]
     taken: set[str]
     """Every name of the whole function: no two blocks use one name for two things."""
+    steps: frozenset[str] = frozenset()
+    """Ids of all steps, those not run yet among them."""
     results: dict[str, str] = field(default_factory=dict)
     """Step id to the variable that holds its result."""
     texts: dict[tuple[str, ...], str] = field(default_factory=dict)
@@ -102,15 +104,16 @@ class Scope:
         A step that lists stands for its rows; inside the loop it stands for one of them.
         """
         head, *rest = for_each.split(".")
-        if head not in self.results:
+        if head not in self.steps:
             path = rest if head in {EVENT, "trigger"} else [head, *rest]
             source = (EVENT, *path)
             return source, self._read(source), source[-1]
         source = ("step", head, *rest)
+        answer = self._read(source)
         rows = self.lists.get(head, ())
         if not rest:
-            return source, nodes.item(self._read(source), rows), self.results[head]
-        return source, self._read(source), self.results[head] if tuple(rest) == rows else rest[-1]
+            return source, nodes.item(answer, rows), self.results[head]
+        return source, answer, self.results[head] if tuple(rest) == rows else rest[-1]
 
     def _read(self, source: tuple[str, ...]) -> ast.expr:
         if source in self.texts:
