@@ -102,7 +102,7 @@ BRANDS = [
     ("post it on X and linkedin", "twitter"),
     ("save the file in drive", "google_drive"),
     ("send it to our teams channel", "microsoft_teams"),
-    ("drop it in our teams chanell", "microsoft_teams"),
+    ("drop it in our teams chanel", "microsoft_teams"),
 ]
 
 
