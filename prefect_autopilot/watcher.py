@@ -18,7 +18,7 @@ from pydantic import SecretStr
 
 from prefect_autopilot.adapters.channels import deliver_pending
 from prefect_autopilot.adapters.prefect_target import PrefectTarget
-from prefect_autopilot.errors import AutopilotError
+from prefect_autopilot.errors import AutopilotError, PrefectError
 from prefect_autopilot.journeys import observe, resolve
 from prefect_autopilot.journeys.desk import Desk, open_desk, prefect_target
 from prefect_autopilot.models import RunRecord, TroubleshootingSession
@@ -36,6 +36,7 @@ OVERLAP = timedelta(seconds=60)
 """How far behind the cursor each look goes back: clocks of workers and server differ."""
 FIRST_LOOK_BACK = timedelta(minutes=15)
 """A watcher that never ran here looks at recent failures, not at the history of years."""
+PRUNE_EVERY = timedelta(days=1)
 MOST_OBSERVED = 10_000
 AT_ONCE = 4
 """Sessions taken on at the same time; a SQLite server answers 503 under more writers."""
@@ -50,11 +51,14 @@ class Watcher:
     poll_interval_s: float = 10
     lease_ttl_s: float = 30
     assess_every_s: float = 60
+    retention_days: float = 90
     fleet: FleetMetrics = field(default_factory=FleetMetrics)
     hint: asyncio.Event = field(default_factory=asyncio.Event)
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
     _token: int | None = None
     _assessed_at: datetime | None = None
+    _pruned_at: datetime | None = None
+    _in_trouble: bool = False
 
     async def run(self) -> None:
         """Reconcile until ``stopped`` is set; an unreachable server or store is waited for."""
@@ -64,6 +68,7 @@ class Watcher:
             except AutopilotError as error:
                 if error.permanent:
                     raise
+                self._in_trouble = True
                 logger.warning("%s Trying again in %s s.", error.message, self.poll_interval_s)
             await self._pause()
         if self._token is not None:
@@ -71,19 +76,29 @@ class Watcher:
 
     async def tick(self) -> int:
         """Look once; returns how many sessions were moved. Does nothing without the lease."""
+        self._in_trouble = False
         now = self.desk.clock()
         if not await self._holds_lease(now):
             return 0
+        try:
+            return await self._reconcile(now)
+        finally:
+            # What people are to be told does not wait for a Prefect server that cannot be reached.
+            await deliver_pending(
+                self.desk.store, self.desk.channels, self.desk.clock(), transport=self.desk.outgoing
+            )
+
+    async def _reconcile(self, now: datetime) -> int:
         failed = await self._new_failures(now)
         sessions = {session.session_id: session for session in await self.desk.store.due_sessions(now)}
         for run in failed:
             if session := await resolve.take_up(self.desk, run):
                 sessions[session.session_id] = session
+        # Only now: a crash in between looks at the same failures again, claims make it harmless.
+        await self.desk.store.set_cursor(CURSOR, now)
         await self._advance(sessions.values())
         await self._assess(now)
-        await deliver_pending(
-            self.desk.store, self.desk.channels, self.desk.clock(), transport=self.desk.outgoing
-        )
+        await self._prune(now)
         return len(sessions)
 
     async def _holds_lease(self, now: datetime) -> bool:
@@ -96,10 +111,17 @@ class Watcher:
     async def _new_failures(self, now: datetime) -> tuple[RunRecord, ...]:
         cursor = await self.desk.store.cursor(CURSOR)
         since = cursor - OVERLAP if cursor else now - FIRST_LOOK_BACK
-        failed = await self.desk.api.failed_runs_since(since)
-        # Only after the read: a crash in between looks at the same failures again, claims make it harmless.
-        await self.desk.store.set_cursor(CURSOR, now)
+        try:
+            failed = await self.desk.api.failed_runs_since(since)
+        except PrefectError:
+            self._polled(now, ok=False)
+            raise
+        self._polled(now, ok=True)
         return failed
+
+    def _polled(self, begun: datetime, *, ok: bool) -> None:
+        ended = self.desk.clock()
+        self.fleet.observe_poll((ended - begun).total_seconds(), ok=ok, now=ended)
 
     async def _advance(self, sessions: Iterable[TroubleshootingSession]) -> None:
         gate = asyncio.Semaphore(AT_ONCE)
@@ -112,6 +134,7 @@ class Watcher:
         # One session's trouble must not hold up the others; it stays due and is tried again.
         for error in results:
             if isinstance(error, AutopilotError):
+                self._in_trouble = True
                 logger.warning("A session waits: %s", error.message)
             elif isinstance(error, BaseException):
                 raise error
@@ -120,25 +143,37 @@ class Watcher:
         if self._assessed_at and (now - self._assessed_at).total_seconds() < self.assess_every_s:
             return
         store, since = self.desk.store, self._assessed_at or now - FIRST_LOOK_BACK
-        self._assessed_at = now
         await observe.ingest(self.desk.api, store, now)
         schedules = await observe.read_schedules(self.desk.api, store)
         await observe.raise_alerts(store, await store.rules(), now, schedules=schedules)
-        for run in await store.runs(since=since - OVERLAP, limit=MOST_OBSERVED):
+        for run in await store.runs(changed_since=since - OVERLAP, limit=MOST_OBSERVED):
             self.fleet.observe(run)
         self.fleet.set_health(await observe.assess(store, now))
         self.fleet.set_alerts(await store.alerts(open_only=True))
+        # Only now: what a failed assessment did not count, the next one does.
+        self._assessed_at = now
+
+    async def _prune(self, now: datetime) -> None:
+        if self._pruned_at is None or now - self._pruned_at >= PRUNE_EVERY:
+            await self.desk.store.prune(now - timedelta(days=self.retention_days))
+            self._pruned_at = now
 
     async def _pause(self) -> None:
         waits = [asyncio.ensure_future(event.wait()) for event in (self.hint, self.stopped)]
-        due = await self.desk.store.next_due()
-        seconds = self.poll_interval_s
-        if due is not None:
-            seconds = min(seconds, max(0.2, (due - self.desk.clock()).total_seconds()))
-        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(waits, timeout=await self._idle_s(), return_when=asyncio.FIRST_COMPLETED)
         for wait in waits:
             wait.cancel()
         self.hint.clear()
+
+    async def _idle_s(self) -> float:
+        """Return the seconds until the next look; the interval, or less where a session is due before."""
+        # A session that could not be moved stays overdue; a watcher on standby moves none.
+        if self._token is None or self._in_trouble:
+            return self.poll_interval_s
+        due = await self.desk.store.next_due()
+        if due is None:
+            return self.poll_interval_s
+        return min(self.poll_interval_s, max(0.2, (due - self.desk.clock()).total_seconds()))
 
 
 async def listen(target: PrefectTarget, hint: asyncio.Event) -> None:
@@ -178,7 +213,12 @@ async def watch(
     settings = settings.model_copy(update=chosen)
     target = prefect_target()
     async with open_desk(settings, target=target) as desk:
-        watcher = Watcher(desk, poll_interval_s=settings.poll_interval_s, lease_ttl_s=settings.lease_ttl_s)
+        watcher = Watcher(
+            desk,
+            poll_interval_s=settings.poll_interval_s,
+            lease_ttl_s=settings.lease_ttl_s,
+            retention_days=settings.retention_days,
+        )
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, watcher.stopped.set)

@@ -15,12 +15,12 @@ MOST_RUNS = 10_000
 
 
 async def refresh(fleet: FleetMetrics, store: Store, now: datetime, since: datetime | None = None) -> int:
-    """Count the runs stored since ``since`` less an overlap, replace health and alerts; return the runs read.
+    """Count the runs changed since ``since`` less an overlap, replace health and alerts; return the number.
 
     The same state of a run is counted once, however often it is read.
     """
     begin = now - FIRST_LOOK_BACK if since is None else since - OVERLAP
-    runs = await store.runs(since=begin, limit=MOST_RUNS)
+    runs = await store.runs(changed_since=begin, limit=MOST_RUNS)
     for run in runs:
         fleet.observe(run)
     fleet.set_health(await observe.assess(store, now))

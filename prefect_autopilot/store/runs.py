@@ -58,9 +58,13 @@ class Runs(Concept):
         deployment_id: str | None = None,
         flow_name: str | None = None,
         since: datetime | None = None,
+        changed_since: datetime | None = None,
         limit: int = 500,
     ) -> tuple[RunRecord, ...]:
-        """Return the newest ``limit`` runs that match, oldest first."""
+        """Return the newest ``limit`` runs that match, oldest first.
+
+        ``since`` is about when a run began, ``changed_since`` about when it came into its present state.
+        """
         column = tables.runs.c
         query = select(column.body).order_by(column.began.desc(), column.id.desc()).limit(limit)
         if deployment_id is not None:
@@ -69,6 +73,8 @@ class Runs(Concept):
             query = query.where(column.flow_name == flow_name)
         if since is not None:
             query = query.where(column.began >= since)
+        if changed_since is not None:
+            query = query.where(column.state_at >= changed_since)
         async with self._database.read() as connection:
             bodies = (await connection.execute(query)).scalars().all()
         return tuple(load(RunRecord, body) for body in reversed(bodies))

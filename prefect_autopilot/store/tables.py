@@ -71,6 +71,7 @@ runs = Table(
     Index("autopilot_runs_by_deployment", "deployment_id", "began"),
     Index("autopilot_runs_by_flow", "flow_name", "began"),
     Index("autopilot_runs_by_time", "began"),
+    Index("autopilot_runs_by_change", "state_at"),
 )
 
 cursors = Table(

@@ -61,6 +61,7 @@ def _create_runs() -> None:
     op.create_index("autopilot_runs_by_deployment", "autopilot_runs", ["deployment_id", "began"])
     op.create_index("autopilot_runs_by_flow", "autopilot_runs", ["flow_name", "began"])
     op.create_index("autopilot_runs_by_time", "autopilot_runs", ["began"])
+    op.create_index("autopilot_runs_by_change", "autopilot_runs", ["state_at"])
     op.create_table(
         "autopilot_cursors",
         sa.Column("name", sa.Text(), nullable=False),
