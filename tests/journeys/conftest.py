@@ -14,7 +14,7 @@ import pytest
 
 from prefect_autopilot.adapters.prefect_api import PrefectAPI
 from prefect_autopilot.journeys.desk import Desk
-from prefect_autopilot.models import RemedyPolicy
+from prefect_autopilot.models import TERMINAL_STATES, RemedyPolicy
 from prefect_autopilot.store import Store
 
 TRACEBACK = """Encountered exception during execution: {error}
@@ -85,7 +85,7 @@ class PrefectInMemory:
         }
         run = self.runs[run_id]
         run |= {"state": state, "state_type": type_, "updated": self.clock.now.isoformat()}
-        run["end_time"] = self.clock.now.isoformat() if type_ in {"FAILED", "CRASHED", "COMPLETED"} else None
+        run["end_time"] = self.clock.now.isoformat() if type_ in TERMINAL_STATES else None
         self.states.setdefault(run_id, []).append(state)
 
     def start(self, run_id: str) -> None:

@@ -97,6 +97,22 @@ async def test_runs_are_found_by_deployment_flow_and_time(
     assert [run.id for run in await store.runs(deployment_id="d3")] == []
 
 
+async def test_a_long_run_that_just_ended_is_found_by_its_change_and_not_by_its_beginning(
+    store: Store, make_run: MakeRun, now: datetime
+) -> None:
+    hour = timedelta(hours=1)
+    await store.upsert_runs(
+        [
+            make_run("long", start=now - 5 * hour, at=now),
+            make_run("old", start=now - 5 * hour, at=now - 4 * hour),
+            make_run("short", start=now - hour / 2, at=now - hour / 3),
+        ]
+    )
+    assert [run.id for run in await store.runs(changed_since=now - hour)] == ["long", "short"]
+    assert [run.id for run in await store.runs(since=now - hour)] == ["short"]
+    assert [run.id for run in await store.runs(changed_since=now)] == ["long"]
+
+
 async def test_a_limit_keeps_the_newest_and_their_order(
     store: Store, make_run: MakeRun, now: datetime
 ) -> None:
