@@ -64,7 +64,7 @@ class DurationChannel:
         excess, limit = lane.excess(value - expected), lane.limit()
         if chosen and excess > limit and not self._explained(lane, excess, 1):
             yield self._spike(run, excess, limit)
-        lane.learn(value - expected)
+        lane.learn(value - expected, excess, limit)
         change = lane.change()
         if change is not None:
             if chosen:

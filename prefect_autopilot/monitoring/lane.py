@@ -140,9 +140,8 @@ class Lane:
             self._before = self._base.median()
             self._since_version = 0
 
-    def learn(self, value: float) -> None:
-        """Add a value to the history."""
-        excess, limit = self.excess(value), self.limit()
+    def learn(self, value: float, excess: float, limit: float) -> None:
+        """Add a value to the history, with the excess and the limit it was judged by."""
         kept = value - self._level
         if excess > limit:
             kept -= excess - self._tolerated(excess, limit)
@@ -150,7 +149,7 @@ class Lane:
         self.error += rate * (min(abs(excess), ERROR_CLIP) - self.error)
         self.seen += 1
         if len(self._base):
-            self._tail.push(kept - self.centre)
+            self._tail.push(kept - (value - self._level - excess))
         self._base.push(kept)
         if len(self._recent) >= REFERENCE_LAG:
             self._reference.push(self._recent[-REFERENCE_LAG])
