@@ -476,21 +476,6 @@ def test_a_whole_condition_is_read_into_its_checks(said: str, operators: list[st
 
 
 WORDS = ("over", "under", "$", "5", "status", "is", "not", "and", "or", "tagged", "a", '"', "text")
-    "over",
-    "under",
-    "$",
-    "5",
-    "status",
-    "is",
-    "not",
-    "and",
-    "or",
-    "tagged",
-    "a",
-    '"',
-    "contains",
-    "text",
-]
 
 
 @given(said=st.lists(st.sampled_from(WORDS), max_size=8).map(" ".join))
