@@ -75,7 +75,8 @@ async def advance(desk: Desk, session_id: str) -> TroubleshootingSession:
 
     1. Return at once what is not due. 2. Take the session's lease; whoever holds it works on the session,
     others return what is stored. 3. Read the session again: only what is stored counts. 4. Take steps
-    until one must wait or it is over. 5. Save after each step, with an audit entry. 6. Give the lease back.
+    until one must wait or it is over. 5. Save after each step, with an audit entry; the end is told before.
+    6. Give the lease back.
     """
     session, version = await _stored(desk, session_id)
     if not _is_due(session, desk.clock()):
@@ -90,12 +91,13 @@ async def advance(desk: Desk, session_id: str) -> TroubleshootingSession:
     try:
         while _is_due(session, desk.clock()):
             moved = await _step(desk, session, token)
+            if moved.due_at is None:
+                # Before it is saved: a crash in between tells it again under the same id, never not at all.
+                await publish(desk, moved)
             version = await desk.store.save_session(moved, version)
             detail = {"trail": list(moved.trail[len(session.trail) :])}
             await desk.store.audit(desk.holder, _happened(session, moved), session_id, detail, desk.clock())
             session = moved
-            if session.due_at is None:
-                await publish(desk, session)
     finally:
         await desk.store.release_lease(lease, token)
     return session

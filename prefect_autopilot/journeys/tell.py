@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Literal
 
-from prefect_autopilot.errors import PrefectError
+from prefect_autopilot.errors import PrefectError, UnknownNameError
 from prefect_autopilot.journeys.desk import Desk
 from prefect_autopilot.models import Notice, ResolutionStatus, TroubleshootingSession
 from prefect_autopilot.troubleshooting import report
@@ -59,7 +59,7 @@ async def _attach(desk: Desk, session: TroubleshootingSession) -> None:
             markdown=report(session),
             description=f"autopilot session {session.session_id}: {session.resolution_status.value}",
         )
-    except PrefectError as error:
+    except (PrefectError, UnknownNameError) as error:
         # The report is a courtesy: the session, its audit and its notice stand in our own store.
         await desk.store.audit(
             desk.holder, "artifact not attached", session.session_id, {"error": error.message}, desk.clock()
