@@ -1,0 +1,199 @@
+"""The policy file: read whole or not at all, and without one nothing is done unattended."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from prefect_autopilot.errors import ConfigurationError
+from prefect_autopilot.journeys.policy import read_policy
+from prefect_autopilot.models import RemedyPolicy
+
+WHOLE = """
+mode: auto
+min_confidence: 0.9
+max_attempts_per_run: 2
+max_remedies_per_minute: 4
+breaker_failures: 5
+max_wait_s: 120
+paused: true
+protected_deployments: [billing, payroll]
+rerun_allowed:
+  - nightly-orders
+"""
+
+
+def write(folder: Path, text: str | bytes, name: str = "policy.yaml") -> Path:
+    path = folder / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+@pytest.mark.parametrize("mode", ["propose", "auto"])
+def test_without_a_file_everything_but_the_mode_is_the_safe_default(mode: Literal["propose", "auto"]) -> None:
+    assert read_policy(None, mode=mode) == RemedyPolicy(mode=mode)
+
+
+def test_every_setting_of_a_file_is_read(tmp_path: Path) -> None:
+    policy = read_policy(write(tmp_path, WHOLE), mode="propose")
+    assert policy == RemedyPolicy(
+        mode="auto",
+        min_confidence=0.9,
+        max_attempts_per_run=2,
+        max_remedies_per_minute=4,
+        breaker_failures=5,
+        max_wait_s=120,
+        paused=True,
+        protected_deployments=("billing", "payroll"),
+        rerun_allowed=("nightly-orders",),
+    )
+
+
+def test_the_example_above_knows_every_setting(tmp_path: Path) -> None:
+    policy = read_policy(write(tmp_path, WHOLE), mode="propose")
+    default = RemedyPolicy()
+    same = [name for name in RemedyPolicy.model_fields if getattr(policy, name) == getattr(default, name)]
+    assert same == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("p.yaml", "max_attempts_per_run: 1\nprotected_deployments: [a]"),
+        ("p.yml", "{max_attempts_per_run: 1, protected_deployments: [a]}"),
+        ("p.toml", "max_attempts_per_run = 1\nprotected_deployments = ['a']"),
+        ("p.json", '{"max_attempts_per_run": 1, "protected_deployments": ["a"]}'),
+        ("policy", "max_attempts_per_run: 1\nprotected_deployments:\n- a\n"),
+    ],
+    ids=["yaml", "yml", "toml", "json", "no ending"],
+)
+def test_the_same_policy_may_be_written_in_several_ways(tmp_path: Path, name: str, text: str) -> None:
+    policy = read_policy(write(tmp_path, text, name), mode="propose")
+    assert policy == RemedyPolicy(max_attempts_per_run=1, protected_deployments=("a",))
+
+
+@pytest.mark.parametrize(
+    ("text", "argument", "expected"),
+    [
+        ("mode: propose", "auto", "propose"),
+        ("mode: auto", "propose", "auto"),
+        ("paused: false", "auto", "auto"),
+        ("paused: false", "propose", "propose"),
+    ],
+    ids=["file holds back", "file lets act", "argument auto", "argument propose"],
+)
+def test_a_file_that_says_the_mode_wins(
+    tmp_path: Path, text: str, argument: Literal["propose", "auto"], expected: str
+) -> None:
+    assert read_policy(write(tmp_path, text), mode=argument).mode == expected
+
+
+def test_what_the_file_leaves_out_keeps_its_safe_default(tmp_path: Path) -> None:
+    policy = read_policy(write(tmp_path, "breaker_failures: 1"), mode="propose")
+    assert policy == RemedyPolicy(breaker_failures=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("mode: on", "mode"),
+        ("mode: automatic", "mode"),
+        ("min_confidence: 70", "min_confidence"),
+        ("min_confidence: high", "min_confidence"),
+        ("max_attempts_per_run: -1", "max_attempts_per_run"),
+        ("max_attempts_per_run: unlimited", "max_attempts_per_run"),
+        ("breaker_failures: 0", "breaker_failures"),
+        ("paused: sometimes", "paused"),
+        ("protected_deployments: billing", "protected_deployments"),
+        ("protected_deployments: [1, billing]", "protected_deployments.0"),
+        ("rerun_allowed: {a: b}", "rerun_allowed"),
+        ("max_wait_s:", "max_wait_s"),
+        ("max_atempts_per_run: 1", "max_atempts_per_run"),
+    ],
+    ids=[
+        "yaml turns on into true",
+        "unknown mode",
+        "percent",
+        "word for number",
+        "negative",
+        "unlimited",
+        "breaker off",
+        "sometimes",
+        "one name instead of a list",
+        "a number among names",
+        "a table instead of a list",
+        "nothing",
+        "misspelt",
+    ],
+)
+def test_a_wrong_setting_is_refused_with_file_and_place(tmp_path: Path, text: str, place: str) -> None:
+    path = write(tmp_path, text)
+    with pytest.raises(ConfigurationError) as caught:
+        read_policy(path, mode="auto")
+    assert f"{path} is wrong at {place}:" in caught.value.message
+    assert caught.value.permanent
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "- a\n- b", "auto", "42", "null", "# only a comment"],
+    ids=["empty", "list", "word", "number", "null", "comment"],
+)
+def test_a_file_that_holds_no_table_is_refused_and_not_taken_for_defaults(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigurationError, match="must hold a table of settings"):
+        read_policy(write(tmp_path, text), mode="auto")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("p.yaml", "mode: [auto"),
+        ("p.yaml", "a: b: c"),
+        ("p.yaml", "\tmode: auto"),
+        ("p.toml", "mode = auto"),
+        ("p.toml", "mode = 'auto'\nmode = 'propose'"),
+        ("p.yaml", "!!python/object/apply:os.system ['true']"),
+        ("p.yaml", "mode: !!python/name:os.system"),
+    ],
+    ids=["open bracket", "two colons", "tab", "bare word", "said twice", "python call", "python name"],
+)
+def test_what_is_no_yaml_or_toml_is_refused_and_nothing_in_it_is_run(
+    tmp_path: Path, name: str, text: str
+) -> None:
+    with pytest.raises(ConfigurationError, match="is not valid"):
+        read_policy(write(tmp_path, text, name), mode="auto")
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda _path: None, "gone.yaml"),
+        (lambda path: path.mkdir(), "folder.yaml"),
+        (lambda path: path.write_bytes(b"mode: \xff\xfe"), "binary.yaml"),
+        (lambda path: path.write_bytes(b"\xff\xfe"), "binary.toml"),
+    ],
+    ids=["gone", "a folder", "binary yaml", "binary toml"],
+)
+def test_a_file_that_cannot_be_read_is_refused_by_its_name(tmp_path: Path, make: Any, name: str) -> None:
+    path = tmp_path / name
+    make(path)
+    with pytest.raises(ConfigurationError, match="cannot be read") as caught:
+        read_policy(path, mode="auto")
+    assert str(path) in caught.value.message
+
+
+@given(text=st.text(max_size=200) | st.binary(max_size=200).map(lambda raw: raw.decode("latin-1")))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@pytest.mark.parametrize("name", ["p.yaml", "p.toml"])
+def test_any_file_gives_a_whole_policy_or_one_sentence(tmp_path: Path, name: str, text: str) -> None:
+    path = write(tmp_path, text.encode("utf-8", "replace"), name)
+    try:
+        policy = read_policy(path, mode="propose")
+    except ConfigurationError as error:
+        assert str(path) in error.message  # noqa: PT017  # both ends are allowed
+    else:
+        assert isinstance(policy, RemedyPolicy)
