@@ -44,7 +44,8 @@ async def install() -> tuple[str, ...]:
         for definition in OPERATIONAL_FLOWS:
             known = await _deployment_exists(client, definition)
             await _deploy(definition)
-            created.add(f"deployment:{definition.name}")
+            if not known:
+                created.add(f"deployment:{definition.name}")
             told.append(f"deployment {definition.name}: {'updated' if known else 'created'}")
         await Variable.aset(RECORD, sorted(created), overwrite=True)
     return tuple(told)

@@ -104,6 +104,24 @@ def live_pool(live_prefect: Any) -> Iterator[str]:
 
 
 @pytest.fixture
+def without_ours(call: Callable[..., Any]) -> Iterator[None]:
+    """Neither before nor after the test does the server have anything of ours, whatever ran before."""
+    _remove_ours(call)
+    yield
+    _remove_ours(call)
+
+
+def _remove_ours(call: Callable[..., Any]) -> None:
+    for deployment in call("POST", "/deployments/filter", {}):
+        if deployment["name"].startswith("autopilot-"):
+            call("DELETE", f"/automations/owned-by/prefect.deployment.{deployment['id']}")
+            call("DELETE", f"/deployments/{deployment['id']}")
+    for flow in call("POST", "/flows/filter", {}):
+        if flow["name"].startswith("autopilot-"):
+            call("DELETE", f"/flows/{flow['id']}")
+
+
+@pytest.fixture
 def deploy(call: Callable[..., Any], live_pool: str, tmp_path: Path) -> Callable[..., str]:
     """Deploy a flow file of a user on the live server, and return the deployment's id."""
 

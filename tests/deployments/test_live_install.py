@@ -38,6 +38,7 @@ def command(live_prefect: Any, *words: str) -> str:
     return done.stdout
 
 
+@pytest.mark.usefixtures("without_ours")
 def test_install_can_be_repeated_and_uninstall_leaves_prefect_as_it_was(live_prefect: Any, call: Any) -> None:
     before = inventory(call)
     first = command(live_prefect, "install")

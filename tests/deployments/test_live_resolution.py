@@ -68,13 +68,15 @@ def test_the_watcher_resolves_an_outage_and_survives_being_killed(
     assert call("GET", f"/flow_runs/{run_id}")["run_count"] == 2
 
 
+@pytest.mark.usefixtures("without_ours")
 def test_prefect_deploy_all_makes_the_automation_fire_for_real(
     live_prefect: Any, deploy: Any, start: Any, call: Any, tmp_path: Path
 ) -> None:
     project = tmp_path / "checkout"
     project.mkdir()
     shutil.copy(ROOT / "prefect.yaml", project)
-    call("POST", "/work_pools/", {"name": "autopilot", "type": "process"})
+    if not call("POST", "/work_pools/filter", {"work_pools": {"name": {"any_": ["autopilot"]}}}):
+        call("POST", "/work_pools/", {"name": "autopilot", "type": "process"})
     done = subprocess.run(
         [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
         cwd=project,
