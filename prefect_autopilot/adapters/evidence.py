@@ -26,7 +26,7 @@ async def read_evidence(api: PrefectAPI, run: RunRecord, *, now: datetime) -> Ev
     missing: list[str] = []
     states = await _part(api.states(run.id), "state history", missing) or ()
     task_runs = await _part(api.task_runs(run.id), "task runs", missing) or ()
-    logs = await _part(api.logs(run.id), "logs", missing) or ()
+    logs = await _part(api.logs(run.id), "logs", missing)
     deployment: JSONDict | None = None
     recent: tuple[RunRecord, ...] = ()
     if run.deployment_id is None:
@@ -34,13 +34,13 @@ async def read_evidence(api: PrefectAPI, run: RunRecord, *, now: datetime) -> Ev
     else:
         deployment = await _part(api.deployment(run.deployment_id), "deployment", missing)
         recent = await _part(api.runs_of(run.deployment_id), "recent runs", missing) or ()
-    if not logs:
+    if logs == ():
         missing.append("log lines (none were shipped)")
     return Evidence(
         run=run,
         states=states,
         task_runs=task_runs,
-        logs=logs,
+        logs=logs or (),
         source=_source(deployment, missing),
         recent_runs=tuple(other for other in recent if other.id != run.id),
         missing=tuple(missing),
