@@ -201,16 +201,23 @@ def _overwrite(touch: Touch, node: ast.Call, _: Scope) -> Touch:
     return touch.model_copy(update={"idempotent": _is_true(keyword(node, "overwrite"))})
 
 
+def _unmapped(node: ast.expr, scope: Scope) -> ast.expr:
+    """Return what ``unmapped(…)`` holds, other expressions as they are."""
+    is_one = isinstance(node, ast.Call) and (scope.module.qualified(node.func) or "").endswith(".unmapped")
+    return node.args[0] if is_one and isinstance(node, ast.Call) and node.args else node
+
+
 def _service(touch: Touch, node: ast.Call, scope: Scope, operations: OperationEffects | None) -> Touch:
     """Read ``call_service(connection, operation, …)``; only a known operation is better than unknown."""
-    texts = [scope.text_of(one) for one in node.args]
-    texts += [scope.text_of(word.value) for word in node.keywords if word.arg in {"connection", "operation"}]
-    named = [text for text in texts if text is not None]
-    # The first text is the connection, named after its service: gmail, gmail-default.
+    if len(node.args) < 2 or isinstance(node.args[0], ast.Starred):  # noqa: PLR2004 - its two positional ones
+        return touch
+    connection, operation = (scope.text_of(_unmapped(one, scope)) for one in node.args[:2])
+    # A connection is named after its service: gmail, gmail-default; Prefect takes no underscores there.
+    name = f"{connection or ''}-".replace("_", "-")
     pairs = [
-        (service, operation)
-        for service, operation in operations or {}
-        if operation in named[1:2] and (named[0] == service or named[0].startswith(f"{service}-"))
+        (service, known)
+        for service, known in operations or {}
+        if known == operation and name.startswith(f"{service}-".replace("_", "-"))
     ]
     if not pairs or operations is None:
         return touch

@@ -3,50 +3,26 @@
 from __future__ import annotations
 
 import ast
-import collections
-import datetime as dt
-import decimal
 from collections.abc import Iterator
 
 from prefect_autopilot.effects.arguments import locate, special_touch
+from prefect_autopilot.effects.methods import (
+    COMPUTE,
+    COMPUTE_ON_DATA,
+    FUTURE_METHODS,
+    LOG_METHODS,
+    LOGGERS,
+    MODEL_METHODS,
+    MUTATE,
+    MUTATE_OR_WRITE,
+    TAKE_KEYWORDS,
+)
 from prefect_autopilot.effects.module import Function, Module, read_module
-from prefect_autopilot.effects.scope import PLAIN, Scope, open_scope
+from prefect_autopilot.effects.scope import PLAIN, Scope, open_scope, without_options
 from prefect_autopilot.effects.table import Entry, is_handle, lookup
 from prefect_autopilot.effects.values import FunctionEffect, Level, OperationEffects, Touch, worst
 
-_MUTATE = frozenset({"append", "extend", "sort", "reverse", "setdefault", "popitem"})
-# On an object of unknown type these may be a database's or a file's methods as well.
-_MUTATE_OR_WRITE = frozenset(
-    {
-        "update",
-        "pop",
-        "add",
-        "insert",
-        "remove",
-        "discard",
-        "clear",
-        "difference_update",
-        "intersection_update",
-        "appendleft",
-        "popleft",
-    }
-)
-_DATA_TYPES = (str, bytes, list, dict, set, tuple, int, float, dt.datetime, dt.timedelta)
-_MORE_DATA_TYPES = (collections.Counter, collections.deque, decimal.Decimal)
-_NOT_COMPUTING = _MUTATE | _MUTATE_OR_WRITE | {"now", "today", "utcnow"}
-_COMPUTE = frozenset(name for kind in _DATA_TYPES for name in dir(kind)) - _NOT_COMPUTING
-_COMPUTE_ON_DATA = (
-    _COMPUTE | frozenset(name for kind in _MORE_DATA_TYPES for name in dir(kind)) - _NOT_COMPUTING
-)
-# With keywords, methods of other names are rather those of some client.
-_TAKE_KEYWORDS = frozenset(
-    {"format", "split", "rsplit", "splitlines", "encode", "decode", "replace", "isoformat", "astimezone"}
-)
-_LOG_METHODS = frozenset({"debug", "info", "warning", "error", "exception", "critical", "log"})
-_LOGGERS = frozenset({"logger", "log", "_logger", "_log"})
-_MODEL_METHODS = frozenset({"model_dump", "model_dump_json", "model_copy", "dict", "json", "copy"})
 _TASK_CALLS = frozenset({"submit", "map", "fn", "delay"})
-_FUTURE_METHODS = frozenset({"result", "wait"})
 
 
 class EffectReader:
@@ -108,6 +84,10 @@ class EffectReader:
         return found
 
     def _named(self, node: ast.expr, scope: Scope) -> Function | None:
+        bare = without_options(node)
+        if bare is not node:
+            found = self._named(bare, scope)
+            return found if found and found.kind != "function" else None
         if isinstance(node, ast.Name) and node.id not in scope.names:
             return self.module.functions.get(node.id)
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
@@ -230,7 +210,12 @@ class EffectReader:
             yield from self._follow(node, function, scope)
             return
         yield from self._passed_functions(node, scope)
-        qualified = self.module.qualified(node.func, scope.names)
+        if self._sets_options(node, scope):
+            hooks = [word.arg or "**" for word in node.keywords if not word.arg or word.arg.startswith("on_")]
+            if hooks:
+                yield _unknown(node, f"what the option {hooks[0]} runs")
+            return
+        qualified = self.module.qualified(self._reference(node.func, scope), scope.names)
         if qualified is not None:
             yield from self._library(node, qualified, scope)
         elif isinstance(node.func, ast.Attribute):
@@ -243,6 +228,23 @@ class EffectReader:
             yield from self._construction(node, node.func.id)
         elif not isinstance(node.func, ast.Lambda):
             yield _unknown(node, ast.unparse(node.func))
+
+    def _sets_options(self, node: ast.Call, scope: Scope) -> bool:
+        """Tell whether a call is the ``with_options(…)`` of a task or flow that is known."""
+        if without_options(node) is node:
+            return False
+        return self._named(node, scope) is not None or self._is_service_task(without_options(node), scope)
+
+    def _reference(self, func: ast.expr, scope: Scope) -> ast.expr:
+        """Return what a call names, without the options and the ``submit`` of our own task."""
+        bare = without_options(func)
+        if isinstance(bare, ast.Attribute) and bare.attr in _TASK_CALLS:
+            bare = without_options(bare.value)
+        return bare if self._is_service_task(bare, scope) else func
+
+    def _is_service_task(self, node: ast.expr, scope: Scope) -> bool:
+        entry = lookup(self.module.qualified(node, scope.names) or "")
+        return entry is not None and entry.special == "service"
 
     def _construction(self, node: ast.Call, name: str) -> Iterator[Touch]:
         for method in ("__init__", "__post_init__", "__new__"):
@@ -340,7 +342,7 @@ class EffectReader:
         kind = scope.type_of(func.value)
         if kind and kind != PLAIN:
             entry = lookup(f"{kind}.{func.attr}")
-            if entry is None and func.attr in _MODEL_METHODS and self._is_model(kind):
+            if entry is None and func.attr in MODEL_METHODS and self._is_model(kind):
                 return
             if entry is None:
                 yield _unknown(node, f"{kind}.{func.attr}")
@@ -352,9 +354,9 @@ class EffectReader:
                 yield touch
             if entry.mutates == "receiver":
                 yield from self._mutation(func.value, node.lineno, scope)
-        elif func.attr in _MUTATE or (func.attr in _MUTATE_OR_WRITE and kind == PLAIN):
+        elif func.attr in MUTATE or (func.attr in MUTATE_OR_WRITE and kind == PLAIN):
             yield from self._mutation(func.value, node.lineno, scope)
-        elif func.attr in _MUTATE_OR_WRITE or not self._computes(node, func, kind):
+        elif func.attr in MUTATE_OR_WRITE or not self._computes(node, func, kind):
             yield _unknown(node, ast.unparse(func))
 
     def _is_model(self, kind: str) -> bool:
@@ -365,13 +367,13 @@ class EffectReader:
 
     def _computes(self, node: ast.Call, func: ast.Attribute, kind: str) -> bool:
         """Tell whether a method is one of the plain data types' and is used like theirs."""
-        if func.attr in _FUTURE_METHODS:
+        if func.attr in FUTURE_METHODS:
             return kind in {"", PLAIN} and not node.args  # of a future
         if kind == PLAIN:
-            return func.attr in _COMPUTE_ON_DATA
-        if func.attr in _LOG_METHODS:
-            return ast.unparse(func.value).rsplit(".", 1)[-1] in _LOGGERS
-        if func.attr not in _COMPUTE or (node.keywords and func.attr not in _TAKE_KEYWORDS):
+            return func.attr in COMPUTE_ON_DATA
+        if func.attr in LOG_METHODS:
+            return ast.unparse(func.value).rsplit(".", 1)[-1] in LOGGERS
+        if func.attr not in COMPUTE or (node.keywords and func.attr not in TAKE_KEYWORDS):
             return False
         first = ast.unparse(node.args[0]) if node.args else ""
         if func.attr == "get":

@@ -8,6 +8,7 @@ from typing import Literal
 
 from prefect_autopilot.effects.module import Function
 from prefect_autopilot.effects.reader import EffectReader
+from prefect_autopilot.effects.scope import without_options
 from prefect_autopilot.effects.values import (
     FunctionEffect,
     Level,
@@ -118,7 +119,7 @@ def _calls(reader: EffectReader, flow: Function) -> Iterator[TaskCallEffect]:
         touches = reader.own_touches(node, flow)
         level = worst(touch.level for touch in touches)
         if level is not Level.PURE:
-            name = ast.unparse(node.func)
+            name = ast.unparse(without_options(node.func))
             effect = FunctionEffect(name=name, line=node.lineno, kind="call", level=level, touches=touches)
             yield TaskCallEffect(function=name, line=node.lineno, how="call", effect=effect)
 

@@ -156,6 +156,15 @@ class Scope:
         return False
 
 
+def without_options(node: ast.expr) -> ast.expr:
+    """Return the task or flow of ``task.with_options(…)``, other expressions as they are."""
+    while isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        if node.func.attr != "with_options":
+            break
+        node = node.func.value
+    return node
+
+
 def _common(*types: str) -> str:
     found = set(types)
     return found.pop() if len(found) == 1 else ""
