@@ -27,6 +27,10 @@ _ITERATORS = frozenset(
     f"builtins.{name}" for name in ("iter", "zip", "map", "filter", "reversed", "enumerate", "open", "aiter")
 )
 _SPECIAL_ARGUMENTS = frozenset({"wait_for", "return_state"})
+_HARMLESS_OPTIONS = frozenset(
+    {"name", "description", "retries", "retry_delay_seconds", "retry_jitter_factor", "timeout_seconds"}
+    | {"log_prints", "version"}
+)
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,19 @@ class CallSite:
         whole = [one.id for one in given if isinstance(one, ast.Name)]
         loaded = [part.id for part in ast.walk(self.call) if isinstance(part, ast.Name)]
         return frozenset(name for name in whole if whole.count(name) == loaded.count(name))
+
+    @property
+    def options(self) -> dict[str, ast.expr]:
+        """Keywords of the ``with_options(…)`` in the call; '**' stands for unpacked ones."""
+        found: dict[str, ast.expr] = {}
+        node: ast.expr = self.call.func
+        while isinstance(node, ast.Attribute | ast.Call):
+            if isinstance(node, ast.Call):
+                found |= {word.arg or "**": word.value for word in node.keywords}
+                node = node.func
+            else:
+                node = node.value
+        return found
 
 
 _STARTS = frozenset({"submit", "map", "fn", "delay"})
@@ -85,25 +102,30 @@ def _method(node: ast.expr) -> str:
     return node.func.attr if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) else ""
 
 
+_LATER = (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+_REPEATED_OR_NESTED = (ast.While, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
+
+def evaluated_once(node: ast.AST) -> list[ast.expr]:
+    """Return the direct parts of an expression or statement that are evaluated once whenever it is."""
+    if isinstance(node, _LATER + _REPEATED_OR_NESTED):
+        return []
+    if isinstance(node, ast.IfExp | ast.Assert):
+        return [node.test]
+    if isinstance(node, ast.BoolOp):
+        return [node.values[0]]
+    if isinstance(node, ast.Compare):
+        return [node.left, node.comparators[0]]
+    children = ast.iter_child_nodes(node)
+    values = (child.value if isinstance(child, ast.keyword) else child for child in children)
+    return [value for value in values if isinstance(value, ast.expr)]
+
+
 def unconditional(node: ast.AST) -> Iterator[ast.expr]:
-    """Yield the expressions of a statement that are evaluated exactly once, outermost first."""
-    for child in ast.iter_child_nodes(node):
-        if isinstance(
-            child, ast.Lambda | ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp | ast.stmt
-        ):
-            continue
-        if isinstance(child, ast.expr):
+    """Yield the expressions in a node that are evaluated exactly once whenever it is, outermost first."""
+    for child in evaluated_once(node):
+        if not isinstance(child, _LATER):
             yield child
-        if isinstance(child, ast.IfExp):
-            yield child.test
-            yield from unconditional(child.test)
-        elif isinstance(child, ast.BoolOp):
-            yield child.values[0]
-            yield from unconditional(child.values[0])
-        elif isinstance(child, ast.Compare) and len(child.ops) > 1:
-            yield child.left
-            yield from unconditional(child.left)
-        else:
             yield from unconditional(child)
 
 
@@ -176,26 +198,28 @@ class Judge:
         return self.task(site.task) or self.arguments(site)
 
     def arguments(self, site: CallSite) -> str:
-        """Return what is wrong with the arguments of a call, for starting it early."""
-        given = [*site.call.args, *(word.value for word in site.call.keywords)]
+        """Return what is wrong with the arguments and options of a call, for starting it early."""
         special = [word.arg for word in site.call.keywords if word.arg in _SPECIAL_ARGUMENTS]
         if special:
             return f"the call orders itself by {special[0]}"
+        options = [name for name in site.options if name not in _HARMLESS_OPTIONS]
+        if options:
+            return f"the call sets the option {options[0]} of its task"
         if isinstance(site.replaced, ast.Await) != isinstance(site.task.node, ast.AsyncFunctionDef):
             return f"{site.task.node.name} is {'' if site.flavour == 'await' else 'not '}awaited"
-        for value in given:
-            for touch in self._reader.touches(value, self._flow):
-                if touch.level is not Level.PURE or touch.nondeterministic or touch.mutates or touch.paced:
-                    return f"an argument does more than compute ({touch.told})"
-            if any(
-                isinstance(part, ast.Await | ast.NamedExpr | ast.Yield | ast.YieldFrom)
-                for part in ast.walk(value)
-            ):
-                return "an argument awaits or assigns"
-            reason = self._object(value)
-            if reason:
-                return reason
-        return ""
+        given = [*site.call.args, *(word.value for word in site.call.keywords), *site.options.values()]
+        return next((reason for reason in map(self._value, given) if reason), "")
+
+    def _value(self, value: ast.expr) -> str:
+        for touch in self._reader.touches(value, self._flow):
+            if touch.level is not Level.PURE or touch.nondeterministic or touch.mutates or touch.paced:
+                return f"an argument does more than compute ({touch.told})"
+        if any(
+            isinstance(part, ast.Await | ast.NamedExpr | ast.Yield | ast.YieldFrom)
+            for part in ast.walk(value)
+        ):
+            return "an argument awaits or assigns"
+        return self._object(value)
 
     def _object(self, value: ast.expr) -> str:
         names = {value.id} if isinstance(value, ast.Name) else set()

@@ -59,23 +59,28 @@ def _first_line(node: ast.Call, last: ast.expr) -> int:
 
 def bound_runner(file: FlowFile, flow: Function) -> tuple[TextEdit | None, tuple[str, ...], str]:
     """Return (edit, imports, refusal) that give a flow a task runner with a bounded number of workers."""
+    refusal = foreign_runner(file, flow)
     given = flow.options.get("task_runner")
-    if "**" in flow.options:
-        return None, (), "the flow's decorator takes unpacked options"
-    if given is None:
-        return _new_runner(file, flow)
-    target = given.func if isinstance(given, ast.Call) else given
-    qualified = file.module.qualified(target) or ""
-    if not qualified.startswith("prefect.") or not qualified.endswith(_THREADS):
-        refusal = (
-            f"the flow runs its tasks with {ast.unparse(given)}, which is not known to be bounded threads"
-        )
-        return None, (), refusal
+    if refusal or given is None:
+        return (None, (), refusal) if refusal else _new_runner(file, flow)
     if isinstance(given, ast.Call):
         bounded = bool(given.args or given.keywords)
         return None if bounded else add_argument(file, given, f"max_workers={MAX_WORKERS}"), (), ""
     at = file.text.end(given)
     return TextEdit(at, at, f"(max_workers={MAX_WORKERS})"), (), ""
+
+
+def foreign_runner(file: FlowFile, flow: Function) -> str:
+    """Say so when a flow's tasks may run elsewhere than in threads of its own process."""
+    given = flow.options.get("task_runner")
+    if "**" in flow.options:
+        return "the flow's decorator takes unpacked options"
+    if given is None:
+        return ""
+    qualified = file.module.qualified(given.func if isinstance(given, ast.Call) else given) or ""
+    if qualified.startswith("prefect.") and qualified.endswith(_THREADS):
+        return ""
+    return f"the flow runs its tasks with {ast.unparse(given)}, which is not known to be bounded threads"
 
 
 def _new_runner(file: FlowFile, flow: Function) -> tuple[TextEdit | None, tuple[str, ...], str]:

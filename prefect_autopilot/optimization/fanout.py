@@ -150,6 +150,7 @@ def _check_shape(
 
 def _check_exits(loop: ast.For, first: tuple[ast.stmt, ...]) -> None:
     """Refuse loops that may end early, skip items before the call, or hold a block not to be crossed."""
+    _check_target(loop.target)
     if loop.orelse:
         raise BlockedError(f"the loop has an else (line {loop.orelse[0].lineno})")
     for part in _own_parts(loop):
@@ -161,6 +162,12 @@ def _check_exits(loop: ast.For, first: tuple[ast.stmt, ...]) -> None:
         raise BlockedError("some items are skipped before the call")
     if not all(isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign | ast.Expr) for node in first):
         raise BlockedError("a block stands before the call")
+
+
+def _check_target(target: ast.expr) -> None:
+    """Refuse items that are put into an object: others see it change."""
+    if any(isinstance(part, ast.Attribute | ast.Subscript) for part in ast.walk(target)):
+        raise BlockedError(f"each item is put into {ast.unparse(target)}")
 
 
 def _check_first(
@@ -325,8 +332,10 @@ def check_comprehension(
             raise BlockedError(f"{touch.mutates} is changed in each round")
     if max(fan_out_size(flow, generator.iter) for generator in node.generators) > MAX_STARTED:
         raise BlockedError("there are too many items to start at once; do them in chunks")
-    if any(generator.is_async for generator in node.generators):
-        raise BlockedError("the items come asynchronously")
+    for generator in node.generators:
+        _check_target(generator.target)
+        if generator.is_async:
+            raise BlockedError("the items come asynchronously")
     if any(isinstance(part, ast.NamedExpr) for part in ast.walk(node)):
         raise BlockedError("the comprehension assigns")
 

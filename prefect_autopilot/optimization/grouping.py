@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from prefect_autopilot.effects import Function
 from prefect_autopilot.models import Rejection
+from prefect_autopilot.optimization.decorators import foreign_runner
 from prefect_autopilot.optimization.futures import base_name, needed_imports, start_text, wait_edit
 from prefect_autopilot.optimization.plan import SUBMIT_COST_S, Finding, FlowFile, Proposal
 from prefect_autopilot.optimization.regions import Group, overlapping, regions
@@ -26,7 +27,7 @@ def find_groups(file: FlowFile, rule: str, flavours: frozenset[str]) -> Iterator
                 calls += len(mine)
                 taken = {id(member.site) for member in group.members} if group else set()
                 if group and group.members[0].site.flavour in flavours:
-                    yield _proposal(file, rule, group)
+                    yield _foreign(file, flow, rule, group) or _proposal(file, rule, group)
                 for site in mine:
                     if id(site) not in taken:
                         reason = judge.call(site) or _blocking(region, site.call.lineno)
@@ -35,6 +36,13 @@ def find_groups(file: FlowFile, rule: str, flavours: frozenset[str]) -> Iterator
                 calls += _walled(file, flow, rule, reader.read(node), flavours, rejected)
         if calls > 1:
             yield from rejected
+
+
+def _foreign(file: FlowFile, flow: Function, rule: str, group: Group) -> Rejection | None:
+    """Refuse to submit calls that ran in the flow's own process to a runner that may use another one."""
+    direct = [member.site for member in group.members if member.site.flavour == "call"]
+    reason = foreign_runner(file, flow) if direct else ""
+    return Rejection(rule=rule, line=direct[0].call.lineno, reason=reason) if reason else None
 
 
 def _walled(

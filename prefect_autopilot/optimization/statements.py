@@ -78,6 +78,8 @@ def guards(reader: EffectReader, function: Function, node: ast.AST) -> bool:
     """Tell whether a node is a ``with`` that may limit or order what stands in it."""
     if not isinstance(node, ast.With | ast.AsyncWith):
         return False
+    if any(isinstance(item.context_expr, ast.Name | ast.Attribute | ast.Subscript) for item in node.items):
+        return True  # made elsewhere: a lock, a semaphore, a transaction
     touches = (touch for item in node.items for touch in reader.touches(item.context_expr, function))
     return any(touch.paced or touch.level is Level.UNKNOWN for touch in touches)
 

@@ -13,12 +13,13 @@ After::
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from typing import TypeAlias
 
 from prefect_autopilot.effects import Function
 from prefect_autopilot.models import Rejection, Strategy
-from prefect_autopilot.optimization.calls import CallSite, unconditional
+from prefect_autopilot.optimization.calls import CallSite, evaluated_once, unconditional
 from prefect_autopilot.optimization.fanout import (
     BlockedError,
     check_comprehension,
@@ -72,13 +73,19 @@ def _comprehensions(file: FlowFile, flow: Function, statement: ast.stmt) -> Iter
         return
     owners = [head, *unconditional(head)]
     for owner in owners:
-        for child in ast.iter_child_nodes(owner):
-            if isinstance(child, ast.ListComp | ast.SetComp | ast.DictComp):
+        for child in evaluated_once(owner):
+            if isinstance(child, ast.ListComp | ast.SetComp | ast.DictComp) or (
+                isinstance(child, ast.GeneratorExp) and _takes_all(file, flow, owner, child)
+            ):
                 yield child
-            elif isinstance(child, ast.GeneratorExp) and isinstance(owner, ast.Call):
-                joins = isinstance(owner.func, ast.Attribute) and owner.func.attr == "join"
-                if joins or file.module.qualified(owner.func, file.reader.scope(flow).names) in _TAKE_ALL:
-                    yield child
+
+
+def _takes_all(file: FlowFile, flow: Function, owner: ast.AST, items: ast.GeneratorExp) -> bool:
+    """Tell whether a call goes through all items of a generator expression before it returns."""
+    if not isinstance(owner, ast.Call) or items not in owner.args[:1]:
+        return False
+    joins = isinstance(owner.func, ast.Attribute) and owner.func.attr == "join"
+    return joins or file.module.qualified(owner.func, file.reader.scope(flow).names) in _TAKE_ALL
 
 
 def _proposal(
@@ -139,26 +146,27 @@ def _edits(file: FlowFile, statement: ast.stmt, node: _Comprehension, site: Call
         start = start_text(file, site)
     made = f"({', '.join([*carried, start])})" if carried else start
     source, text = file.source, file.text
-    clauses = source[text.end(elements[-1]) : text.end(node)]
-    # A generator expression's node may or may not own the brackets around it.
-    closing = clauses[-1] if clauses[-1] in ")]}" and not _balanced(clauses) else ""
-    clauses = clauses[: len(clauses) - len(closing)].rstrip()
-    at = text.end(elements[-1])
-    end = at + len(clauses)
-    lead = clauses[: len(clauses) - len(clauses.lstrip())]
-    clauses = clauses.lstrip()
+    # Brackets around the element belong to it; the comprehension's own bracket comes last.
+    between = source[text.end(elements[-1]) : text.start(node.generators[0].target)]
+    at = text.end(elements[-1]) + len(between) - len(between.lstrip(") \t\r\n\\"))
+    clauses = source[at : text.end(node) - 1].rstrip()
     taken = ", ".join([*carried, future])
     body_edit = TextEdit(text.start(site.replaced), text.end(site.replaced), end_text(site, future))
-    clause_edit = TextEdit(at, end, f"{lead}for {taken} in {futures}")
+    clause_edit = TextEdit(at, at + len(clauses), f"for {taken} in {futures}")
     pad = text.indent(statement)
-    lines = [*prelude, *list_lines(futures, made, clauses, pad, _unit(file))]
+    lines = [*prelude, *list_lines(futures, made, _on_one_line(node, clauses), pad, _unit(file))]
     inserted = "".join(f"{pad}{line}{text.newline}" if line else text.newline for line in lines)
     begin = text.line_start(statement.lineno)
     return (TextEdit(begin, begin, inserted), body_edit, clause_edit)
 
 
-def _balanced(text: str) -> bool:
-    return all(text.count(one) == text.count(other) for one, other in ("()", "[]", "{}"))
+def _on_one_line(node: _Comprehension, clauses: str) -> str:
+    """Return clauses that stood on several lines as one, unless a text in them goes over lines."""
+    parts = (part for generator in node.generators for part in ast.walk(generator))
+    texts = (part for part in parts if isinstance(part, ast.Constant | ast.JoinedStr))
+    if any(part.lineno != part.end_lineno for part in texts):
+        return clauses
+    return re.sub(r"\s*\\?\r?\n\s*", " ", clauses)
 
 
 def _outside(node: ast.expr, site: CallSite) -> Iterator[ast.AST]:
