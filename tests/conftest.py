@@ -15,6 +15,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from hypothesis import HealthCheck, settings
 
 # Read by prefect when it is first imported: no analytics, no prompts, a home of our own.
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
@@ -23,6 +24,12 @@ os.environ.setdefault("PREFECT_CLI_PROMPT", "false")
 os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
 
 IN_CI = os.environ.get("CI") == "true"
+
+# Times are not tested; in CI the examples are the same in every run, so that red means changed code.
+settings.register_profile(
+    "house", deadline=None, derandomize=IN_CI, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("house")
 
 
 def missing(reason: str) -> None:
