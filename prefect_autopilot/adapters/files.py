@@ -58,15 +58,16 @@ def write_new(folder: Path, name: str, text: str) -> Path:
     A file with exactly this text is left as it is. Raises ConflictError when there is another one,
     UsageError for a bad name, AutopilotError when the disk refuses.
     """
+    content = _encoded(text)
     with _told(folder / name):
         folder.mkdir(parents=True, exist_ok=True)
         path = resolve_below(folder, name)
-        temporary = _written(path, text, _MODE_OF_NEW_FILES)
+        temporary = _written(path, content, _MODE_OF_NEW_FILES)
         try:
             # A hard link fails where the name is taken; a rename would overwrite it.
             os.link(temporary, path)
         except FileExistsError:
-            if path.is_file() and path.read_bytes() == text.encode("utf-8"):
+            if path.is_file() and path.read_bytes() == content:
                 return path
             raise ConflictError(
                 f"{path} exists with other content; choose another name or remove it."
@@ -83,6 +84,7 @@ def replace(path: Path, text: str, expected_sha256: str) -> Path:
     The file keeps its mode, a link stays a link. Raises ConflictError when the content is no longer
     the one with ``expected_sha256``, AutopilotError when the disk refuses; then nothing has changed.
     """
+    content = _encoded(text)
     with _told(path):
         target = path.resolve()
         try:
@@ -94,7 +96,7 @@ def replace(path: Path, text: str, expected_sha256: str) -> Path:
         if not os.access(target, os.W_OK):
             raise PermissionError(errno.EACCES, "not writable")
         backup = _backup(target, before, mode)
-        temporary = _written(target, text, mode)
+        temporary = _written(target, content, mode)
         try:
             # Read again: what a person saved while we wrote must not be lost.
             _check_unchanged(path, target.read_bytes(), expected_sha256)
@@ -118,12 +120,20 @@ def _backup(target: Path, content: bytes, mode: int) -> Path:
     return backup
 
 
-def _written(path: Path, content: str | bytes, mode: int) -> Path:
+def _encoded(text: str) -> bytes:
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        told = f"The text holds a character that UTF-8 cannot write ({text[error.start]!r}); remove it."
+        raise UsageError(told) from None
+
+
+def _written(path: Path, content: bytes, mode: int) -> Path:
     """Write ``content`` to a temporary file beside ``path``; nothing is left behind on failure."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(content.encode("utf-8") if isinstance(content, str) else content)
+            file.write(content)
             file.flush()
             os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())

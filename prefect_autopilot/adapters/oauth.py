@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
@@ -11,6 +12,8 @@ from pydantic import SecretStr
 from prefect_autopilot.adapters.service_answers import CallFacts, read_answer
 from prefect_autopilot.errors import ConfigurationError, ServiceError
 from prefect_autopilot.models import Service
+
+_LONGEST_S = 10 * 365 * 24 * 3600
 
 OPERATION = "refresh_credentials"
 """What an error of a renewal names as its operation."""
@@ -70,10 +73,19 @@ def _renewed(
     if answer.get("refresh_token"):
         renewed["refresh_token"] = SecretStr(str(answer["refresh_token"]))
     renewed.pop("expires_at", None)
-    if isinstance(answer.get("expires_in"), (int, float)):
-        expires = now + timedelta(seconds=float(answer["expires_in"]))
-        renewed["expires_at"] = SecretStr(expires.isoformat())
+    lifetime = _seconds(answer.get("expires_in"))
+    if lifetime is not None:
+        renewed["expires_at"] = SecretStr((now + timedelta(seconds=lifetime)).isoformat())
     return renewed
+
+
+def _seconds(told: object) -> float | None:
+    """Return a lifetime as a number; some services write it as text. None where it makes no sense."""
+    try:
+        seconds = float(told) if isinstance(told, int | float | str) else math.nan
+    except (ValueError, OverflowError):
+        return None
+    return seconds if 1 <= seconds <= _LONGEST_S and not isinstance(told, bool) else None
 
 
 def _no_token(facts: CallFacts) -> ServiceError:

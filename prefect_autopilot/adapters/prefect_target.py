@@ -46,10 +46,17 @@ def _profile(environment: Mapping[str, str], home: Path) -> dict[str, str]:
         return {}
     except OSError as error:
         raise ConfigurationError(f"Prefect's profiles at {path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"Prefect's profiles at {path} are not UTF-8; correct the file.") from error
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"Prefect's profiles at {path} are not valid TOML: {error}.") from error
     name = environment.get("PREFECT_PROFILE") or document.get("active")
-    settings = document.get("profiles", {}).get(name, {})
+    profiles = document.get("profiles", {})
+    settings = profiles.get(str(name), {}) if isinstance(profiles, dict) else None
+    if not isinstance(settings, dict):
+        raise ConfigurationError(
+            f"Prefect's profiles at {path} hold no tables [profiles.NAME]; correct the file."
+        )
     return {key: str(value) for key, value in settings.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,6 +19,8 @@ from prefect_autopilot.services import pick
 
 BODY_HEAD = 300
 """Characters of an answer that an error quotes."""
+
+_YEAR_S = 365 * 24 * 3600
 
 LARGEST_ANSWER = 25 * 1024 * 1024
 """Bytes of an answer that are read; more is an error, not a memory problem."""
@@ -72,11 +75,14 @@ class CallFacts:
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Return the seconds to wait as Retry-After (seconds or date) or X-RateLimit-Reset tell, else None."""
+    """Return the seconds to wait as Retry-After (seconds or date) or X-RateLimit-Reset tell, else None.
+
+    A wait of more than a year is not believed.
+    """
     told = headers.get("retry-after", "").strip()
     if told:
         try:
-            return max(0.0, float(told))
+            return _believable(float(told))
         except ValueError:
             return _seconds_to_date(told, now)
     reset = headers.get("x-ratelimit-reset", "").strip()
@@ -84,8 +90,12 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
         moment = float(reset)
     except ValueError:
         return None
-    year = 365 * 24 * 3600  # a number larger than a year is a moment, not a wait
-    return max(0.0, moment - now.timestamp() if moment > year else moment)
+    # A number larger than a year is a moment, not a wait.
+    return _believable(moment - now.timestamp() if moment > _YEAR_S else moment)
+
+
+def _believable(seconds: float) -> float | None:
+    return max(0.0, seconds) if math.isfinite(seconds) and seconds <= _YEAR_S else None
 
 
 def _seconds_to_date(told: str, now: datetime) -> float | None:
@@ -94,7 +104,7 @@ def _seconds_to_date(told: str, now: datetime) -> float | None:
     except ValueError:
         return None
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max(0.0, (aware - now).total_seconds())
+    return _believable((aware - now).total_seconds())
 
 
 def read_answer(
@@ -150,8 +160,8 @@ def _value(response: httpx.Response, text: str, facts: CallFacts, told: dict[str
             raise facts.error(reason, permanent=False, **told)
         return text
     try:
-        return json.loads(text)
-    except ValueError:
+        return json.loads(text.removeprefix("\ufeff"))
+    except (ValueError, RecursionError):
         if "json" not in kind:
             return text
         reason = f"{facts.service.name} said its answer was JSON, but it cannot be read"

@@ -197,7 +197,11 @@ def _address(service: Service, base_url: str | None, credentials: Mapping[str, s
         missing = address[address.index("{") + 1 :].partition("}")[0]
         msg = f"The address of {service.name} needs {missing!r}; set the base URL of the connection."
         raise ConfigurationError(msg)
-    if httpx.URL(address).scheme not in ("http", "https"):
+    try:
+        scheme = httpx.URL(address).scheme
+    except httpx.InvalidURL:
+        scheme = ""
+    if scheme not in ("http", "https"):
         msg = f"{service.name} is not reached over HTTP; set an http(s) base URL of the connection."
         raise ConfigurationError(msg)
     return address.rstrip("/")

@@ -63,6 +63,9 @@ def _header(name: str, value: str) -> str:
     if any(sign in value for sign in "\r\n\0"):
         msg = f"The header {name!r} must not hold line breaks."
         raise UsageError(msg)
+    if not value.isascii():
+        msg = f"The header {name!r} must hold nothing but ASCII characters; copy its value again."
+        raise UsageError(msg)
     return value
 
 
