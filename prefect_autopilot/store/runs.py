@@ -16,6 +16,8 @@ from prefect_autopilot.store.encoding import digest, dump, load
 
 _CHUNK = 500
 """Rows of one INSERT: ten columns each stay below SQLite's 32,766 bound values."""
+RUN_CLAIM = "run:"
+"""How the keys of claims on failed runs begin."""
 
 
 class Workflow(NamedTuple):
@@ -104,7 +106,8 @@ class Runs(Concept):
     async def prune(self, before: datetime) -> int:
         """Delete what ended before: runs, their claims, resolved alerts, notices; return the runs deleted.
 
-        Sessions, the journal and the audit trail stay.
+        Sessions, the journal and the audit trail stay, and so do claims on anything else: what polling has
+        seen once is no news as long as its service lists it.
         """
         run, claim, alert = tables.runs.c, tables.claims.c, tables.alerts.c
         notice, delivery = tables.notices.c, tables.deliveries.c
@@ -113,7 +116,9 @@ class Runs(Concept):
             gone = await connection.execute(
                 delete(tables.runs).where(run.began < before, run.state_type.in_(TERMINAL_STATES))
             )
-            await connection.execute(delete(tables.claims).where(claim.at < before))
+            await connection.execute(
+                delete(tables.claims).where(claim.at < before, claim.key.startswith(RUN_CLAIM))
+            )
             await connection.execute(
                 delete(tables.alerts).where(alert.created_at < before, alert.status == "resolved")
             )

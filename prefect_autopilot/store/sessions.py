@@ -15,13 +15,14 @@ from prefect_autopilot.store import tables
 from prefect_autopilot.store.audit import Audit
 from prefect_autopilot.store.encoding import dump, load
 from prefect_autopilot.store.leases import Leases
+from prefect_autopilot.store.runs import RUN_CLAIM
 
 _DONE = (ResolutionStatus.RESOLVED, ResolutionStatus.AUTO_RESOLVED, ResolutionStatus.CLOSED)
 
 
 def run_claim(flow_run_id: str, run_count: int) -> str:
     """Return the key of the claim on one failed attempt of a run."""
-    return f"run:{flow_run_id}:{run_count}"
+    return f"{RUN_CLAIM}{flow_run_id}:{run_count}"
 
 
 class Sessions(Audit, Leases):

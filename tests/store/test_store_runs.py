@@ -218,6 +218,13 @@ async def test_pruning_takes_ended_runs_and_keeps_the_rest(
     assert await store.alert("a") is None
 
 
+async def test_what_polling_has_seen_is_no_news_after_any_time(store: Store, now: datetime) -> None:
+    key = "prefect-autopilot.gmail.new_message gmail-default 1"
+    await store.claim(key, "gmail-default", now - timedelta(days=1000))
+    await store.prune(now)
+    assert await store.claimed_by(key) == "gmail-default"
+
+
 async def test_a_cursor_is_remembered(store: Store, other: Store, now: datetime) -> None:
     assert await store.cursor("runs") is None
     await store.set_cursor("runs", now)
