@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -12,6 +13,7 @@ from prefect_autopilot.monitoring.cron import parse_cron
 from prefect_autopilot.monitoring.sample import moment, seconds
 
 DAY = 86_400.0
+LONGEST = 36_525 * DAY
 NextFire = Callable[[float], float | None]
 """Unix seconds of one fire (or any moment) to those of the next one; None when there is none."""
 
@@ -21,7 +23,7 @@ def zone_of(schedule: JSONDict | None) -> ZoneInfo:
     name = (schedule or {}).get("timezone") or "UTC"
     try:
         return ZoneInfo(str(name))
-    except (ZoneInfoNotFoundError, ValueError):
+    except (ZoneInfoNotFoundError, ValueError, OSError):
         raise UsageError(
             f"The time zone {name!r} is unknown; use an IANA name such as Europe/Berlin."
         ) from None
@@ -34,6 +36,8 @@ def next_fire(schedule: JSONDict | None) -> NextFire | None:
     zone = zone_of(schedule)
     if schedule.get("cron"):
         cron = parse_cron(str(schedule["cron"]))
+        if schedule.get("day_or") is False:
+            cron = replace(cron, either_day=False)
 
         def after_cron(t: float) -> float | None:
             fire = cron.after(moment(t), zone)
@@ -52,12 +56,13 @@ def _interval(schedule: JSONDict, zone: ZoneInfo) -> NextFire:
         step = float(schedule["interval"])
     except (TypeError, ValueError):
         raise UsageError(f"The interval {schedule['interval']!r} is not a number of seconds.") from None
-    if not step > 0:
-        raise UsageError(f"The interval {step!r} must be above zero seconds.")
+    if not 0 < step <= LONGEST:
+        raise UsageError(f"The interval {step!r} must be above zero seconds and at most a hundred years.")
     anchor_text = schedule.get("anchor_date")
     try:
         anchor = seconds(datetime.fromisoformat(str(anchor_text))) if anchor_text else 0.0
-    except ValueError:
+        wall = moment(anchor).astimezone(zone).replace(tzinfo=None)
+    except (ValueError, OverflowError):
         raise UsageError(f"The anchor date {anchor_text!r} is not an ISO-8601 time.") from None
     if step % DAY:
 
@@ -65,16 +70,16 @@ def _interval(schedule: JSONDict, zone: ZoneInfo) -> NextFire:
             return anchor + ((t - anchor) // step + 1) * step
 
         return after
-    wall = moment(anchor).astimezone(zone).replace(tzinfo=None)
 
     def after_days(t: float) -> float:
-        # Whole days are counted on the wall clock: 09:00 stays 09:00 when the clocks change.
+        # Prefect counts whole days on the wall clock as far as it has planned ahead, and by 24 hours from the
+        # anchor when it plans anew: after a change of clocks a run comes at one time or the other.
         passed = (moment(t).astimezone(zone).replace(tzinfo=None) - wall).total_seconds()
         count = passed // step
         while True:
             fire = (wall + timedelta(seconds=step * count)).replace(tzinfo=zone).timestamp()
             if fire > t:
-                return fire
+                return max(fire, anchor + step * count)
             count += 1
 
     return after_days
@@ -84,7 +89,9 @@ def _rrule(text: str, zone: ZoneInfo) -> NextFire:
     from dateutil.rrule import rrulestr
 
     try:
-        rule = rrulestr(text, dtstart=datetime(2020, 1, 1, tzinfo=UTC).replace(tzinfo=None), cache=True)
+        # As Prefect does, a zone in DTSTART or UNTIL gives way to the schedule's own.
+        start = datetime(2020, 1, 1, tzinfo=UTC).replace(tzinfo=None)
+        rule = rrulestr(text, dtstart=start, cache=True, ignoretz=True)
     except ValueError as problem:
         raise UsageError(f"The recurrence rule {text!r} cannot be read: {problem}.") from None
 

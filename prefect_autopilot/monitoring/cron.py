@@ -12,6 +12,8 @@ from prefect_autopilot.errors import UsageError
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 BOUNDS = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
+NAMES = {12: MONTHS, 7: DAYS}
+"""Names by the highest number of their field."""
 MACROS = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
@@ -84,14 +86,17 @@ def _field(text: str, low: int, high: int, expression: str) -> set[int]:
     values: set[int] = set()
     for part in text.split(","):
         span, _, step = part.partition("/")
+        names = NAMES.get(high, ())
         first, dash, last = span.partition("-")
         try:
             every = int(step) if step else 1
             if first in {"*", "?"}:
                 begin, end = low, high
             else:
-                begin = _number(first, high)
-                end = _number(last, high) if dash else (high if step else begin)
+                begin = _number(first, names, low)
+                end = _number(last, names, low) if dash else (high if step else begin)
+                if names is DAYS and end == 0 < begin:
+                    end = high  # a week may end with its Sunday, which is 0 and 7
         except ValueError:
             raise UsageError(f"The cron field {text!r} of {expression!r} cannot be read.") from None
         if every < 1 or not low <= begin <= end <= high:
@@ -100,8 +105,5 @@ def _field(text: str, low: int, high: int, expression: str) -> set[int]:
     return values
 
 
-def _number(text: str, high: int) -> int:
-    names = MONTHS if high == len(MONTHS) else DAYS
-    if text[:3] in names:
-        return names.index(text[:3]) + (names is MONTHS)
-    return int(text)
+def _number(text: str, names: tuple[str, ...], first: int) -> int:
+    return names.index(text) + first if text in names else int(text)

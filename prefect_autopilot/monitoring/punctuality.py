@@ -11,6 +11,8 @@ from prefect_autopilot.monitoring.windows import SortedWindow
 
 QUARTER_HOUR = 900.0
 MINUTE = 60.0
+CLOCK_CHANGE = 3600.0
+"""Where clocks change, Prefect may plan a run one hour beside the wall-clock time."""
 LATE_MADS = 8.0
 LEAST_RUNS = 10
 MOST_FIRES = 10_000
@@ -36,12 +38,13 @@ class ScheduleChannel:
                 yield from self._late(run, run.start - run.expected)
             return
         expected = run.start if run.expected is None else run.expected
-        yield from self._missed(expected - self._tolerance(), run.start)
+        meant = expected if self._due is None or not self._meets(self._due, expected) else self._due
+        yield from self._missed(meant - self._tolerance(), run.start)
         if run.expected is not None:
             yield from self._late(run, run.start - run.expected)
-        if self._due is None or expected >= self._due - self._tolerance():
-            self._due = self._next(expected + self._tolerance())
-            self._step = self._step if self._due is None else self._due - expected
+        if self._due is None or meant >= self._due - self._tolerance():
+            self._due = self._next(max(meant, expected) + self._tolerance())
+            self._step = self._step if self._due is None else self._due - meant
         self._busy_until = max(self._busy_until, run.end)
 
     def waiting(self, now: float, *, running: bool) -> Iterator[Finding]:
@@ -76,6 +79,13 @@ class ScheduleChannel:
                 yield Finding(run.start, run.start, "late_run", Severity.MEDIUM, lag / allowed, reason)
                 return
         known.push(lag)
+
+    def _meets(self, due: float, expected: float) -> bool:
+        """Tell whether a run is the due one although a change of clocks moved it by an hour."""
+        if self._next is None or self._step < 4 * CLOCK_CHANGE or abs(expected - due) > CLOCK_CHANGE:
+            return False
+        following = self._next(due)
+        return following is None or following > expected + self._tolerance()
 
     def _tolerance(self) -> float:
         return min(self._step / 4, MINUTE)

@@ -83,7 +83,7 @@ INTERVAL = {"interval": 5400, "anchor_date": "2026-03-02T00:15:00Z", "timezone":
         (
             {"interval": 86400, "anchor_date": "2026-03-02T08:00:00Z", "timezone": "Europe/Berlin"},
             "2026-03-28T08:00",
-            "2026-03-29T07:00",
+            "2026-03-29T08:00",
         ),
         (
             {"rrule": "FREQ=WEEKLY;BYDAY=TU;BYHOUR=6;BYMINUTE=0;BYSECOND=0"},
@@ -92,7 +92,14 @@ INTERVAL = {"interval": 5400, "anchor_date": "2026-03-02T00:15:00Z", "timezone":
         ),
         ({"cron": "0 6 * * *", "timezone": "Europe/Berlin"}, "2026-03-02T00:00", "2026-03-02T05:00"),
     ],
-    ids=["interval", "just before", "days", "days over the change of clocks", "rrule", "cron with zone"],
+    ids=[
+        "interval",
+        "just before",
+        "days",
+        "days over the change of clocks: the later of both",
+        "rrule",
+        "cron with zone",
+    ],
 )
 def test_each_kind_of_schedule_knows_its_next_fire(
     schedule: dict[str, object], after: str, expected: str
