@@ -59,7 +59,8 @@ def alerts_of(
             }
         )
         for mark, alert in newest.items()
-        if mark.startswith(f"{PREFIX}{workflow_id}:")
+        if mark.startswith(PREFIX)
+        and alert.workflow_id == workflow_id
         and alert.status != "resolved"
         and _is_over(alert, latest.get(mark), runs)
     ]

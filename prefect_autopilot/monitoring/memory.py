@@ -26,11 +26,11 @@ class MemoryChannel:
     """Compares the newest runs with the usual level; forecasts by the better of line and exponential.
 
     With a limit it waits until line and exponential agree on the time or one of them clearly fits better,
-    at the latest at 60 % of the way (log scale); without one it tells of a rise of 30 %.
+    at the latest at 60 % of the way (log scale); without one above zero it tells of a rise of 30 %.
     """
 
     def __init__(self, limit: float | None) -> None:
-        self._limit = limit
+        self._limit = limit if limit is not None and limit > 0 else None
         self._logs = SortedWindow(400)
         self._points: deque[tuple[float, float]] = deque(maxlen=FIT_RUNS)
         self._steps = SortedWindow(200)

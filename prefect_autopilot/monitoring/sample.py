@@ -8,6 +8,10 @@ from datetime import UTC, datetime
 
 from prefect_autopilot.models import Anomaly, HistoryRun, Severity
 
+FIRST = datetime(2, 1, 1, tzinfo=UTC).timestamp()
+LAST = datetime(9998, 12, 31, tzinfo=UTC).timestamp()
+"""A forecast, or a duration that cannot be true, may lie beyond what a date can say in every time zone."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -59,8 +63,8 @@ class Finding:
 
 
 def moment(seconds: float) -> datetime:
-    """Return unix seconds as an aware time."""
-    return datetime.fromtimestamp(seconds, UTC)
+    """Return unix seconds as an aware time, at most the ends of the calendar."""
+    return datetime.fromtimestamp(min(max(seconds, FIRST), LAST), UTC)
 
 
 def seconds(at: datetime) -> float:
