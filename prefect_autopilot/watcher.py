@@ -148,6 +148,7 @@ class Watcher:
         await observe.raise_alerts(store, await store.rules(), now, schedules=schedules)
         for run in await store.runs(changed_since=since - OVERLAP, limit=MOST_OBSERVED):
             self.fleet.observe(run)
+        self.fleet.set_names(await observe.names(store))
         self.fleet.set_health(await observe.assess(store, now))
         self.fleet.set_alerts(await store.alerts(open_only=True))
         # Only now: what a failed assessment did not count, the next one does.

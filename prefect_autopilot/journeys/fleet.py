@@ -23,6 +23,7 @@ async def refresh(fleet: FleetMetrics, store: Store, now: datetime, since: datet
     runs = await store.runs(changed_since=begin, limit=MOST_RUNS)
     for run in runs:
         fleet.observe(run)
+    fleet.set_names(await observe.names(store))
     fleet.set_health(await observe.assess(store, now))
     fleet.set_alerts(await store.alerts(open_only=True))
     return len(runs)

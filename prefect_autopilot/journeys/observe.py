@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -117,10 +118,26 @@ async def raise_alerts(
     for workflow in await store.workflows():
         if workflow.last_at >= now - SILENT_FOR:
             histories[workflow_id(workflow)] = await _history(store, workflow)
-    known = await store.alerts()
-    planned = schedules or {}
+    # Seconds of pure computing on a large server: the loop has other things to answer meanwhile.
+    changed = await asyncio.to_thread(
+        judge, histories, rules, await store.alerts(), now, schedules=schedules or {}
+    )
+    return await _publish(store, changed, now)
+
+
+def judge(
+    histories: Mapping[str, Sequence[RunRecord]],
+    rules: Sequence[MonitoringRule],
+    known: Sequence[WorkflowAlert],
+    now: datetime,
+    *,
+    schedules: Mapping[str, JSONDict],
+) -> list[WorkflowAlert]:
+    """Return the alerts that are new or changed; ``histories`` and ``schedules`` are by workflow id."""
     series = [
-        series_of(ident, runs, now, schedule=planned.get(ident)) for ident, runs in histories.items() if runs
+        series_of(ident, runs, now, schedule=schedules.get(ident))
+        for ident, runs in histories.items()
+        if runs
     ]
     found = detect(series)
     changed: list[WorkflowAlert] = []
@@ -128,7 +145,12 @@ async def raise_alerts(
         runs = histories[one.id]
         changed += alerts_of(one.id, one.deployment, found[one.id], known, runs, now)
         changed += evaluate(rules, metrics(one.id, runs, now), baselines(one.id, runs, now), known, now)
-    return await _publish(store, changed, now)
+    return changed
+
+
+async def names(store: Store) -> dict[str, tuple[str, str]]:
+    """Return the names of flow and deployment ("" without one) of every workflow seen, by its id."""
+    return {workflow_id(one): (one.flow_name, one.deployment_name or "") for one in await store.workflows()}
 
 
 def workflow_id(workflow: Workflow) -> str:

@@ -9,14 +9,18 @@ from datetime import datetime
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from prefect_autopilot.models import TERMINAL_STATES, Anomaly, HealthScore, RunRecord, WorkflowAlert
-from prefect_autopilot.monitoring.measures import lateness
+from prefect_autopilot.models import TERMINAL_STATES, HealthScore, RunRecord, WorkflowAlert
+from prefect_autopilot.monitoring.measures import duration, lateness
 
 PREFIX = "prefect_autopilot"
 OTHER = "other"
+OTHERS = (OTHER, OTHER, OTHER)
 MOST_DEPLOYMENTS = 2000
 REMEMBERED_RUNS = 50_000
 RUN_LABELS = ("flow", "deployment", "work_pool")
+WORKFLOW_LABELS = ("flow", "deployment")
+Workflow = tuple[str, str]
+"""Names of a workflow's flow and deployment, as the labels say them."""
 DURATION_BUCKETS = (1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 24 * 3600)
 LATENESS_BUCKETS = (1, 5, 15, 60, 300, 900, 3600)
 
@@ -32,14 +36,15 @@ class FleetMetrics:
         self.registry = CollectorRegistry()
         self._most = most_deployments
         self._known: set[tuple[str, str, str]] = set()
-        self._names: set[str] = set()
+        self._names: dict[str, Workflow] = {}
+        self._labelled: set[Workflow] = set()
         self._counted: OrderedDict[str, None] = OrderedDict()
         self._running: dict[str, tuple[tuple[str, str, str], datetime]] = {}
-        self._health: set[str] = set()
+        self._health: set[Workflow] = set()
         self._runs = self._counter("flow_runs", "Finished flow runs.", (*RUN_LABELS, "state"))
         self._retries = self._counter("flow_run_retries", "Retries of finished flow runs.", RUN_LABELS)
-        self._missed = self._counter("schedule_missed", "Scheduled runs that did not come.", ("deployment",))
-        self._anomalies = self._counter("anomalies", "Anomalies found.", ("deployment", "kind"))
+        self._missed = self._counter("schedule_missed", "Scheduled runs that did not come.", WORKFLOW_LABELS)
+        self._anomalies = self._counter("anomalies", "Anomalies told.", (*WORKFLOW_LABELS, "kind"))
         self._dropped = self._counter("series_dropped", "Runs counted as other for want of labels.", ())
         self._poll_errors = self._counter("poll_errors", "Reads of the Prefect API that failed.", ())
         self._durations = self._histogram(
@@ -52,7 +57,7 @@ class FleetMetrics:
         self._oldest = self._gauge(
             "flow_run_oldest_running_seconds", "Time the longest-running run has been under way.", RUN_LABELS
         )
-        self._score = self._gauge("deployment_health_score", "Health from 0 to 1.", ("deployment",))
+        self._score = self._gauge("deployment_health_score", "Health from 0 to 1.", WORKFLOW_LABELS)
         self._firing = self._gauge("alerts_firing", "Alerts that are firing.", ("severity", "rule"))
         self._info = self._gauge("deployment_info", "Always 1; the labels tell.", RUN_LABELS)
         self._last_poll = self._gauge(
@@ -71,42 +76,42 @@ class FleetMetrics:
         self._running.pop(run.id, None)
         if run.state.type not in TERMINAL_STATES or not self._first_time(run.state.id):
             return
-        if OTHER in labels:
+        if labels == OTHERS:
             self._dropped.inc()
         self._runs.labels(*labels, run.state.type).inc()
         self._retries.labels(*labels).inc(max(0, run.run_count - 1))
-        if run.state.type == "COMPLETED" and run.duration_s is not None and run.duration_s >= 0:
-            self._durations.labels(*labels).observe(run.duration_s)
+        if (took := duration(run)) is not None:
+            self._durations.labels(*labels).observe(took)
         if (late := lateness(run)) is not None:
             self._lateness.labels(*labels).observe(late)
 
-    def count_anomalies(self, found: Mapping[str, Iterable[Anomaly]]) -> None:
-        """Count new anomalies by the name of their deployment."""
-        for deployment, anomalies in found.items():
-            name = self._bounded(deployment)
-            for anomaly in anomalies:
-                self._anomalies.labels(name, anomaly.kind).inc()
-                if anomaly.kind == "missed_schedule":
-                    self._missed.labels(name).inc(anomaly.score)
+    def set_names(self, names: Mapping[str, Workflow]) -> None:
+        """Take the names of workflows by their ids; health and anomalies are labelled with them."""
+        self._names = dict(names)
 
     def set_health(self, scores: Iterable[HealthScore]) -> None:
         """Replace the health scores; an unknown health is no series."""
-        fresh = {
-            self._bounded(score.workflow_id): score.score / 100 for score in scores if score.score is not None
-        }
+        fresh: dict[Workflow, float] = {}
+        for score in scores:
+            if score.score is not None:
+                labels = self._workflow(score.workflow_id)
+                # Beyond the cap, and where names are not unique, the worst one is shown.
+                fresh[labels] = min(fresh.get(labels, 1.0), score.score / 100)
         for gone in self._health - fresh.keys():
-            self._score.remove(gone)
-        for name, value in fresh.items():
-            self._score.labels(name).set(value)
+            self._score.remove(*gone)
+        for labels, value in fresh.items():
+            self._score.labels(*labels).set(value)
         self._health = set(fresh)
 
     def set_alerts(self, alerts: Iterable[WorkflowAlert]) -> None:
-        """Replace the counts of firing alerts."""
+        """Replace the counts of firing alerts; the anomaly behind an alert is counted once."""
         self._firing.clear()
+        open_now = [alert for alert in alerts if alert.status == "firing"]
+        for alert in open_now:
+            self._count_anomaly(alert)
         firing = Tally(
             (alert.severity.value, str(alert.trigger_conditions.get("rule_id") or alert.alert_type.value))
-            for alert in alerts
-            if alert.status == "firing"
+            for alert in open_now
         )
         for (severity, rule), count in firing.items():
             self._firing.labels(severity, rule).set(count)
@@ -137,22 +142,32 @@ class FleetMetrics:
         labels = (run.flow_name, run.deployment_name or "", run.work_pool or "")
         if labels not in self._known:
             if len(self._known) >= self._most:
-                return (OTHER, OTHER, OTHER)
+                return OTHERS
             self._known.add(labels)
             self._info.labels(*labels).set(1)
         return labels
 
-    def _bounded(self, deployment: str) -> str:
-        if deployment not in self._names:
-            if len(self._names) >= self._most:
-                return OTHER
-            self._names.add(deployment)
-        return deployment
+    def _workflow(self, ident: str) -> Workflow:
+        labels = self._names.get(ident, ("", ident))
+        if labels not in self._labelled:
+            if len(self._labelled) >= self._most:
+                return OTHER, OTHER
+            self._labelled.add(labels)
+        return labels
 
-    def _first_time(self, state_id: str) -> bool:
-        if state_id in self._counted:
+    def _count_anomaly(self, alert: WorkflowAlert) -> None:
+        kind = alert.trigger_conditions.get("kind")
+        if kind is None or not self._first_time(f"alert:{alert.alert_id}"):
+            return
+        labels = self._workflow(alert.workflow_id)
+        self._anomalies.labels(*labels, str(kind)).inc()
+        if kind == "missed_schedule":
+            self._missed.labels(*labels).inc(max(1.0, alert.current_values.get("score") or 0.0))
+
+    def _first_time(self, mark: str) -> bool:
+        if mark in self._counted:
             return False
-        self._counted[state_id] = None
+        self._counted[mark] = None
         if len(self._counted) > REMEMBERED_RUNS:
             self._counted.popitem(last=False)
         return True

@@ -743,7 +743,7 @@ async def test_health_becomes_a_metric_only_when_it_is_known(
     prefect.finish("run-5")
     await ticks(watcher, clock, 61)
     assert lines(watcher, "deployment_health_score{") == [
-        'prefect_autopilot_deployment_health_score{deployment="dep-1"} 1.0'
+        'prefect_autopilot_deployment_health_score{deployment="prod",flow="orders"} 1.0'
     ]
 
 

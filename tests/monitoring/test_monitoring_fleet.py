@@ -13,7 +13,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from prefect_autopilot.models import Anomaly, HealthScore, RunRecord, Severity
-from prefect_autopilot.monitoring import FleetMetrics
+from prefect_autopilot.monitoring import FleetMetrics, alerts_of
 from prefect_autopilot.monitoring.fleet import PREFIX
 
 Record = Callable[..., RunRecord]
@@ -106,18 +106,20 @@ def test_health_is_a_share_and_unknown_is_no_series(now: datetime) -> None:
     fleet.set_health([score("a", 80, now), score("b", None, now), score("c", 10, now)])
     fleet.set_health([score("a", 90, now)])
     seen = {key: value for key, value in samples(fleet).items() if key[0] == "deployment_health_score"}
-    assert seen == {("deployment_health_score", ("a",)): 0.9}
+    assert seen == {("deployment_health_score", ("", "a")): 0.9}
 
 
 def test_anomalies_polls_and_their_errors_are_counted(now: datetime) -> None:
     fleet = FleetMetrics()
     missed = Anomaly(start=now, end=now, kind="missed_schedule", severity=Severity.HIGH, score=3)
-    fleet.count_anomalies({"d": [missed]})
+    fleet.set_names({"dep-1": ("orders", "prod")})
+    for _ in range(2):
+        fleet.set_alerts(alerts_of("dep-1", "prod", [missed], [], [], now))
     fleet.observe_poll(0.2, ok=True, now=now)
     fleet.observe_poll(0.2, ok=False, now=now + timedelta(minutes=1))
     seen = samples(fleet)
-    assert seen["anomalies_total", ("d", "missed_schedule")] == 1
-    assert seen["schedule_missed_total", ("d",)] == 3
+    assert seen["anomalies_total", ("orders", "prod", "missed_schedule")] == 1
+    assert seen["schedule_missed_total", ("orders", "prod")] == 3
     assert seen["poll_errors_total", ()] == 1
     assert seen["last_successful_poll_timestamp_seconds", ()] == now.timestamp()
     assert seen["poll_duration_seconds_count", ()] == 2
