@@ -36,34 +36,42 @@ async def health(
     as_json: JSONFlag = False,
 ) -> int:
     """Show the health of deployments, with reasons; watch must have seen their runs."""
-    from prefect_autopilot.monitoring import health as judge
+    from prefect_autopilot.journeys import observe
     from prefect_autopilot.settings import load_settings
     from prefect_autopilot.store import Store
 
-    now = datetime.now(UTC)
-    scores: list[HealthScore] = []
-    names: list[str] = []
     async with Store.open(load_settings().store_url.get_secret_value()) as store:
-        for one in await store.workflows():
-            name = one.deployment_name or one.flow_name
-            names.append(name)
-            if workflow in {None, name, one.flow_name, one.deployment_id}:
-                runs = await store.runs(deployment_id=one.deployment_id, flow_name=one.flow_name)
-                scores.append(judge(name, runs, now))
-    if workflow is not None and not scores:
-        from difflib import get_close_matches
-
-        raise UnknownNameError("workflow", workflow, tuple(get_close_matches(workflow, names)))
-    _show(scores, as_json=as_json)
+        scores = await observe.assess(store, datetime.now(UTC))
+        names = await observe.names(store)
+    if workflow is not None:
+        scores = [one for one in scores if workflow in _spoken(one.workflow_id, *names[one.workflow_id])]
+        if not scores:
+            raise UnknownNameError("workflow", workflow, _nearest(workflow, names))
+    _show(scores, names, as_json=as_json)
     return 0
 
 
-def _show(scores: list[HealthScore], *, as_json: bool) -> None:
+def _spoken(ident: str, flow: str, deployment: str) -> set[str]:
+    """Return every way to name a workflow."""
+    return {ident, flow, deployment, f"{flow}/{deployment}"} if deployment else {ident, flow}
+
+
+def _nearest(word: str, names: dict[str, tuple[str, str]]) -> tuple[str, ...]:
+    from difflib import get_close_matches
+
+    spoken = {name for ident, given in names.items() for name in _spoken(ident, *given)}
+    return tuple(get_close_matches(word, sorted(spoken)))
+
+
+def _show(scores: list[HealthScore], names: dict[str, tuple[str, str]], *, as_json: bool) -> None:
     if as_json:
         write_json(scores)
         return
     if not scores:
         write_line("No runs were seen yet; prefect-autopilot watch reads them.")
         return
-    rows = [(one.workflow_id, one.status, one.score, one.runs, one.reason) for one in scores]
+    rows = [
+        ("/".join(filter(None, names[one.workflow_id])), one.status, one.score, one.runs, one.reason)
+        for one in scores
+    ]
     write_table("", ("workflow", "status", "score", "runs", "why"), rows)
