@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -25,6 +25,7 @@ logger = logging.getLogger("prefect_autopilot.api")
 ACTOR = "api"
 """Who acts, as the audit trail tells it; nobody is authenticated yet."""
 WORK_WITHIN_S = 30.0
+GRACE_S = 5.0
 PREFECT_WITHIN_S = 10.0
 MONITORING = "api.monitoring"
 """Cursor that is set once monitoring was asked for."""
@@ -113,22 +114,27 @@ class Context:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def finish(self) -> None:
-        """Wait for what goes on behind the scenes."""
-        while self._tasks:
-            await asyncio.gather(*self._tasks)
-
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
         """Keep the metrics fresh, and at the end give up what goes on and close the store."""
-        keeping = asyncio.create_task(self._keep_fleet()) if self.keeps_fleet else None
+        stopping = asyncio.Event()
+        try:
+            await self.store()
+        except AutopilotError as error:
+            # The process is up all the same: readiness tells, and each call tries again.
+            logger.warning("The store cannot be opened: %s", error.message)
+        if self.keeps_fleet:
+            self.begin(self._keep_fleet(stopping))
         try:
             yield
         finally:
-            ending = [*self._tasks, *([keeping] if keeping else [])]
-            for task in ending:
+            stopping.set()
+            if self._tasks:
+                # Grace first: work that is cancelled inside a transaction leaves its connection behind.
+                await asyncio.wait(self._tasks, timeout=GRACE_S)
+            for task in self._tasks:
                 task.cancel()
-            await asyncio.gather(*ending, return_exceptions=True)
+            await asyncio.gather(*self._tasks, return_exceptions=True)
             if self._opened is not None and self._loop is asyncio.get_running_loop():
                 await self._opened.aclose()
             self._opened = self._store = None
@@ -146,14 +152,15 @@ class Context:
         if await self.refreshed() is None:
             await observe.raise_alerts(store, await store.rules(), self.clock())
 
-    async def _keep_fleet(self) -> None:
-        while True:
+    async def _keep_fleet(self, stopping: asyncio.Event) -> None:
+        while not stopping.is_set():
             try:
                 await self.monitor()
                 await self.refresh_fleet()
             except AutopilotError as error:
                 logger.warning("Metrics are not up to date: %s", error.message)
-            await asyncio.sleep(fleets.REFRESH_S)
+            with suppress(TimeoutError):  # the time between two looks is over
+                await asyncio.wait_for(stopping.wait(), fleets.REFRESH_S)
 
 
 def context_of(request: Request) -> Context:

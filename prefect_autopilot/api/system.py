@@ -61,6 +61,9 @@ async def test_step(body: StepBody, request: Request) -> StepAnswer:
             result = await client.call(operation.id, body.parameters)
         except ServiceError as error:
             failure = error
+        except UnknownNameError as error:
+            # Service and operation are known by now: it is a parameter of the body that is not.
+            raise UsageError(error.message) from error
         lasted = 1000 * (time.perf_counter() - begun)
     return StepAnswer(
         success=failure is None,

@@ -16,12 +16,13 @@ from prefect_autopilot.models import (
     Value,
     WorkflowIssue,
 )
-from prefect_autopilot.troubleshooting import diagnose_text, finding_from, issue_from
+from prefect_autopilot.troubleshooting import diagnose_text, finding_from, fingerprint, issue_from
 
 TRACEBACK = "Traceback (most recent call last)"
 _ASIDE = re.compile(r"[\W\d]*(?:[TZ][\W\d]*)*(?:DEBUG|INFO)\b")
 """A line that is no failure by its own level, after any time stamp."""
 _SEVERITIES = tuple(Severity)
+MOST_FAILURES = 200
 
 
 class Recommendation(Value):
@@ -59,15 +60,22 @@ def _goes_on(entries: Sequence[str]) -> bool:
 def diagnoses_of(logs: Iterable[str]) -> tuple[Diagnosis, ...]:
     """Return one diagnosis for each different failure, the one that explains most first.
 
-    An entry of level INFO or DEBUG counts only where it fits a known failure.
+    An entry of level INFO or DEBUG counts only where it fits a known failure. At most 200 different failures
+    are looked at.
     """
-    found: dict[tuple[str, str], Diagnosis] = {}
+    found: dict[str, Diagnosis] = {}
+    seen: set[str] = set()
     for number, text in failures(logs):
+        # A log repeats itself: the mark of a text costs a tenth of its diagnosis.
+        mark = fingerprint(text)
+        if mark in seen or len(seen) >= MOST_FAILURES:
+            continue
+        seen.add(mark)
         diagnosis = diagnose_text(text)
         if diagnosis.category is IssueCategory.UNKNOWN and (_ASIDE.match(text) or not diagnosis.evidence):
             continue
         placed = diagnosis.model_copy(update={"evidence": tuple(_placed(diagnosis.evidence, number))})
-        found.setdefault((diagnosis.fingerprint, diagnosis.category.value), placed)
+        found.setdefault(mark, placed)
     return tuple(sorted(found.values(), key=_rank))
 
 
