@@ -173,12 +173,12 @@ async def test_pruning_counts_runs_only_and_can_be_repeated(
     store: Store, make_run: MakeRun, now: datetime
 ) -> None:
     await store.upsert_runs([make_run(f"r{n}", start=now - timedelta(days=n)) for n in range(5)])
-    await store.claim("k", "h", now - timedelta(days=4))
+    await store.claim("run:r4:1", "h", now - timedelta(days=4))
     before = now - timedelta(days=2)
     assert await store.prune(before) == 2
     assert await store.prune(before) == 0
     assert [one.id for one in await store.runs()] == ["r2", "r1", "r0"]
-    assert await store.claimed_by("k") is None
+    assert await store.claimed_by("run:r4:1") is None
 
 
 # --- Sessions.
