@@ -49,17 +49,19 @@ class Lexicon:
 
     def _alike(self, word: str) -> list[tuple[str, int]]:
         limit = 1 if len(word) < _LONG_WORD else 2
-        best: list[tuple[str, int]] = []
+        best: list[tuple[str, int, int]] = []
         twins = self.by_skeleton.get(skeleton(word), ())
         for name in dict.fromkeys((*twins, *self.by_first.get(word[0], ()))):
             if abs(len(name) - len(word)) > limit:
                 continue
-            distance = 1 if name in twins else edit_distance(word, name, limit)
+            edits = edit_distance(word, name, limit)
+            distance = 1 if name in twins else edits
             if distance <= limit:
-                best.append((name, distance))
-        least = min((d for _, d in best), default=0)
-        ids = {self.entries[name].services for name, d in best if d == least}
-        return [(n, d) for n, d in best if d == least][:1] if len(ids) == 1 else []
+                best.append((name, distance, edits))
+        least = min(((d, e) for _, d, e in best), default=(0, 0))
+        nearest = [(n, d) for n, d, e in best if (d, e) == least]
+        ids = {self.entries[name].services for name, _ in nearest}
+        return nearest[:1] if len(ids) == 1 else []
 
 
 def squeeze(name: str) -> str:
@@ -92,7 +94,7 @@ def edit_distance(left: str, right: str, limit: int) -> int:
         if min(row) > limit:
             return limit + 1
         before, last = last, row
-    return last[-1]
+    return min(last[-1], limit + 1)
 
 
 def _is_near_english(word: str, name: str, distance: int) -> bool:

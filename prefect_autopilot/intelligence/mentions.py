@@ -61,10 +61,12 @@ def find_mentions(document: Document, names: Lexicon, connected: tuple[str, ...]
     place = 0
     while place < len(tokens):
         hit = _longest(tokens, place, names)
+        if hit and _is_idiom(tokens, hit):
+            hit = None
         if hit and hit.entry.doubtful and not _is_meant(tokens, hit, names, connected, titled=titled):
             hit = None
         if hit is None:
-            hit = _misspelt(tokens, place, names)
+            hit = _misspelt_pair(tokens, place, names) or _misspelt(tokens, place, names)
         if hit is None:
             place += 1
             continue
@@ -153,6 +155,29 @@ def _misspelt(tokens: tuple[Token, ...], place: int, names: Lexicon) -> _Hit | N
         return None
     entry = names.nearest(token.text)
     return _Hit(place, place, entry, "typo") if entry else None
+
+
+def _is_idiom(tokens: tuple[Token, ...], hit: _Hit) -> bool:
+    """Tell whether a name of one word is half of a phrase of the language ("by Monday", "the notion of")."""
+    word = tokens[hit.first]
+    if hit.last > hit.first or (word.raw[0].isupper() and word.text != "monday"):
+        return False
+    before = tokens[hit.first - 1].text if hit.first else ""
+    after = tokens[hit.last + 1].text if hit.last + 1 < len(tokens) else ""
+    return bool({f"{before} {word.text}", f"{word.text} {after}"} & words("names", "idioms"))
+
+
+def _misspelt_pair(tokens: tuple[Token, ...], place: int, names: Lexicon) -> _Hit | None:
+    """Read a misspelt name of two words ("googel sheets"), one of which is no word of its own."""
+    pair = tokens[place : place + 2]
+    if len(pair) < 2 or not all(t.is_word and t.text.isalpha() and len(t.text) > 2 for t in pair):  # noqa: PLR2004
+        return None
+    plain = english() | words("names", "jargon")
+    strange = [t for t in pair if t.text not in plain and t.text not in names.entries]
+    if pair[0].end == pair[1].start or not strange or any(t.raw[1:] != t.text[1:] for t in strange):
+        return None
+    entry = names.nearest(pair[0].text + pair[1].text)
+    return _Hit(place, place + 1, entry, "typo") if entry and entry.spaced else None
 
 
 def _is_titled(tokens: tuple[Token, ...]) -> bool:
