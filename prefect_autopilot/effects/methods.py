@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import collections
 import datetime as dt
 import decimal
+
+from prefect_autopilot.effects.scope import PLAIN
 
 MUTATE = frozenset({"append", "extend", "sort", "reverse", "setdefault", "popitem"})
 # On an object of unknown type these may be a database's or a file's methods as well.
@@ -38,3 +41,27 @@ LOG_METHODS = frozenset({"debug", "info", "warning", "error", "exception", "crit
 LOGGERS = frozenset({"logger", "log", "_logger", "_log"})
 MODEL_METHODS = frozenset({"model_dump", "model_dump_json", "model_copy", "dict", "json", "copy"})
 FUTURE_METHODS = frozenset({"result", "wait"})
+# What these are given first, they call.
+CALL_THEIR_FIRST = frozenset(
+    {"builtins.map", "builtins.filter", "functools.reduce", "functools.partial", "asyncio.to_thread"}
+    | {f"itertools.{name}" for name in ("starmap", "takewhile", "dropwhile", "filterfalse")}
+)
+APPLY = frozenset({"apply", "applymap", "map", "map_elements", "pipe", "transform"})
+
+
+def computes(node: ast.Call, func: ast.Attribute, kind: str) -> bool:
+    """Tell whether a method is one of the plain data types' and is used like theirs."""
+    if func.attr in FUTURE_METHODS:
+        return kind in {"", PLAIN} and not node.args  # of a future
+    if kind == PLAIN:
+        return func.attr in COMPUTE_ON_DATA
+    if func.attr in LOG_METHODS:
+        return ast.unparse(func.value).rsplit(".", 1)[-1] in LOGGERS
+    if func.attr not in COMPUTE or (node.keywords and func.attr not in TAKE_KEYWORDS):
+        return False
+    first = ast.unparse(node.args[0]) if node.args else ""
+    if func.attr == "get":  # a queue's and a block's take no key
+        return bool(first) and "://" not in first and not first.lstrip("f").startswith(("'/", '"/'))
+    # A path's replace takes one argument, a database's find a document, an object's copy a target.
+    one = {"replace": len(node.args) == 1, "copy": bool(node.args), "translate": True}
+    return not (one.get(func.attr, False) or (func.attr in {"find", "count", "index"} and first[:1] == "{"))

@@ -194,7 +194,9 @@ def _module_assignments(tree: ast.Module) -> Iterator[tuple[str, ast.expr | None
 def _collect(module: Module, body: list[ast.stmt], prefix: str) -> None:
     for node in body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            function = _read_function(module, node, prefix + node.name)
+            accessor = _accessor(node)
+            name = f"{prefix}{node.name}.{accessor.attr}" if accessor else prefix + node.name
+            function = _read_function(module, node, name)
             # A name bound twice stands for nothing that can be relied on.
             twice = function.name in module.functions or (not prefix and node.name in module.variables)
             if twice:
@@ -210,6 +212,14 @@ def _collect(module: Module, body: list[ast.stmt], prefix: str) -> None:
             )
 
 
+def _accessor(node: FunctionNode) -> ast.Attribute | None:
+    """Return the decorator of a property's setter or deleter, which has the property's name."""
+    for one in node.decorator_list:
+        if isinstance(one, ast.Attribute) and one.attr in {"setter", "deleter", "getter"}:
+            return one if ast.unparse(one.value) == node.name else None
+    return None
+
+
 def _read_function(module: Module, node: FunctionNode, name: str) -> Function:
     kind: Kind = "function"
     decorator, strange = None, ""
@@ -218,7 +228,7 @@ def _read_function(module: Module, node: FunctionNode, name: str) -> Function:
         qualified = module.qualified(target) or ast.unparse(target)
         if qualified in _DECORATORS:
             kind, decorator = _DECORATORS[qualified], one
-        elif qualified.removeprefix("builtins.") not in _HARMLESS_DECORATORS:
+        elif qualified.removeprefix("builtins.") not in _HARMLESS_DECORATORS and one is not _accessor(node):
             strange = qualified
     first = min([node.lineno, *(one.lineno for one in node.decorator_list)])
     if first > 1 and module.lines[first - 2].lstrip().startswith("#"):

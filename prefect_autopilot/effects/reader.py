@@ -6,16 +6,22 @@ import ast
 from collections.abc import Iterator
 
 from prefect_autopilot.effects.arguments import locate, special_touch
+from prefect_autopilot.effects.classes import (
+    constructors,
+    implicit_methods,
+    is_model,
+    is_property,
+    method_of,
+    unknown_parts,
+)
 from prefect_autopilot.effects.methods import (
+    APPLY,
+    CALL_THEIR_FIRST,
     COMPUTE,
-    COMPUTE_ON_DATA,
-    FUTURE_METHODS,
-    LOG_METHODS,
-    LOGGERS,
     MODEL_METHODS,
     MUTATE,
     MUTATE_OR_WRITE,
-    TAKE_KEYWORDS,
+    computes,
 )
 from prefect_autopilot.effects.module import Function, Module, read_module
 from prefect_autopilot.effects.scope import PLAIN, Scope, open_scope, without_options
@@ -90,16 +96,19 @@ class EffectReader:
             return found if found and found.kind != "function" else None
         if isinstance(node, ast.Name) and node.id not in scope.names:
             return self.module.functions.get(node.id)
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            owner = node.value.id
-            if scope.function and "." in scope.function.name and owner in {"self", "cls"}:
-                owner = scope.function.name.split(".")[0]
-            elif scope.type_of(node.value).startswith("."):
-                owner = scope.type_of(node.value)[1:]
-            elif owner in scope.names:
-                return None
-            return self.module.functions.get(f"{owner}.{node.attr}")
-        return None
+        return self._named_method(node, scope) if isinstance(node, ast.Attribute) else None
+
+    def _named_method(self, node: ast.Attribute, scope: Scope) -> Function | None:
+        kind = scope.type_of(node.value)
+        inside = scope.function.name.split(".")[0] if scope.function and "." in scope.function.name else ""
+        owner = node.value.id if isinstance(node.value, ast.Name) else ""
+        if kind.startswith("."):
+            owner = kind[1:]
+        elif inside and (owner in {"self", "cls"} or ast.unparse(node.value) == "super()"):
+            return method_of(self.module, inside, node.attr, inherited=not owner)
+        elif owner in scope.names:
+            return None
+        return method_of(self.module, owner, node.attr)
 
     def _returned(self, function: Function) -> str:
         if function.name not in self._returns:
@@ -168,6 +177,8 @@ class EffectReader:
             yield from self._call(node, scope)
         elif isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign | ast.Delete):
             yield from self._stores(node, scope)
+        elif isinstance(node, ast.Attribute):
+            yield from self._attribute(node, scope)
 
     def _stores(
         self, node: ast.Assign | ast.AugAssign | ast.AnnAssign | ast.Delete, scope: Scope
@@ -225,7 +236,7 @@ class EffectReader:
             and node.func.id in self.module.classes
             and node.func.id not in scope.names
         ):
-            yield from self._construction(node, node.func.id)
+            yield from self._construction(node, node.func.id, scope)
         elif not isinstance(node.func, ast.Lambda):
             yield _unknown(node, ast.unparse(node.func))
 
@@ -246,32 +257,24 @@ class EffectReader:
         entry = lookup(self.module.qualified(node, scope.names) or "")
         return entry is not None and entry.special == "service"
 
-    def _construction(self, node: ast.Call, name: str) -> Iterator[Touch]:
-        for method in ("__init__", "__post_init__", "__new__"):
-            function = self.module.functions.get(f"{name}.{method}")
-            if function:
-                inner = self.effect(function).touches
-                yield from (
-                    touch.model_copy(update={"mutates": ""})
-                    for touch in inner
-                    if touch.mutates in {"self", ""}
-                )
-        known = {
-            "dict",
-            "object",
-            "list",
-            "str",
-            "Exception",
-            "ValueError",
-            "RuntimeError",
-            "Enum",
-            "StrEnum",
-        }
-        for base in self.module.classes[name].bases:
-            origin = self.module.qualified(base) or ast.unparse(base)
-            inside = origin in self.module.classes or origin.removeprefix("builtins.") in known
-            if not inside and not origin.startswith(("pydantic.", "typing.", "enum.", "abc.", "builtins.")):
-                yield _unknown(node, origin)
+    def _construction(self, node: ast.Call, name: str, scope: Scope) -> Iterator[Touch]:
+        for function in constructors(self.module, name):
+            yield from self._follow(node, function, scope)
+        for function in implicit_methods(self.module, name):
+            yield from self._implicit(function)
+        yield from (_unknown(node, part) for part in unknown_parts(self.module, name))
+
+    def _implicit(self, function: Function) -> Iterator[Touch]:
+        """Yield what a method does that no call names; what it changes in its own object stays there."""
+        for touch in self.effect(function).touches:
+            yield touch.model_copy(update={"mutates": ""}) if touch.mutates in function.parameters else touch
+
+    def _attribute(self, node: ast.Attribute, scope: Scope) -> Iterator[Touch]:
+        """Yield what reading an attribute does where it is a property of a class of the file."""
+        kind = scope.type_of(node.value)
+        found = method_of(self.module, kind[1:], node.attr) if kind.startswith(".") else None
+        if found and is_property(found):
+            yield from self._implicit(found)
 
     def _follow(self, node: ast.Call, function: Function, scope: Scope) -> Iterator[Touch]:
         """Yield the touches of a called function with its parameters replaced by what the caller passes."""
@@ -303,6 +306,7 @@ class EffectReader:
 
     def _passed_functions(self, node: ast.Call, scope: Scope) -> Iterator[Touch]:
         """Yield what functions given as arguments do: they may be called."""
+        yield from self._called_later(node, scope)
         for value in [*node.args, *(word.value for word in node.keywords)]:
             if isinstance(value, ast.Name | ast.Attribute):
                 function = self._named(value, scope)
@@ -312,6 +316,33 @@ class EffectReader:
                     entry = lookup(self.module.qualified(value, scope.names) or "")
                     if entry and entry.effect is not Level.PURE:
                         yield self._entry_touch(entry, ast.unparse(value), node, scope)
+
+    def _called_later(self, node: ast.Call, scope: Scope) -> Iterator[Touch]:
+        """Yield what is not known of what ``map``, ``sorted`` and the like will call."""
+        called = [word.value for word in node.keywords if word.arg == "key"]
+        takes = self.module.qualified(node.func, scope.names) in CALL_THEIR_FIRST
+        on_frame = isinstance(node.func, ast.Attribute) and node.func.attr in APPLY
+        if takes or (on_frame and scope.type_of(node.func).startswith(("pandas.", "polars."))):
+            called += node.args[:1]
+        for value in called:
+            if (
+                isinstance(value, ast.Name)
+                and value.id in self.module.classes
+                and value.id not in scope.names
+            ):
+                yield from self._construction(node, value.id, scope)
+            elif not self._is_known_function(value, scope):
+                yield _unknown(node, ast.unparse(value))
+
+    def _is_known_function(self, value: ast.expr, scope: Scope) -> bool:
+        target = value.func if isinstance(value, ast.Call) else value
+        if isinstance(value, ast.Lambda | ast.Constant) or self._named(value, scope):
+            return True
+        qualified = self.module.qualified(target, scope.names) or ""
+        if qualified:
+            return qualified.startswith("builtins.") or lookup(qualified) is not None
+        plain = isinstance(value, ast.Attribute) and value.attr in COMPUTE
+        return plain or scope.type_of(value) == PLAIN
 
     def _library(self, node: ast.Call, qualified: str, scope: Scope) -> Iterator[Touch]:
         entry = lookup(qualified)
@@ -342,7 +373,7 @@ class EffectReader:
         kind = scope.type_of(func.value)
         if kind and kind != PLAIN:
             entry = lookup(f"{kind}.{func.attr}")
-            if entry is None and func.attr in MODEL_METHODS and self._is_model(kind):
+            if entry is None and func.attr in MODEL_METHODS and is_model(self.module, kind.removeprefix(".")):
                 return
             if entry is None:
                 yield _unknown(node, f"{kind}.{func.attr}")
@@ -356,33 +387,8 @@ class EffectReader:
                 yield from self._mutation(func.value, node.lineno, scope)
         elif func.attr in MUTATE or (func.attr in MUTATE_OR_WRITE and kind == PLAIN):
             yield from self._mutation(func.value, node.lineno, scope)
-        elif func.attr in MUTATE_OR_WRITE or not self._computes(node, func, kind):
+        elif func.attr in MUTATE_OR_WRITE or not computes(node, func, kind):
             yield _unknown(node, ast.unparse(func))
-
-    def _is_model(self, kind: str) -> bool:
-        """Tell whether a class of the file is a pydantic model."""
-        node = self.module.classes.get(kind.removeprefix("."))
-        bases = (self.module.qualified(base) or "" for base in node.bases) if node else ()
-        return any(base.startswith("pydantic.") for base in bases)
-
-    def _computes(self, node: ast.Call, func: ast.Attribute, kind: str) -> bool:
-        """Tell whether a method is one of the plain data types' and is used like theirs."""
-        if func.attr in FUTURE_METHODS:
-            return kind in {"", PLAIN} and not node.args  # of a future
-        if kind == PLAIN:
-            return func.attr in COMPUTE_ON_DATA
-        if func.attr in LOG_METHODS:
-            return ast.unparse(func.value).rsplit(".", 1)[-1] in LOGGERS
-        if func.attr not in COMPUTE or (node.keywords and func.attr not in TAKE_KEYWORDS):
-            return False
-        first = ast.unparse(node.args[0]) if node.args else ""
-        if func.attr == "get":
-            return "://" not in first and not first.lstrip("f").startswith(("'/", '"/'))
-        # A path's replace takes one argument, a database's find a document, an object's copy a target.
-        one = {"replace": len(node.args) == 1, "copy": bool(node.args), "translate": True}
-        return not (
-            one.get(func.attr, False) or (func.attr in {"find", "count", "index"} and first[:1] == "{")
-        )
 
 
 def _unknown(node: ast.Call, name: str) -> Touch:

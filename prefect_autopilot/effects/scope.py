@@ -24,6 +24,7 @@ _SAME = frozenset(
         "builtins.next",
     }
 )
+_HTTP_CLIENTS = frozenset({"requests.Session", "httpx.Client", "httpx.AsyncClient", "aiohttp.ClientSession"})
 _DATA_NODES = (
     ast.Constant, ast.JoinedStr, ast.List, ast.Tuple, ast.Dict, ast.Set, ast.ListComp, ast.DictComp,
     ast.SetComp, ast.Compare, ast.UnaryOp,
@@ -63,7 +64,7 @@ class Scope:
             return self.type_of(node.value)
         if isinstance(node, ast.Subscript):
             base = self.type_of(node.value)
-            return base if base.startswith((PLAIN, "pandas.", "polars.")) else ""
+            return base if base.startswith((PLAIN, "pandas.", "polars.", "aws.")) else ""
         if isinstance(node, ast.Attribute):
             return self._type_of_attribute(node)
         return self._type_of_operation(node)
@@ -84,6 +85,8 @@ class Scope:
         if owner == "pathlib.Path" and node.attr in {"parent", "absolute"}:
             return owner
         if owner in {PLAIN, "http.Response", "pathlib.Path"}:
+            return PLAIN
+        if owner in _HTTP_CLIENTS and node.attr in {"headers", "params", "cookies"}:
             return PLAIN
         return owner if owner.startswith(("pandas.", "polars.")) else ""
 
