@@ -45,8 +45,11 @@ def resolve_below(folder: Path, name: str) -> Path:
     """
     if not _NAME.fullmatch(name):
         raise UsageError(f"{name!r} is no plain file name; use letters, digits, dots and dashes.")
-    root = folder.resolve()
-    path = (root / name).resolve()
+    try:
+        root = folder.resolve()
+        path = (root / name).resolve()
+    except RuntimeError:
+        raise UsageError(f"{name!r} is a link that leads to itself; remove it.") from None
     if path.parent != root:
         raise UsageError(f"{name!r} leads out of the folder {folder}; choose another name.")
     return path
@@ -86,10 +89,11 @@ def replace(path: Path, text: str, expected_sha256: str) -> Path:
     """
     content = _encoded(text)
     with _told(path):
-        target = path.resolve()
         try:
+            target = path.resolve()
             before = target.read_bytes()
-        except FileNotFoundError:
+        except (FileNotFoundError, RuntimeError):
+            # RuntimeError: a link that leads to itself.
             raise ConflictError(f"{path} is gone; nothing was written.") from None
         _check_unchanged(path, before, expected_sha256)
         mode = stat.S_IMODE(target.stat().st_mode)
