@@ -16,9 +16,23 @@ _SMALL_HOURS = 5
 _HALF = (
     r"(?P<half>half past|quarter past|quarter to|ten past|ten to|five past|five to|twenty past|twenty to) "
 )
-_DIGITS = r"(?P<hour>\d{1,2})(?:(?P<colon>[:.h])(?P<minute>\d{2}))?(?P<h>h\b)?"
+_DIGITS = (
+    r"(?:(?P<together>(?:[01]\d|2[0-4])[0-5]\d)(?P<hours>\s?(?:hours|hrs|h)\b)?"
+    r"|(?P<hour>\d{1,2})(?:(?P<colon>[:.h])(?P<minute>\d{2}))?(?P<h>h\b)?)"
+)
 _HALF_DAY = r"(?P<half_day>a\.?m\.?|p\.?m\.?)(?![a-z0-9])"
 _PART = r"(?:in the |at |this )(?P<part>morning|afternoon|evening|night)"
+_PART_BEFORE = re.compile(
+    r"\b(?P<part>afternoon|evening|night)(?:s|ly)?,?\s+(?:(?:between|from|starting)\s+)?$"
+)
+_PART_AFTER = re.compile(r"^,?\s+(?:every|each|on)\s+(?:[a-z]+\s+)?(?P<part>afternoon|evening|night)s?\b")
+_OWN_HALF_DAY = re.compile(r"[ap]\.?m\b|noon|midnight|midday|morning|\b0\d")
+_REPEATED_BEFORE = re.compile(
+    r"(?:days?|daily|nightly|weekends?|weekly|monthly|mornings?|afternoons?|evenings?|nights?|month|week),? $"
+)
+_REPEATED_AFTER = re.compile(
+    r"^,? (?:every|each|daily|on (?:\w+day|weekends)|(?:mon|tues|wednes|thurs|fri|satur|sun)days)"
+)
 _BESIDE = re.compile(r"\s*(?:,|and|&|or|/|, and|-|to|until|till)\s*")
 _NEXT = re.compile(rf"\s*(?:,|and|&|or|-|to)\s*\d{{1,2}}(?::\d\d)? ?{_HALF_DAY}")
 _LASTS = re.compile(r"\b(?:in|within|for|after|last|past|next|every|per|over|of|the) $")
@@ -44,7 +58,7 @@ class Clock:
 def _times() -> re.Pattern[str]:
     names = "|".join(name for name in table("times")["numbers"] if name not in {"a", "an"})
     return re.compile(
-        rf"(?<![\w$€£#.:/-])(?:(?P<at>at|@|by|around|before) )?(?:around |about |exactly |precisely )?"
+        rf"(?<![\w$€£#.:/+-])(?:(?P<at>at|@|by|around|before) )?(?:around |about |exactly |precisely )?"
         rf"(?:(?:{_HALF})?(?:{_DIGITS}|(?P<name>{names}|noon|midnight|midday))"
         rf"(?! ?(?:%|hours?|hrs?|minutes?|mins?|days?|weeks?|months?|years?|times?|seconds?|percent|st|nd|rd"
         rf"|th)\b)"
@@ -58,12 +72,17 @@ def find_times(text: str) -> list[Clock]:
     for match in _times().finditer(text):
         if _is_time(match, text, found):
             found.append(_clock(match))
-    return _with_shared_half_day(text, found)
+    return _with_part_of_day(text, _with_shared_half_day(text, found))
 
 
 def _is_time(match: re.Match[str], text: str, before: list[Clock]) -> bool:
     """Tell a time of day from a number: by its form, the word before, or the times listed beside it."""
     said_before = text[max(0, match.start() - 20) : match.start()]
+    after = text[match.end() : match.end() + 20]
+    repeated = _REPEATED_BEFORE.search(said_before) or _REPEATED_AFTER.match(after)
+    if match["together"]:
+        zero = match["together"].startswith("0") and match["at"] in {"at", "@"}
+        return bool(match["hours"] or zero or (match["at"] and repeated))
     if match["h"]:
         return not _LASTS.search(said_before)
     if match["minute"]:
@@ -71,8 +90,9 @@ def _is_time(match: re.Match[str], text: str, before: list[Clock]) -> bool:
     by_form = any(match[key] for key in ("half_day", "clock", "part", "half"))
     if by_form or match["name"] in {"noon", "midnight", "midday"} or match["at"] in {"at", "@"}:
         return True
+    if repeated and match["at"]:
+        return True
     between = text[before[-1].end : match.start()] if before else ""
-    after = text[match.end() : match.end() + 20]
     listed = _BESIDE.fullmatch(between) if before else None
     return bool(listed or _NEXT.match(after) or (_WITHIN.search(said_before) and _UNTIL.match(after)))
 
@@ -84,23 +104,32 @@ def _clock(match: re.Match[str]) -> Clock:
         return _shifted(match, _NOON, 0)
     if name == "midnight":
         return _shifted(match, 0, 0)
+    if match["together"]:
+        return _shifted(match, int(match["together"][:2]), int(match["together"][2:]))
     hour = int(match["hour"]) if match["hour"] else table("times")["numbers"][name]
     minute = int(match["minute"] or 0)
     half_day = (match["half_day"] or "").replace(".", "")
     part = match["part"]
     if half_day and hour > _NOON:
         return Clock(hour if hour < _HOURS else None, minute, start, end)
-    if hour < _NOON and (
-        half_day == "pm" or part in {"afternoon", "evening"} or (part == "night" and hour > _SMALL_HOURS)
-    ):
+    if half_day == "pm" and hour < _NOON:
         hour += _NOON
-    elif hour == _NOON and (half_day == "am" or part == "night"):
+    elif half_day == "am" and hour == _NOON:
         hour = 0
+    elif not half_day:
+        hour = _in_part(hour, part)
     return _shifted(match, hour, minute)
 
 
+def _in_part(hour: int, part: str | None) -> int:
+    """Return the hour of 24 that "8 in the evening" and "12 at night" mean."""
+    if hour < _NOON and (part in {"afternoon", "evening"} or (part == "night" and hour > _SMALL_HOURS)):
+        return hour + _NOON
+    return 0 if hour == _NOON and part == "night" else hour
+
+
 def _shifted(match: re.Match[str], hour: int, minute: int) -> Clock:
-    if hour > _HOURS or minute >= _MINUTES:
+    if hour > _HOURS or minute >= _MINUTES or (hour == _HOURS and minute):
         return Clock(None, 0, *match.span())
     total = (hour * _MINUTES + minute + _OFFSETS.get(match["half"] or "", 0)) % (_HOURS * _MINUTES)
     return Clock(total // _MINUTES, total % _MINUTES, *match.span())
@@ -130,6 +159,24 @@ def _with_shared_half_day(text: str, found: list[Clock]) -> list[Clock]:
     return out
 
 
+def _with_part_of_day(text: str, found: list[Clock]) -> list[Clock]:
+    """Read "every evening at 9", "at 4 every afternoon" and the times listed beside such a one."""
+    out: list[Clock] = []
+    part: str | None = None
+    for this in found:
+        listed = bool(out) and _BESIDE.fullmatch(text[out[-1].end : this.start]) is not None
+        beside = _PART_BEFORE.search(text[max(0, this.start - 40) : this.start]) or _PART_AFTER.match(
+            text[this.end : this.end + 40]
+        )
+        part = beside["part"] if beside else part if listed else None
+        said = text[this.start : this.end]
+        if part and this.hour is not None and not _OWN_HALF_DAY.search(said):
+            out.append(Clock(_in_part(this.hour, part), this.minute, this.start, this.end))
+        else:
+            out.append(this)
+    return out
+
+
 @cache
 def _zones() -> re.Pattern[str]:
     names = sorted(table("times")["zones"], key=len, reverse=True)
@@ -141,12 +188,18 @@ def _zones() -> re.Pattern[str]:
     )
 
 
-_SHORT = 4
+_OFFSET = re.compile(
+    r"(?<![\w.])(?:\(?(?:utc|gmt) ?(?P<sign>[+\u2212-]) ?(?P<hours>\d{1,2})(?::?(?P<minutes>\d\d))?"
+    r"|(?P<plain>[+\u2212-])(?P<hh>\d\d):(?P<mm>\d\d))(?![\w:])"
+)
 _CODES = re.compile(r"[a-z]{2,4}")
 
 
 def find_zone(text: str, times: list[Clock]) -> tuple[str, int, int] | None:
     """Find the zone said: an IANA name, or an abbreviation or city beside a time or followed by "time"."""
+    offset = _OFFSET.search(text)
+    if offset and times:
+        return _offset_zone(offset), offset.start(), offset.end()
     for match in _zones().finditer(text):
         if match["iana"]:
             zone = _iana(match["iana"])
@@ -159,6 +212,21 @@ def find_zone(text: str, times: list[Clock]) -> tuple[str, int, int] | None:
         if said or beside or (before and _CODES.fullmatch(match["name"]) is not None):
             return table("times")["zones"][match["name"]], match.start(), match.end()
     return None
+
+
+def _offset_zone(match: re.Match[str]) -> str:
+    """Return the zone of a fixed offset from UTC, the offset as written where there is none.
+
+    The names below Etc count westwards: Etc/GMT-2 is two hours ahead of UTC.
+    """
+    sign = "+" if (match["sign"] or match["plain"]) == "+" else "-"
+    hours, minutes = int(match["hours"] or match["hh"]), int(match["minutes"] or match["mm"] or 0)
+    if not hours and not minutes:
+        return "UTC"
+    written = f"{sign}{hours:02d}:{minutes:02d}"
+    if minutes:
+        return str(table("times")["offsets"].get(written, f"UTC{written}"))
+    return zone_name(f"Etc/GMT{'-' if sign == '+' else '+'}{hours}") or f"UTC{written}"
 
 
 def zone_name(name: str) -> str | None:

@@ -26,11 +26,13 @@ _MONTH = (
     r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?"
     r"|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\b"
 )
-_ORDINAL = r"(?:first|second|third|fourth|last|final|1st|2nd|3rd|4th)"
+_ORDINAL = r"(?:first|second|third|fourth|fifth|last|final|1st|2nd|3rd|4th|5th)"
 _OF_MONTH = (
-    r"(?: (?:of|in) (?:the|each|every|a|any) (?:\w+ )?month| (?:of )?(?:monthly|each month|every month"
-    r"|per month)| of month)"
+    r"(?: (?:of|in) (?:the|each|every|a|any) (?:\w+ )?(?:month|quarter)"
+    r"| (?:of )?(?:monthly|each month|every month|per month)| of month"
+    rf"| (?:of|in) (?:each |every )?{_MONTH}(?:(?:,? and |, ){_MONTH})*(?! \d))"
 )
+_QUARTER_ENDS = [3, 6, 9, 12]
 _WORKDAY = r"(?:week ?days?|business[ -]days?|working[ -]days?|work ?days?|weeknights?)"
 
 
@@ -47,6 +49,8 @@ class Calendar:
     months: list[int] = field(default_factory=list)
     year: int | None = None
     window: tuple[int, int] | None = None
+    bounds: tuple[int, int] | None = None
+    """The window in minutes of the day, where it does not begin and end at full hours."""
     part: str | None = None
     once: str | None = None
     strong: bool = False
@@ -174,12 +178,13 @@ def _month_number(word: str) -> int:
 
 
 def _set_date(found: Calendar, match: re.Match[str], month: int, day: int) -> None:
-    if not (1 <= month <= len(MONTHS) and 1 <= day <= monthrange(_LEAP_YEAR, month)[1]):
+    year = int(match["year"]) if match["year"] else None
+    if not (1 <= month <= len(MONTHS) and 1 <= day <= monthrange(year or _LEAP_YEAR, month)[1]):
         found.problems.append(f"There is no such date as {match[0].strip()!r}.")
         found.note(match)
         return
     found.months, found.monthdays = [month], [day]
-    found.year = int(match["year"]) if match["year"] else None
+    found.year = year
     found.unit, found.every = "year", 1
     found.note(match)
 
@@ -197,11 +202,26 @@ def read_monthly(text: str, found: Calendar) -> None:
                 (ordinals[n], _nth_day(match["day"])) for n in filter(None, (match["n"], match["m"]))
             ]
             found.every = found.every if found.unit in {"month", "quarter"} else 1
-            found.unit = "month"
+            found.unit = "quarter" if found.unit == "quarter" or "quarter" in (match["of"] or "") else "month"
+            found.months = [_month_number(word) for word in re.findall(_MONTH, match["of"] or "")]
+            if found.unit == "quarter" and found.nth[0][0] < 0:
+                found.months = _QUARTER_ENDS
+            _read_days_beside(text, match, found)
             found.note(match)
             return
     if not _read_edge(text, found):
         _read_monthdays(text, found)
+
+
+def _read_days_beside(text: str, match: re.Match[str], found: Calendar) -> None:
+    """Read the numbers in "on the 14th and the last day of the month"."""
+    before = find(
+        r"(?P<list>\d{1,2}(?:st|nd|rd|th)(?:(?:, | and |,? & )(?:the )?\d{1,2}(?:st|nd|rd|th))*)"
+        r"(?:,? and |, | & )(?:on )?(?:the )?$",
+        words_before(text, match),
+    )
+    if before and found.nth[0][1] == ANY_DAY:
+        found.monthdays = [int(n) for n in re.findall(r"\d+", before["list"])]
 
 
 def _is_monthly(match: re.Match[str], text: str, found: Calendar) -> bool:
@@ -243,8 +263,8 @@ def _read_monthdays(text: str, found: Calendar) -> None:
     match = find(
         rf"\b(?:on |every |each )?(?:the )?(?P<list>{one}(?:(?:,? and |, ?| ?& ?)(?:the )?\d{{1,2}}(?:st|nd"
         rf"|rd|th))*)"
-        rf"(?P<of>{_OF_MONTH})?(?! (?:{_MONTH}|of {_MONTH}|time|attempt|row|item|user|customer|place|step"
-        rf"|party|grade|\w+ (?:time|row)))(?!\w)",
+        rf"(?P<of>{_OF_MONTH})?(?! (?:{_MONTH}|of {_MONTH}|days?|weeks?|hours?|time|attempt|row|item|user"
+        rf"|customer|place|step|party|grade|\w+ (?:time|row)))(?!\w)",
         text,
     )
     if not match or not (match["of"] or find(r"^(?:on|every|each)", match[0]) or found.unit == "month"):
@@ -255,5 +275,8 @@ def _read_monthdays(text: str, found: Calendar) -> None:
     if any(not 1 <= day <= 31 for day in days):  # noqa: PLR2004 - days of a month
         found.problems.append(f"No month has the day in {match['list']!r}.")
     found.monthdays += days
-    found.unit, found.every = "month", max(found.every, 1) if found.unit == "month" else 1
+    if "quarter" in (match["of"] or ""):
+        found.unit, found.every = "quarter", 1
+    elif found.unit != "quarter":
+        found.unit, found.every = "month", max(found.every, 1) if found.unit == "month" else 1
     found.note(match)

@@ -45,7 +45,7 @@ _UNITS = {
 _INTERVAL = (
     rf"(?<!not )\b{EVERY}\s?(?:(?P<other>other|second|2nd|alternate)\s+|(?P<half>half(?: an?)?"
     rf"|quarter(?: of an)?)[ -]"
-    r"|(?P<n>\d+(?=\s*-?\s*)|(?:a couple(?: of)?|couple(?: of)?|few|[a-z]+)(?=\s|-))\s*-?\s*)?"
+    r"|(?P<n>\d+(?:st|nd|rd|th)?|(?:a couple(?: of)?|couple(?: of)?|few|[a-z]+)(?=\s|-))\s*-?\s*)?"
     rf"(?P<unit>seconds?|secs?|minutes?|mins?|hours?|hrs?|h|m|days?|nights?|weeks?|months?|quarters?|years?"
     rf"|fortnight|{LONG_DAY})(?![\w'])"
 )
@@ -55,14 +55,30 @@ _LIMIT = re.compile(
 )
 
 
+def _read_halves(text: str, found: Calendar) -> None:
+    """Read "every hour and a half", "every 2.5 hours", "every two and a half hours"."""
+    match = find(
+        rf"\b{EVERY} (?:(?P<n>[a-z]+|\d+)(?:(?P<dot>[.,]5)| and a half) |(?P<one>an |one )?(?=hour and))"
+        rf"(?P<unit>hours?)(?(n)| and a half)\b",
+        text,
+    )
+    count = (_number(match["n"]) if match["n"] else 1) if match else None
+    if match and count:
+        found.unit, found.every = "minute", count * 60 + 30
+        found.note(match)
+
+
 def _read_interval(text: str, found: Calendar) -> None:
+    _read_halves(text, found)
+    if found.unit:
+        return
     for match in compiled(_INTERVAL).finditer(text):
         count = _count(match)
         if count is None or _LIMIT.search(words_before(text, match)):
             continue
         raw = match["unit"]
         if find(rf"^{LONG_DAY}$", raw):
-            if count > 1:
+            if count > 1 and not _is_ordinal(match["n"]):
                 found.unit, found.every = "week", count
                 found.note(match)
             continue
@@ -102,14 +118,20 @@ def _count(match: re.Match[str]) -> int | None:
         return 1
     if match["n"].startswith(("a couple", "couple")):
         return 2
-    return _number(match["n"])
+    return _number(re.sub(r"(?<=\d)(?:st|nd|rd|th)$", "", match["n"]))
+
+
+def _is_ordinal(word: str | None) -> bool:
+    """Tell "third" and "3rd" from "three" and "3"."""
+    return word is not None and (word in table("times")["ordinals"] or find(r"^\d+[a-z]", word) is not None)
 
 
 def _number(word: str) -> int | None:
     if word.isdecimal():
         return int(word) if 0 < int(word) <= _LONGEST else None
     known: dict[str, int] = table("times")["numbers"]
-    return known.get(word)
+    ordinal: int | None = table("times")["ordinals"].get(word)
+    return known.get(word) or (ordinal if ordinal and ordinal > 1 else None)
 
 
 def _read_adjective(text: str, found: Calendar) -> None:
@@ -152,7 +174,27 @@ def _read_window(text: str, times: list[Clock], found: Calendar) -> None:
             and find(r"^\s*(?:and|to|-|until|till|through)\s*$", between)
         ):
             found.window = (first.hour, last.hour)
+            if first.minute or last.minute:
+                found.bounds = (first.hour * 60 + first.minute, last.hour * 60 + last.minute)
             return
+    if len(times) == 1 and times[0].hour is not None:
+        _read_open_window(text, times[0], times[0].hour, found)
+
+
+def _read_open_window(text: str, time: Clock, hour: int, found: Calendar) -> None:
+    """Read "every 15 minutes after 6pm", "hourly until noon"."""
+    lead = find(
+        r"\b(after|from|starting at|since|before|until|till|up to)\s*$",
+        text[max(0, time.start - 20) : time.start],
+    )
+    at = find(r"^(before)\b", text[time.start : time.end])
+    word = lead[1] if lead else at[1] if at else None
+    if word is None or (word == "from" and find(r"^\s*(?:on|onwards?)\b", text[time.end :]) is None):
+        return
+    found.window = (0, hour) if word in {"before", "until", "till", "up to"} else (hour, 24)
+    if time.minute:
+        end = hour * 60 + time.minute
+        found.bounds = (0, end) if found.window[0] == 0 else (end, 24 * 60 - 1)
 
 
 def _read_part(text: str, found: Calendar) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from prefect_autopilot.intelligence.clock import Clock, find_times, find_zone
+from prefect_autopilot.intelligence.clock import Clock, find_times, find_zone, zone_name
 from prefect_autopilot.intelligence.data import table
 from prefect_autopilot.intelligence.dates import ANY_DAY, BUSINESS_DAY, WORKDAYS, Calendar
 from prefect_autopilot.intelligence.recurrence import read_calendar
@@ -14,6 +14,7 @@ _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
 _RULE_DAYS = ("SU", "MO", "TU", "WE", "TH", "FR", "SA")
 _ANCHOR = "20240101"
 """A Monday, the first of a month and of a year: intervals of days, weeks and months count from it."""
+_PARTS = re.compile(r"(?:,| and|, and|,? plus|;|,? as well as) (?=(?:every|each|on)\b)")
 _BETWEEN = re.compile(r"\bbetween\b[^,.;]{1,20}\band\b")
 _HOUR, _DAY_HOURS, _YEAR_MONTHS = 60, 24, 12
 
@@ -54,8 +55,10 @@ def read_schedule(text: str) -> Schedule | None:
         f"There is no such time as {text[t.start : t.end].strip()!r}." for t in times if t.hour is None
     ]
     problems += calendar.problems
+    if zone and zone_name(zone[0]) is None:
+        problems.append(f"There is no time zone {zone[0]}: say a city.")
     strong = calendar.strong or bool(times) or bool(problems)
-    timezone = zone[0] if zone else None
+    timezone = zone_name(zone[0]) if zone else None
     if problems or calendar.once:
         once = (
             None
@@ -67,8 +70,24 @@ def read_schedule(text: str) -> Schedule | None:
     if calendar.unit == "day" and len(draft.times) == 2 and _BETWEEN.search(text):  # noqa: PLR2004 - from, to
         draft.times = draft.times[:1]
         draft.proposed.append(f"A span of time is said: its start, {draft.times[0][0]:02d}:00, is proposed.")
-    cron, rrule, interval = _written(draft)
+    union = _union(text)
+    cron, rrule, interval = (None, union, None) if union else _written(draft)
     return Schedule(cron, rrule, interval, None, timezone, tuple(draft.proposed), (), spans, strong)
+
+
+def _union(text: str) -> str | None:
+    """Write "weekdays at 9 and on saturdays at 11" as several rules; None where one schedule says it all."""
+    drafts: list[_Draft] = []
+    for part in _PARTS.split(text):
+        times = find_times(part)
+        calendar = read_calendar(part, times)
+        has_days = calendar.days or calendar.nth or calendar.monthdays or calendar.unit == "day"
+        if times and has_days and not calendar.year:
+            drafts.append(_Draft(calendar, _clock_times(calendar, times)))
+    if len(drafts) < 2 or len({tuple(draft.times) for draft in drafts}) == 1:  # noqa: PLR2004 - two schedules
+        return None
+    written = [_rule(draft, draft.times).split("\n") for draft in drafts]
+    return "\n".join([written[0][0], *(line for rule in written for line in rule[1:])])
 
 
 def _clock_times(calendar: Calendar, times: list[Clock]) -> list[tuple[int, int]]:
@@ -109,14 +128,28 @@ def _short_interval(draft: _Draft) -> tuple[str | None, str | None, int | None]:
         first, last = 0, _DAY_HOURS - 1
     if calendar.unit == "minute" and every % _HOUR == 0:
         calendar.unit, every = "hour", every // _HOUR
+    if calendar.window and (calendar.bounds or (calendar.unit == "minute" and _HOUR % every)):
+        return None, _window_rule(draft, every), None
     if calendar.unit == "minute" and _HOUR % every == 0:
         span = "*" if not calendar.window else f"{first}-{last - 1}" if last > first + 1 else str(first)
         return f"{'*' if every == 1 else f'*/{every}'} {span} * * {weekdays}", None, None
     if calendar.unit == "hour" and (_DAY_HOURS % every == 0 or calendar.window):
         minute = draft.times[0][1] if draft.times else 0
+        last = min(last, _DAY_HOURS - 1)
         span = "*" if not calendar.window else f"{first}-{last}" if last > first else f"{first}-23,0-{last}"
         return f"{minute} {span}{'' if every == 1 else f'/{every}'} * * {weekdays}", None, None
     return None, None, every * _SECONDS[calendar.unit]
+
+
+def _window_rule(draft: _Draft, every: int) -> str:
+    """Write every time of a window as a rule by the day: no cron counts from half past eight."""
+    calendar = draft.calendar
+    hours = calendar.window or (0, _DAY_HOURS - 1)
+    first, last = calendar.bounds or (hours[0] * _HOUR, min(hours[1] * _HOUR, _DAY_HOURS * _HOUR - 1))
+    step = every * (_HOUR if calendar.unit == "hour" else 1)
+    minutes = range(first, (last if last >= first else last + _DAY_HOURS * _HOUR) + 1, step)
+    calendar.unit, calendar.every = "day", 1
+    return _rule(draft, sorted((m // _HOUR % _DAY_HOURS, m % _HOUR) for m in minutes))
 
 
 def _proposed_times(draft: _Draft) -> list[tuple[int, int]]:
@@ -135,10 +168,9 @@ def _proposed_times(draft: _Draft) -> list[tuple[int, int]]:
 
 def _days_of_month(draft: _Draft) -> str:
     calendar = draft.calendar
-    if calendar.monthdays:
-        return ",".join(str(day) for day in sorted(set(calendar.monthdays)))
-    if any(day == ANY_DAY for _, day in calendar.nth):
-        return ",".join("L" if n < 0 else str(n) for n, day in calendar.nth if day == ANY_DAY)
+    edges = ["L" if n < 0 else str(n) for n, day in calendar.nth if day == ANY_DAY]
+    if calendar.monthdays or edges:
+        return ",".join([*map(str, sorted(set(calendar.monthdays))), *edges])
     if calendar.unit in {"month", "quarter", "year"} and not calendar.nth and not calendar.days:
         draft.proposed.append("The day of the month is not said: the 1st is proposed.")
         return "1"
@@ -196,20 +228,31 @@ def _rule(draft: _Draft, times: list[tuple[int, int]]) -> str:
     calendar = draft.calendar
     frequency = {"day": "DAILY", "week": "WEEKLY", "month": "MONTHLY", "quarter": "MONTHLY", "year": "YEARLY"}
     parts = [f"FREQ={frequency.get(calendar.unit or 'day', 'DAILY')}"]
-    every = calendar.every * (3 if calendar.unit == "quarter" else 1)
+    every = 1 if calendar.months else calendar.every * (3 if calendar.unit == "quarter" else 1)
+    if calendar.months:
+        parts.append(f"BYMONTH={','.join(map(str, sorted(set(calendar.months))))}")
     if every > 1:
         parts.append(f"INTERVAL={every}")
         draft.proposed.append("Where counting begins is not said: from Monday, 1 January 2024.")
     parts += _rule_days(calendar)
+    lines = [f"RRULE:{';'.join([*parts, *clock])}" for clock in _rule_clocks(parts, times)]
+    return "\n".join([f"DTSTART:{_ANCHOR}T000000", *lines])
+
+
+def _rule_clocks(parts: list[str], times: list[tuple[int, int]]) -> list[list[str]]:
+    """Return the hours and minutes of a rule, of several rules where one would fire too often or too rarely.
+
+    A rule fires at every hour with every minute; BYSETPOS counts moments of the whole period, so that it can
+    pick some of a day's only where the period is a day, and days only where a day has one moment.
+    """
     hours, minutes = sorted({h for h, _ in times}), sorted({m for _, m in times})
-    parts.append(f"BYHOUR={','.join(map(str, hours))}")
-    parts.append(f"BYMINUTE={','.join(map(str, minutes))}")
-    parts.append("BYSECOND=0")
     grid = [(h, m) for h in hours for m in minutes]
-    if len(grid) > len(set(times)) and parts[0] == "FREQ=DAILY":
-        # Times with different minutes: of the grid of hours and minutes only these places count.
-        parts.append("BYSETPOS=" + ",".join(str(grid.index(t) + 1) for t in sorted(set(times))))
-    return f"DTSTART:{_ANCHOR}T000000\nRRULE:{';'.join(parts)}"
+    places = [str(grid.index(t) + 1) for t in sorted(set(times))]
+    is_counted = any(part.startswith("BYSETPOS") for part in parts)
+    if len(times) > 1 and (is_counted or (len(grid) > len(places) and parts[0] != "FREQ=DAILY")):
+        return [clock for time in times for clock in _rule_clocks(parts, [time])]
+    clock = [f"BYHOUR={','.join(map(str, hours))}", f"BYMINUTE={','.join(map(str, minutes))}", "BYSECOND=0"]
+    return [[*clock, *([f"BYSETPOS={','.join(places)}"] if len(grid) > len(places) else [])]]
 
 
 def _rule_days(calendar: Calendar) -> list[str]:
@@ -217,14 +260,17 @@ def _rule_days(calendar: Calendar) -> list[str]:
     if business:
         days = ",".join(_RULE_DAYS[d] for d in sorted(WORKDAYS))
         return [f"BYDAY={days}", f"BYSETPOS={','.join(map(str, business))}"]
-    if calendar.nth:
-        return ["BYDAY=" + ",".join(f"{n}{_RULE_DAYS[day]}" for n, day in calendar.nth if day >= 0)]
+    named = [f"{n}{_RULE_DAYS[day]}" for n, day in calendar.nth if day >= 0]
+    if named:
+        return [f"BYDAY={','.join(named)}"]
     if calendar.days:
         return ["BYDAY=" + ",".join(_RULE_DAYS[d] for d in sorted(calendar.days))]
     if calendar.unit == "week":
         return ["BYDAY=MO"]
-    if calendar.monthdays or calendar.unit in {"month", "quarter", "year"}:
-        return ["BYMONTHDAY=" + ",".join(map(str, calendar.monthdays or [1]))]
+    edges = [n for n, day in calendar.nth if day == ANY_DAY]
+    if edges or calendar.monthdays or calendar.unit in {"month", "quarter", "year"}:
+        monthdays = [*sorted(set(calendar.monthdays)), *edges] or [1]
+        return ["BYMONTHDAY=" + ",".join(map(str, monthdays))]
     return []
 
 
