@@ -99,7 +99,7 @@ def _typed(parameter: Parameter | None, value: str) -> Any:
         return value
     try:
         return json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return value
 
 
@@ -121,7 +121,7 @@ def _content(operation: Operation, body: bytes, content_type: str) -> Any:
         }
     try:
         sent = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         msg = "The body is not valid JSON."
         raise UsageError(msg) from None
     if operation.body_at is None:

@@ -291,7 +291,7 @@ class Simulator:
         try:
             given = json.loads(body) if body else {}
             told = self._command(request.path_params["action"], given)
-        except (AutopilotError, TypeError, ValueError, KeyError) as error:
+        except (AutopilotError, TypeError, ValueError, KeyError, RecursionError) as error:
             return JSONResponse({"error": str(error)}, 422)
         return JSONResponse(told)
 
