@@ -42,10 +42,17 @@ def is_loopback(host: str) -> bool:
 class Guard:
     """Refuses foreign hosts (DNS rebinding), foreign origins and large or slow bodies; adds headers."""
 
-    def __init__(self, app: ASGIApp, hosts: Iterable[str] = (), most_bytes: int = MOST_BYTES) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        hosts: Iterable[str] = (),
+        most_bytes: int = MOST_BYTES,
+        within_s: float = BODY_WITHIN_S,
+    ) -> None:
         self._app = app
         self._hosts = frozenset(host.lower() for host in hosts)
         self._most = most_bytes
+        self._within_s = within_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
@@ -86,7 +93,7 @@ class Guard:
 
     def _bounded(self, receive: Receive) -> Receive:
         loop = asyncio.get_running_loop()
-        deadline, size = loop.time() + BODY_WITHIN_S, 0
+        deadline, size = loop.time() + self._within_s, 0
         complete = False
 
         async def read() -> Message:
