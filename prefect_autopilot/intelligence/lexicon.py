@@ -36,6 +36,8 @@ class Lexicon:
     starts: frozenset[str]
     by_first: dict[str, tuple[str, ...]]
     by_skeleton: dict[str, tuple[str, ...]]
+    leads: frozenset[str]
+    """First words of the names written in several words."""
 
     def nearest(self, word: str) -> Entry | None:
         """Return the one name that ``word`` misspells, or None where none or several are as near."""
@@ -148,6 +150,7 @@ def _indexed(catalogue: Catalogue, entries: dict[str, Entry]) -> Lexicon:
         starts=frozenset(key[:n] for key in entries for n in range(1, len(key) + 1)),
         by_first={letter: tuple(keys) for letter, keys in by_first.items()},
         by_skeleton={sound: tuple(keys) for sound, keys in by_skeleton.items()},
+        leads=frozenset(_SEPARATORS.split(e.name.casefold())[0] for e in entries.values() if e.spaced),
     )
 
 

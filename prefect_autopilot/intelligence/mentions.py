@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Container
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -172,8 +173,8 @@ def _misspelt_pair(tokens: tuple[Token, ...], place: int, names: Lexicon) -> _Hi
     pair = tokens[place : place + 2]
     if len(pair) < 2 or not all(t.is_word and t.text.isalpha() and len(t.text) > 2 for t in pair):  # noqa: PLR2004
         return None
-    plain = english() | words("names", "jargon")
-    strange = [t for t in pair if t.text not in plain and t.text not in names.entries]
+    known: tuple[Container[str], ...] = (english(), words("names", "jargon"), names.entries, names.leads)
+    strange = [t for t in pair if not any(t.text in group for group in known)]
     if pair[0].end == pair[1].start or not strange or any(t.raw[1:] != t.text[1:] for t in strange):
         return None
     entry = names.nearest(pair[0].text + pair[1].text)

@@ -14,6 +14,8 @@ _REACH = 200
 
 _LIST = re.compile(rf"\s*(?:,|or|nor|and|/|,\s*or|,\s*and)\s*(?:(?:the|our|my|to|in|on|via)\s+)*({ANY})")
 
+_BOTH = re.compile(rf"\s*(?:and|or|&|/)\s*(?:(?:the|our|my)\s+)*({ANY})")
+
 
 @cache
 def _compiled(pattern: str) -> re.Pattern[str]:
@@ -28,6 +30,8 @@ def assign_roles(scene: Scene) -> Scene:
     for entry in table("roles")["pattern"]:
         for found in _compiled(entry["pattern"]).finditer(scene.text):
             roles[found.start(1)] = (entry["role"], entry["reason"])
+            if entry.get("lists") and (more := _BOTH.match(scene.text, found.end(1))):
+                roles[more.start(1)] = (entry["role"], entry["reason"])
     for at in _topics(scene):
         roles[at] = ("mentioned", "what the text is about")
     for at in _negated(scene):
@@ -62,9 +66,10 @@ def _is_harmless(text: str, found: re.Match[str], end: int) -> bool:
     rules = table("roles")["harmless"]
     if _compiled(rules["after"]).search(text[found.end() : end]):
         return True
+    order = _compiled(rules["order"]).search(found[0]) is not None
     near = max(0, found.start() - _REACH)
     start = max(near - 1, *(text.rfind(sign, near, found.start()) for sign in ".;,>\n"))
-    if _compiled(rules["before"]).search(text[start + 1 : found.start()]):
+    if _compiled(rules["before_order" if order else "before"]).search(text[start + 1 : found.start()]):
         return True
     return bool(_compiled(rules["conditional"]).search(text[found.end() : end]))
 
