@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from prefect.blocks.core import Block
 from prefect.types import SecretDict
@@ -115,3 +115,14 @@ class ServiceConnection(Block):
         )
         plain: dict[str, Any] = {name: secret.get_secret_value() for name, secret in renewed.items()}
         self.credentials = SecretDict(plain)
+
+
+async def load_connection(name: str) -> ServiceConnection:
+    """Return a stored connection; raises UnknownNameError that names the block to create."""
+    from prefect_autopilot.errors import UnknownNameError
+
+    try:
+        block = await ServiceConnection.aload(name)
+    except ValueError as error:
+        raise UnknownNameError("service connection block", name) from error
+    return cast("ServiceConnection", block)

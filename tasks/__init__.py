@@ -1,5 +1,10 @@
 """Prefect tasks of the product; ``call_service`` is what generated flows are made of."""
 
-from prefect_autopilot.tasks.services import call_service
+from typing import cast
 
-__all__ = ["call_service"]
+from prefect_autopilot.tasks import services
+from prefect_autopilot.tasks.services import ServiceTask
+
+call_service = cast("ServiceTask", services.call_service)
+
+__all__ = ["ServiceTask", "call_service"]

@@ -9,7 +9,7 @@ import threading
 from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
 from prefect import task
@@ -21,6 +21,7 @@ from prefect_autopilot.errors import ServiceError
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State, TaskRun
+    from prefect.futures import PrefectFuture
     from prefect.tasks import Task
 
     from prefect_autopilot.adapters.services import ServiceClient
@@ -31,6 +32,19 @@ SIMULATE = "PREFECT_AUTOPILOT_SIMULATE"
 RETRY_DELAYS_S = (2.0, 10.0)
 _REPEATABLE = ("safe", "idempotent")
 _ATTEMPTS_KEPT = 32
+
+
+class ServiceTask(Protocol):
+    """How a flow sees ``call_service``; as a task of ``Any`` mypy would ask for an await."""
+
+    def __call__(self, connection: str, operation: str, /, **parameters: Any) -> Any:
+        """Call the operation and return its answer."""
+
+    def with_options(self, *, name: str, **options: Any) -> ServiceTask:
+        """Return the same task under another name."""
+
+    def submit(self, connection: str, operation: str, /, **parameters: Any) -> PrefectFuture[Any]:
+        """Start the call and return its future."""
 
 
 @dataclass
@@ -142,9 +156,9 @@ async def _client(connection: str) -> ServiceClient:
     simulator = os.environ.get(SIMULATE)
     if simulator:
         return _simulated(connection, simulator)
-    from prefect_autopilot.blocks.connection import ServiceConnection
+    from prefect_autopilot.blocks.connection import load_connection
 
-    block = await ServiceConnection.aload(connection)
+    block = await load_connection(connection)
     return block.client(connection=connection)
 
 

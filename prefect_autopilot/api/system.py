@@ -105,14 +105,12 @@ def _simulated(service: Service) -> ServiceClient:
 
 async def _live(context: Context, body: StepBody, service: Service) -> ServiceClient:
     """Return a client with the stored connection; who called what is written down before the call."""
-    from prefect_autopilot.blocks.connection import ServiceConnection
+    from prefect_autopilot.blocks.connection import load_connection
 
     target = prefect_target()  # without a known server Prefect would start one of its own
     name = body.connection or connection_name(service.id)
     try:
-        block = await ServiceConnection.aload(name)
-    except ValueError:
-        raise UnknownNameError("connection", name) from None
+        block = await load_connection(name)
     except (httpx.HTTPError, RuntimeError) as error:
         raise PrefectError(
             f"The connection {name} cannot be read from {target.url}; check that the server runs.",
