@@ -362,8 +362,7 @@ class EffectReader:
             resource=entry.resource,
             waits=entry.waits,
             idempotent=entry.idempotent,
-            nondeterministic=entry.nondeterministic
-            or (name.startswith("builtins.") and name.endswith(".id")),
+            nondeterministic=entry.nondeterministic,
             paced=entry.paced,
         )
         touch = special_touch(entry, touch, node, scope, self._operations)

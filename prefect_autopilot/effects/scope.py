@@ -64,7 +64,7 @@ class Scope:
             return self.type_of(node.value)
         if isinstance(node, ast.Subscript):
             base = self.type_of(node.value)
-            return base if base.startswith((PLAIN, "pandas.", "polars.", "aws.")) else ""
+            return base if base.startswith((PLAIN, "pandas.", "polars.", "numpy.", "aws.")) else ""
         if isinstance(node, ast.Attribute):
             return self._type_of_attribute(node)
         return self._type_of_operation(node)
@@ -72,7 +72,7 @@ class Scope:
     def _type_of_operation(self, node: ast.expr) -> str:
         if isinstance(node, ast.BinOp):
             sides = {self.type_of(node.left), self.type_of(node.right)}
-            paths = {"pathlib.Path", "pandas.DataFrame", "polars.DataFrame"} & sides
+            paths = {"pathlib.Path", "pandas.DataFrame", "polars.DataFrame", "numpy.Array"} & sides
             return next(iter(paths)) if paths else PLAIN
         if isinstance(node, ast.IfExp):
             return _common(self.type_of(node.body), self.type_of(node.orelse))
@@ -88,7 +88,7 @@ class Scope:
             return PLAIN
         if owner in _HTTP_CLIENTS and node.attr in {"headers", "params", "cookies"}:
             return PLAIN
-        return owner if owner.startswith(("pandas.", "polars.")) else ""
+        return owner if owner.startswith(("pandas.", "polars.", "numpy.")) else ""
 
     def _type_of_call(self, node: ast.Call) -> str:
         qualified = self.module.qualified(node.func, self.names)

@@ -70,7 +70,7 @@ def _handles() -> frozenset[str]:
     outside = (name for name, entry in _entries().items() if entry.effect is not Level.PURE)
     owners = {name.rsplit(".", 1)[0] for name in outside}
     made = {entry.returns for entry in _entries().values() if entry.returns}
-    by_value = {"pathlib.Path", "pandas.DataFrame", "polars.DataFrame"}
+    by_value = {"pathlib.Path", "pandas.DataFrame", "polars.DataFrame", "numpy.Array"}
     return frozenset(
         (made & owners | {"cloud.Client", "openai.OpenAI", "io.File", "dbapi.Cursor"}) - by_value
     )
