@@ -10,7 +10,8 @@ from prefect_autopilot.effects import FunctionEffect, Level, function_effects
 
 IMPORTS = """
 import asyncio, base64, bz2, codecs, collections, contextlib, copy, csv, datetime, functools, glob, gzip
-import hashlib, io, itertools, json, logging, lzma, math, operator, os, pickle, random, re, secrets, shutil, smtplib
+import hashlib, io, itertools, json, logging, lzma, math, operator, os, pickle, random, re, secrets
+import shutil, smtplib
 import sqlite3, subprocess, sys, tarfile, tempfile, threading, time, urllib.request, uuid, warnings, zipfile
 from pathlib import Path
 import aiohttp, boto3, duckdb, feedparser, httpx, numpy as np, pandas as pd, pendulum, polars as pl
@@ -146,10 +147,6 @@ WRITES = {
     "downloading into a file": ("urllib.request.urlretrieve(x, 'a')", "file", True),
     "insert": ("psycopg2.connect(x).cursor().execute('INSERT INTO t VALUES (1)')", "sql", False),
     "many inserts": (
-        "psycopg2.connect(x).cursor().executemany('INSERT INTO t VALUES (%s)', y)",
-        "sql",
-        False,
-    ),
         "psycopg2.connect(x).cursor().executemany('INSERT INTO t VALUES (%s)', y)",
         "sql",
         False,
