@@ -14,8 +14,8 @@ from prefect_autopilot.models import (
     Severity,
 )
 from prefect_autopilot.troubleshooting.codes import http_status
-from prefect_autopilot.troubleshooting.knowledge import Pattern, find_service, load_patterns
-from prefect_autopilot.troubleshooting.parse import Failure, Unit, fingerprint, parse
+from prefect_autopilot.troubleshooting.knowledge import Pattern, find_service, load_patterns, words_said
+from prefect_autopilot.troubleshooting.parse import Failure, Unit, parse
 
 ROLE_DISCOUNT = {"raised": 0.0, "error": 0.04, "plain": 0.04, "warning": 0.12, "info": 0.40}
 """How much less a line of this kind says than the exception that ended the run."""
@@ -52,7 +52,7 @@ def diagnose_text(text: str, state_type: str | None = None) -> Diagnosis:
 
 def diagnose_failure(failure: Failure, *, state_type: str | None = None, context: str = "") -> Diagnosis:
     """Return the diagnosis of a parsed failure; ``context`` are further lines of the same attempt."""
-    mark = fingerprint(failure.text)
+    mark = failure.fingerprint
     if state_type and state_type.upper() in {"CANCELLED", "CANCELLING"}:
         return _cancelled(failure, mark)
     candidates = sorted(_candidates(failure, context.lower()), key=lambda item: -item.score)
@@ -63,11 +63,12 @@ def diagnose_failure(failure: Failure, *, state_type: str | None = None, context
 
 
 def _candidates(failure: Failure, context: str) -> Iterator[Candidate]:
-    patterns = load_patterns()
     everything = f"{failure.text.lower()}\n{context}"
-    informative = [unit for unit in failure.units if unit.text]
-    for step, unit in enumerate(informative):
-        lowered = unit.text.lower()
+    informative = [(unit, unit.text.lower()) for unit in failure.units if unit.text]
+    # What no unit can meet is left out once for all units, not once for each.
+    said = words_said("\0".join(lowered for _, lowered in informative))
+    patterns = [pattern for pattern in load_patterns() if pattern.may_match(failure.units, said, everything)]
+    for step, (unit, lowered) in enumerate(informative):
         discount = ROLE_DISCOUNT[unit.role] if len(informative) > 1 else 0.0
         discount += min(STEP_DISCOUNT * step, MAX_STEP_DISCOUNT)
         for pattern in patterns:

@@ -33,6 +33,7 @@ _HTTP = re.compile(
 _PHRASE_STATUS = re.compile(
     r"\b(429|50[0-4]|40[0-9])\b[^\n]{0,40}\b(?:error|response|status)\b", re.IGNORECASE
 )
+_STATUS_LIKE = re.compile(r"[45]\d\d")
 _SQLSTATE = re.compile(
     r"(?:SQL[ _]?STATE|sqlstate|SQLState|Exception\.Code)[\"']?\W{0,4}([0-9A-Z]{5})\b"
     r"|\[([0-9A-Z]{2}[0-9A-Z]\d\d)\]|\('([0-9A-Z]{2}[0-9A-Z]\d\d)',"
@@ -72,6 +73,13 @@ _SMTP = re.compile(
     re.IGNORECASE,
 )
 
+_VENDORS = (
+    ("ora", _ORACLE, ("ora-", "dpy-", "dpi-", "tns-")),
+    ("mysql", _MYSQL, ("(", "mysql")),
+    ("mssql", _MSSQL, ("msg ", "sql")),
+    ("smtp", _SMTP, ("smtp", "mail")),
+)
+"""Vendor, expression, and the words without one of which the expression finds nothing."""
 _SIGNALS = {number.value: number.name for number in signal.Signals}
 # Windows and macOS number the same conditions differently.
 _FOREIGN_ERRNO = {
@@ -111,6 +119,8 @@ def _groups(pattern: re.Pattern[str], text: str) -> Iterator[str]:
 
 
 def _http(text: str) -> Iterator[str]:
+    if not _STATUS_LIKE.search(text):
+        return
     for status in (*_groups(_HTTP, text), *_groups(_PHRASE_STATUS, text)):
         yield f"http:{status}"
 
@@ -159,9 +169,11 @@ def _process(text: str) -> Iterator[str]:
 
 
 def _vendors(text: str) -> Iterator[str]:
-    for kind, pattern in (("ora", _ORACLE), ("mysql", _MYSQL), ("mssql", _MSSQL), ("smtp", _SMTP)):
-        for value in _groups(pattern, text):
-            yield f"{kind}:{int(value)}"
+    lowered = text.lower()
+    for kind, pattern, words in _VENDORS:
+        if any(word in lowered for word in words):
+            for value in _groups(pattern, text):
+                yield f"{kind}:{int(value)}"
 
 
 _FINDERS: tuple[Callable[[str], Iterator[str]], ...] = (_http, _sqlstate, _errno, _grpc, _process, _vendors)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
-from functools import lru_cache
+from fnmatch import translate
+from functools import cache, lru_cache
 from importlib import resources
 from typing import Any
 
 from prefect_autopilot.models import IssueCategory, RemedyClass, Severity
 from prefect_autopilot.troubleshooting.parse import Failure, Unit
+
+BEGINNING = 4
+_NEVER = re.compile(r"(?!)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,15 @@ class Pattern:
     refused: bool = False
     roles: frozenset[str] = field(default_factory=frozenset)
 
+    def may_match(self, units: Sequence[Unit], said: frozenset[str], context: str) -> bool:
+        """Tell whether one of ``units`` can match at all; ``said`` are the words of patterns they hold."""
+        return (
+            (not self.any or not said.isdisjoint(self.any))
+            and (not self.codes or any(unit.codes and _coded(unit, self.codes) for unit in units))
+            and (not self.exceptions or any(unit.name and _named(unit, self.exceptions) for unit in units))
+            and (not self.context or any(word in context for word in self.context))
+        )
+
     def matches(self, unit: Unit, lowered: str, context: str) -> bool:
         """Tell whether every condition holds; cheap literals are tried before expressions."""
         return (
@@ -73,20 +86,34 @@ class Technology:
     name: str
     modules: tuple[str, ...]
     hosts: tuple[str, ...]
-    words: tuple[re.Pattern[str], ...]
+    words: tuple[tuple[str, re.Pattern[str]], ...]
+    """Each with the lower-case literal it begins with, which is looked for first."""
     generic: bool = False
     """True for a vendor or protocol that counts only where no product of it is named."""
 
 
 def _coded(unit: Unit, globs: tuple[str, ...]) -> bool:
-    return any(fnmatchcase(code, glob) for glob in globs for code in unit.codes)
+    fits = _one_of(globs).match
+    return any(fits(code) for code in unit.codes)
 
 
 def _named(unit: Unit, globs: tuple[str, ...]) -> bool:
     if not unit.name:
         return False
-    short = unit.short_name
-    return any(fnmatchcase(unit.name if "." in glob else short, glob) for glob in globs)
+    with_module, without = _class_globs(globs)
+    return bool(without.match(unit.short_name) or with_module.match(unit.name))
+
+
+@cache
+def _one_of(globs: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(map(translate, globs)))
+
+
+@cache
+def _class_globs(globs: tuple[str, ...]) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    dotted = tuple(glob for glob in globs if "." in glob)
+    plain = tuple(glob for glob in globs if "." not in glob)
+    return (_one_of(dotted) if dotted else _NEVER), (_one_of(plain) if plain else _NEVER)
 
 
 @lru_cache(maxsize=1)
@@ -140,6 +167,23 @@ def _pattern(category: IssueCategory, entry: dict[str, Any]) -> Pattern:
     )
 
 
+@cache
+def _words_by_beginning() -> dict[str, set[str]]:
+    words = {word for pattern in load_patterns() for word in pattern.any}
+    return {
+        word[:BEGINNING]: {other for other in words if other.startswith(word[:BEGINNING])} for word in words
+    }
+
+
+def words_said(text: str) -> frozenset[str]:
+    """Return which of the words that patterns look for (``any``) stand in the lower-case ``text``."""
+    # Most of the 1,500 words begin like nothing in the text, which costs one look-up for all of them.
+    known = _words_by_beginning()
+    pieces = {text[start : start + BEGINNING] for start in range(len(text))}
+    pieces |= {beginning for beginning in known if len(beginning) < BEGINNING}
+    return frozenset(word for piece in pieces & known.keys() for word in known[piece] if word in text)
+
+
 @lru_cache(maxsize=1)
 def load_technologies() -> tuple[Technology, ...]:
     """Return the known technologies, the more specific first."""
@@ -150,11 +194,20 @@ def load_technologies() -> tuple[Technology, ...]:
             name=name,
             modules=tuple(entry.get("modules", ())),
             hosts=tuple(entry.get("hosts", ())),
-            words=tuple(re.compile(rf"\b{word}\b", re.IGNORECASE) for word in entry.get("words", ())),
+            words=tuple(
+                (_beginning(word), re.compile(rf"\b{word}\b", re.IGNORECASE))
+                for word in entry.get("words", ())
+            ),
             generic=bool(entry.get("generic", False)),
         )
         for name, entry in document.items()
     )
+
+
+def _beginning(word: str) -> str:
+    """Return the literal that every match of the expression begins with."""
+    literal = re.match(r"(?:[\w -](?![?*{]))*", word)
+    return literal[0].lower() if literal and "|" not in re.sub(r"\(.*?\)", "", word) else ""
 
 
 _HOST = re.compile(r"(?:https?://|host=['\"]?|@|server at \"|host \")([\w-]+(?:\.[\w-]+)+)", re.IGNORECASE)
@@ -174,11 +227,13 @@ def find_service(failure: Failure) -> str | None:
 
 def _service_by_path(text: str) -> str | None:
     """Return the first technology whose package or name stands anywhere in the text, our host system last."""
-    paths = " ".join(re.findall(r"[\w./-]+/[\w./-]+", text[:20000]))
+    head = text[:20000]
+    lowered = head.lower()
+    paths = " ".join(word for word in re.findall(r"[\w./-]+", head) if "/" in word[1:-1])
     for technology in load_technologies():
         if technology.name not in {"prefect", "http api", "git"}:
             by_path = any(f"/{module.replace('.', '/')}/" in paths for module in technology.modules)
-            if by_path or any(word.search(text[:20000]) for word in technology.words):
+            if by_path or _spoken_of(technology, head, lowered):
                 return technology.name
     return None
 
@@ -186,9 +241,10 @@ def _service_by_path(text: str) -> str | None:
 def _service_of(unit: Unit) -> str | None:
     hosts = [host.lower() for host in _HOST.findall(unit.text)]
     files = " ".join(frame.file for frame in unit.frames)
+    lowered = unit.text.lower()
     best: tuple[int, int, str] | None = None
     for order, technology in enumerate(load_technologies()):
-        strength = _strength(technology, unit, hosts, files)
+        strength = _strength(technology, unit, lowered, hosts, files)
         if technology.generic:
             strength = min(strength, 1)
         if strength and (best is None or (strength, -order) > best[:2]):
@@ -196,12 +252,21 @@ def _service_of(unit: Unit) -> str | None:
     return best[2] if best else None
 
 
-def _strength(technology: Technology, unit: Unit, hosts: list[str], files: str) -> int:
+def _spoken_of(technology: Technology, text: str, lowered: str) -> bool:
+    return any(literal in lowered and word.search(text) for literal, word in technology.words)
+
+
+def _strength(technology: Technology, unit: Unit, lowered: str, hosts: list[str], files: str) -> int:
     root = unit.name.split("(", 1)[0]
-    if any(host == end or host.endswith("." + end) for end in technology.hosts for host in hosts):
+    if hosts and any(host == end or host.endswith("." + end) for end in technology.hosts for host in hosts):
         return 4
-    if any(root.startswith(module + ".") or f"({module}." in unit.text for module in technology.modules):
+    dotted = "." in root or "(" in unit.text
+    if dotted and any(
+        root.startswith(module + ".") or f"({module}." in unit.text for module in technology.modules
+    ):
         return 3
-    if any(word.search(unit.text) for word in technology.words):
+    if _spoken_of(technology, unit.text, lowered):
         return 2
-    return 1 if any(f"/{module.replace('.', '/')}/" in files for module in technology.modules) else 0
+    return (
+        1 if files and any(f"/{module.replace('.', '/')}/" in files for module in technology.modules) else 0
+    )

@@ -135,6 +135,7 @@ class Failure:
     call: ServiceFacts | None = None
     retry_after_s: float | None = None
     frames: tuple[Frame, ...] = field(default=())
+    fingerprint: str = ""
 
     @property
     def root(self) -> Unit | None:
@@ -153,15 +154,18 @@ def parse(text: str) -> Failure:
     units = tuple(replace(unit, codes=find_codes(unit.text)) for unit in units[:MAX_UNITS])
     frames = next((unit.frames for unit in units if unit.frames), ())
     waited = call.retry_after_s if call and call.retry_after_s is not None else retry_after(cleaned)
-    return Failure(cleaned, units, call, waited, frames)
+    return Failure(cleaned, units, call, waited, frames, _mark(units))
 
 
 def fingerprint(text: str) -> str:
     """Return 16 hexadecimal digits that stay the same over ids, times, paths and numbers."""
-    failure = parse(text)
-    root = failure.root
+    return parse(text).fingerprint
+
+
+def _mark(units: tuple[Unit, ...]) -> str:
+    root = next((unit for unit in units if unit.role == "raised"), None)
     if root is None:
-        lines = [unit for unit in failure.units if unit.role in {"error", "plain"}] or list(failure.units)
+        lines = [unit for unit in units if unit.role in {"error", "plain"}] or list(units)
         return digest(template(unit.text) for unit in lines[:3])
     own = root.own_frame
     return digest((root.short_name, template(root.text.split("\n", 1)[0]), own.function if own else ""))
@@ -178,7 +182,7 @@ def retry_after(text: str) -> float | None:
 
 def service_facts(text: str) -> ServiceFacts | None:
     """Return the facts of a ``ServiceError`` text, or None where the text has another form."""
-    match = _SERVICE_ERROR.match(text)
+    match = _SERVICE_ERROR.match(text) if "[service=" in text else None
     if match is None:
         return None
     facts = dict(re.findall(r"(\w+)=(.*?)(?= \w+=|$)", match["facts"]))
