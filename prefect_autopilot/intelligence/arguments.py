@@ -22,6 +22,10 @@ from prefect_autopilot.models import (
 
 _CHANNEL = re.compile(r"#[^\W\d_][\w-]*")
 _ADDRESS = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+_PHONE = re.compile(r"(?<![\w+])\+\d[\d ()-]{6,17}\d(?!\w)")
+_TITLED = re.compile(
+    r"(?i)\b(?:titled|called|named|(?:with )?(?:the )?(?:title|subject|name|summary)) \"([^\"\n]{1,200})\""
+)
 _QUOTED = re.compile(
     r"(?i)"
     r"(?:saying|says|with the (?:text|message)|message|text|titled|called|named|group|list|board|folder"
@@ -122,12 +126,22 @@ def _literal(role: str | None, parameter: Parameter, said: str) -> Argument | No
         place = _PLACE.search(said)
         if place and place[1].lower().rstrip("s") in parameter.name.lower():
             return Constant(value=place[2])
-    if role == "recipient" and (address := _ADDRESS.search(said)):
-        return Constant(value=address[0])
+    if role == "recipient":
+        return _recipient(parameter, said)
+    if role == "title" and (titled := _TITLED.search(said)):
+        return Constant(value=titled[1])
     quoted = _QUOTED.search(said) or _QUOTED_ALONE.search(said)
     if role == "text" and quoted and not _PLACE.search(said):
         return Constant(value=quoted[1])
     return None
+
+
+def _recipient(parameter: Parameter, said: str) -> Constant | None:
+    """Return the address said, or the telephone number with its country where none is meant by mail."""
+    if address := _ADDRESS.search(said):
+        return Constant(value=address[0])
+    phone = None if "mail" in parameter.name.lower() else _PHONE.search(said)
+    return Constant(value=re.sub(r"[ ()-]", "", phone[0])) if phone else None
 
 
 def _given(

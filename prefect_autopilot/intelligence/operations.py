@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from prefect_autopilot.intelligence.data import table
+from prefect_autopilot.intelligence.data import table, words
 from prefect_autopilot.intelligence.directions import Direction
 from prefect_autopilot.models import Operation, Service
 
@@ -29,10 +29,10 @@ class _Shape:
 
 def choose_operation(service: Service, said: str, direction: Direction) -> Operation | None:
     """Return the operation nearest to the clause ``said``, None where none fits."""
-    words = re.findall(r"[a-z]+", said.lower())
-    stems = frozenset(stem(word) for word in words)
+    told = re.findall(r"[a-z]+", said.lower())
+    stems = frozenset(stem(word) for word in told)
     meanings = frozenset(
-        m for m, verbs in table("verbs")["meaning"].items() if not set(words).isdisjoint(verbs)
+        m for m, verbs in table("verbs")["meaning"].items() if not set(told).isdisjoint(verbs)
     )
     best = max(
         ((_score(service, o, stems, meanings, direction), -i, o) for i, o in enumerate(service.operations)),
@@ -69,7 +69,10 @@ def _score(
     shape = _shape(operation.id, operation.path, operation.verbs)
     score = 2.0 * min(len(stems & shape.nouns), 2)
     reads = operation.method == "GET" or shape.meaning == "get"
-    if shape.meaning in meanings:
+    says = (
+        {shape.meaning, "send"} if shape.meaning == "create" and "message" in shape.nouns else {shape.meaning}
+    )
+    if says & meanings:
         score += 3
     elif shape.meaning and meanings and not reads:
         score -= 3
@@ -80,7 +83,9 @@ def _score(
         score += 2.5 if reads else -2
         score -= 1.0 * shape.path_parameters if reads and not operation.id.startswith("list") else 0
     elif reads:
-        score -= 1.5
+        score -= 1.5 if "get" in meanings else 6
+    if direction == "source" and reads and not stems & shape.nouns & words("arguments", "distinct"):
+        score -= 7 if stems & words("arguments", "distinct") else 0
     if shape.meaning == "delete" and "delete" not in meanings:
         score -= 5
     if shape.nouns & _PLUMBING and not (shape.nouns & _PLUMBING & stems):

@@ -19,14 +19,19 @@ MAX_STEPS = 30
 GENERIC = "http_request"
 """Operation of a step whose service has none described: a request by hand."""
 
-_EACH = re.compile(r"\b(?:for each|for every|each|every|per (?:item|row|line|entry|record))\b")
+_EACH = re.compile(
+    r"\b(?:(?:for each|for every|each|every)\b(?!\s+(?:other|single|second|\d+|[a-z]*day|week\w*"
+    r"|month|quarter|year"
+    r"|hour|minute|morning|afternoon|evening|night|time)\b)|per (?:item|row|line|entry|record)\b)"
+)
 _CONDITION = re.compile(
-    r"^\s*(?:and |but |then |only )?(?:if|unless|only if|in case)\b\s*(?P<what>.{3,160})", re.DOTALL
+    r"^\s*(?:and |but |then |only )?(?P<word>if|unless|only if|in case)\b\s*(?P<what>.{3,160})", re.DOTALL
 )
 _ONLY_IF = re.compile(r"(?:but )?only if\b")
+_IF = re.compile(r"(?:but |and )?(?:if|in case)\b")
 _SPARE = re.compile(r"\b(?:that|this|it)(?: is|'s)(?: not|n't)? (?:available|possible|down|working)\b")
 _OPPOSITE = re.compile(r"^[\s,;.]*(?:and |or )?(?:otherwise|else|if not|everything else|the rest)\b")
-_INLINE = re.compile(r"\b(?:only if|unless|if|but only when|only when)\b\s*(?P<what>[^.,;>]{3,120})$")
+_INLINE = re.compile(r"\b(?P<word>only if|unless|if|but only when|only when)\b\s*(?P<what>[^.,;>]{3,120})$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +101,17 @@ def _condition(
         return None
     own = _INLINE.search(scene.words(clause.start, clause.end))
     if own and clause.lead is None:
-        return own["what"].strip()
+        return _as_said(own)
     i = clauses.index(clause)
     after = clauses[i + 1] if i + 1 < len(clauses) else None
-    if after and after.lead and after is not source and _ONLY_IF.match(after.lead):
+    is_last = i + 2 == len(clauses)
+    is_own = after is not None and after is not source and clause.lead is None
+    if (
+        is_own
+        and after
+        and after.lead
+        and (_ONLY_IF.match(after.lead) or (is_last and _IF.match(after.lead)))
+    ):
         return _stated(scene, after)
     return _condition_before(scene, clauses, i) if i > 1 else None
 
@@ -117,7 +129,13 @@ def _condition_before(scene: Scene, clauses: tuple[Clause, ...], i: int) -> str 
 def _stated(scene: Scene, clause: Clause | None) -> str | None:
     """Return what a clause with "if" says."""
     found = _CONDITION.match(scene.words(clause.start, clause.end)) if clause else None
-    return found["what"].strip() if found else None
+    return _as_said(found) if found else None
+
+
+def _as_said(found: re.Match[str]) -> str:
+    """Return the condition of "if" and "only if", the opposite of the one of "unless"."""
+    what = found["what"].strip()
+    return f"not {what}" if found["word"] == "unless" else what
 
 
 def _left_of_arrow(scene: Scene, last: Clause) -> str | None:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
-from prefect_autopilot.intelligence.clauses import Clause
+from prefect_autopilot.intelligence.clauses import Clause, verbs
 from prefect_autopilot.intelligence.data import table, words
 from prefect_autopilot.intelligence.directions import Placed
 from prefect_autopilot.intelligence.scene import ANY, Scene
@@ -22,6 +22,14 @@ _EVENT_LEADS = re.compile(
     r"|after|on|for|the moment|starting|triggered|in case)"
 )
 _ARRIVING = re.compile(r"\b(?:new|incoming|received|updates (?:for|on|from|of))\b")
+_SUBJECT = re.compile(
+    r"\b(?:a|an|the|new|any)\s+(?:new\s+)?([a-z]{3,20})\s+(?:is|are|gets|was|has|fails|arrives|comes|over|above"
+    r"|below|under|with|from|moves|mentions)\b"
+)
+_FORMS = frozenset({"form", "survey", "quiz", "questionnaire"})
+"""What is new is an answer, not they."""
+
+_EVENT_NOUNS = frozenset({"order", "booking", "charge", "mention", "meeting"})
 _LOOSE = frozenset({"nothing says that things come from it", "things are in it", "it happens there"})
 _IS_NEW = re.compile(r"\bnew\b")
 _FILLER = frozenset(
@@ -251,6 +259,7 @@ def _event_name(scene: Scene, source: Placed | None, service: Service | None) ->
     if source is None:
         return None
     said = _stems(scene.words(source.clause.start, source.clause.end))
+    text = scene.text[source.clause.start : source.clause.end]
     if service and service.triggers:
         scored = [
             (
@@ -265,18 +274,28 @@ def _event_name(scene: Scene, source: Placed | None, service: Service | None) ->
             )
             for i, t in enumerate(service.triggers)
         ]
-        return service.triggers[-max(scored)[1]].event
-    text = scene.text[source.clause.start : source.clause.end]
+        score, place = max(scored)
+        subject = _SUBJECT.search(text)
+        if score or not subject or subject[1] in _FILLER:
+            return service.triggers[-place].event
     at = source.part.at - source.clause.start
     after = re.match(r"\s+(?:new\s+)?([a-z]{3,20})\b", text[at + 1 :])
     before = re.search(r"([a-z]{3,20})\s+(?:in|on|from|at|to)\s+(?:[a-z]+\s+)?$", text[:at])
-    subject = re.search(
-        r"\b(?:a|an|the|new|any)\s+(?:new\s+)?([a-z]{3,20})\s+(?:is|are|gets|was|has)\b", text
-    )
-    for found in (subject, before, after):
-        if found and found[1] not in _FILLER and found[1] not in {"into", "then"}:
+    if source.part.mention.kind == "email":
+        return "new_message"
+    said_new = re.search(r"\bnew\s+([a-z]{3,20})\b", text)
+    subject = _SUBJECT.search(scene.words(source.clause.start, source.clause.end))
+    for found in (subject, before, said_new, after):
+        if found and _is_thing(found[1]) and found[1] not in (service.id if service else ""):
             return f"new_{found[1].removesuffix('s')}"
-    return "new_message" if source.part.mention.kind == "email" else "new_item"
+    return "new_item"
+
+
+def _is_thing(word: str) -> bool:
+    """Tell a noun from what happens to it ("placed", "fails", "reports")."""
+    if word in _FILLER | _FORMS or word in {"into", "then", "fails", "reports"} or word.endswith("ed"):
+        return False
+    return word not in verbs() or word in words("verbs", "nouns") or word in _EVENT_NOUNS
 
 
 def _stems(text: str) -> set[str]:
