@@ -281,7 +281,9 @@ def _nothing(text: str, reading: _Reading, services: tuple[ServiceMatch, ...]) -
 
 
 def _foreign(text: str, language: str, reading: _Reading) -> Analysis:
-    services = _matches(reading)
+    # A word of another language is no misspelt name ("sende" is not Sendy).
+    misread = {p.mention.service for p in reading.scene.parts if p.mention.form == "typo"}
+    services = tuple(match for match in _matches(reading) if match.service not in misread)
     name = language_name(language)
     return Analysis(
         text=text,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from prefect_autopilot.intelligence.data import table, words
-from prefect_autopilot.intelligence.scene import ANY, KIND, Part, Scene
+from prefect_autopilot.intelligence.scene import ANY, KIND, ORDER, Part, Scene
 
 _EVENT = (
     r"(?:and |but |so |then |only )?(?:when(?:ever|evr)?|wenever|if|once|as soon as|every ?time|each time"
@@ -57,9 +57,9 @@ def _cut() -> re.Pattern[str]:
         rf"|(?P<colon>:(?=\s))"
         rf"|(?P<soft>,?\s+(?:and\s+)?then\b,?|,?\s+after that,?|,?\s+afterwards,?|,\s*(?:and\s+|or\s+|but\s+"
         rf"|also\s+)?|\s+and\s+(?:also\s+)?(?=(?:{listed})\b|{KIND}\s+(?:me|us|him|her|them|the|my|our|it"
-        rf"|a)\b)|\s+before\s+(?=\w+ing\b)|\s+but\s+|\s+otherwise\b|\s+else\b)"
+        rf"|a)\b|{ORDER})|\s+before\s+(?=\w+ing\b)|\s+but\s+|\s+otherwise\b|\s+else\b)"
         rf"|(?P<event>\s+(?={_EVENT}))"
-        rf"|(?P<verb>\s+(?=(?:{listed})\b|{KIND}\s+(?:me|us|him|her|them|[\w.+-]+@)))"
+        rf"|(?P<verb>\s+(?=(?:{listed})\b|{KIND}\s+(?:me|us|him|her|them|[\w.+-]+@)|{ORDER}))"
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from prefect_autopilot.intelligence.trigger import Start
 from prefect_autopilot.models import OperationEffect, StepSpec
 from prefect_autopilot.services import Catalogue
@@ -36,11 +38,17 @@ def recommend(
     if any(s.for_each for s in steps):
         advice.append("A step is repeated for each row: map it, and limit how many run at once.")
     schedule = start.schedule
-    if schedule and (schedule.interval_s or _OFTEN_S) < _OFTEN_S:
+    if schedule and (_every_s(schedule.cron) or schedule.interval_s or _OFTEN_S) < _OFTEN_S:
         advice.append(
             "It runs every few minutes or seconds: an event of the service would be cheaper than polling."
         )
     return tuple(advice)
+
+
+def _every_s(cron: str | None) -> int | None:
+    """Return the seconds between runs of a cron that steps through every hour ("*/2 * * * *"), else None."""
+    stepped = re.match(r"\*(?:/(\d+))? \* ", cron or "")
+    return 60 * int(stepped[1] or 1) if stepped else None
 
 
 def _with_effect(steps: tuple[StepSpec, ...], catalogue: Catalogue) -> list[str]:

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from prefect_autopilot.intelligence.data import words
 from prefect_autopilot.intelligence.document import PRIVATE_FIRST, Document
 from prefect_autopilot.intelligence.kinds import find_kinds
 from prefect_autopilot.intelligence.mentions import Mention
@@ -14,9 +15,14 @@ Role = Literal["used", "background", "mentioned", "excluded"]
 
 SERVICE = "[\ue000-\uefff]"
 KIND = "[\uf000-\uf8ff]"
+ORDER = "[\uf400-\uf7ff]"
+"""A kind whose words are an order themselves: "create a task", "let me know"."""
 ANY = "[\ue000-\uf8ff]"
 _KIND_FIRST = 0xF000
+_ORDER_FIRST = 0xF400
 _MOST = 0x0800
+_MOST_KINDS = 0x0400
+_OBJECTS = frozenset({"a", "an", "the", "me", "us", "them", "my", "our", "each", "every", "any"})
 _QUOTED = re.compile(
     r"""\"(?!daily|weekly|monthly|hourly)[^\"\n\ue000-\uf8ff]{1,200}\"|(?<!\w)'[^'\n\ue000-\uf8ff]{2,200}'(?!\w)"""
 )
@@ -71,7 +77,7 @@ def make_scene(document: Document, named: tuple[Mention, ...]) -> Scene:
         for kind, start, end in find_kinds(once.text)
         if not any(start <= part.at < end for part in once.parts)
     )
-    together = sorted((*named[:_MOST], *kinds[:_MOST]), key=lambda m: m.start)
+    together = sorted((*named[:_MOST], *kinds[:_MOST_KINDS]), key=lambda m: m.start)
     return _mask(document, tuple(together))
 
 
@@ -80,19 +86,26 @@ def _mask(document: Document, mentions: tuple[Mention, ...]) -> Scene:
     origin: list[int] = []
     parts: list[Part] = []
     lower, place = document.lower, 0
-    counts = {False: PRIVATE_FIRST, True: _KIND_FIRST}
+    firsts = {"name": PRIVATE_FIRST, "kind": _KIND_FIRST, "order": _ORDER_FIRST}
     for mention in mentions:
         out.append(lower[place : mention.start])
         origin += range(place, mention.start)
-        is_kind = mention.form == "kind"
+        group = "name" if mention.form != "kind" else "order" if _is_order(mention) else "kind"
         parts.append(Part(mention, len(origin)))
-        out.append(chr(counts[is_kind]))
-        counts[is_kind] += 1
+        out.append(chr(firsts[group]))
+        firsts[group] += 1
         origin.append(mention.start)
         place = mention.end
     out.append(lower[place:])
     origin += range(place, len(lower))
     return Scene(document, _without_quotes("".join(out)), tuple(origin), tuple(parts))
+
+
+def _is_order(kind: Mention) -> bool:
+    """Tell whether the words of a kind begin with an imperative and its object."""
+    verb, _, rest = kind.name.partition(" ")
+    known = words("verbs", "write") | words("verbs", "think") | words("verbs", "order")
+    return verb in known and not verb.endswith("s") and rest.partition(" ")[0] in _OBJECTS
 
 
 def _without_quotes(text: str) -> str:

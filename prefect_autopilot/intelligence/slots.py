@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from prefect_autopilot.intelligence.clauses import Clause
@@ -13,6 +14,9 @@ from prefect_autopilot.models import RequestContext
 from prefect_autopilot.services import Catalogue
 
 _ADJACENT = 14
+_NEAR = 40
+_TARGET = re.compile(r"\b(?:in|into|to|onto|on)\s+(?:(?:the|our|my|an?)\s+)?$")
+_TOLD_WHERE = re.compile(r"\b(?:in|into|to|onto|on|via|with|using|through)\s+(?:\w+\s+)?$")
 _TELLING = frozenset({"email", "sms", "chat"})
 
 
@@ -28,7 +32,7 @@ def fill_slots(
             parts.append(part)
             continue
         clause = next((c for c in clauses if c.holds(part)), None)
-        slot = _resolved(part, clause, named, context, catalogue)
+        slot = _resolved(part, clause, named, scene, context, catalogue)
         if slot is not None and slot.filled_by is None and not _is_said_otherwise(part, slots, scene):
             slots.append(slot)
         parts.append(_filled(part, slot, clause, named))
@@ -50,21 +54,36 @@ def _is_needed(part: Part, parts: list[Part]) -> bool:
 
 
 def _resolved(
-    part: Part, clause: Clause | None, named: list[Part], context: RequestContext, catalogue: Catalogue
+    part: Part,
+    clause: Clause | None,
+    named: list[Part],
+    scene: Scene,
+    context: RequestContext,
+    catalogue: Catalogue,
 ) -> Slot | None:
     """Resolve one kind; None where it only describes a service that is named beside it."""
     mention = part.mention
     assert mention.kind is not None
     entry = table("kinds")[mention.kind]
     beside = [p for p in named if clause is not None and clause.holds(p) and p.role == "used"]
-    if any(abs(p.at - part.at) <= _ADJACENT for p in beside) and entry.get("weak"):
+    weak = entry.get("weak") and not (entry.get("place") and _is_target(part, beside, scene))
+    if weak and any(abs(p.at - part.at) <= _ADJACENT for p in beside):
         return None
     able = {service.id for service in members(mention.kind, catalogue)}
-    if entry.get("weak") and beside and not any(p.mention.service in able for p in beside):
+    if weak and beside and not any(p.mention.service in able for p in beside):
         return None
     if mention.kind == "notification" and beside:
         return None
     return resolve(mention.kind, (mention.start, mention.end), (p.mention for p in named), context, catalogue)
+
+
+def _is_target(part: Part, beside: list[Part], scene: Scene) -> bool:
+    """Tell whether things of the services before it go to the kind ("Stripe charges into the database")."""
+    if not _TARGET.search(scene.text[max(0, part.at - _NEAR) : part.at]):
+        return False
+    return all(
+        p.at < part.at and not _TOLD_WHERE.search(scene.text[max(0, p.at - _NEAR) : p.at]) for p in beside
+    )
 
 
 def _is_said_otherwise(part: Part, slots: list[Slot], scene: Scene) -> bool:

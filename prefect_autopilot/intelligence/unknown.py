@@ -24,19 +24,18 @@ _LEADS = (_PLACE, _NEW, _SUBJECT, rf"[-=]*> (?:the |our |my )?{_NAME}\b")
 
 
 def unknown_names(scene: Scene) -> tuple[str, ...]:
-    """Return names that stand where a service would and are no word: "acme-erp-9000", "Zorblify"."""
+    """Return, in order, names that stand where a service would and are no word: "acme-erp-9", "Zorblify"."""
     masked = list(scene.text)
     for place, origin in enumerate(scene.origin):
         if not re.match(ANY, masked[place]):
             masked[place] = scene.document.cased[origin]
     text = "".join(masked)
-    found: list[str] = []
-    for pattern in _LEADS:
-        for match in re.finditer(pattern, text, re.IGNORECASE):
-            name = match["name"]
-            if _is_name(name) and name.lower() not in (f.lower() for f in found):
-                found.append(name)
-    return tuple(found[:3])
+    matches = (match for pattern in _LEADS for match in re.finditer(pattern, text, re.IGNORECASE))
+    found: dict[str, str] = {}
+    for match in sorted(matches, key=lambda m: m.start("name")):
+        if _is_name(match["name"]):
+            found.setdefault(match["name"].lower(), match["name"])
+    return tuple(found.values())[:3]
 
 
 def _is_name(name: str) -> bool:
