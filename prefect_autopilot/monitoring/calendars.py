@@ -60,8 +60,8 @@ def _interval(schedule: JSONDict, zone: ZoneInfo) -> NextFire:
         raise UsageError(f"The interval {step!r} must be above zero seconds and at most a hundred years.")
     anchor_text = schedule.get("anchor_date")
     try:
-        anchor = seconds(datetime.fromisoformat(str(anchor_text))) if anchor_text else 0.0
-        wall = moment(anchor).astimezone(zone).replace(tzinfo=None)
+        start = moment(seconds(datetime.fromisoformat(str(anchor_text))) if anchor_text else 0.0)
+        anchor, wall = start.timestamp(), start.astimezone(zone).replace(tzinfo=None)
     except (ValueError, OverflowError):
         raise UsageError(f"The anchor date {anchor_text!r} is not an ISO-8601 time.") from None
     if step % DAY:

@@ -47,8 +47,8 @@ class Cron:
     def after(self, moment: datetime, zone: ZoneInfo) -> datetime | None:
         """Return the first fire after an aware moment (UTC), None if it never fires.
 
-        A wall-clock time that a change of clocks skips fires at the moment of the change's far side;
-        one that occurs twice fires the first time.
+        A wall-clock time that a change of clocks skips is left out, because Prefect plans it now before and
+        now after the change; one that occurs twice fires the first time.
         """
         local = moment.astimezone(zone)
         for offset in range(HORIZON_DAYS):
@@ -60,7 +60,8 @@ class Cron:
                     continue
                 for minute in self.minutes:
                     fire = datetime.combine(day, time(hour, minute), zone).astimezone(UTC)
-                    if fire > moment:
+                    shown = fire.astimezone(zone)
+                    if fire > moment and (shown.hour, shown.minute) == (hour, minute):
                         return fire
         return None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from prefect_autopilot.models import JSONDict, Severity
-from prefect_autopilot.monitoring.calendars import next_fire
+from prefect_autopilot.monitoring.calendars import NextFire, next_fire
 from prefect_autopilot.monitoring.sample import Finding, Sample
 from prefect_autopilot.monitoring.windows import SortedWindow
 
@@ -42,7 +42,9 @@ class ScheduleChannel:
         yield from self._missed(meant - self._tolerance(), run.start)
         if run.expected is not None:
             yield from self._late(run, run.start - run.expected)
-        if self._due is None or meant >= self._due - self._tolerance():
+        if self._due is None:
+            self._begin(self._next, expected)
+        elif meant >= self._due - self._tolerance():
             self._due = self._next(max(meant, expected) + self._tolerance())
             self._step = self._step if self._due is None else self._due - meant
         self._busy_until = max(self._busy_until, run.end)
@@ -79,6 +81,16 @@ class ScheduleChannel:
                 yield Finding(run.start, run.start, "late_run", Severity.MEDIUM, lag / allowed, reason)
                 return
         known.push(lag)
+
+    def _begin(self, after: NextFire, expected: float) -> None:
+        """Find the fire to wait for after the first run, which may itself be an hour beside its fire."""
+        due = after(expected + self._tolerance())
+        following = None if due is None else after(due)
+        if due is None or following is None:
+            self._due = due
+            return
+        beside = due - expected <= CLOCK_CHANGE and following - due >= 4 * CLOCK_CHANGE
+        self._due, self._step = (following, following - due) if beside else (due, due - expected)
 
     def _meets(self, due: float, expected: float) -> bool:
         """Tell whether a run is the due one although a change of clocks moved it by an hour."""
