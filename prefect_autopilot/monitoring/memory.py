@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterator
+from itertools import pairwise
 
 from prefect_autopilot.models import Severity
 from prefect_autopilot.monitoring.sample import Finding, Sample
@@ -20,6 +21,7 @@ SIGMAS = 6.0
 FIT_RUNS = 300
 CLEARLY = 1.6
 AGREE = 0.2
+SEASONS = 2
 
 
 class MemoryChannel:
@@ -59,7 +61,7 @@ class MemoryChannel:
 
     def _judge(self, run: Sample, rise: float, usual: float, sigma: float) -> Iterator[Finding]:
         segment = self._segment(usual + 1.5 * sigma)
-        if len(segment) < NEWEST or not _rising(segment):
+        if len(segment) < NEWEST or not _rising(segment) or self._was_here(usual + rise, len(segment)):
             return
         eta: float | None = None
         if self._limit is None:
@@ -79,13 +81,22 @@ class MemoryChannel:
         reason = f"{run.memory:.0f} MB, {times:.2f} times the usual and rising"
         yield Finding(run.start, run.end, "memory_growth", Severity.HIGH, times, reason, eta)
 
+    def _was_here(self, level: float, newest: int) -> bool:
+        """Tell whether memory rose to this level and fell again twice before: that is a season, no leak."""
+        values = [value for _, value in self._points][:-newest]
+        blocks = [
+            sorted(values[first : first + BLOCK])[BLOCK // 2] >= level - LEAST_RISE / 4
+            for first in range(0, len(values) - BLOCK + 1, BLOCK)
+        ]
+        return sum(high and not before for before, high in pairwise((False, *blocks))) >= SEASONS
+
     def _segment(self, floor: float) -> list[tuple[float, float]]:
         """Return the newest points that lie above the usual level, block by block."""
         points = list(self._points)
         first = len(points)
         while first >= BLOCK:
             block = sorted(value for _, value in points[first - BLOCK : first])
-            if block[BLOCK // 2] <= floor:
+            if block[1] <= floor:
                 break
             first -= BLOCK
         return points[first:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterator
 from itertools import pairwise
@@ -12,6 +13,7 @@ from prefect_autopilot.monitoring.sample import Finding, Sample
 
 IN_A_ROW = 3
 CHANCE = 5e-5
+WINDOW_CHANCE = 2e-3
 COLD_RUNS = 30
 WINDOW = 20
 IN_WINDOW = 7
@@ -41,12 +43,13 @@ class StateChannel:
         recent = list(self._recent)
         failures = sum(recent)
         switches = sum(a != b for a, b in pairwise(recent))
+        many = failures >= IN_WINDOW and self._many(failures, len(recent))
         found: tuple[str, Severity, float, str] | None = None
-        if switches >= SWITCHES and failures >= IN_WINDOW:
+        if switches >= SWITCHES and many:
             found = ("flapping_state", Severity.HIGH, switches, f"{switches} switches in {len(recent)} runs")
         elif self._row >= IN_A_ROW and self._unlikely():
             found = ("consecutive_failures", Severity.HIGH, self._row, f"{self._row} failures in a row")
-        elif failures >= IN_WINDOW:
+        elif many:
             found = (
                 "error_rate",
                 Severity.HIGH,
@@ -60,6 +63,16 @@ class StateChannel:
             self._cusum.reset()
             kind, severity, value, reason = found
             yield Finding(run.start, run.end, kind, severity, float(value), reason)
+
+    def _many(self, failures: int, runs: int) -> bool:
+        """Tell whether so many failures among the newest runs are more than the usual share explains."""
+        if self._cusum.known < COLD_RUNS:
+            return True
+        share = self._cusum.highest
+        tail = sum(
+            math.comb(runs, k) * share**k * (1 - share) ** (runs - k) for k in range(failures, runs + 1)
+        )
+        return tail <= WINDOW_CHANCE
 
     def _unlikely(self) -> bool:
         """Tell whether so many failures in a row are no chance; early on three are always worth telling."""
