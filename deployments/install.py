@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.filters import WorkPoolFilter, WorkPoolFilterName
-from prefect.deployments.runner import EntrypointType
-from prefect.events import DeploymentEventTrigger
+from prefect.events import DeploymentEventTrigger, DeploymentTriggerTypes, TriggerTypes
 from prefect.exceptions import ObjectNotFound
+from prefect.types.entrypoint import EntrypointType
 from prefect.variables import Variable
 
 from prefect_autopilot import blocks
@@ -40,14 +40,15 @@ async def install() -> tuple[str, ...]:
     """
     async with get_client() as client:
         created = await _recorded()
-        told = [await _create_pool(client, created), *await _register_blocks(client, created)]
-        for definition in OPERATIONAL_FLOWS:
-            known = await _deployment_exists(client, definition)
-            await _deploy(definition)
-            if not known:
-                created.add(f"deployment:{definition.name}")
-            told.append(f"deployment {definition.name}: {'updated' if known else 'created'}")
-        await Variable.aset(RECORD, sorted(created), overwrite=True)
+        try:
+            told = [
+                await _create_pool(client, created),
+                *await _register_blocks(client, created),
+                *[await _install_deployment(client, one, created) for one in OPERATIONAL_FLOWS],
+            ]
+        finally:
+            # Half an installation can be taken away again, too.
+            await Variable.aset(RECORD, sorted(created), overwrite=True)
     return tuple(told)
 
 
@@ -100,6 +101,15 @@ async def _register_blocks(client: PrefectClient, created: set[str]) -> list[str
     return told
 
 
+async def _install_deployment(client: PrefectClient, definition: OperationalFlow, created: set[str]) -> str:
+    known = await _deployment_exists(client, definition)
+    await _deploy(definition)
+    if known:
+        return f"deployment {definition.name}: updated"
+    created.add(f"deployment:{definition.name}")
+    return f"deployment {definition.name}: created"
+
+
 async def _deployment_exists(client: PrefectClient, definition: OperationalFlow) -> bool:
     try:
         await client.read_deployment_by_name(f"{definition.name}/{definition.name}")
@@ -111,9 +121,9 @@ async def _deployment_exists(client: PrefectClient, definition: OperationalFlow)
 async def _deploy(definition: OperationalFlow) -> None:
     module, _, function = definition.entrypoint.rpartition(".")
     flow: Flow[Any, Any] = getattr(importlib.import_module(module), function)
-    triggers = (
-        [DeploymentEventTrigger.model_validate(failed_run_trigger())] if definition.on_failed_runs else []
-    )
+    triggers: list[DeploymentTriggerTypes | TriggerTypes] = []
+    if definition.on_failed_runs:
+        triggers.append(DeploymentEventTrigger.model_validate(failed_run_trigger()))
     deployment = await flow.ato_deployment(
         name=definition.name,
         interval=definition.interval_s,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
@@ -17,6 +18,7 @@ from prefect_autopilot.adapters.prefect_target import PrefectTarget
 from prefect_autopilot.api import check_loopback, create_app
 from prefect_autopilot.deployments.install import install
 from prefect_autopilot.deployments.operational import WORK_POOL
+from prefect_autopilot.errors import ConfigurationError
 from prefect_autopilot.journeys.desk import open_desk
 from prefect_autopilot.monitoring import FleetMetrics
 from prefect_autopilot.settings import Settings, load_settings
@@ -82,6 +84,8 @@ async def watching(
         )
         hints = asyncio.create_task(listen(target, watcher.hint))
         work = asyncio.create_task(watcher.run())
+        # A watcher that gives up stops the rest too, instead of leaving a server that nobody watches.
+        work.add_done_callback(lambda _done: stopped.set())
         try:
             yield watcher
         finally:
@@ -101,15 +105,26 @@ class _QuietServer(uvicorn.Server):
 
 @asynccontextmanager
 async def serving(settings: Settings, fleet: FleetMetrics | None = None) -> AsyncIterator[None]:
-    """Run the REST API within the block; ``fleet`` are the metrics of the watcher of this process."""
+    """Run the REST API within the block; ``fleet`` are the metrics of the watcher of this process.
+
+    Raises ConfigurationError where its address is taken.
+    """
     app = create_app(settings, fleet=fleet)
-    config = uvicorn.Config(
-        app, host=settings.api_host, port=settings.api_port, log_level="warning", lifespan="on"
-    )
-    server = _QuietServer(config)
-    work = asyncio.create_task(server.serve())
+    with _listening(settings.api_host, settings.api_port) as door:
+        server = _QuietServer(uvicorn.Config(app, log_level="warning", lifespan="on"))
+        work = asyncio.create_task(server.serve(sockets=[door]))
+        try:
+            yield
+        finally:
+            server.should_exit = True
+            await work
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        yield
-    finally:
-        server.should_exit = True
-        await work
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise ConfigurationError(
+            f"The API cannot listen on {host}:{port} ({error.strerror}); set PREFECT_AUTOPILOT_API_PORT."
+        ) from error
