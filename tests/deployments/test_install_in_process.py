@@ -1,0 +1,211 @@
+"""What an installation creates, remembers and takes away again, on Prefect's temporary server."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.exceptions import ObjectNotFound
+from prefect.variables import Variable
+
+from prefect_autopilot.blocks import AutopilotPolicy
+from prefect_autopilot.deployments import install as module
+from prefect_autopilot.deployments.install import RECORD, install, uninstall
+from prefect_autopilot.deployments.operational import (
+    FAILED_RUN_EVENTS,
+    OPERATIONAL_FLOWS,
+    WORK_POOL,
+    failed_run_trigger,
+)
+
+pytestmark = [
+    pytest.mark.live,
+    # Prefect leaves sockets of its own clients to the garbage collector.
+    pytest.mark.filterwarnings(
+        "ignore:Exception ignored in.*(socket|Transport):pytest.PytestUnraisableExceptionWarning"
+    ),
+]
+NAMES = [flow.name for flow in OPERATIONAL_FLOWS]
+
+
+async def deployments(client: PrefectClient) -> dict[str, Any]:
+    found = {}
+    for name in NAMES:
+        try:
+            found[name] = await client.read_deployment_by_name(f"{name}/{name}")
+        except ObjectNotFound:
+            continue
+    return found
+
+
+async def has_pool(client: PrefectClient) -> bool:
+    try:
+        await client.read_work_pool(WORK_POOL)
+    except ObjectNotFound:
+        return False
+    return True
+
+
+@dataclass
+class Life:
+    """What was told and seen over two installations and two removals."""
+
+    told: list[tuple[str, ...]] = field(default_factory=list)
+    deployments: list[dict[str, Any]] = field(default_factory=list)
+    automations: list[list[Any]] = field(default_factory=list)
+    records: list[list[str] | None] = field(default_factory=list)
+    pools: list[bool] = field(default_factory=list)
+
+    async def look(self, client: PrefectClient, act: Callable[[], Awaitable[tuple[str, ...]]]) -> None:
+        self.told.append(await act())
+        self.deployments.append(await deployments(client))
+        all_of_them = await client.read_automations()
+        self.automations.append([one for one in all_of_them if "troubleshoot" in one.name])
+        self.records.append(await Variable.aget(RECORD))
+        self.pools.append(await has_pool(client))
+
+
+def on_the_server(work: Callable[[PrefectClient], Awaitable[None]]) -> None:
+    """Do something in a loop of its own on a server where nothing of ours is before and after."""
+
+    async def whole() -> None:
+        async with get_client() as client:
+            await uninstall()
+            try:
+                await work(client)
+            finally:
+                await uninstall()
+
+    asyncio.run(whole())
+    gc.collect()
+
+
+@pytest.fixture(scope="module")
+def life(prefect_harness: None) -> Life:
+    life = Life()
+
+    async def whole(client: PrefectClient) -> None:
+        for act in (install, install, uninstall, uninstall):
+            await life.look(client, act)
+
+    on_the_server(whole)
+    return life
+
+
+def test_an_installation_tells_each_thing_it_made_and_remembers_it(life: Life) -> None:
+    assert life.told[0][0] == f"work pool {WORK_POOL}: created"
+    assert [f"deployment {name}: created" in life.told[0] for name in NAMES] == [True] * len(NAMES)
+    assert list(life.deployments[0]) == NAMES
+    recorded = life.records[0] or []
+    assert f"work_pool:{WORK_POOL}" in recorded
+    assert {one for one in recorded if one.startswith("deployment:")} == {f"deployment:{n}" for n in NAMES}
+
+
+@pytest.mark.parametrize("definition", OPERATIONAL_FLOWS, ids=lambda definition: definition.name)
+def test_installed_deployments_need_no_clone_and_say_that_they_are_ours(life: Life, definition: Any) -> None:
+    deployment = life.deployments[0][definition.name]
+    assert deployment.entrypoint == definition.entrypoint
+    assert deployment.work_pool_name == WORK_POOL
+    assert deployment.tags == ["autopilot"]
+    assert deployment.parameters == definition.parameters
+    assert [one.schedule.interval.total_seconds() for one in deployment.schedules] == (
+        [definition.interval_s] if definition.interval_s else []
+    )
+
+
+def test_one_automation_starts_troubleshooting_and_none_of_our_flows_starts_it(life: Life) -> None:
+    (automation,) = life.automations[0]
+    trigger = automation.trigger
+    assert automation.enabled
+    assert set(trigger.expect) == set(FAILED_RUN_EVENTS)
+    match = trigger.match_related
+    assert (match[0] if isinstance(match, list) else match).root["prefect.resource.name"] == "!autopilot-*"
+    (action,) = automation.actions
+    assert action.parameters == failed_run_trigger()["parameters"]
+
+
+def test_installing_again_changes_nothing_and_doubles_nothing(life: Life) -> None:
+    assert life.told[1][0] == f"work pool {WORK_POOL}: there already"
+    assert not any(line.endswith(": created") for line in life.told[1])
+    ids = [{name: one.id for name, one in found.items()} for found in life.deployments]
+    assert ids[1] == ids[0]
+    assert life.records[1] == life.records[0]
+    assert len(life.automations[1]) == 1
+
+
+def test_uninstalling_removes_it_all(life: Life) -> None:
+    assert all(line.endswith(": removed") for line in life.told[2])
+    assert len(life.told[2]) == len(life.records[0] or [])
+    assert (life.deployments[2], life.automations[2], life.records[2], life.pools[2]) == ({}, [], None, False)
+
+
+def test_uninstalling_again_does_nothing(life: Life) -> None:
+    assert life.told[3] == ()
+
+
+def test_what_was_there_before_is_not_ours_to_remove(prefect_harness: None) -> None:
+    async def work(client: PrefectClient) -> None:
+        await client.create_work_pool(WorkPoolCreate(name=WORK_POOL, type="process"))
+        try:
+            assert f"work pool {WORK_POOL}: there already" in await install()
+            assert not any(line.startswith("work pool") for line in await uninstall())
+            assert await has_pool(client)
+        finally:
+            await client.delete_work_pool(WORK_POOL)
+
+    on_the_server(work)
+
+
+def test_what_is_the_users_is_kept_and_what_somebody_removed_is_no_error(prefect_harness: None) -> None:
+    async def work(client: PrefectClient) -> None:
+        await install()
+        await client.delete_deployment((await deployments(client))["autopilot-poll"].id)
+        await AutopilotPolicy(mode="propose").asave("users-policy", overwrite=True)
+        flow_id = await client.create_flow_from_name("users-flow")
+        theirs = await client.create_deployment(flow_id, "prod", work_pool_name=WORK_POOL)
+        try:
+            told = await uninstall()
+            assert "deployment autopilot-poll: gone already" in told
+            assert f"work pool {WORK_POOL}: kept, deployments of yours use it" in told
+            kept = "block type autopilot-policy: kept, it holds 1 block(s) of yours"
+            # Where another test registered the type before, it is not even ours to look at.
+            assert kept in told or not any("autopilot-policy" in line for line in told)
+            assert (await AutopilotPolicy.aload("users-policy")).mode == "propose"
+            assert await has_pool(client)
+            assert await deployments(client) == {}
+        finally:
+            await AutopilotPolicy.adelete("users-policy")
+            await client.delete_deployment(theirs)
+            await client.delete_flow(flow_id)
+            await client.delete_work_pool(WORK_POOL)
+
+    on_the_server(work)
+
+
+def test_half_an_installation_can_be_taken_away_again(
+    prefect_harness: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deploy, seen = module._deploy, []
+
+    async def breaks_at_the_third(definition: Any) -> None:
+        seen.append(definition.name)
+        if len(seen) == 3:
+            raise ConnectionResetError
+        await deploy(definition)
+
+    async def work(client: PrefectClient) -> None:
+        with pytest.raises(ConnectionResetError):
+            await install()
+        assert list(await deployments(client)) == NAMES[:2]
+        await uninstall()
+        assert await deployments(client) == {}
+        assert not await has_pool(client)
+
+    monkeypatch.setattr(module, "_deploy", breaks_at_the_third)
+    on_the_server(work)
