@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from prefect_autopilot.cli.output import Flag, JSONFlag, write_json, write_line, write_table
+from prefect_autopilot.cli.output import Flag, JSONFlag, Stream, write_json, write_line, write_table
 from prefect_autopilot.cli.text_input import comma_separated, request_text
 from prefect_autopilot.errors import UsageError
 
@@ -21,13 +21,15 @@ Timezone = Annotated[str, Parameter(help="IANA name of the time zone that times 
 
 
 def analyze(
-    text: Annotated[str | None, Parameter(help='The request in plain English ("-": stdin).')] = None,
+    text: Annotated[
+        str | None, Parameter(help='The request in plain English ("-": stdin).', allow_leading_hyphen=True)
+    ] = None,
     /,
     *,
     connected: Connected = None,
     timezone: Timezone = "UTC",
-    batch: Annotated[Path | None, Parameter(help='JSON Lines of requests ("-": stdin).')] = None,
-    output: Annotated[Path | None, Parameter(help='Where the answers go ("-": stdout).')] = None,
+    batch: Annotated[Stream, Parameter(help='JSON Lines of requests ("-": stdin).')] = None,
+    output: Annotated[Stream, Parameter(help='Where the answers go ("-": stdout).')] = None,
     as_json: JSONFlag = False,
 ) -> int:
     """Say what a request in plain English was understood to mean; nothing is created."""
@@ -52,7 +54,9 @@ def analyze(
 
 
 async def generate(
-    text: Annotated[str, Parameter(help='The request in plain English ("-": stdin).')],
+    text: Annotated[
+        str, Parameter(help='The request in plain English ("-": stdin).', allow_leading_hyphen=True)
+    ],
     /,
     *,
     connected: Connected = None,

@@ -23,6 +23,8 @@ def run_batch(source: Path | None, target: Path | None, judge: Judge) -> int:
     """Judge every row of ``source`` and write ``target`` ("-": standard streams); return the exit code."""
     if source is None or target is None:
         raise UsageError("A batch needs both --batch IN and --output OUT.")
+    if str(source).startswith("--") or str(target).startswith("--"):
+        raise UsageError("A batch needs a file after --batch and after --output.")
     if target != _STREAM and not target.parent.is_dir():
         raise UsageError(f"The folder of {target} does not exist; create it first.")
     rows = read_rows(source)

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 def detect(
     *,
-    batch: Annotated[Path, Parameter(help='JSON Lines of run histories ("-": stdin).')],
-    output: Annotated[Path, Parameter(help='Where the alarms go ("-": stdout).')],
+    batch: Annotated[
+        Path, Parameter(allow_leading_hyphen=True, help='JSON Lines of run histories ("-": stdin).')
+    ],
+    output: Annotated[Path, Parameter(allow_leading_hyphen=True, help='Where the alarms go ("-": stdout).')],
 ) -> int:
     """Find anomalies in run histories; the rows of one batch are judged together."""
     from prefect_autopilot.cli.batch import run_batch

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from cyclopts import Parameter
@@ -16,6 +17,9 @@ Flag: TypeAlias = Annotated[bool, Parameter(negative=(), show_default=False)]
 JSONFlag: TypeAlias = Annotated[
     bool, Parameter(name="--json", negative=(), show_default=False, help="Print JSON.")
 ]
+
+Stream: TypeAlias = Annotated[Path | None, Parameter(allow_leading_hyphen=True)]
+"""A file, or "-" for a standard stream, which would otherwise pass for an option."""
 
 # Texts of other people (log lines, service answers) must not steer the terminal.
 _CONTROLS = dict.fromkeys((*range(32), *range(127, 160)), "�")

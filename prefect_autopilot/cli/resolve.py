@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from prefect_autopilot.cli.output import Flag, JSONFlag, write_json, write_line, write_table
+from prefect_autopilot.cli.output import Flag, JSONFlag, Stream, write_json, write_line, write_table
 from prefect_autopilot.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from prefect_autopilot.models import Diagnosis, RunRecord, TroubleshootingSession
 
 LOOK_BACK = timedelta(days=7)
+_MOST_SESSIONS = 10_000
 
 
 async def diagnose(
@@ -26,8 +27,8 @@ async def diagnose(
         Flag, Parameter(help="Take the newest failed run of the last seven days.")
     ] = False,
     file: Annotated[Path | None, Parameter(help="Take a log or traceback from this file.")] = None,
-    batch: Annotated[Path | None, Parameter(help='JSON Lines of failures or incidents ("-": stdin).')] = None,
-    output: Annotated[Path | None, Parameter(help='Where the answers go ("-": stdout).')] = None,
+    batch: Annotated[Stream, Parameter(help='JSON Lines of failures or incidents ("-": stdin).')] = None,
+    output: Annotated[Stream, Parameter(help='Where the answers go ("-": stdout).')] = None,
     as_json: JSONFlag = False,
 ) -> int:
     """Say why a run failed and what helps; nothing is changed."""
@@ -122,7 +123,7 @@ async def sessions(
 
     async with Store.open(load_settings().store_url.get_secret_value()) as store:
         if session_id is None:
-            _list(await store.sessions(limit=max(1, limit)), as_json=as_json)
+            _list(await store.sessions(limit=min(max(1, limit), _MOST_SESSIONS)), as_json=as_json)
             return 0
         session = await store.session(session_id)
     if session is None:

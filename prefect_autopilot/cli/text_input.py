@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
 from prefect_autopilot.errors import UsageError
+
+_OPTION = re.compile(r"-{1,2}[A-Za-z][\w-]*(?:=\S*)?")
+"""A request may begin with a hyphen, so a misspelt option arrives here."""
 
 LONGEST_REQUEST = 20_000
 """Characters; a request is a few sentences, and a file sent by mistake should be told."""
@@ -18,7 +22,12 @@ def request_text(text: str | None) -> str:
     """
     if text is None:
         raise UsageError("Say what is wanted, for example: prefect-autopilot analyze 'Every Monday …'.")
-    given = sys.stdin.read(LONGEST_REQUEST + 1) if text == "-" else text
+    if _OPTION.fullmatch(text):
+        raise UsageError(f"There is no option {text}; see prefect-autopilot --help.")
+    try:
+        given = sys.stdin.read(LONGEST_REQUEST + 1) if text == "-" else text
+    except UnicodeDecodeError as error:
+        raise UsageError("The standard input is not UTF-8 text; convert it or write the request.") from error
     if not given.strip():
         raise UsageError("The request is empty; say in a sentence what should happen and when.")
     if len(given) > LONGEST_REQUEST:
