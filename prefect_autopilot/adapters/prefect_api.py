@@ -92,6 +92,7 @@ class PrefectAPI:
 
     def _read(self, answer: httpx.Response, path: str) -> Any:
         status = answer.status_code
+        is_list = path.endswith("/filter")
         if status == httpx.codes.NOT_FOUND:
             raise UnknownNameError("object", path.rsplit("?", 1)[0])
         if status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
@@ -107,7 +108,23 @@ class PrefectAPI:
                 permanent=status < httpx.codes.INTERNAL_SERVER_ERROR and status not in _TRY_AGAIN,
                 status=status,
             )
-        return answer.json() if answer.content else None
+        if not answer.content and not answer.is_redirect:
+            return None
+        try:
+            found = answer.json()
+        except (ValueError, RecursionError):
+            raise self._foreign() from None
+        rows = isinstance(found, list) and all(isinstance(one, dict) for one in found)
+        if answer.is_redirect or (is_list and not rows):
+            raise self._foreign()
+        return found
+
+    def _foreign(self, status: int | None = None) -> PrefectError:
+        return PrefectError(
+            f"What answers at {self.url} is no Prefect API; PREFECT_API_URL must end in /api.",
+            permanent=True,
+            status=status,
+        )
 
     async def version(self) -> str:
         """Return the server's Prefect version."""
@@ -125,6 +142,8 @@ class PrefectAPI:
             if error.status == httpx.codes.UNPROCESSABLE_ENTITY:
                 raise UnknownNameError("flow run", run_id) from error
             raise
+        if not isinstance(raw, dict) or not raw.get("id"):
+            raise self._foreign()
         return (await self._records([raw]))[0]
 
     async def runs_changed_since(
@@ -139,7 +158,7 @@ class PrefectAPI:
         before: str | None = None
         while len(ended) < limit:
             window: JSONDict = {"after_": after.isoformat()} | ({"before_": before} if before else {})
-            page = await self._filter_runs(
+            page = await self._page(
                 {"end_time": window, "state": {"type": {"any_": sorted(TERMINAL_STATES)}}}, "END_TIME_DESC"
             )
             fresh = [raw for raw in page if raw["id"] not in ended]
@@ -147,7 +166,7 @@ class PrefectAPI:
             if len(page) < PAGE or not fresh:
                 break
             before = page[-1]["end_time"]
-        active = await self._filter_runs(
+        active = await self._page(
             {"state": {"type": {"any_": ["RUNNING", "PENDING", "PAUSED", "CANCELLING"]}}}, "START_TIME_DESC"
         )
         raws = [*reversed(ended.values()), *(raw for raw in active if raw["id"] not in ended)]
@@ -159,7 +178,7 @@ class PrefectAPI:
         before: str | None = None
         while True:
             window: JSONDict = {"after_": since.isoformat()} | ({"before_": before} if before else {})
-            page = await self._filter_runs(
+            page = await self._page(
                 {"end_time": window, "state": {"type": {"any_": sorted(FAILURE_STATES)}}}, "END_TIME_DESC"
             )
             fresh = [raw for raw in page if raw["id"] not in raws]
@@ -205,6 +224,13 @@ class PrefectAPI:
         """Return a deployment as the API tells it."""
         raw: JSONDict = await self.request("GET", f"/deployments/{deployment_id}")
         return raw
+
+    async def _page(self, flow_runs: JSONDict, sort: str) -> list[JSONDict]:
+        try:
+            return await self._filter_runs(flow_runs, sort)
+        except UnknownNameError:
+            # The list of all runs may be empty, it is never missing: somebody else answers here.
+            raise self._foreign(httpx.codes.NOT_FOUND) from None
 
     async def _filter_runs(self, flow_runs: JSONDict, sort: str, limit: int = PAGE) -> list[JSONDict]:
         raws: list[JSONDict] = await self.request(

@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from prefect_autopilot.errors import ConfigurationError
 
@@ -31,11 +32,25 @@ def find_target(environment: Mapping[str, str], home: Path) -> PrefectTarget:
         raise ConfigurationError(
             "No Prefect server is known; set PREFECT_API_URL, or start one with `prefect-autopilot up`."
         )
+    _check_address(url)
     if key := known.get("PREFECT_API_KEY"):
         return PrefectTarget(url, f"Bearer {key}")
     if text := known.get("PREFECT_API_AUTH_STRING"):
         return PrefectTarget(url, "Basic " + base64.b64encode(text.encode()).decode())
     return PrefectTarget(url)
+
+
+def _check_address(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets that do not close, a port above 65535
+        good = False
+    if not good:
+        # Without the address: a password may stand in it.
+        raise ConfigurationError(
+            "PREFECT_API_URL is no address; write it as http://127.0.0.1:4200/api, with http or https."
+        )
 
 
 def _profile(environment: Mapping[str, str], home: Path) -> dict[str, str]:

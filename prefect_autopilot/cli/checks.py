@@ -67,8 +67,10 @@ async def check_server(
     if answer.is_error:
         return (_refused(target, answer.status_code),)
     try:
-        version = str(answer.json())
-    except ValueError:
+        version = answer.json()
+    except (ValueError, RecursionError):
+        version = None
+    if not isinstance(version, str):
         advice = "PREFECT_API_URL must end in /api."
         return (Check("Prefect API", "fail", f"{target.url} answers, but not as Prefect does", advice),)
     reachable = Check("Prefect API", "ok", f"{target.url}, Prefect {version}")
