@@ -122,12 +122,16 @@ class Database:
             yield
         except (DBAPIError, PoolTimeoutError, OSError) as error:
             raise _explained(self.name, error) from error
+        except UnicodeEncodeError as error:
+            raise StoreError(
+                "A text for the database holds a character that UTF-8 cannot write; correct it."
+            ) from error
 
 
 def _parse(url: str) -> URL:
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         raise ConfigurationError(
             "The database URL cannot be read; write sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME."
         ) from None
