@@ -28,7 +28,6 @@ class Route(NamedTuple):
     path: str
     endpoint: Callable[..., Any]
     tag: str
-    in_schema: bool = True
 
 
 def _automation() -> tuple[Route, ...]:
@@ -115,7 +114,6 @@ def mount(app: FastAPI) -> None:
             operation_id=route.endpoint.__name__,
             summary=(route.endpoint.__doc__ or "").partition(";")[0].rstrip("."),
             responses=refusals,
-            include_in_schema=route.in_schema,
         )
     app.state.endpoints = tuple(f"{route.method} {route.path.replace(':path', '')}" for route in routes())
     described = app.openapi
