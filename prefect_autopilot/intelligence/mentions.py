@@ -28,6 +28,15 @@ _STARTS = frozenset({"", ".", "!", "?", ":", "\n", ";"})
 _ENDS = frozenset({"", ".", ",", ";", "!", "?", "\n", ">", "-", ")"})
 
 
+_OTHER_DAY = r"(?:tue|wed|thu|fri|sat|sun)(?:s|sday|nesday|rs|rsday|day|urday|days)?"
+_DAY_BEFORE = re.compile(
+    rf"(?:\b{_OTHER_DAY} ?(?:,|and|or|&|/|to|through|-|, and)|\bexcept(?: on)?|\bnot on)$"
+)
+_DAY_AFTER = re.compile(
+    rf"(?:(?:,|and|or|&|/|to|through|-|, and) {_OTHER_DAY}\b|(?:at|@|around|by) (?:\d|noon|midnight))"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Mention:
     """A service, or a kind of service without a name, at cleaned characters ``start`` to ``end``."""
@@ -165,7 +174,16 @@ def _is_idiom(tokens: tuple[Token, ...], hit: _Hit) -> bool:
         return False
     before = tokens[hit.first - 1].text if hit.first else ""
     after = tokens[hit.last + 1].text if hit.last + 1 < len(tokens) else ""
+    if word.text == "monday" and _is_weekday(tokens, hit.first):
+        return True
     return bool({f"{before} {word.text}", f"{word.text} {after}"} & words("names", "idioms"))
+
+
+def _is_weekday(tokens: tuple[Token, ...], place: int) -> bool:
+    """Tell the day from the service: beside another day, a time, or what is excepted."""
+    before = " ".join(token.text for token in tokens[max(0, place - 3) : place])
+    after = " ".join(token.text for token in tokens[place + 1 : place + 4])
+    return bool(_DAY_BEFORE.search(before) or _DAY_AFTER.match(after))
 
 
 def _misspelt_pair(tokens: tuple[Token, ...], place: int, names: Lexicon) -> _Hit | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from prefect_autopilot.intelligence.data import english, words
+from prefect_autopilot.intelligence.dates import DAYS, MONTHS
 from prefect_autopilot.intelligence.scene import ANY, Scene
 
 _SHORTEST = 4
@@ -50,7 +51,7 @@ def _is_name(name: str) -> bool:
         or len(p) < _SHORTEST - 1
         for p in parts
     )
-    if plain or len(name) < _SHORTEST:
+    if plain or len(name) < _SHORTEST or name.lower().removesuffix("s") in (*DAYS, *MONTHS):
         return False
     distinct = any(c.isdigit() for c in name) or "-" in name or any(c.isupper() for c in name[1:])
     return distinct or name[0].isupper()
