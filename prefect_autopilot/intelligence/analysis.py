@@ -17,7 +17,7 @@ from prefect_autopilot.intelligence.lexicon import lexicon
 from prefect_autopilot.intelligence.mentions import find_mentions
 from prefect_autopilot.intelligence.questions import choice_question, merged, slot_question
 from prefect_autopilot.intelligence.recommend import recommend
-from prefect_autopilot.intelligence.roles import assign_roles
+from prefect_autopilot.intelligence.roles import assign_roles, settle_exclusions
 from prefect_autopilot.intelligence.scene import SERVICE, Part, Scene, make_scene
 from prefect_autopilot.intelligence.slots import fill_slots
 from prefect_autopilot.intelligence.steps import GENERIC, wanted_calls, write_steps
@@ -97,6 +97,7 @@ def _read(document: Document, context: RequestContext, catalogue: Catalogue) -> 
     scene = assign_roles(make_scene(document, named))
     scene, choices = _alternatives(scene, context, catalogue)
     clauses = cut(scene)
+    scene = settle_exclusions(scene, clauses)
     scene, slots = fill_slots(scene, clauses, context, catalogue)
     placed = place(scene, clauses)
     placed = _with_background(scene, clauses, placed)

@@ -24,6 +24,7 @@ _FROM = re.compile(
     rf"|incoming) (?:via|in|through|on|by)|triggered by)\s+{_NOUN}$"
 )
 _TO = re.compile(rf"\b(?:to|into|onto|in|inside|on|at|within|2|and into|toward|towards|for)\s+{_NOUN}$")
+_INFINITIVE = re.compile(r"to\s+([a-z]+)\s+(?:new|all|every|each|any|the|my|our|an?|latest|incoming)\b")
 _VIA = re.compile(rf"\b(?:via|through|thru|by(?!\s+\w+ing\b)|over)\s+{_NOUN}$")
 _WITH = re.compile(rf"\b(?:using|with|w|w/|use|uses|have|ask|let|powered by|leveraging|leverages)\s+{_NOUN}$")
 _NEW = re.compile(
@@ -162,6 +163,8 @@ def _by_preposition(before: str, after: str, verb: str | None) -> tuple[Directio
     )
     for pattern, direction, why in readings:
         found = _last(pattern, before)
+        if found is not None and _is_infinitive(before[found:]):
+            found = None
         if found is not None and (nearest is None or found > nearest[0]):
             nearest = (found, direction, why)
     if nearest is None:
@@ -176,6 +179,12 @@ def _by_preposition(before: str, after: str, verb: str | None) -> tuple[Directio
     if word == "for" and re.match(r"\s+(?:[a-z]+\s+)?[a-z]+s\b", after) and verb in words("verbs", "write"):
         return "source", "it is done for each thing in it"
     return nearest[1], nearest[2]
+
+
+def _is_infinitive(words_before: str) -> bool:
+    """Tell whether "to" begins an infinitive with its object ("we want to post new …")."""
+    found = _INFINITIVE.match(words_before)
+    return found is not None and found[1] in verbs()
 
 
 def _last(pattern: re.Pattern[str], before: str) -> int | None:

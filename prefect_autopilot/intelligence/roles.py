@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from functools import cache
 
+from prefect_autopilot.intelligence.clauses import Clause
 from prefect_autopilot.intelligence.data import table
 from prefect_autopilot.intelligence.scene import ANY, SERVICE, Part, Role, Scene
 
@@ -37,6 +38,21 @@ def assign_roles(scene: Scene) -> Scene:
     for at in _negated(scene):
         roles[at] = ("excluded", "the request says not to use it")
     return scene.with_parts(tuple(_with_role(part, roles) for part in scene.parts))
+
+
+def settle_exclusions(scene: Scene, clauses: tuple[Clause, ...]) -> Scene:
+    """Take a bare remark on a service that is excluded elsewhere for a remark ("Slack is too loud")."""
+    excluded = {part.mention.service for part in scene.parts if part.role == "excluded"}
+    acting = [clause for clause in clauses if clause.verb or clause.lead]
+    parts = (
+        replace(part, role="mentioned", reason="the request says elsewhere not to use it")
+        if part.role == "used"
+        and part.mention.service in excluded
+        and not any(clause.holds(part) for clause in acting)
+        else part
+        for part in scene.parts
+    )
+    return scene.with_parts(tuple(parts))
 
 
 def _with_role(part: Part, roles: dict[int, tuple[Role, str]]) -> Part:

@@ -15,6 +15,8 @@ from prefect_autopilot.services import Catalogue
 
 _ADJACENT = 14
 _NEAR = 40
+_ABOUT = re.compile(r"\s+(?:\w+\s+)?(?:about|of|regarding|how many)\b")
+_BY_WAY = re.compile(r"\b(?:via|with|using|through|thru|over|by)\s+(?:\w+\s+)?$")
 _TARGET = re.compile(r"\b(?:in|into|to|onto|on)\s+(?:(?:the|our|my|an?)\s+)?$")
 _TOLD_WHERE = re.compile(r"\b(?:in|into|to|onto|on|via|with|using|through)\s+(?:\w+\s+)?$")
 _TELLING = frozenset({"email", "sms", "chat"})
@@ -66,14 +68,15 @@ def _resolved(
     assert mention.kind is not None
     entry = table("kinds")[mention.kind]
     beside = [p for p in named if clause is not None and clause.holds(p) and p.role == "used"]
-    weak = entry.get("weak") and not (entry.get("place") and _is_target(part, beside, scene))
-    if weak and any(abs(p.at - part.at) <= _ADJACENT for p in beside):
-        return None
     able = {service.id for service in members(mention.kind, catalogue)}
-    if weak and beside and not any(p.mention.service in able for p in beside):
-        return None
-    if mention.kind == "notification" and beside:
-        return None
+    if mention.kind == "notification":
+        if beside and not _is_only_told_of(part, beside, able, scene):
+            return None
+    elif entry.get("weak") and not (entry.get("place") and _is_target(part, beside, scene)):
+        if any(abs(p.at - part.at) <= _ADJACENT for p in beside):
+            return None
+        if beside and not any(p.mention.service in able for p in beside):
+            return None
     return resolve(mention.kind, (mention.start, mention.end), (p.mention for p in named), context, catalogue)
 
 
@@ -84,6 +87,13 @@ def _is_target(part: Part, beside: list[Part], scene: Scene) -> bool:
     return all(
         p.at < part.at and not _TOLD_WHERE.search(scene.text[max(0, p.at - _NEAR) : p.at]) for p in beside
     )
+
+
+def _is_only_told_of(part: Part, beside: list[Part], able: set[str], scene: Scene) -> bool:
+    """Tell whether a notice is about the services beside it, none of which can bring it."""
+    if any(p.mention.service in able for p in beside) or not _ABOUT.match(scene.text[part.at + 1 :][:_NEAR]):
+        return False
+    return not any(_BY_WAY.search(scene.text[max(0, p.at - _NEAR) : p.at]) for p in beside)
 
 
 def _is_said_otherwise(part: Part, slots: list[Slot], scene: Scene) -> bool:
