@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from prefect_autopilot.errors import UsageError
 from prefect_autopilot.models import CommonKey, Diagnosis, IncidentRun
+from prefect_autopilot.redaction import redact_value
 from prefect_autopilot.troubleshooting import correlate, diagnose_text
 
 
@@ -38,8 +39,10 @@ def _answer(row: dict[str, Any]) -> dict[str, Any]:
 
 def _told(ident: object, diagnosis: Diagnosis) -> dict[str, Any]:
     wanted = {"category", "confidence", "severity", "transient", "remedy", "service", "root_cause"}
-    return {"id": ident} | diagnosis.model_dump(mode="json", include=wanted)
+    told: dict[str, Any] = redact_value(diagnosis.model_dump(mode="json", include=wanted))
+    return {"id": ident} | told
 
 
 def _key(key: CommonKey | None) -> dict[str, Any] | None:
-    return None if key is None else key.model_dump(mode="json")
+    told: dict[str, Any] | None = None if key is None else redact_value(key.model_dump(mode="json"))
+    return told

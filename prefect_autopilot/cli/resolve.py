@@ -46,9 +46,10 @@ async def diagnose(
         raise UsageError("--output belongs to --batch; redirect the standard output instead.")
     if file is not None:
         from prefect_autopilot.cli.text_input import read_file
+        from prefect_autopilot.redaction import redact
         from prefect_autopilot.troubleshooting import diagnose_text
 
-        _show(diagnose_text(read_file(file, "a log or traceback")), as_json=as_json)
+        _show(diagnose_text(redact(read_file(file, "a log or traceback"))), as_json=as_json)
         return 0
     run, diagnosis = await _diagnose_run(_uuid(run_id) if run_id is not None else None)
     _show(diagnosis, run=run, as_json=as_json)
