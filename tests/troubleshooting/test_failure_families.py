@@ -63,8 +63,8 @@ FAMILIES: dict[tuple[str, bool, str], dict[str, str]] = {
         "credentials variable missing": python(
             "botocore.exceptions.NoCredentialsError: Unable to locate credentials"
         ),
-        "image cannot be pulled": 'Failed to pull image "registry.acme.test/etl:2026-02": manifest unknown: tag is not known',
-        "wrong entrypoint": "prefect.exceptions.MissingFlowError: Flow function with name 'nightly' not found in nightly.py",
+        "image cannot be pulled": 'Failed to pull image "registry.acme.test/etl:2026-02": manifest unknown',
+        "wrong entrypoint": "prefect.exceptions.MissingFlowError: flow 'nightly' not found in nightly.py",
         "bucket name wrong": python(
             "botocore.errorfactory.NoSuchBucket: An error occurred (NoSuchBucket) when calling the "
             "PutObject operation: The specified bucket does not exist"
@@ -265,11 +265,11 @@ FAMILIES: dict[tuple[str, bool, str], dict[str, str]] = {
         ),
     },
     ("resource", True, "rerun_on_other_infrastructure"): {
-        "spot node reclaimed": "Node ip-10-2-0-7 was terminated: spot instance interruption notice received, pod evicted",
+        "spot node reclaimed": "Node 10.2.0.7 was terminated: spot instance interruption notice, pod evicted",
     },
     ("resource", True, "retry_backoff"): {
-        "no node": "0/12 nodes are available: 12 Insufficient memory. preemption: No preemption victims found",
-        "killed without a word": "Process for flow run 'brave-otter' exited with status code: -9; the process was killed",
+        "no node": "0/12 nodes are available: 12 Insufficient memory. preemption: no victims found",
+        "killed without a word": "Process of 'brave-otter' exited with status code: -9; it was killed",
     },
     ("performance", True, "retry_backoff"): {
         "deadlock": python(
