@@ -9,15 +9,25 @@ from prefect_autopilot.effects.values import Level
 _READS = ("SELECT", "SHOW", "EXPLAIN", "DESCRIBE", "DESC", "VALUES", "TABLE", "PRAGMA", "SET", "USE")
 _WRITES_INSIDE = re.compile(
     r"\b(INSERT\s+INTO|UPDATE\s+\w+\s+SET|DELETE\s+FROM|MERGE\s+INTO|FOR\s+(?:NO\s+KEY\s+)?UPDATE|"
-    r"INTO\s+OUTFILE|NEXTVAL|SETVAL|PG_NOTIFY|LO_\w+|DBLINK_EXEC)\b"
+    r"INTO\s+\w+|NEXTVAL|SETVAL|PG_NOTIFY|LO_\w+|DBLINK_EXEC)\b"
 )
 _REPEATABLE = re.compile(
     r"^(CREATE\b.*\bIF\s+NOT\s+EXISTS|CREATE\s+OR\s+REPLACE|DROP\b.*\bIF\s+EXISTS|TRUNCATE\b|DELETE\s+FROM|"
-    r"INSERT\s+OR\s+(REPLACE|IGNORE)|REPLACE\s+INTO|MERGE\s+INTO|REFRESH\b|ANALYZE\b|"
+    r"INSERT\s+OR\s+(REPLACE|IGNORE)|INSERT\s+IGNORE|REPLACE\s+INTO|REFRESH\b|ANALYZE\b|"
     r"VACUUM\b|GRANT\b|REVOKE\b|COMMIT\b|BEGIN\b|ROLLBACK\b)",
     re.DOTALL,
 )
 _CONFLICT = re.compile(r"\bON\s+(CONFLICT|DUPLICATE\s+KEY)\b")
+_SETS = r"(?:\bSET\b|\bDUPLICATE\s+KEY\s+UPDATE\b)"
+_TARGET = re.compile(r"^(?:UPDATE|INSERT\s+INTO|MERGE\s+INTO)\s+([\w.]+)(?:\s+(?:AS\s+)?(\w+))?")
+# Functions that a SELECT without a table calls for their value; others may be procedures.
+_FUNCTIONS = frozenset(
+    {"ABS", "CAST", "CEIL", "COALESCE", "CONCAT", "COUNT", "DATABASE", "DATE", "DATETIME", "DATE_TRUNC"}
+    | {"EXISTS", "EXTRACT", "FLOOR", "GREATEST", "IF", "IN", "LEAST", "LENGTH", "LOWER", "MAX", "MIN"}
+    | {"MOD", "NOW", "NULLIF", "ROUND", "STRFTIME", "SUBSTRING", "SUM", "TO_CHAR", "TO_DATE", "TRIM"}
+    | {"UPPER", "USER", "VALUES", "VERSION", "AND", "OR", "NOT", "AS", "OVER", "SELECT", "UNION"}
+    | {"ALL"}
+)
 
 
 def classify(text: str | None) -> tuple[Level, bool]:
@@ -31,9 +41,10 @@ def classify(text: str | None) -> tuple[Level, bool]:
 
 
 def _bare(text: str) -> str:
-    """Return the text in capitals without comments and string constants."""
+    """Return the text in capitals without comments, string constants and the quotes of names."""
     text = re.sub(r"--[^\n]*|/\*.*?\*/", " ", text, flags=re.DOTALL)
-    return re.sub(r"'(?:[^']|'')*'", "''", text).upper()
+    text = re.sub(r"'(?:[^']|'')*'", "''", text).upper()
+    return re.sub(r'["`\[\]]', "", text)
 
 
 def _classify_one(statement: str) -> tuple[Level, bool]:
@@ -41,24 +52,51 @@ def _classify_one(statement: str) -> tuple[Level, bool]:
     if word is None:
         return Level.UNKNOWN, False
     first = word.group(1)
-    inside = _WRITES_INSIDE.search(statement)
     if first in _READS or first == "WITH":
-        return (Level.WRITE, False) if inside else (Level.READ, False)
+        return (Level.WRITE if _WRITES_INSIDE.search(statement) else _level_of_query(statement)), False
     if _REPEATABLE.match(statement):
         return Level.WRITE, True
-    if first == "INSERT":
+    if first in {"INSERT", "UPDATE", "MERGE"}:
         conflict = _CONFLICT.search(statement)
-        return Level.WRITE, bool(conflict) and not _changes_by_itself(
-            statement[conflict.start() :] if conflict else ""
-        )
-    if first == "UPDATE":
-        return Level.WRITE, not _changes_by_itself(statement)
-    known = {"CREATE", "DROP", "ALTER", "COPY", "CALL", "EXEC", "LOCK", "COMMENT", "UNLOAD", "LOAD", "NOTIFY"}
-    return (Level.WRITE if first in known else Level.UNKNOWN), False
+        known = first != "INSERT" or conflict is not None
+        return Level.WRITE, known and not _changes_by_itself(statement)
+    if first == "COPY" and re.search(r"\bTO\s+STDOUT\b", statement):
+        return Level.READ, False
+    known_words = {
+        "CREATE",
+        "DROP",
+        "ALTER",
+        "COPY",
+        "CALL",
+        "EXEC",
+        "LOCK",
+        "COMMENT",
+        "UNLOAD",
+        "LOAD",
+        "NOTIFY",
+    }
+    return (Level.WRITE if first in known_words else Level.UNKNOWN), False
 
 
-def _changes_by_itself(assignments: str) -> bool:
+def _level_of_query(statement: str) -> Level:
+    """Return unknown for a query that only calls procedures: it may be there for what they do."""
+    called = set(re.findall(r"\b(\w+)\s*\(", statement))
+    procedures = (
+        not re.search(r"\bFROM\b", statement) and statement.startswith("SELECT") and called - _FUNCTIONS
+    )
+    return Level.UNKNOWN if procedures else Level.READ
+
+
+def _changes_by_itself(statement: str) -> bool:
     """Tell whether a column is set to something made from its own old value."""
-    where = assignments.split(" WHERE ", maxsplit=1)[0]
-    pairs = re.findall(r"\b([A-Z_]\w*)\s*=\s*([^,;]*)", where)
-    return any(re.search(rf"(?<!EXCLUDED\.)\b{column}\b", value) for column, value in pairs)
+    target = _TARGET.match(statement)
+    owners = [name.rsplit(".", 1)[-1] for name in (target.groups() if target else ()) if name]
+    prefix = rf"(?:(?<![\w.])|\b(?:{'|'.join(map(re.escape, owners))})\.)" if owners else r"(?<![\w.])"
+    for assignments in re.findall(rf"{_SETS}(.*?)(?=\bWHERE\b|\bWHEN\b|$)", statement, re.DOTALL):
+        if assignments.lstrip().startswith("("):
+            return True  # several columns at once: not taken apart
+        given = re.sub(r"\bVALUES\s*\(\s*\w+\s*\)", "''", assignments)
+        for column, value in re.findall(r"\b([A-Z_]\w*)\s*=\s*([^,;]*)", given):
+            if re.search(rf"{prefix}{column}\b", value):
+                return True
+    return False
