@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
 from prefect import flow
 from prefect.artifacts import acreate_markdown_artifact
-from pydantic import Field
 
 from prefect_autopilot.adapters.prefect_api import PrefectAPI
 from prefect_autopilot.errors import UsageError
@@ -20,17 +18,21 @@ from prefect_autopilot.models import JSONDict, Strategy
     description="Plan a faster, cheaper or safer version of a flow; nothing is written.",
 )
 async def optimize_flow(
-    path: Annotated[str | None, Field(description="Path of the flow file on the worker")] = None,
-    source: Annotated[str | None, Field(description="Source of the flow, instead of a path")] = None,
-    strategy: Annotated[Strategy, Field(description="What the rewrite is for")] = Strategy.HYBRID,
-    flow_name: Annotated[
-        str | None, Field(description="Name of the flow whose runs tell the durations")
-    ] = None,
-    server: Annotated[
-        str | None, Field(description="Address of the Prefect API that knows those runs")
-    ] = None,
+    path: str | None = None,
+    source: str | None = None,
+    strategy: Strategy = Strategy.HYBRID,
+    flow_name: str | None = None,
+    server: str | None = None,
 ) -> JSONDict:
-    """Return the plan and keep it as a markdown artifact with diff, edits and what was left alone."""
+    """Return the plan and keep it as a markdown artifact with diff, edits and what was left alone.
+
+    Args:
+        path: Path of the flow file on the worker.
+        source: Source of the flow, instead of a path.
+        strategy: What the rewrite is for.
+        flow_name: Name of the flow whose runs tell the durations.
+        server: Address of the Prefect API that knows those runs.
+    """
     if (path is None) == (source is None):
         raise UsageError("Give either the path or the source of the flow.")
     text = improve.read_source(Path(path)) if path else str(source)

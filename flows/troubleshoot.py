@@ -20,16 +20,19 @@ from prefect_autopilot.troubleshooting import report
     name="autopilot-troubleshoot", description="Diagnose a failed run, resolve it where allowed, verify it."
 )
 async def troubleshoot(
-    flow_run_id: Annotated[str, Field(description="Id of the failed flow run")],
-    mode: Annotated[
-        Literal["propose", "auto"], Field(description="auto acts where every check of the gate passes")
-    ] = "propose",
-    wait_s: Annotated[float, Field(ge=0, le=7200, description="How long to wait for the verification")] = 900,
+    flow_run_id: str,
+    mode: Literal["propose", "auto"] = "propose",
+    wait_s: Annotated[float, Field(ge=0, le=7200)] = 900,
 ) -> JSONDict:
     """Take one failed run from identification to verification.
 
     A second event for the same failure finds it claimed and ends at once. Returns the session's id, its
     status and its root cause.
+
+    Args:
+        flow_run_id: Id of the failed flow run.
+        mode: propose says what would help; auto acts where every check of the gate passes.
+        wait_s: Seconds to wait for the verification.
     """
     async with open_desk(load_settings(mode=mode)) as desk:
         run = await desk.api.run(flow_run_id)

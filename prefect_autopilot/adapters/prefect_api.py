@@ -128,7 +128,10 @@ class PrefectAPI:
 
     async def version(self) -> str:
         """Return the server's Prefect version."""
-        return str(await self.request("GET", "/admin/version"))
+        told = await self.request("GET", "/admin/version")
+        if not isinstance(told, str):
+            raise self._foreign()
+        return told
 
     # Reads
 

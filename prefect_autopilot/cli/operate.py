@@ -77,19 +77,25 @@ def check_address(host: str, port: int) -> None:
 
 async def install() -> int:
     """Create work pool, deployments and automation on the Prefect server; running it again is safe."""
-    from prefect_autopilot.deployments.install import install as run
+    from prefect_autopilot.cli.prefect_server import prefect_server
 
-    for line in await run():
-        write_line(line)
+    async with prefect_server():
+        from prefect_autopilot.deployments.install import install as run
+
+        for line in await run():
+            write_line(line)
     return 0
 
 
 async def uninstall() -> int:
     """Remove from the Prefect server what install created, and nothing else."""
-    from prefect_autopilot.deployments.install import uninstall as run
+    from prefect_autopilot.cli.prefect_server import prefect_server
 
-    for line in await run():
-        write_line(line)
+    async with prefect_server():
+        from prefect_autopilot.deployments.install import uninstall as run
+
+        for line in await run():
+            write_line(line)
     return 0
 
 

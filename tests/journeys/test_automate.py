@@ -390,7 +390,7 @@ def test_a_new_mail_found_by_the_polling_flow_starts_the_generated_flow(
     ],
     ids=["nothing finds it", "polling finds it", "a schedule needs no event"],
 )
-def test_an_event_that_nothing_looks_for_is_said_to_be_so(request_text: str, told: bool) -> None:
+def test_an_event_that_nothing_looks_for_is_said_to_be_so(request_text: str, *, told: bool) -> None:
     context = RequestContext(connected_services=("stripe", "slack", "asana", "gmail"))
     analysis = automate.understand(request_text, context)
     assert any("Nothing looks for this event" in line for line in analysis.recommendations) is told

@@ -51,7 +51,7 @@ def words(states: str, first: int = 0) -> list[Sample]:
     [
         ("FFF", [(2, "consecutive_failures")]),
         ("FF", []),
-        ("XXX", [(2, "consecutive_failures")]),
+        ("X" * 3, [(2, "consecutive_failures")]),
         ("FXF", [(2, "consecutive_failures")]),
         ("F.FF.FF.", []),
         ("FcFcF", [(4, "consecutive_failures")]),

@@ -1,0 +1,131 @@
+"""A request in the Prefect UI becomes a flow or a question; a look at a service becomes events."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from prefect_autopilot.adapters.simulator import Simulator, serve_simulator
+from prefect_autopilot.errors import UnknownNameError, UsageError
+from prefect_autopilot.flows import poll as poll_module
+from prefect_autopilot.flows.generate import generate
+from prefect_autopilot.flows.poll import announce, poll
+from prefect_autopilot.journeys.poll import Announcement
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Exception ignored in.*(socket|Transport):pytest.PytestUnraisableExceptionWarning"
+)
+
+
+@pytest.mark.parametrize(
+    ("request_text", "status"),
+    [
+        ("Send a message to the team when something happens", "clarify"),
+        ("What is the capital of France?", "reject"),
+    ],
+    ids=["unclear", "no automation"],
+)
+def test_a_request_that_is_no_flow_yet_is_answered_and_nothing_is_written(
+    server: Any, tmp_path: Any, request_text: str, status: str
+) -> None:
+    told = server.run(generate(request=request_text))
+    assert told["status"] == status
+    assert bool(told["questions"]) is (status == "clarify")
+    assert set(told) == {"status", "questions"}
+    assert server.artifacts("autopilot-analysis")[0]["type"] == "markdown"
+
+
+@pytest.mark.live
+@pytest.mark.timeout(180)
+def test_a_clear_request_is_written_and_tried_and_not_deployed_unless_told_so(server: Any) -> None:
+    told = server.run(
+        generate(
+            request="When I receive important emails, create Asana tasks and notify Slack",
+            connected_services=["gmail", "asana", "slack"],
+        )
+    )
+    assert told["status"] == "flow"
+    assert told["preview_succeeded"] is True
+    assert sorted(told["missing_connections"]) == ["asana-default", "gmail-default", "slack-default"]
+    assert "deployment_id" not in told
+    assert "def " in server.artifacts("autopilot-code")[0]["data"]
+    assert "asana" in server.artifacts("autopilot-preview")[0]["data"].lower()
+    flows = server.call("POST", "/flows/filter", {"flows": {"name": {"any_": [told["flow"]]}}})
+    assert flows == []
+
+
+def test_deploying_is_nobodys_default() -> None:
+    assert generate.parameters.properties["deploy"]["default"] is False
+
+
+@pytest.fixture
+def mailbox(monkeypatch: pytest.MonkeyPatch, server: Any) -> Iterator[Simulator]:
+    simulated = Simulator()
+    with serve_simulator(simulated) as url:
+        monkeypatch.setenv("PREFECT_AUTOPILOT_SIMULATE", url)
+        yield simulated
+
+
+@pytest.fixture
+def emitted(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Events that would go to Prefect."""
+    events: list[dict[str, Any]] = []
+    monkeypatch.setattr(
+        poll_module, "emit_event", lambda event, **more: events.append({"event": event} | more)
+    )
+    return events
+
+
+def test_a_new_mail_is_announced_once_as_an_event(
+    server: Any, mailbox: Simulator, emitted: list[dict[str, Any]]
+) -> None:
+    given = {"service": "gmail", "event": "new_message", "connection": "gmail-default"}
+    mailbox.seed("gmail", "message", {"snippet": "was there before"})
+    first = server.run(poll(**given))
+    assert (first["first"], first["announced"], emitted) == (True, 0, [])
+    mailbox.seed("gmail", "message", {"snippet": "please sign"})
+    second = server.run(poll(**given))
+    assert (second["first"], second["announced"]) == (False, 1)
+    (event,) = emitted
+    assert event["event"].endswith("gmail.new_message")
+    assert event["resource"]["prefect.resource.id"].endswith("gmail-default")
+    assert server.run(poll(**given))["announced"] == 0
+    assert len(emitted) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [
+        ({"service": "gmial", "event": "new_message"}, UnknownNameError),
+        ({"service": "gmail", "event": "sunrise"}, UsageError),
+    ],
+    ids=["service", "event"],
+)
+def test_what_cannot_be_looked_at_fails_the_flow(
+    server: Any, given: dict[str, str], error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        server.run(poll(connection="gmail-default", **given))
+
+
+def test_an_announcement_keeps_its_id_so_that_prefect_can_tell_repetitions(
+    emitted: list[dict[str, Any]],
+) -> None:
+    told = Announcement(
+        event="prefect-autopilot.gmail.new_message",
+        event_id=uuid.uuid4(),
+        resource="prefect-autopilot.gmail.new_message.gmail-default",
+        payload={"id": "1", "subject": "{{ not a template }}"},
+    )
+    announce(told)
+    assert emitted == [
+        {
+            "event": told.event,
+            "resource": {"prefect.resource.id": told.resource, "prefect.resource.name": told.event},
+            "payload": told.payload,
+            "id": told.event_id,
+        }
+    ]
