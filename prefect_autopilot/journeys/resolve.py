@@ -46,16 +46,17 @@ LEASE_TTL_S = 30.0
 """A killed process holds a session no longer than this; the journal refuses a token that has expired."""
 
 
-async def take_up(desk: Desk, run: RunRecord) -> TroubleshootingSession | None:
+async def take_up(desk: Desk, run: RunRecord, *, join: bool = True) -> TroubleshootingSession | None:
     """Return the session for a failed run: the open one it has, or a new one if we are first to claim it.
 
-    None when there is nothing to do: not a failure, one of our own flows, or claimed already.
+    None when there is nothing to do: not a failure, one of our own flows, or claimed already. ``join`` False
+    leaves open sessions to whoever opened them: another policy must not decide over their heads.
     """
     if run.state.type not in FAILURE_STATES or run.flow_name.startswith(OWN_PREFIX):
         return None
     known = await desk.store.session_for_run(run.id)
     if known is not None and known.resolution_status is ResolutionStatus.IN_PROGRESS:
-        return known
+        return known if join else None
     now = desk.clock()
     session = steps.start(
         str(uuid.uuid4()),

@@ -153,6 +153,17 @@ async def test_the_second_event_for_a_failure_finds_it_taken(desk: Desk, prefect
     assert len(known) == 1
 
 
+async def test_an_open_session_is_left_to_whoever_opened_it_unless_joined(desk: Desk, prefect: Any) -> None:
+    prefect.fail("run-1")
+    run = await desk.api.run("run-1")
+    opened = await resolve.take_up(desk, run, join=False)
+    assert opened is not None
+    assert await resolve.take_up(desk, run, join=False) is None
+    joined = await resolve.take_up(desk, run)
+    assert joined is not None
+    assert joined.session_id == opened.session_id
+
+
 async def test_two_workers_on_one_session_apply_one_remedy(
     make_desk: Callable[..., Desk], prefect: Any
 ) -> None:
