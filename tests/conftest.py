@@ -116,9 +116,18 @@ def live_prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LivePrefe
         wait_until(lambda: _healthy(url), seconds=120, what="the Prefect server is healthy")
         yield LivePrefect(url, home, environment)
     finally:
-        server.terminate()
-        server.wait(timeout=30)
+        stop(server)
         log.close()
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End a child by its id: asked first, then killed, and always waited for."""
+    process.terminate()
+    try:
+        process.wait(timeout=20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _healthy(url: str) -> bool:

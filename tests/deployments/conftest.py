@@ -100,7 +100,11 @@ def live_pool(live_prefect: Any) -> Iterator[str]:
             yield pool
         finally:
             worker.terminate()
-            worker.wait(timeout=30)
+            try:
+                worker.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                worker.kill()
+                worker.wait()
 
 
 @pytest.fixture

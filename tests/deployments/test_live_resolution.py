@@ -43,7 +43,11 @@ def running(live_prefect: Any, *words: str, home: Path) -> Iterator[subprocess.P
         finally:
             if process.poll() is None:
                 process.terminate()
-                process.wait(timeout=30)
+                try:
+                    process.wait(timeout=20)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
 
 
 def test_the_watcher_resolves_an_outage_and_survives_being_killed(

