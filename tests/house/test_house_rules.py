@@ -24,7 +24,9 @@ FORBIDDEN_NAMES = re.compile(r"(Manager|Engine|Helper|Utils?|Handler|Enhanced)(?
 # Names other people chose, which we must answer to.
 FOREIGN_NAMES: set[str] = set()
 MACHINE_PATHS = re.compile(r"/tmp/venv|/\.pyenv/")
-REGISTRY_HOSTS = re.compile(r"\b(?:p[y]pi\.org|p[y]thonhosted\.org|registry\.n[p]mjs|deb\.d[e]bian\.org|index-url)")
+REGISTRY_HOSTS = re.compile(
+    r"\b(?:p[y]pi\.org|p[y]thonhosted\.org|registry\.n[p]mjs|deb\.d[e]bian\.org|index-url)"
+)
 THIS = Path(__file__).relative_to(ROOT)
 
 
