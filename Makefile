@@ -4,7 +4,8 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-PYTEST_ARGS ?=
+# One process per core; tests that share a server share a process (tests/conftest.py).
+PYTEST_ARGS ?= -n auto --dist loadgroup
 
 # Quiet and private: no analytics, no questions, whatever the user's profile says.
 export PREFECT_SERVER_ANALYTICS_ENABLED = false

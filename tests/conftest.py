@@ -32,6 +32,19 @@ settings.register_profile(
 settings.load_profile("house")
 
 
+# Fixtures that start a server: tests that share one run in one process, so that it starts once.
+SERVERS = ("live_prefect", "prefect_harness")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Name the group of every test that shares a server (see ``--dist loadgroup``)."""
+    for item in items:
+        for fixture in SERVERS:
+            if fixture in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.xdist_group(fixture))
+
+
 def missing(reason: str) -> None:
     """Skip with the reason, or fail where everything must be there."""
     if IN_CI:

@@ -6,7 +6,6 @@ import base64
 import json
 import subprocess
 import sys
-import time
 import uuid
 from typing import Any
 
@@ -451,18 +450,9 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("unit", HOSTILE, ids=[unit[:20] for unit in HOSTILE])
+@pytest.mark.timeout(20)  # quadratic work on half a million characters would take far longer
 def test_the_time_grows_with_the_length_and_no_faster(unit: str) -> None:
-    def seconds(size: int) -> float:
-        text = unit * (size // len(unit))
-        best = float("inf")
-        for _ in range(3):
-            start = time.perf_counter()
-            redact(text)
-            best = min(best, time.perf_counter() - start)
-        return best
-
-    # Quadratic time would be 64 times as long for a text 8 times as long.
-    assert seconds(80_000) < 24 * max(seconds(10_000), 0.001)
+    assert redact(unit * (500_000 // len(unit)))
 
 
 def test_redaction_is_pure_standard_library() -> None:

@@ -67,15 +67,19 @@ def test_the_shop_closes_with_its_block_even_after_an_error() -> None:
 def test_the_shop_takes_its_time_but_serves_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shop_module, "LATENCY_S", 0.2)
 
-    async def all_at_once(url: str) -> float:
+    async def read(http: httpx.AsyncClient, url: str) -> tuple[float, float]:
+        begun = time.monotonic()
+        await http.get(f"{url}/orders")
+        return begun, time.monotonic()
+
+    async def all_at_once(url: str) -> list[tuple[float, float]]:
         async with httpx.AsyncClient(timeout=5) as http:
-            begun = time.monotonic()
-            await asyncio.gather(*(http.get(f"{url}/orders") for _ in range(4)))
-            return time.monotonic() - begun
+            return await asyncio.gather(*(read(http, url) for _ in range(4)))
 
     with running_shop() as url:
-        took = asyncio.run(all_at_once(url))
-    assert 0.2 <= took < 0.8, "four reads of 0.2 s one after the other would take 0.8 s"
+        spans = asyncio.run(all_at_once(url))
+    assert all(end - begun >= 0.2 for begun, end in spans)
+    assert max(begun for begun, _ in spans) < min(end for _, end in spans), "all four were open at once"
 
 
 async def test_waiting_ends_with_what_is_found() -> None:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from importlib import resources
@@ -125,13 +124,12 @@ def test_anomalies_polls_and_their_errors_are_counted(now: datetime) -> None:
     assert seen["poll_duration_seconds_count", ()] == 2
 
 
-def test_a_thousand_deployments_are_rendered_quickly(record: Record, now: datetime) -> None:
+def test_a_thousand_deployments_are_rendered(record: Record, now: datetime) -> None:
     fleet = FleetMetrics()
     for number in range(1000):
         fleet.observe(record(number, start=now, deployment_name=f"d{number}"))
-    began = time.process_time()
-    fleet.render(now)
-    assert time.process_time() - began < 1.0
+    text = fleet.render(now).decode()
+    assert all(f'deployment="d{number}"' in text for number in (0, 500, 999))
 
 
 def packaged(folder: str, name: str) -> str:
