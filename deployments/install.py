@@ -7,12 +7,12 @@ that and leaves everything else as it was.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
-from prefect.client.schemas.filters import WorkPoolFilter, WorkPoolFilterName
+from prefect.client.schemas.filters import FlowFilter, FlowFilterId, WorkPoolFilter, WorkPoolFilterName
 from prefect.events import DeploymentEventTrigger, DeploymentTriggerTypes, TriggerTypes
 from prefect.exceptions import ObjectNotFound
 from prefect.types.entrypoint import EntrypointType
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 RECORD = "autopilot_installation"
 """Name of the Prefect variable that remembers what was created."""
+
+MOST_NAMED = 20
+"""Deployments that are named where something is kept for them."""
 
 
 async def install() -> tuple[str, ...]:
@@ -55,17 +58,22 @@ async def install() -> tuple[str, ...]:
 async def uninstall() -> tuple[str, ...]:
     """Remove what ``install`` created and return one line for each.
 
-    Kept, and said so: block types that hold connections of the user's, and a work pool that has
-    deployments of the user's.
+    Kept, said so, and remembered for the next time: block types that hold connections of the user's, a
+    work pool that has deployments of the user's, and a flow that has them.
     """
     async with get_client() as client:
         created = await _recorded()
-        told = [
-            *[await _remove_deployment(client, name) for name in _named(created, "deployment")],
-            *[await _remove_block_type(client, slug) for slug in _named(created, "block_type")],
-            *[await _remove_pool(client, name) for name in _named(created, "work_pool")],
-        ]
-        await Variable.aunset(RECORD)
+        told, kept = [], set()
+        for kind, remove in _REMOVALS.items():
+            for name in _named(created, kind):
+                fate = await remove(client, name)
+                told.append(f"{kind.replace('_', ' ')} {name}: {fate}")
+                if fate.startswith("kept"):
+                    kept.add(f"{kind}:{name}")
+        if kept:
+            await Variable.aset(RECORD, sorted(kept), overwrite=True)
+        else:
+            await Variable.aunset(RECORD)
     return tuple(told)
 
 
@@ -140,31 +148,45 @@ async def _remove_deployment(client: PrefectClient, name: str) -> str:
     try:
         deployment = await client.read_deployment_by_name(f"{name}/{name}")
     except ObjectNotFound:
-        return f"deployment {name}: gone already"
+        return "gone already"
     await client.delete_resource_owned_automations(f"prefect.deployment.{deployment.id}")
     await client.delete_deployment(deployment.id)
+    # Deleting a flow takes every deployment of it along; people have their own of the polling flow.
+    this_flow = FlowFilter(id=FlowFilterId(any_=[deployment.flow_id]))
+    others = await client.read_deployments(flow_filter=this_flow, limit=MOST_NAMED)
+    if others:
+        names = ", ".join(sorted(other.name for other in others))
+        return f"removed; its flow is kept, deployments of yours use it: {names}"
     await client.delete_flow(deployment.flow_id)
-    return f"deployment {name}: removed"
+    return "removed"
 
 
 async def _remove_block_type(client: PrefectClient, slug: str) -> str:
     try:
         block_type = await client.read_block_type_by_slug(slug)
     except ObjectNotFound:
-        return f"block type {slug}: gone already"
+        return "gone already"
     documents = await client.read_block_documents_by_type(slug)
     if documents:
-        return f"block type {slug}: kept, it holds {len(documents)} block(s) of yours"
+        return f"kept, it holds {len(documents)} block(s) of yours"
     await client.delete_block_type(block_type.id)
-    return f"block type {slug}: removed"
+    return "removed"
 
 
 async def _remove_pool(client: PrefectClient, name: str) -> str:
     this_pool = WorkPoolFilter(name=WorkPoolFilterName(any_=[name]))
     if await client.read_deployments(limit=1, work_pool_filter=this_pool):
-        return f"work pool {name}: kept, deployments of yours use it"
+        return "kept, deployments of yours use it"
     try:
         await client.delete_work_pool(name)
     except ObjectNotFound:
-        return f"work pool {name}: gone already"
-    return f"work pool {name}: removed"
+        return "gone already"
+    return "removed"
+
+
+_REMOVALS: Mapping[str, Callable[[PrefectClient, str], Awaitable[str]]] = {
+    "deployment": _remove_deployment,
+    "block_type": _remove_block_type,
+    "work_pool": _remove_pool,
+}
+"""How a thing of each kind is removed, in this order: a pool or block type only after what uses it."""

@@ -123,6 +123,8 @@ def _remove_ours(call: Callable[..., Any]) -> None:
     for flow in call("POST", "/flows/filter", {}):
         if flow["name"].startswith("autopilot-"):
             call("DELETE", f"/flows/{flow['id']}")
+    for pool in call("POST", "/work_pools/filter", {"work_pools": {"name": {"any_": ["autopilot"]}}}):
+        call("DELETE", f"/work_pools/{pool['name']}")
 
 
 @pytest.fixture

@@ -179,11 +179,28 @@ def test_what_is_the_users_is_kept_and_what_somebody_removed_is_no_error(prefect
             assert (await AutopilotPolicy.aload("users-policy")).mode == "propose"
             assert await has_pool(client)
             assert await deployments(client) == {}
-        finally:
             await AutopilotPolicy.adelete("users-policy")
             await client.delete_deployment(theirs)
+            assert f"work pool {WORK_POOL}: removed" in await uninstall(), "what was kept is not forgotten"
+            assert await Variable.aget(RECORD, default=None) is None
+        finally:
             await client.delete_flow(flow_id)
-            await client.delete_work_pool(WORK_POOL)
+
+    on_the_server(work)
+
+
+def test_polling_deployments_of_people_survive_the_removal(prefect_harness: None) -> None:
+    async def work(client: PrefectClient) -> None:
+        await install()
+        flow_id = (await deployments(client))["autopilot-poll"].flow_id
+        theirs = await client.create_deployment(flow_id, "gmail-new-message")
+        try:
+            told = await uninstall()
+            assert (await client.read_deployment(theirs)).name == "gmail-new-message"
+            kept = "removed; its flow is kept, deployments of yours use it: gmail-new-message"
+            assert f"deployment autopilot-poll: {kept}" in told
+        finally:
+            await client.delete_flow(flow_id)
 
     on_the_server(work)
 

@@ -79,18 +79,18 @@ def test_prefect_deploy_all_makes_the_automation_fire_for_real(
     project = tmp_path / "checkout"
     project.mkdir()
     shutil.copy(ROOT / "prefect.yaml", project)
-    if not call("POST", "/work_pools/filter", {"work_pools": {"name": {"any_": ["autopilot"]}}}):
-        call("POST", "/work_pools/", {"name": "autopilot", "type": "process"})
-    done = subprocess.run(
-        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
-        cwd=project,
-        env=live_prefect.environment,
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    # The commands of the README; Prefect deploys nothing into a pool that does not exist.
+    for words in (("work-pool", "create", "autopilot", "--type", "process"), ("deploy", "--all")):
+        done = subprocess.run(
+            [sys.executable, "-m", "prefect", "--no-prompt", *words],
+            cwd=project,
+            env=live_prefect.environment,
+            capture_output=True,
+            text=True,
+            timeout=90,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
     home = tmp_path / "home"
     home.mkdir()
     bug = "from prefect import flow\n\n@flow\ndef {function}():\n    return [1][5]\n"
