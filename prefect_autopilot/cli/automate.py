@@ -113,9 +113,12 @@ async def _keep(told: Generated, output: Path | None, parameters: JSONDict | Non
     from prefect_autopilot.journeys import automate
 
     if parameters is not None:
+        from prefect_autopilot.cli.prefect_server import prefect_server
+
         folder = output if output is not None else _flows_folder()
-        told.missing_connections = await automate.missing_connections(told.flow)
-        told.deployment = await automate.deploy(told.flow, folder, parameters=parameters, replace=replace)
+        async with prefect_server():
+            told.missing_connections = await automate.missing_connections(told.flow)
+            told.deployment = await automate.deploy(told.flow, folder, parameters=parameters, replace=replace)
         told.file = str(folder / told.flow.file_name)
     elif output is not None:
         path = output / told.flow.file_name

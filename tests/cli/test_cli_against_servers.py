@@ -138,6 +138,24 @@ def test_what_is_no_prefect_is_told_with_what_to_correct(
     assert "must end in /api" in err
 
 
+DAILY = "Every weekday at 9 post the open Jira issues to Slack #ops"
+
+
+@pytest.mark.parametrize("stranger", ["a web page", "another object", "a redirect"])
+@pytest.mark.parametrize(
+    "command", [["generate", DAILY, "--deploy"], ["install"], ["uninstall"]], ids=" ".join
+)
+def test_nothing_is_written_to_what_is_no_prefect(
+    run: Run, server: Server, monkeypatch: pytest.MonkeyPatch, home: Path, stranger: str, command: list[str]
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", server.url)
+    server.answer = STRANGERS[stranger]
+    code, _, err = run(*command)
+    assert code == 1
+    assert "no Prefect API" in err
+    assert not list(home.rglob("*.py"))
+
+
 @pytest.mark.parametrize("answer", STRANGERS.values(), ids=STRANGERS.keys())
 def test_doctor_says_of_what_is_no_prefect_that_it_is_none(
     run: Run, server: Server, monkeypatch: pytest.MonkeyPatch, answer: Any
