@@ -196,7 +196,10 @@ def close(
     now: datetime,
     status: ResolutionStatus = ResolutionStatus.CLOSED,
 ) -> TroubleshootingSession:
-    """Return the session closed; a resolved status is accepted only where a verification says so."""
+    """Return the session closed; raises ConflictError where it is closed already.
+
+    ``AUTO_RESOLVED`` is accepted only where a verification says so; ``RESOLVED`` is a person's word.
+    """
     if session.resolution_status is ResolutionStatus.CLOSED:
         raise ConflictError(f"Session {session.session_id} is closed already.")
     seen = any(item.verification and item.verification.outcome == "verified" for item in session.attempts)
