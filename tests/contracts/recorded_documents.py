@@ -1,0 +1,351 @@
+"""Servers, authentication and operations as OpenAPI, Swagger and Google discovery documents state them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from recorded_shapes import Node, Shape, read_document, shape_of
+
+METHODS = ("get", "put", "post", "delete", "patch", "head", "options")
+Fact = dict[str, Any]
+
+
+class Document(Protocol):
+    """What every kind of document tells."""
+
+    def servers(self) -> list[Fact]:
+        """Return the addresses it names, each with its place."""
+
+    def auth(self) -> list[Fact]:
+        """Return the ways to prove who asks, each with its place."""
+
+    def operation(self, name: str) -> Fact:
+        """Return an operation by its id or by "METHOD path"."""
+
+
+class UnknownOperationError(LookupError):
+    """The document has no such operation."""
+
+
+def open_document(file: Path) -> Document:
+    """Return a reader for the kind of document that stands in the file."""
+    content = read_document(file)
+    if "discoveryVersion" in content:
+        return Discovery(file)
+    return Swagger(file) if "swagger" in content else OpenAPI(file)
+
+
+class OpenAPI:
+    """An OpenAPI document of version 3.0 or 3.1."""
+
+    def __init__(self, file: Path) -> None:
+        self.root = Node(read_document(file), file)
+
+    def servers(self) -> list[Fact]:
+        return [
+            {"url": node.value["url"].rstrip("/"), "at": f"servers[{place}]"}
+            for place, node in enumerate(self.root.each("servers"))
+        ]
+
+    def schemes(self) -> list[tuple[str, Node]]:
+        components = self.root.get("components")
+        return components.items("securitySchemes") if components else []
+
+    def auth(self) -> list[Fact]:
+        found = []
+        for name, node in self.schemes():
+            at = f"components.securitySchemes.{name}"
+            found += [{**fact, "at": at, "scheme_name": name} for fact in _schemes(node.value)]
+        return _together(found, self._requirements())
+
+    def _requirements(self) -> Iterator[Mapping[str, Any]]:
+        yield from self.root.value.get("security") or ()
+        for _, _, node in self._operations():
+            yield from node.value.get("security") or ()
+
+    def _operations(self) -> Iterator[tuple[str, str, Node]]:
+        for path, item in self.root.items("paths"):
+            for method in METHODS:
+                node = item.get(method)
+                if node is not None:
+                    yield method, path, node
+
+    def find(self, name: str) -> tuple[str, str, Node]:
+        for method, path, node in self._operations():
+            if name in (node.value.get("operationId"), f"{method.upper()} {path}"):
+                return method, path, node
+        raise UnknownOperationError(name)
+
+    def operation(self, name: str) -> Fact:
+        method, path, node = self.find(name)
+        item = self.root.get("paths").get(path)  # type: ignore[union-attr]
+        parameters = _own_first([*node.each("parameters"), *item.each("parameters")])  # type: ignore[union-attr]
+        own = node.each("servers") or item.each("servers")  # type: ignore[union-attr]
+        return {
+            "at": name,
+            "method": method.upper(),
+            "path": path,
+            "servers": [one.value["url"].rstrip("/") for one in own],
+            "parameters": [fact for one in parameters if (fact := self._parameter(one))],
+            **self._body(node),
+            "responses": self._responses(node),
+        }
+
+    def _parameter(self, node: Node) -> Fact | None:
+        value = node.value
+        if value.get("in") not in ("path", "query", "header"):
+            return None
+        schema = node.get("schema")
+        if schema is None:
+            content = node.items("content")
+            schema = content[0][1].get("schema") if content else None
+            return _parameter_fact(value, schema, "json")
+        return _parameter_fact(value, schema, _style(value))
+
+    def _body(self, node: Node) -> Fact:
+        request = node.get("requestBody")
+        media = request.items("content") if request else []
+        if not media:
+            return {"body": {"content": [], "root": "none"}}
+        # JSON first where the service takes several kinds: that is what its other calls speak.
+        media.sort(key=lambda kind: ("json" not in kind[0], "form" not in kind[0]))
+        content = media[0][1]
+        shape = shape_of(content.get("schema"), writing=True)
+        facts = body_fact([kind for kind, _ in media], shape)
+        styles = {name: _style(one.value) for name, one in content.items("encoding")}
+        if "form-urlencoded" in media[0][0] and any(styles.values()):
+            facts["styles"] = {name: style for name, style in styles.items() if style}
+        facts["needed"] = bool(request and request.value.get("required"))
+        return {"body": facts}
+
+    def _responses(self, node: Node) -> Fact:
+        found = {}
+        for status, response in node.items("responses"):
+            if not status.startswith("2") and status != "default":
+                continue
+            media = response.items("content")
+            media.sort(key=lambda kind: "json" not in kind[0])
+            kind, shape = (media[0][0], shape_of(media[0][1].get("schema"))) if media else (None, None)
+            found[status] = {"content": kind, "shape": shape or {"type": "none"}}
+        return _good(found)
+
+
+class Swagger(OpenAPI):
+    """A Swagger document of version 2."""
+
+    def servers(self) -> list[Fact]:
+        value = self.root.value
+        path = (value.get("basePath") or "").rstrip("/")
+        schemes = value.get("schemes") or ["https"]
+        if not value.get("host"):
+            return [{"url": path, "at": "basePath"}] if path else []
+        kept = ["https"] if "https" in schemes else schemes
+        return [{"url": f"{scheme}://{value['host']}{path}", "at": "host"} for scheme in kept]
+
+    def schemes(self) -> list[tuple[str, Node]]:
+        return self.root.items("securityDefinitions")
+
+    def auth(self) -> list[Fact]:
+        return [
+            {**fact, "at": fact["at"].replace("components.securitySchemes", "securityDefinitions")}
+            for fact in super().auth()
+        ]
+
+    def _parameter(self, node: Node) -> Fact | None:
+        value = node.value
+        if value.get("in") not in ("path", "query", "header"):
+            return None
+        style = {"multi": "repeat", "csv": "csv", "ssv": "ssv", "pipes": "pipes"}
+        told = style.get(value.get("collectionFormat", "csv"), "csv")
+        return _parameter_fact(value, node, told if value.get("type") == "array" else None)
+
+    def _body(self, node: Node) -> Fact:
+        path_item = next((item for _, _, item in self._operations() if item.value is node.value), node)
+        consumes = node.value.get("consumes") or self.root.value.get("consumes") or []
+        inputs = path_item.each("parameters")
+        for one in inputs:
+            if one.value.get("in") == "body":
+                kinds = [kind for kind in consumes if "json" in kind] or consumes or ["application/json"]
+                facts = body_fact(kinds, shape_of(one.get("schema"), writing=True))
+                return {"body": {**facts, "needed": bool(one.value.get("required"))}}
+        fields = [one.value for one in inputs if one.value.get("in") == "formData"]
+        if not fields:
+            return {"body": {"content": [], "root": "none"}}
+        kinds = [kind for kind in consumes if "form" in kind] or ["application/x-www-form-urlencoded"]
+        shape: Shape = {
+            "type": "object",
+            "properties": {one["name"]: shape_of(Node(one, node.file)) for one in fields},
+            "required": sorted(one["name"] for one in fields if one.get("required")),
+        }
+        return {"body": {**body_fact(kinds, shape), "needed": bool(shape["required"])}}
+
+    def _responses(self, node: Node) -> Fact:
+        produces = node.value.get("produces") or self.root.value.get("produces") or ["application/json"]
+        kind = next((one for one in produces if "json" in one), produces[0])
+        found = {}
+        for status, response in node.items("responses"):
+            if status.startswith("2") or status == "default":
+                schema = response.get("schema")
+                told = {"content": kind, "shape": shape_of(schema)}
+                found[status] = told if schema else {"content": None, "shape": {"type": "none"}}
+        return _good(found)
+
+
+class Discovery:
+    """A discovery document of a Google service."""
+
+    def __init__(self, file: Path) -> None:
+        self.root = Node(read_document(file), file, named="schemas")
+
+    def servers(self) -> list[Fact]:
+        value = self.root.value
+        return [{"url": (value["rootUrl"] + value["servicePath"]).rstrip("/"), "at": "rootUrl + servicePath"}]
+
+    def auth(self) -> list[Fact]:
+        scopes = self.root.value.get("auth", {}).get("oauth2")
+        return [oauth2(None, None, at="auth.oauth2")] if scopes else []
+
+    def operation(self, name: str) -> Fact:
+        method = self._find(self.root.value, name)
+        if method is None:
+            raise UnknownOperationError(name)
+        path = method.get("flatPath", method["path"]) if "{+" in method["path"] else method["path"]
+        flat = path != method["path"]
+        told = {**self.root.value.get("parameters", {}), **method.get("parameters", {})}
+        if flat:
+            told = {n: one for n, one in told.items() if one["location"] != "path"}
+            told |= {n: {"location": "path", "required": True, "type": "string"} for n in _slots(path)}
+        request, answer = (self._schema(method.get(key)) for key in ("request", "response"))
+        shape = shape_of(request, writing=True) if request else None
+        facts = body_fact(["application/json"], shape) if shape else {"content": [], "root": "none"}
+        if shape and request is not None:
+            facts["required"] = sorted(
+                named
+                for named, one in request.items("properties")
+                if name in one.value.get("annotations", {}).get("required", ())
+            )
+        return {
+            "at": name,
+            "method": method["httpMethod"],
+            "path": "/" + path.lstrip("/"),
+            "servers": [],
+            "parameters": [self._parameter(n, one) for n, one in told.items()],
+            "body": facts,
+            "responses": {
+                "200": {"content": "application/json", "shape": shape_of(answer)}
+                if answer
+                else {"content": None, "shape": {"type": "none"}}
+            },
+        }
+
+    def _schema(self, reference: Mapping[str, Any] | None) -> Node | None:
+        return self.root.at(reference["$ref"]) if reference else None
+
+    def _parameter(self, name: str, value: Mapping[str, Any]) -> Fact:
+        repeated = value.get("repeated") is True
+        fact = {
+            "name": name,
+            "in": value["location"],
+            "required": value.get("required") is True,
+            "type": "array" if repeated else value.get("type", "any"),
+            "fixed": None,
+        }
+        return {**fact, "style": "repeat"} if repeated else fact
+
+    def _find(self, level: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
+        for method in level.get("methods", {}).values():
+            if method["id"] == name:
+                return method  # type: ignore[no-any-return]
+        for inner in level.get("resources", {}).values():
+            found = self._find(inner, name)
+            if found:
+                return found
+        return None
+
+
+def _slots(path: str) -> list[str]:
+    return [part.partition("}")[0].lstrip("+") for part in path.split("{")[1:]]
+
+
+def oauth2(token_url: str | None, refresh_url: str | None, **more: Any) -> Fact:
+    """Return the fact that OAuth 2 is used, whatever of its addresses is known."""
+    return {"type": "oauth2", "token_url": token_url, "refresh_url": refresh_url, **more}
+
+
+def _schemes(value: Mapping[str, Any]) -> list[Fact]:
+    kind = value.get("type")
+    if kind == "apiKey":
+        if "sigv4" in str(value.get("x-amazon-apigateway-authtype", "")).lower():
+            return [{"type": "sigv4"}]
+        return [{"type": "apiKey", "in": value["in"], "name": value["name"], "prefix": None}]
+    if kind in ("http", "basic"):
+        return [{"type": "http", "scheme": str(value.get("scheme", "basic")).lower()}]
+    if kind == "oauth2":
+        flows = list((value.get("flows") or {"": value}).values())
+        told = [(flow.get("tokenUrl"), flow.get("refreshUrl")) for flow in flows]
+        return [oauth2(*pair) for pair in dict.fromkeys(told)]
+    return [{"type": str(kind)}]
+
+
+def _together(found: list[Fact], requirements: Iterator[Mapping[str, Any]]) -> list[Fact]:
+    """Mark the schemes that are never asked for alone with their companions."""
+    sets = [frozenset(requirement) for requirement in requirements if requirement]
+    place = {fact["scheme_name"]: number for number, fact in reversed(list(enumerate(found)))}
+    for fact in found:
+        holding = [names for names in sets if fact["scheme_name"] in names]
+        common = frozenset.intersection(*holding) if holding else frozenset()
+        others = sorted(place[name] for name in common - {fact["scheme_name"]} if name in place)
+        if others:
+            fact["with"] = others
+    return [{key: value for key, value in fact.items() if key != "scheme_name"} for fact in found]
+
+
+def _own_first(parameters: list[Node]) -> list[Node]:
+    seen: dict[tuple[str, str], Node] = {}
+    for node in parameters:
+        if isinstance(node.value, Mapping) and "name" in node.value:
+            seen.setdefault((node.value["name"], node.value["in"]), node)
+    return list(seen.values())
+
+
+def _style(value: Mapping[str, Any]) -> str | None:
+    """Return how a list or object is written: repeat, csv, deepObject, spaceDelimited …"""
+    style = value.get("style", "form" if value.get("in", "query") == "query" else "simple")
+    if style == "form":
+        return "repeat" if value.get("explode", True) else "csv"
+    return "csv" if style == "simple" else str(style)
+
+
+def _parameter_fact(value: Mapping[str, Any], schema: Node | None, style: str | None) -> Fact:
+    kind = shape_of(schema)["type"] if schema else "any"
+    told = schema.value if schema else {}
+    choices = told.get("enum") if isinstance(told, Mapping) else None
+    fixed = choices[0] if isinstance(choices, list) and len(choices) == 1 else told.get("const")
+    fact = {
+        "name": value["name"],
+        "in": value["in"],
+        "required": value.get("required") is True or value["in"] == "path",
+        "type": kind,
+        "fixed": fixed,
+    }
+    return {**fact, "style": style} if style and kind in ("array", "object", "any") else fact
+
+
+def body_fact(content: list[str], shape: Shape) -> Fact:
+    """Return a body as fixtures hold it: the outermost level is told by itself."""
+    root = shape["type"]
+    facts: Fact = {"content": content, "root": root}
+    if root == "array" and "items" in shape:
+        facts["items"] = shape["items"]
+    if root == "object":
+        facts["required"] = shape.get("required", [])
+        facts["properties"] = shape.get("properties", {})
+        facts["open"] = bool(shape.get("open"))
+    return facts
+
+
+def _good(responses: Fact) -> Fact:
+    told = {status: fact for status, fact in responses.items() if status != "default"}
+    return told or ({"200": responses["default"]} if "default" in responses else {})

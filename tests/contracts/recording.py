@@ -1,0 +1,263 @@
+"""Record what a source says of a service's operations: names, paths and types, nothing else.
+
+    python tests/contracts/recording.py --plan tests/contracts/plan_*.toml --root NAME=FOLDER [--only ID]
+    python tests/contracts/recording.py --report
+
+A plan says which operation of which document an operation of the catalogue is; what is recorded comes from
+the document alone. ``--root`` tells where the files of a source lie, by the name the plan gives it.
+
+A plan in TOML, one table a service:
+
+    [asana]
+    sources = [
+      { name = "github:Asana/openapi", version = "fc9f8dc", file = "defs/asana_oas.yaml" },
+      { name = "npm:n8n-nodes-base", version = "2.41.2", file = "dist/credentials/X.js", kind = "code" },
+    ]
+    servers = [{ url = "https://…", source = 1, literals = ["api.x.com"], line = 31 }]  # for the document's
+    auth = [{ type = "apiKey", in = "header", name = "X-Key", source = 1, literals = ["X-Key"] }]
+    credential_parameters = ["token"]  # parameters of operations that carry the credential
+    [asana.operations]
+    create_task = "createTask"              # an operationId, a discovery method id, or "METHOD path"
+    get_task = { source = 0, operation = "GET /tasks/{task_gid}" }
+    add_note = { source = 1, method = "POST", path = "/notes/{id}", line = 80, query = { x = "string" },
+                 body = { text = "string" }, required = ["text"], content = "application/json" }  # from code
+
+What code states is proved by literals that must stand in the file (near ``line`` where one is named); a
+server or auth entry of the plan without ``literals`` must stand there with its ``url``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import re
+import sys
+import tomllib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from recorded_documents import Document, Fact, body_fact, open_document
+
+RECORDED = Path(__file__).parent / "recorded"
+NEARBY = 3
+"""Lines around the one a plan names in which a literal may stand."""
+
+
+class WrongPlanError(ValueError):
+    """The plan says something its source does not."""
+
+
+class Sources:
+    """The files a service is recorded from."""
+
+    def __init__(self, listed: Sequence[Mapping[str, str]], roots: Mapping[str, Path], today: str) -> None:
+        self.files = [roots[one["name"]] / one["file"] for one in listed]
+        self.facts = [
+            {
+                "name": one["name"],
+                "version": one["version"],
+                "file": one["file"],
+                "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+                "recorded": today,
+            }
+            for one, file in zip(listed, self.files, strict=True)
+        ]
+
+    def document(self, place: int) -> Document:
+        """Return a reader of the document at this place of the list."""
+        return open_document(self.files[place])
+
+    def place_of(self, place: int, literal: str, line: int | None = None) -> str:
+        """Return ``file:line`` where a literal stands in a source; raises WrongPlanError elsewhere."""
+        lines = self.files[place].read_text("utf-8", errors="replace").splitlines()
+        first, last = (0, len(lines)) if line is None else (max(0, line - 1 - NEARBY), line + NEARBY)
+        for number, text in enumerate(lines[first:last], first + 1):
+            if literal in text:
+                return f"{self.facts[place]['file']}:{number}"
+        msg = f"{literal!r} does not stand in {self.facts[place]['file']} (line {line})"
+        raise WrongPlanError(msg)
+
+
+def record(service: str, plan: Mapping[str, Any], roots: Mapping[str, Path], today: str) -> Fact:
+    """Return the fixture of a service."""
+    sources = Sources(plan["sources"], roots, today)
+    documents = [
+        place for place, one in enumerate(plan["sources"]) if one.get("kind", "document") == "document"
+    ]
+    servers = _stated(plan.get("servers", ()), sources)
+    auth = _stated(plan.get("auth", ()), sources)
+    for place in documents:
+        document = sources.document(place)
+        if "servers" not in plan:
+            servers += [{**fact, "source": place} for fact in document.servers() if "://" in fact["url"]]
+        shift = len(auth)
+        for fact in document.auth():
+            companions = {"with": [shift + number for number in fact["with"]]} if "with" in fact else {}
+            auth.append({**fact, "source": place, **companions})
+    operations = {}
+    for name, told in plan["operations"].items():
+        asked = {"operation": told} if isinstance(told, str) else told
+        operations[name] = _operation(asked, sources, servers, plan)
+    return {
+        "service": service,
+        "sources": sources.facts,
+        "servers": servers,
+        "auth": auth,
+        "operations": operations,
+    }
+
+
+def _stated(facts: Sequence[Mapping[str, Any]], sources: Sources) -> list[Fact]:
+    """Return facts a plan states, each proved by the literals that stand in its source."""
+    stated = []
+    for fact in facts:
+        kept = {key: value for key, value in fact.items() if key not in ("literals", "line")}
+        place = kept.setdefault("source", 0)
+        literals = fact.get("literals") or [fact["url"]]
+        kept["at"] = ", ".join(
+            dict.fromkeys(sources.place_of(place, one, fact.get("line")) for one in literals)
+        )
+        if kept.get("type") == "oauth2":
+            kept = {"token_url": None, "refresh_url": None, **kept}
+        if kept.get("type") == "apiKey":
+            kept = {"prefix": None, **kept}
+        stated.append(kept)
+    return stated
+
+
+def _operation(
+    asked: Mapping[str, Any], sources: Sources, servers: list[Fact], plan: Mapping[str, Any]
+) -> Fact:
+    place = asked.get("source", 0)
+    if "method" in asked:
+        return _from_code(asked, sources, place)
+    fact = sources.document(place).operation(asked["operation"])
+    own = [url for url in fact.pop("servers") if "://" in url]
+    for url in own:
+        if url not in [server["url"] for server in servers]:
+            servers.append({"url": url, "source": place, "at": f"{fact['at']} servers"})
+    if "servers" in plan:
+        own = []  # the plan's servers stand for those of the document
+    first = next(
+        (n for n, one in enumerate(servers) if one["source"] == place and one["at"][:7] != "paths."), 0
+    )
+    fact["server"] = next(
+        (n for n, one in enumerate(servers) if one["url"] in own), asked.get("server", first)
+    )
+    for parameter in fact["parameters"]:
+        if parameter["name"] in plan.get("credential_parameters", ()):
+            parameter["credential"] = True
+    return {"source": place, **fact}
+
+
+def _from_code(asked: Mapping[str, Any], sources: Sources, place: int) -> Fact:
+    """Return an operation read from code; every literal of it must stand there."""
+    line = asked.get("line")
+    literals = asked.get("literals") or [
+        part for part in re.split(r"\{[^}]*\}", asked["path"]) if part != "/"
+    ]
+    at = [sources.place_of(place, literal, line) for literal in literals if literal]
+    parameters = [
+        {"name": name, "in": "path", "required": True, "type": "string", "fixed": None}
+        for name in re.findall(r"\{([^}]*)\}", asked["path"])
+    ]
+    for where in ("query", "header"):
+        for name, kind in asked.get(where, {}).items():
+            sources.place_of(place, name)
+            needed = name in asked.get("required", ())
+            parameters.append({"name": name, "in": where, "required": needed, "type": kind, "fixed": None})
+    body: Fact = {"content": [], "root": "none"}
+    if "body" in asked:
+        for name in asked["body"]:
+            sources.place_of(place, name)
+        shape = {
+            "type": asked.get("root", "object"),
+            "properties": {
+                n: {"type": kind} if isinstance(kind, str) else kind for n, kind in asked["body"].items()
+            },
+            "required": sorted(n for n in asked.get("required", ()) if n in asked["body"]),
+            "open": True,
+        }
+        body = body_fact([asked.get("content", "application/json")], shape)
+    return {
+        "source": place,
+        "at": ", ".join(dict.fromkeys(at)),
+        "method": asked["method"],
+        "path": asked["path"],
+        "server": asked.get("server", 0),
+        "parameters": parameters,
+        "open": True,
+        "body": body,
+        "responses": {"200": {"content": "application/json", "shape": asked.get("answer", {"type": "any"})}},
+    }
+
+
+def write(fixture: Fact, folder: Path) -> Path:
+    """Write a fixture; the day of recording stays where the source is the same as before."""
+    file = folder / f"{fixture['service']}.json"
+    if file.exists():
+        before = {one["sha256"]: one["recorded"] for one in json.loads(file.read_text("utf-8"))["sources"]}
+        for source in fixture["sources"]:
+            source["recorded"] = before.get(source["sha256"], source["recorded"])
+    text = json.dumps(fixture, indent=1, sort_keys=True, ensure_ascii=False)
+    file.write_text(text + "\n", "utf-8")
+    return file
+
+
+def report(folder: Path) -> str:
+    """Return a table of the fixtures by source."""
+    services: Counter[str] = Counter()
+    operations: Counter[str] = Counter()
+    confirmed: Counter[str] = Counter()
+    for file in sorted(folder.glob("*.json")):
+        fixture = json.loads(file.read_text("utf-8"))
+        name = fixture["sources"][0]["name"]
+        services[name] += 1
+        operations[name] += len(fixture["operations"])
+        confirmed[name] += bool(fixture["servers"] and fixture["auth"])
+    rows = [("source", "services", "with server and auth", "operations")]
+    rows += [
+        (name, str(services[name]), str(confirmed[name]), str(operations[name])) for name in sorted(services)
+    ]
+    rows.append(("all", *(str(sum(c.values())) for c in (services, confirmed, operations))))
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows
+    )
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Record what the plans ask for, or print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--plan", type=Path, nargs="*", default=[])
+    parser.add_argument("--root", action="append", default=[], metavar="NAME=FOLDER")
+    parser.add_argument("--only", nargs="*", help="ids of the services to record")
+    parser.add_argument("--into", type=Path, default=RECORDED)
+    parser.add_argument("--report", action="store_true")
+    told = parser.parse_args(arguments)
+    if told.report:
+        sys.stdout.write(report(told.into) + "\n")
+        return 0
+    roots = {name: Path(folder) for name, _, folder in (root.partition("=") for root in told.root)}
+    today = datetime.now(UTC).date().isoformat()
+    failed = 0
+    for plan_file in told.plan:
+        for service, plan in tomllib.loads(plan_file.read_text("utf-8")).items():
+            if told.only and service not in told.only:
+                continue
+            try:
+                write(record(service, plan, roots, today), told.into)
+            except (LookupError, WrongPlanError, OSError) as error:
+                failed += 1
+                sys.stderr.write(f"{service}: {type(error).__name__}: {error}\n")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
