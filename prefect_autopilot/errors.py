@@ -10,6 +10,7 @@
     ├── StoreError            our own database cannot be read or written
     ├── ServiceError          a service answered with an error; keeps what diagnosis needs
     ├── DeliveryError         a notification did not arrive
+    ├── SignatureError        a webhook is not signed as its service signs (HTTP 401)
     └── ProofError            a rewrite could not be proven; it stays a proposal
 
 Each says in one sentence what happened and what to do. ``permanent`` tells whether the same call
@@ -101,6 +102,7 @@ class ServiceError(AutopilotError):
         request_id: str | None = None,
         connection: str | None = None,
         body_head: str = "",
+        code: str | None = None,
     ) -> None:
         facts = {
             "service": service,
@@ -123,10 +125,20 @@ class ServiceError(AutopilotError):
         self.retry_after_s = retry_after_s
         self.connection = connection
         self.request_id = request_id
+        self.code = code
+        """The service's own word for what is wrong, where it has one."""
 
 
 class DeliveryError(AutopilotError):
     """A notification channel did not take the message."""
+
+
+class SignatureError(AutopilotError):
+    """A webhook is unsigned, wrongly signed or too old; ``reason`` says which in one word."""
+
+    def __init__(self, message: str, *, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class ProofError(AutopilotError):

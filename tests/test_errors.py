@@ -21,6 +21,7 @@ from prefect_autopilot.errors import (
     PrefectError,
     ProofError,
     ServiceError,
+    SignatureError,
     StoreError,
     UnknownNameError,
     UsageError,
@@ -49,6 +50,7 @@ MAKERS: dict[str, Callable[[], AutopilotError]] = {
     "StoreError": lambda: StoreError("The database is locked.", permanent=False),
     "ServiceError": lambda: ServiceError("Asana is busy", **FACTS),
     "DeliveryError": lambda: DeliveryError("The channel refused."),
+    "SignatureError": lambda: SignatureError("The webhook is unsigned.", reason="missing"),
     "ProofError": lambda: ProofError("Not equal."),
 }
 EACH = pytest.mark.parametrize("name", sorted(MAKERS))

@@ -67,6 +67,7 @@ from prefect_autopilot.models.runs import (
 )
 from prefect_autopilot.models.services import (
     Auth,
+    Hook,
     Operation,
     OperationEffect,
     Pagination,
@@ -130,6 +131,7 @@ __all__ = [
     "GeneratedFlow",
     "HealthScore",
     "HistoryRun",
+    "Hook",
     "IncidentRun",
     "IssueCategory",
     "JSONDict",

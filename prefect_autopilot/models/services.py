@@ -54,7 +54,13 @@ class Parameter(Value):
     choices: tuple[str, ...] = ()
     fields: tuple[Parameter, ...] = ()
     at: str | None = None
-    """Dotted path of the body where the value goes, where that is not its name ('$': the body itself)."""
+    """Dotted path of the body where the value goes, where that is not its name ('$': the body itself);
+
+    for a query, header or form parameter the name the service knows it by.
+    """
+    style: Literal["plain", "repeat", "comma", "space", "pipe", "deep"] = "plain"
+    """How a list or object is written into an address or form; plain: a list repeats the name in an address
+    and is JSON in a form; deep: ``filter[from]=1``."""
 
 
 class Pagination(Value):
@@ -85,16 +91,37 @@ class Operation(Value):
 
 
 class WebhookSignature(Value):
-    """How a service signs what it posts to us; fields as in the webhook table of the docs."""
+    """How a service signs what it posts to us."""
 
     header: str
     prefix: str = ""
-    algorithm: Literal["sha256", "sha1", "ed25519", "token"] = "sha256"
+    """What stands before each value of the header; values without it belong to another scheme."""
+    algorithm: Literal["sha256", "sha1", "sha512", "ed25519", "token"] = "sha256"
     template: str = "{body}"
+    """The signed bytes, of {body}, {timestamp}, {id}, {url}, {method} and {form} (sorted form fields)."""
     encoding: Literal["hex", "base64"] = "hex"
+    key: Literal["text", "base64", "hex"] = "text"
+    """How the secret becomes the key; ``base64`` is what follows ``whsec_``."""
+    signature_key: str | None = None
+    """Name of the signatures in a header of pairs, ``v1`` in ``t=…,v1=…``; None: the header is no pairs."""
+    timestamp_key: str | None = None
     timestamp_header: str | None = None
+    timestamp_unit: Literal["s", "ms", "iso"] = "s"
     delivery_id_header: str | None = None
+    delivery_id_at: str | None = None
+    """Dotted path of the body where the delivery's id stands, where no header has it."""
     challenge: str | None = None
+    """How the service asks whether the address is ours: a name of ``services.challenges``."""
+    sources: tuple[str, ...] = ()
+
+
+class Hook(Value):
+    """How an event looks in what the service posts: which bodies announce it and where its thing stands."""
+
+    match: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """What must hold: ``header:NAME`` or a dotted path (``row.``: of the thing), and its values."""
+    row_at: str = "$"
+    """Dotted path of the thing, shaped as a poll finds it; a list holds several."""
 
 
 class ServiceTrigger(Value):
@@ -106,11 +133,16 @@ class ServiceTrigger(Value):
     operation: str | None = None
     cursor_field: str | None = None
     id_field: str | None = None
+    version_field: str | None = None
+    """Field that changes with the row, where every change is an event; None: a row is told once."""
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    """What the list is asked with so that the newest rows are on its first pages."""
     detail: str | None = None
     """Operation that reads a found row in full, where ``operation`` answers little more than ids."""
     fields: dict[str, str] = Field(default_factory=dict)
     """What the event offers by name, each with the dotted path of the row it is read from."""
-    signature: WebhookSignature | None = None
+    hook: Hook | None = None
+    """How the same event comes by webhook; a polled event may have both."""
 
 
 class Service(Value):
@@ -129,6 +161,9 @@ class Service(Value):
     """True where the name is an ordinary English word as well (box, monday, front)."""
     english_words: tuple[str, ...] = ()
     """Those of its names that are ordinary English words."""
+    protocol: Literal["http", "sql", "smtp"] = "http"
+    """What the service speaks. Where that is not HTTP, method and path of an operation are those by
+    which its simulated stand-in is called, which does speak it."""
     base_url: str | None = None
     auth: Auth = Auth()
     rate_limit_per_s: float | None = None
@@ -140,6 +175,8 @@ class Service(Value):
     """Operation that shows that a connection works."""
     operations: tuple[Operation, ...] = ()
     triggers: tuple[ServiceTrigger, ...] = ()
+    webhook: WebhookSignature | None = None
+    """How the service signs its webhooks; None: as Standard Webhooks do."""
     docs_url: str | None = None
     provenance: tuple[str, ...] = Field(default=(), description="Sources that confirm base URL and auth")
     status: ServiceStatus = ServiceStatus.RECOGNISED

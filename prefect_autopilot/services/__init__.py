@@ -1,6 +1,7 @@
 """What is known of services: the catalogue, and how a call of one is put together and read."""
 
 from prefect_autopilot.services.catalogue import Catalogue, CatalogueStats, fold, load_catalogue
+from prefect_autopilot.services.challenges import Answer, handshake_secret, open_question, signed_question
 from prefect_autopilot.services.connections import (
     address_fields,
     connection_name,
@@ -9,9 +10,11 @@ from prefect_autopilot.services.connections import (
     simulated_credentials,
 )
 from prefect_autopilot.services.events import (
+    announced,
     event_payload,
     find_trigger,
     listed_fields,
+    read_posted,
     resource_of,
     sample_event,
     sample_rows,
@@ -26,13 +29,19 @@ from prefect_autopilot.services.requests import (
     next_page,
     rows_of,
 )
+from prefect_autopilot.services.signatures import STANDARD, TOLERANCE, Delivery, sign, signs_url, verify
 
 __all__ = [
+    "STANDARD",
+    "TOLERANCE",
+    "Answer",
     "Catalogue",
     "CatalogueStats",
+    "Delivery",
     "NextPage",
     "RequestParts",
     "address_fields",
+    "announced",
     "authorise",
     "build_request",
     "check_parameters",
@@ -42,15 +51,22 @@ __all__ = [
     "find_operation",
     "find_trigger",
     "fold",
+    "handshake_secret",
     "listed_fields",
     "load_catalogue",
     "next_page",
+    "open_question",
     "pick",
     "place",
+    "read_posted",
     "resource_of",
     "rows_of",
     "sample_event",
     "sample_rows",
     "service_of_connection",
+    "sign",
+    "signed_question",
+    "signs_url",
     "simulated_credentials",
+    "verify",
 ]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib import resources
 from typing import Any
+from urllib.parse import parse_qs
 
 from prefect_autopilot.errors import UnknownNameError
-from prefect_autopilot.models import JSONDict, Service, ServiceTrigger
+from prefect_autopilot.models import Hook, JSONDict, Service, ServiceTrigger
 from prefect_autopilot.services.paths import pick
 
 _NOTES = ("resources", "listed")
@@ -38,6 +40,54 @@ def event_payload(trigger: ServiceTrigger, row: Mapping[str, Any]) -> JSONDict:
     """Return the row with the fields of the trigger beside it, so that a flow reads ``event["subject"]``."""
     read = {name: pick(row, path) for name, path in trigger.fields.items()}
     return {**row, **{name: value for name, value in read.items() if value is not None}}
+
+
+def read_posted(body: bytes, content_type: str) -> Any:
+    """Return what a webhook posted: JSON, form fields (JSON in a lone ``payload``), else text as ``text``."""
+    text = body.decode("utf-8", "replace")
+    if content_type.partition(";")[0].strip().lower() == "application/x-www-form-urlencoded":
+        fields = parse_qs(text, keep_blank_values=True)
+        plain = {name: values[0] if len(values) == 1 else values for name, values in fields.items()}
+        inner = plain.get("payload")
+        return _json(inner) or plain if len(plain) == 1 and isinstance(inner, str) else plain
+    read = _json(text)
+    return {"text": text} if read is None else read
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def announced(
+    service: Service, posted: Any, headers: Mapping[str, str]
+) -> tuple[tuple[ServiceTrigger, JSONDict], ...]:
+    """Return the events a webhook announces, each with its payload; ``headers`` have lower-case names."""
+    found: list[tuple[ServiceTrigger, JSONDict]] = []
+    for trigger in service.triggers:
+        if trigger.hook is None:
+            continue
+        at = pick(posted, trigger.hook.row_at)
+        rows = [row for row in (at if isinstance(at, list) else [at]) if isinstance(row, dict)]
+        fitting = (row for row in rows if _fits(trigger.hook, posted, row, headers))
+        found += [(trigger, event_payload(trigger, row)) for row in fitting]
+    return tuple(found)
+
+
+def _fits(hook: Hook, posted: Any, row: Any, headers: Mapping[str, str]) -> bool:
+    for place, values in hook.match.items():
+        if place.startswith("header:"):
+            value: Any = headers.get(place.removeprefix("header:").lower())
+        elif place.startswith("row."):
+            value = pick(row, place.removeprefix("row."))
+        else:
+            value = pick(posted, place)
+        said = str(value).lower() if isinstance(value, bool) else str(value)
+        if value is None or said not in values:
+            return False
+    return True
 
 
 def find_trigger(service: Service, event: str) -> ServiceTrigger:

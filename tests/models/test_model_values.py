@@ -95,6 +95,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "Service": {"id": "asana", "name": "Asana"},
     "ServiceCall": {"service": "a", "operation": None, "method": "GET", "path": "/", "status": 200},
     "ServiceMatch": {"service": "asana", "confidence": 1},
+    "Hook": {"match": {"header:X-GitHub-Event": ("issues",)}},
     "ServiceTrigger": {"event": "new_message", "kind": "poll"},
     "SourceFile": {"path": "/a.py", "entrypoint": "a.py:a", "text": ""},
     "Span": {"start": 0, "end": 2, "text": "Do"},
