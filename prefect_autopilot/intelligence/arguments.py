@@ -20,7 +20,7 @@ from prefect_autopilot.models import (
     Text,
 )
 
-_CHANNEL = re.compile(r"#[^\W\d_][\w-]*")
+CHANNEL = re.compile(r"#[^\W\d_][\w-]*")
 _ADDRESS = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _PHONE = re.compile(r"(?<![\w+])\+\d[\d ()-]{6,17}\d(?!\w)")
 _TITLED = re.compile(
@@ -31,7 +31,10 @@ _QUOTED = re.compile(
     r"(?:saying|says|with the (?:text|message)|message|text|titled|called|named|group|list|board|folder"
     r"|project|channel|label|tag|table|sheet) \"([^\"\n]{1,200})\""
 )
-_QUOTED_ALONE = re.compile(r"(?<!\w)[\"']([^\"'\n]{2,200})[\"'](?!\w)")
+_QUOTED_ALONE = re.compile(r"(?<!\w)(?:\"([^\"\n]{1,200})\"|'([^'\n]{2,200})')(?!\w)")
+_THEM = re.compile(
+    r"\b(?:them|him|her|the (?:new )?(?:contact|customer|lead|person|subscriber|member|guest|attendee))\b"
+)
 _PLACE = re.compile(
     r"(?i)"
     r"\b(group|list|board|folder|project|channel|label|tag|table|sheet|titled|called"
@@ -108,7 +111,7 @@ def _argument(
     literal = _literal(role, parameter, said)
     if literal is not None:
         return literal
-    if role == "recipient" and event and "email" in event.fields and "email" in parameter.name.lower():
+    if role == "recipient" and event and "email" in event.fields and _wants_address(service, parameter, said):
         return FromTrigger(path="email")
     if parameter.type in {"string", "any"} and role in {"title", "text"}:
         given = _given(role, event=event, has_event=has_event, earlier=earlier)
@@ -117,29 +120,46 @@ def _argument(
     return FromParameter(name=parameter_name(service.id, parameter.name))
 
 
+def _wants_address(service: Service, parameter: Parameter, said: str) -> bool:
+    """Tell whether a recipient is the address of the event: its name says so, or a mail goes "to them"."""
+    if "email" in parameter.name.lower():
+        return True
+    return "email" in service.kinds and _THEM.search(said) is not None
+
+
 def _literal(role: str | None, parameter: Parameter, said: str) -> Argument | None:
     """Return a value the person wrote: a #channel, an address, words in quotation marks."""
     if role == "place":
-        channel = _CHANNEL.search(said)
+        channel = CHANNEL.search(said)
         if channel and "chan" in parameter.name.lower():
             return Constant(value=channel[0])
-        place = _PLACE.search(said)
-        if place and place[1].lower().rstrip("s") in parameter.name.lower():
-            return Constant(value=place[2])
+        for place in _PLACE.finditer(said):
+            if place[1].lower().rstrip("s") in parameter.name.lower():
+                return Constant(value=place[2])
     if role == "recipient":
         return _recipient(parameter, said)
     if role == "title" and (titled := _TITLED.search(said)):
         return Constant(value=titled[1])
-    quoted = _QUOTED.search(said) or _QUOTED_ALONE.search(said)
-    if role == "text" and quoted and not _PLACE.search(said):
-        return Constant(value=quoted[1])
-    return None
+    return _quoted(said) if role == "text" else None
+
+
+def _quoted(said: str) -> Constant | None:
+    """Return the text in quotation marks; a title or the name of a place is none."""
+    rest = _TITLED.sub(" ", said)
+    quoted = _QUOTED.search(rest) or _QUOTED_ALONE.search(rest)
+    if quoted is None or _PLACE.search(rest):
+        return None
+    return Constant(value=next(group for group in quoted.groups() if group is not None))
 
 
 def _recipient(parameter: Parameter, said: str) -> Constant | None:
     """Return the address said, or the telephone number with its country where none is meant by mail."""
-    if address := _ADDRESS.search(said):
-        return Constant(value=address[0])
+    addresses = list(dict.fromkeys(_ADDRESS.findall(said)))
+    if addresses:
+        several = parameter.name.lower() in {"to", "recipient", "recipients", "toemail"}
+        if parameter.type == "array":
+            return Constant(value=addresses)
+        return Constant(value=", ".join(addresses) if several else addresses[0])
     phone = None if "mail" in parameter.name.lower() else _PHONE.search(said)
     return Constant(value=re.sub(r"[ ()-]", "", phone[0])) if phone else None
 

@@ -58,7 +58,8 @@ class Clock:
 def _times() -> re.Pattern[str]:
     names = "|".join(name for name in table("times")["numbers"] if name not in {"a", "an"})
     return re.compile(
-        rf"(?<![\w$€£#.:/+-])(?:(?P<at>at|@|by|around|before) )?(?:around |about |exactly |precisely )?"
+        rf"(?<![\w$€£#.:/+-])(?:(?P<at>at|@|by|around|before)(?: |(?<=@)(?=\d)))?"
+        rf"(?:around |about |exactly |precisely )?"
         rf"(?:(?:{_HALF})?(?:{_DIGITS}|(?P<name>{names}|noon|midnight|midday))"
         rf"(?! ?(?:%|hours?|hrs?|minutes?|mins?|days?|weeks?|months?|years?|times?|seconds?|percent|st|nd|rd"
         rf"|th)\b)"

@@ -103,6 +103,8 @@ def read_days(text: str, found: Calendar) -> None:
             rf"\b(?P<lead>(?:(?:{EVERY}|on|all|mondays?|only)\s+(?:other |second )?)?)(?P<group>{_WORKDAY}"
             rf"|weekends?)\b"
         ).finditer(text):
+            if find(r"\b(?:this|next|last|past|coming) $", words_before(text, match)):
+                continue
             found.days |= WEEKEND if match["group"].startswith("weekend") else WORKDAYS
             found.note(match)
         _read_named_days(text, found)

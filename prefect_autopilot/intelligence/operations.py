@@ -18,6 +18,9 @@ _LEAST = 1.0
 
 _PLUMBING = frozenset({"webhook", "webhooks", "me", "token", "label", "labels", "user", "users"})
 
+_ALSO = {"message": "send", "comment": "comment"}
+"""What creating one of these means as well."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
@@ -59,6 +62,14 @@ def _shape(operation_id: str, path: str, verbs: tuple[str, ...]) -> _Shape:
     return _Shape(meaning, frozenset(nouns), path.count("{"), verbs)
 
 
+def reads(operation: Operation) -> bool:
+    """Tell whether an operation only looks: by its method, or by what its name says."""
+    return (
+        operation.method == "GET"
+        or table("verbs")["operations"].get(operation.id.lower().split("_")[0]) == "get"
+    )
+
+
 def _score(
     service: Service,
     operation: Operation,
@@ -68,23 +79,21 @@ def _score(
 ) -> float:
     shape = _shape(operation.id, operation.path, operation.verbs)
     score = 2.0 * min(len(stems & shape.nouns), 2)
-    reads = operation.method == "GET" or shape.meaning == "get"
-    says = (
-        {shape.meaning, "send"} if shape.meaning == "create" and "message" in shape.nouns else {shape.meaning}
-    )
+    is_read = reads(operation)
+    says = {shape.meaning, *(_ALSO[n] for n in shape.nouns & _ALSO.keys() if shape.meaning == "create")}
     if says & meanings:
         score += 3
-    elif shape.meaning and meanings and not reads:
+    elif shape.meaning and meanings and not is_read:
         score -= 3
     usual = table("arguments")["usual_nouns"]
     if any(stem(noun) in shape.nouns for kind in service.kinds for noun in usual.get(kind, ())):
         score += 1.5
     if direction == "source":
-        score += 2.5 if reads else -2
-        score -= 1.0 * shape.path_parameters if reads and not operation.id.startswith("list") else 0
-    elif reads:
+        score += 2.5 if is_read else -2
+        score -= 1.0 * shape.path_parameters if is_read and not operation.id.startswith("list") else 0
+    elif is_read:
         score -= 1.5 if "get" in meanings else 6
-    if direction == "source" and reads and not stems & shape.nouns & words("arguments", "distinct"):
+    if direction == "source" and is_read and not stems & shape.nouns & words("arguments", "distinct"):
         score -= 7 if stems & words("arguments", "distinct") else 0
     if shape.meaning == "delete" and "delete" not in meanings:
         score -= 5

@@ -220,8 +220,8 @@ def _read_part(text: str, found: Calendar) -> None:
 def _read_once(text: str, found: Calendar) -> None:
     match = find(
         rf"\b(?:in (?:\d+|an?|one|two|three|half an) ?(?:minutes?|mins?|hours?|hrs?|h|days?|weeks?"
-        rf"|months?)\b(?! of)|tomorrow|tonight|next (?:week|month|{DAY})|later today|this (?:afternoon"
-        rf"|evening|weekend))",
+        rf"|months?)\b(?! of)|tomorrow|tonight|next (?:weekend|week|month|{DAY})|later today"
+        rf"|this (?:afternoon|evening|weekend))",
         text,
     )
     if (

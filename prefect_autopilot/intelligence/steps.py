@@ -5,17 +5,18 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from prefect_autopilot.intelligence.arguments import fill
+from prefect_autopilot.intelligence.arguments import CHANNEL, fill
 from prefect_autopilot.intelligence.clauses import Clause
 from prefect_autopilot.intelligence.data import table
 from prefect_autopilot.intelligence.directions import Direction, Placed
-from prefect_autopilot.intelligence.operations import choose_operation
+from prefect_autopilot.intelligence.operations import choose_operation, reads
 from prefect_autopilot.intelligence.scene import ANY, Scene
 from prefect_autopilot.intelligence.trigger import Start, clause_span
-from prefect_autopilot.models import Operation, Service, ServiceTrigger, StepSpec
+from prefect_autopilot.models import Constant, Operation, Service, ServiceTrigger, StepSpec
 from prefect_autopilot.services import Catalogue, connection_name
 
 MAX_STEPS = 30
+_QUOTES = re.compile(r"\"[^\"\n]*\"")
 GENERIC = "http_request"
 """Operation of a step whose service has none described: a request by hand."""
 
@@ -179,9 +180,27 @@ def write_steps(
                 span=span if span.text else None,
             )
         )
-        if operation and (operation.method == "GET" or call.direction == "tool"):
+        steps += _in_other_channels(steps[-1], said, names)
+        if operation and (reads(operation) or call.direction == "tool"):
             read = step_id
     return tuple(steps)
+
+
+def _in_other_channels(step: StepSpec, said: str, names: dict[str, int]) -> list[StepSpec]:
+    """Repeat a step for the second and later of the channels it names ("tell #sales and #finance")."""
+    channels = list(dict.fromkeys(CHANNEL.findall(_QUOTES.sub(" ", said))))
+    where = (
+        next((k for k, v in step.arguments.items() if v == Constant(value=channels[0])), None)
+        if channels
+        else None
+    )
+    copies: list[StepSpec] = []
+    for channel in channels[1:] if where else ():
+        base = re.sub(r"_\d+$", "", step.id)
+        names[base] = names.get(base, 1) + 1
+        arguments = {**step.arguments, str(where): Constant(value=channel)}
+        copies.append(step.model_copy(update={"id": f"{base}_{names[base]}", "arguments": arguments}))
+    return copies
 
 
 def _said(scene: Scene, call: Wanted, calls: tuple[Wanted, ...]) -> str:
@@ -213,8 +232,15 @@ def _for_each(scene: Scene, clauses: tuple[Clause, ...], call: Wanted, read: str
         return None
     i = clauses.index(call.clause)
     after = clauses[i + 1] if i + 1 < len(clauses) else None
+    before = clauses[i - 1] if i else None
     end = after.end if after and after.lead and _EACH.match(after.lead) else call.clause.end
-    return read if _EACH.search(scene.words(call.clause.start, end)) else None
+    is_led = before is not None and before.lead is not None and before.verb is None
+    start = (
+        before.start
+        if before and is_led and not re.search(ANY, scene.text[before.start : before.end])
+        else None
+    )
+    return read if _EACH.search(scene.words(call.clause.start if start is None else start, end)) else None
 
 
 def _summary(service: Service, operation: Operation | None) -> str:

@@ -199,7 +199,7 @@ def _event(scene: Scene, source: Placed | None, catalogue: Catalogue, *, has_eve
     if type_ in {"chat", "webhook"} and not (source and source.clause.lead):
         service = None
     where = source.clause if source else None
-    event = _event_name(scene, source, service)
+    event = None if service is None and type_ in {"chat", "webhook"} else _event_name(scene, source, service)
     spec = TriggerSpec(
         type=type_,
         service=service.id if service else None,
