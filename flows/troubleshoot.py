@@ -36,7 +36,7 @@ async def troubleshoot(
     """
     async with open_desk(load_settings(mode=mode)) as desk:
         run = await desk.api.run(flow_run_id)
-        session = await resolve.take_up(desk, run, join=False)
+        session = await resolve.take_up(desk, run, join=False, origin="flow")
         if session is None:
             return {"flow_run_id": flow_run_id, "outcome": "nothing to do, or taken up already"}
         session = await resolve.until_settled(desk, session.session_id, wait_s=wait_s)

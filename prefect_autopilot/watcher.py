@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -21,7 +22,7 @@ from prefect_autopilot.adapters.prefect_target import PrefectTarget
 from prefect_autopilot.errors import AutopilotError, PrefectError
 from prefect_autopilot.journeys import observe, resolve
 from prefect_autopilot.journeys.desk import Desk, open_desk, prefect_target
-from prefect_autopilot.models import RunRecord, TroubleshootingSession
+from prefect_autopilot.models import Origin, RunRecord, TroubleshootingSession
 from prefect_autopilot.monitoring import FleetMetrics
 from prefect_autopilot.settings import Settings, load_settings
 
@@ -41,6 +42,25 @@ MOST_OBSERVED = 10_000
 AT_ONCE = 4
 """Sessions taken on at the same time; a SQLite server answers 503 under more writers."""
 FAILURES = ("prefect.flow-run.Failed", "prefect.flow-run.Crashed", "prefect.flow-run.TimedOut")
+RUN_RESOURCE = "prefect.flow-run."
+MOST_HEARD = 10_000
+
+
+class Hint(asyncio.Event):
+    """Set when the event stream told of a failure; ``heard`` keeps which runs it was about."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: OrderedDict[str, None] = OrderedDict()
+
+    def tell(self, resource_id: str) -> None:
+        """Take the resource of a failure event, ``prefect.flow-run.<id>``, and ask for a look."""
+        run_id = resource_id.removeprefix(RUN_RESOURCE)
+        self.heard[run_id] = None
+        self.heard.move_to_end(run_id)
+        while len(self.heard) > MOST_HEARD:
+            self.heard.popitem(last=False)
+        self.set()
 
 
 @dataclass
@@ -53,7 +73,7 @@ class Watcher:
     assess_every_s: float = 60
     retention_days: float = 90
     fleet: FleetMetrics = field(default_factory=FleetMetrics)
-    hint: asyncio.Event = field(default_factory=asyncio.Event)
+    hint: Hint = field(default_factory=Hint)
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
     _token: int | None = None
     _assessed_at: datetime | None = None
@@ -92,7 +112,8 @@ class Watcher:
         failed = await self._new_failures(now)
         sessions = {session.session_id: session for session in await self.desk.store.due_sessions(now)}
         for run in failed:
-            if session := await resolve.take_up(self.desk, run):
+            origin: Origin = "event" if run.id in self.hint.heard else "reconcile"
+            if session := await resolve.take_up(self.desk, run, origin=origin):
                 sessions[session.session_id] = session
         # Only now: a crash in between looks at the same failures again, claims make it harmless.
         await self.desk.store.set_cursor(CURSOR, now)
@@ -177,8 +198,8 @@ class Watcher:
         return min(self.poll_interval_s, max(0.2, (due - self.desk.clock()).total_seconds()))
 
 
-async def listen(target: PrefectTarget, hint: asyncio.Event) -> None:
-    """Set ``hint`` at every failure event until cancelled; a broken connection is opened again."""
+async def listen(target: PrefectTarget, hint: Hint) -> None:
+    """Tell ``hint`` of every failure event until cancelled; a broken connection is opened again."""
     from prefect.events.clients import get_events_subscriber
     from prefect.events.filters import EventFilter, EventNameFilter
     from prefect.settings import PREFECT_API_URL, temporary_settings
@@ -188,8 +209,8 @@ async def listen(target: PrefectTarget, hint: asyncio.Event) -> None:
         try:
             with temporary_settings({PREFECT_API_URL: target.url}):
                 async with get_events_subscriber(filter=wanted, reconnect_on_clean_close=True) as events:
-                    async for _event in events:
-                        hint.set()
+                    async for event in events:
+                        hint.tell(event.resource.id)
         except Exception as error:  # noqa: BLE001  # process edge: a foreign server; polling goes on without it
             logger.info(
                 "The event stream ended (%s); polling goes on, opening it again.", type(error).__name__

@@ -22,6 +22,7 @@ from prefect_autopilot.models import (
     FAILURE_STATES,
     Attempt,
     Evidence,
+    Origin,
     RemedyDecision,
     ResolutionStatus,
     RunRecord,
@@ -46,11 +47,14 @@ LEASE_TTL_S = 30.0
 """A killed process holds a session no longer than this; the journal refuses a token that has expired."""
 
 
-async def take_up(desk: Desk, run: RunRecord, *, join: bool = True) -> TroubleshootingSession | None:
+async def take_up(
+    desk: Desk, run: RunRecord, *, join: bool = True, origin: Origin = "request"
+) -> TroubleshootingSession | None:
     """Return the session for a failed run: the open one it has, or a new one if we are first to claim it.
 
     None when there is nothing to do: not a failure, one of our own flows, or claimed already. ``join`` False
     leaves open sessions to whoever opened them: another policy must not decide over their heads.
+    ``origin`` is kept with a new session and in the audit trail.
     """
     if run.state.type not in FAILURE_STATES or run.flow_name.startswith(OWN_PREFIX):
         return None
@@ -64,10 +68,10 @@ async def take_up(desk: Desk, run: RunRecord, *, join: bool = True) -> Troublesh
         flow_run_id=run.id,
         run_count=run.run_count,
         now=now,
-    ).model_copy(update={"due_at": run.state.timestamp + LOGS_SETTLE})
+    ).model_copy(update={"due_at": run.state.timestamp + LOGS_SETTLE, "origin": origin})
     if not await desk.store.claim_session(session, desk.holder, now):
         return None
-    await desk.store.audit(desk.holder, "opened", session.session_id, {"run": run.id}, now)
+    await desk.store.audit(desk.holder, "opened", session.session_id, {"run": run.id, "origin": origin}, now)
     return session
 
 

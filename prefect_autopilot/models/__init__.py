@@ -26,6 +26,7 @@ from prefect_autopilot.models.incidents import (
     GateCheck,
     IncidentRun,
     Notice,
+    Origin,
     RefreshCredentials,
     Remedy,
     RemedyClass,
@@ -66,6 +67,7 @@ from prefect_autopilot.models.runs import (
     WorkflowMetric,
 )
 from prefect_autopilot.models.services import (
+    Announcement,
     Auth,
     Hook,
     Operation,
@@ -107,6 +109,7 @@ __all__ = [
     "AlertType",
     "Alternative",
     "Analysis",
+    "Announcement",
     "Anomaly",
     "Argument",
     "AskOwner",
@@ -142,6 +145,7 @@ __all__ = [
     "Operation",
     "OperationEffect",
     "OptimizationPlan",
+    "Origin",
     "Pagination",
     "Parameter",
     "ParameterSpec",

@@ -40,6 +40,10 @@ RemedyClass = Literal[
 """The first action that helps, as in the batch contract."""
 
 
+Origin = Literal["event", "reconcile", "flow", "request"]
+"""How a failure came to us: event stream, the watcher's own reading, our flow, or somebody's call."""
+
+
 class SourceFile(Value):
     """The flow's own source as far as it could be read."""
 
@@ -227,6 +231,7 @@ class TroubleshootingSession(Value):
     flow_run_id: str | None = None
     run_count: int = 0
     """Attempt of the run that failed; with the run's id the key of the claim."""
+    origin: Origin = "request"
     fingerprint: str = ""
     issues: tuple[WorkflowIssue, ...] = ()
     findings: tuple[DiagnosticFinding, ...] = ()
