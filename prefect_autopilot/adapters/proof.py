@@ -107,9 +107,16 @@ def judge(runs: Sequence[JSONDict]) -> Proof:
         n=len(before),
         before_s=round(statistics.median(run["seconds"] for run in before), 3),
         after_s=round(statistics.median(run["seconds"] for run in after), 3),
+        before_range_s=_range(before),
+        after_range_s=_range(after),
         checks=tuple(checks),
         reason=differences[0] if differences else f"{ending} and effects in every run",
     )
+
+
+def _range(runs: Sequence[JSONDict]) -> tuple[float, float]:
+    seconds = [run["seconds"] for run in runs]
+    return round(min(seconds), 3), round(max(seconds), 3)
 
 
 def _difference(reference: JSONDict, run: JSONDict) -> str:

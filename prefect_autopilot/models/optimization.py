@@ -73,5 +73,8 @@ class Proof(Value):
     n: int
     before_s: float
     after_s: float
+    before_range_s: tuple[float, float] | None = None
+    """Fastest and slowest of the ``n`` runs of the original."""
+    after_range_s: tuple[float, float] | None = None
     checks: tuple[str, ...] = ()
     reason: str
