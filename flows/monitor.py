@@ -21,9 +21,9 @@ async def monitor() -> JSONDict:
         schedules = await observe.read_schedules(desk.api, desk.store)
         alerts = await observe.raise_alerts(desk.store, await desk.store.rules(), now, schedules=schedules)
         scores = await observe.assess(desk.store, now)
+        # As Prefect writes them: flow/deployment.
         names = {
-            observe.workflow_id(one): one.deployment_name or one.flow_name
-            for one in await desk.store.workflows()
+            ident: "/".join(filter(None, both)) for ident, both in (await observe.names(desk.store)).items()
         }
         standing = await desk.store.alerts(open_only=True)
         await deliver_pending(desk.store, desk.channels, desk.clock())

@@ -80,11 +80,18 @@ def metrics(workflow_id: str, runs: Iterable[RunRecord], now: datetime) -> tuple
         values["lateness"] = median(lags)
     if known:
         values["running"] = sum(run.state.type == "RUNNING" for run in in_order(known))
-    tags = {"workflow_id": workflow_id, "runs": str(len(done))}
+    tags = {"workflow_id": workflow_id, "runs": str(len(done)), "workflow": _name(known)}
     return tuple(
         WorkflowMetric(name=name, value=value, unit=UNITS[name], tags=tags, timestamp=now)
         for name, value in values.items()
     )
+
+
+def _name(runs: Sequence[RunRecord]) -> str:
+    """Return what people call a workflow, as Prefect writes it: flow/deployment."""
+    if not runs:
+        return ""
+    return "/".join(name for name in (runs[-1].flow_name, runs[-1].deployment_name) if name)
 
 
 def baselines(

@@ -182,7 +182,7 @@ def _new(
         workflow_id=workflow,
         alert_type=rule.alert_type,
         severity=rule.severity,
-        title=f"{workflow}: {reading.text}",
+        title=f"{metric.tags.get('workflow') or workflow}: {reading.text}",
         description=rule.description
         or f"{reading.text}; the rule is {rule.condition.value} {rule.threshold:g}.",
         status="firing" if rule.severity is Severity.CRITICAL else "pending",

@@ -41,6 +41,7 @@ _GROUP_PREFIX = re.compile(r"^(\s*(?:\|\s?|\+-[+-]*[\s\d-]*)+)")
 _LINKS = ("The above exception was the direct cause", "During handling of the above exception")
 _LIBRARY = re.compile(
     r"site-packages|dist-packages|/lib/python\d|/usr/lib/|<frozen|importlib|\bconda\b|/opt/venv/lib"
+    r"|/prefect_autopilot/"
 )
 _SERVICE_ERROR = re.compile(
     r"^(?P<reason>.*?) \[(?P<facts>service=\S+ operation=\S+ [^\]]*effect=[^\]]*)\](?: body=(?P<body>.*))?$",

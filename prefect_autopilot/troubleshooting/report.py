@@ -14,7 +14,7 @@ _BACKTICKS = re.compile(r"`+")
 def report(session: TroubleshootingSession) -> str:
     """Return the session as markdown."""
     parts = [
-        f"# Troubleshooting {plain(session.workflow_id)}",
+        f"# Troubleshooting {plain(_subject(session))}",
         f"Status **{plain(session.resolution_status)}** at step {plain(session.current_step)}.",
     ]
     if session.diagnosis is not None:
@@ -27,6 +27,12 @@ def report(session: TroubleshootingSession) -> str:
         parts += ["## Attempts", "\n".join(_attempts(session))]
     parts += ["## Trail", fenced("\n".join(session.trail))]
     return "\n\n".join(parts) + "\n"
+
+
+def _subject(session: TroubleshootingSession) -> str:
+    """Return flow/deployment where the issue names them: an id tells a person nothing."""
+    components = session.issues[0].affected_components if session.issues else ()
+    return components[0] if components else session.workflow_id
 
 
 def _diagnosis(diagnosis: Diagnosis) -> list[str]:
