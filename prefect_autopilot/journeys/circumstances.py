@@ -69,7 +69,7 @@ class RerunCode:
             again = repetition(effect)
             if effect.kind == "task":
                 self._tasks[name] = _worse(self._tasks.get(name, "none"), again)
-            elif name.startswith(_SERVICE_CALL):
+            elif _is_service_call(name):
                 # Our own task: stored, and skipped by a retry, as its task run shows.
                 self._service_calls = _worse(self._service_calls, again)
             else:
@@ -115,6 +115,11 @@ class RerunCode:
             # Nothing is known of its tasks, so each of them may have been done.
             return _worse(self.direct, _worse(self.of_tasks(self._tasks), self._service_calls))
         return _worse(self.direct, self.of_tasks(_done_again(evidence)))
+
+
+def _is_service_call(name: str) -> bool:
+    """Tell whether a call's source is one of our task: ``call_service``, ``tasks.call_service.submit``."""
+    return _SERVICE_CALL in name.partition("(")[0].split(".")
 
 
 def repetition(effect: FunctionEffect) -> Repetition:
