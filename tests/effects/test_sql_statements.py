@@ -177,7 +177,7 @@ def test_space_comments_and_case_change_nothing(statement: str, frame: str) -> N
 @settings(deadline=None)
 def test_several_statements_are_as_bad_as_the_worst(statements: list[str]) -> None:
     single = [classify(one) for one in statements]
-    level, repeatable = classify(";\n".join(statements))
+    level, repeatable = classify("\n;\n".join(statements))
     assert level is max((one for one, _ in single), key=lambda one: one.rank)
     if level is Level.WRITE:
         assert repeatable is all(again for one, again in single if one is Level.WRITE)
