@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from prefect.blocks.core import Block
@@ -12,8 +14,14 @@ from pydantic import Field, HttpUrl, SecretStr
 if TYPE_CHECKING:
     import httpx
 
+    from prefect_autopilot.adapters.oauth import Renew
     from prefect_autopilot.adapters.services import ServiceClient
     from prefect_autopilot.models import Service
+
+LEASE_S = 60.0
+"""Seconds after which the lease of a process that died during a renewal is free again."""
+
+LEASE_WAIT_S = 90.0
 
 
 class ServiceConnection(Block):
@@ -52,6 +60,17 @@ class ServiceConnection(Block):
         default_factory=lambda: SecretDict({}),
         description="What proves who calls: token, access_token, refresh_token, api_key, username, password.",
     )
+    auto_refresh: bool = Field(
+        default=True,
+        description="Whether a call renews an access token that ends, and stores the new one here.",
+    )
+    allow_private_network: bool = Field(
+        default=False,
+        description="Whether the service may be on this machine or in a private network (own hosts).",
+    )
+    rate_limit_per_s: float | None = Field(
+        default=None, gt=0, description="Calls a second at most, where the plan allows other than usual."
+    )
 
     @property
     def name(self) -> str | None:
@@ -73,15 +92,36 @@ class ServiceConnection(Block):
         self, transport: httpx.AsyncBaseTransport | None = None, *, connection: str | None = None
     ) -> ServiceClient:
         """Return a client for the service; ``connection`` is the name errors tell."""
+        from prefect_autopilot.adapters.rates import gate_of
         from prefect_autopilot.adapters.services import ServiceClient
 
+        service, name = self.definition(), connection or self.name
+        per_s = self.rate_limit_per_s or service.rate_limit_per_s
         return ServiceClient(
-            self.definition(),
+            service,
             self.secrets(),
             base_url=self.base_url,
             transport=transport,
-            connection=connection or self.name,
+            connection=name,
+            renew=self._renewal(service, transport),
+            gate=gate_of(name, per_s) if name else None,
+            allow_private_network=self.allow_private_network,
         )
+
+    def _renewal(self, service: Service, transport: httpx.AsyncBaseTransport | None) -> Renew | None:
+        from prefect_autopilot.adapters.oauth import can_renew
+
+        if not (self.auto_refresh and can_renew(service, self.secrets(), self.token_url)):
+            return None
+
+        async def renew(spent: Mapping[str, SecretStr]) -> Mapping[str, SecretStr]:
+            now = datetime.now(UTC)
+            if self.name is None:
+                await self.refresh(now, transport)
+                return self.secrets()
+            return (await renew_connection(self.name, now, spent=spent, transport=transport)).secrets()
+
+        return renew
 
     async def verify(self, transport: httpx.AsyncBaseTransport | None = None) -> str:
         """Make the service's harmless check call and return its operation.
@@ -112,6 +152,7 @@ class ServiceConnection(Block):
             token_url=self.token_url,
             transport=transport,
             connection=self.name,
+            allow_private_network=self.allow_private_network,
         )
         plain: dict[str, Any] = {name: secret.get_secret_value() for name, secret in renewed.items()}
         self.credentials = SecretDict(plain)
@@ -126,3 +167,51 @@ async def load_connection(name: str) -> ServiceConnection:
     except ValueError as error:
         raise UnknownNameError("service connection block", name) from error
     return cast("ServiceConnection", block)
+
+
+async def renew_connection(
+    name: str,
+    now: datetime,
+    *,
+    spent: Mapping[str, SecretStr] | None = None,
+    transport: httpx.AsyncBaseTransport | None = None,
+) -> ServiceConnection:
+    """Renew the token of a stored connection, store it at once, and return the connection.
+
+    One process at a time does so: a second use of a rotating refresh token would end the connection for
+    all. Where the stored token is no longer the one of ``spent``, another process has renewed it, and
+    that one is returned. Raises ServiceError when the service refuses, PrefectError when the lease for it
+    cannot be had.
+    """
+    from prefect_autopilot.adapters.oauth import token_of
+
+    async with _lease(f"autopilot-renewal-{name}"):
+        block = await load_connection(name)
+        if spent is None or token_of(block.secrets()) == token_of(spent):
+            await block.refresh(now, transport)
+            await block.asave(name, overwrite=True)
+    return block
+
+
+@asynccontextmanager
+async def _lease(name: str) -> AsyncIterator[None]:
+    """Hold a lease of the Prefect server, which every process that reads the connection can reach."""
+    from prefect.client.orchestration import get_client
+    from prefect.concurrency.asyncio import (
+        AcquireConcurrencySlotTimeoutError,
+        ConcurrencySlotAcquisitionError,
+        concurrency,
+    )
+
+    from prefect_autopilot.errors import PrefectError
+
+    async with get_client() as client:
+        await client.upsert_global_concurrency_limit_by_name(name, 1)
+    async with AsyncExitStack() as stack:
+        try:
+            held = concurrency(name, timeout_seconds=LEASE_WAIT_S, lease_duration=LEASE_S, strict=True)
+            await stack.enter_async_context(held)
+        except (AcquireConcurrencySlotTimeoutError, ConcurrencySlotAcquisitionError) as error:
+            msg = f"The lease {name} could not be had from the Prefect server; try the call again."
+            raise PrefectError(msg, permanent=False) from error
+        yield

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,6 +11,7 @@ from typing import Any
 
 import httpx
 
+from prefect_autopilot.adapters.rates import believable, reset_after
 from prefect_autopilot.errors import ServiceError
 from prefect_autopilot.models import Operation, Service
 from prefect_autopilot.redaction import redact
@@ -20,14 +20,24 @@ from prefect_autopilot.services import pick
 BODY_HEAD = 300
 """Characters of an answer that an error quotes."""
 
-_YEAR_S = 365 * 24 * 3600
-
 LARGEST_ANSWER = 25 * 1024 * 1024
 """Bytes of an answer that are read; more is an error, not a memory problem."""
 
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504, 509, 520, 521, 522, 523, 524, 529})
 _TRANSIENT_CODES = frozenset(
-    {"ratelimited", "rate_limited", "internal_error", "fatal_error", "service_unavailable", "request_timeout"}
+    {
+        "fatal_error",
+        "internal_error",
+        "internal_server_error",
+        "rate_limited",
+        "ratelimited",
+        "request_timeout",
+        "service_unavailable",
+        "throttled",
+    }
+)
+_EXPIRED_CODES = frozenset(
+    {"token_expired", "unauthenticated", "authentication_error", "invalid_token", "expired_token"}
 )
 _REQUEST_ID = (
     "x-request-id",
@@ -80,22 +90,12 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     A wait of more than a year is not believed.
     """
     told = headers.get("retry-after", "").strip()
-    if told:
-        try:
-            return _believable(float(told))
-        except ValueError:
-            return _seconds_to_date(told, now)
-    reset = headers.get("x-ratelimit-reset", "").strip()
+    if not told:
+        return reset_after(headers, now)
     try:
-        moment = float(reset)
+        return believable(float(told))
     except ValueError:
-        return None
-    # A number larger than a year is a moment, not a wait.
-    return _believable(moment - now.timestamp() if moment > _YEAR_S else moment)
-
-
-def _believable(seconds: float) -> float | None:
-    return max(0.0, seconds) if math.isfinite(seconds) and seconds <= _YEAR_S else None
+        return _seconds_to_date(told, now)
 
 
 def _seconds_to_date(told: str, now: datetime) -> float | None:
@@ -104,7 +104,13 @@ def _seconds_to_date(told: str, now: datetime) -> float | None:
     except ValueError:
         return None
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return _believable((aware - now).total_seconds())
+    return believable((aware - now).total_seconds())
+
+
+def is_expired(error: ServiceError) -> bool:
+    """Tell whether a call was refused for its access token, so that it was not done."""
+    good = error.status == httpx.codes.OK
+    return error.status == httpx.codes.UNAUTHORIZED or (good and (error.code or "") in _EXPIRED_CODES)
 
 
 def read_answer(
@@ -176,7 +182,12 @@ def _check_success(value: Any, operation: Operation | None, facts: CallFacts, to
     graphql = operation is not None and operation.path.endswith("graphql")
     if graphql and isinstance(value, dict) and value.get("errors"):
         failed, code = True, pick(value, "errors.0.message")
+        kind = pick(value, "errors.0.extensions.code") or pick(value, "errors.0.type")
+    else:
+        kind = code
     if failed:
         shown = code if isinstance(code, str) else "no reason given"
+        word = kind.lower() if isinstance(kind, str) else None
         reason = f"{service.name} accepted the call but reports a failure: {shown}"
-        raise facts.error(reason, permanent=shown not in _TRANSIENT_CODES, **told)
+        passes = shown in _TRANSIENT_CODES or word in _TRANSIENT_CODES
+        raise facts.error(reason, permanent=not passes, code=word, **told)

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
 from pydantic import SecretStr
 
-from prefect_autopilot.adapters.service_answers import LARGEST_ANSWER, CallFacts, read_answer
-from prefect_autopilot.errors import ConfigurationError, UsageError
+from prefect_autopilot.adapters.bodies import encoded, save
+from prefect_autopilot.adapters.network import outgoing
+from prefect_autopilot.adapters.oauth import Renew, is_due, token_of
+from prefect_autopilot.adapters.rates import RateGate
+from prefect_autopilot.adapters.service_answers import LARGEST_ANSWER, CallFacts, is_expired, read_answer
+from prefect_autopilot.adapters.signing import signer
+from prefect_autopilot.errors import ConfigurationError, ServiceError, UsageError
 from prefect_autopilot.models import Operation, OperationEffect, Service
 from prefect_autopilot.services import (
     RequestParts,
@@ -29,6 +37,7 @@ MOST_PAGES = 200
 MOST_ROWS = 50_000
 _CODED = frozenset({"content-encoding", "content-length", "transfer-encoding"})  # the content is decoded
 _ADDRESS_PART = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:")
+_NOTHING = RequestParts(method="", path="")
 
 
 def utc_now() -> datetime:
@@ -37,7 +46,13 @@ def utc_now() -> datetime:
 
 
 class ServiceClient:
-    """Calls one service with one connection's credentials; use it as an async context manager."""
+    """Calls one service with one connection's credentials; use it as an async context manager.
+
+    With ``renew`` an access token that ends within a minute is replaced before a call, and one that is
+    refused (401) once after it; the refused call was not done, so it is repeated, whatever its effect.
+    ``adapters.oauth.renewal`` makes such a function for credentials that are kept in memory,
+    ``ServiceConnection.client`` one that stores what it renewed.
+    """
 
     def __init__(
         self,
@@ -49,21 +64,28 @@ class ServiceClient:
         connection: str | None = None,
         timeout_s: float = 30.0,
         clock: Callable[[], datetime] = utc_now,
+        renew: Renew | None = None,
+        gate: RateGate | None = None,
+        allow_private_network: bool = False,
     ) -> None:
         """Prepare calls of ``service``; ``base_url`` replaces the catalogue's (own hosts, the simulator).
 
-        Raises ConfigurationError when the address is incomplete or a credential is missing.
+        ``gate`` is shared by clients that share a rate limit. Raises ConfigurationError when the address
+        is incomplete, is one of a private network without ``allow_private_network``, or a credential is
+        missing that cannot be renewed.
         """
         self.service = service
         self.connection = connection
         self._clock = clock
         self._timeout_s = timeout_s
-        plain = {name: secret.get_secret_value() for name, secret in credentials.items()}
-        self._secrets = tuple(value for value in plain.values() if value)
-        self._proof = authorise(service, plain)
-        self._base_url = _address(service, base_url, plain)
+        self._renew = renew
+        self._renewing = asyncio.Lock()
+        self._gate = gate or RateGate(service.rate_limit_per_s)
+        self._told_url = base_url
+        self._secrets: tuple[str, ...] = ()
+        self._adopt(credentials)
         self._client = httpx.AsyncClient(
-            transport=transport,
+            transport=outgoing(self._base_url, transport, allow_private=allow_private_network),
             timeout=timeout_s,
             follow_redirects=False,
             headers={"Accept": "application/json"},
@@ -85,18 +107,26 @@ class ServiceClient:
         *,
         all_pages: bool = False,
         idempotency_key: str | None = None,
+        save_to: Path | str | None = None,
     ) -> Any:
         """Call an operation and return its answer: JSON, text, or None where there is none.
 
-        With ``all_pages`` the rows of every page of a list. ``idempotency_key`` is sent with an unsafe
-        call where the service knows such a header. Nothing is sent before the parameters are checked.
-        Raises UnknownNameError, UsageError (the words of the caller) or ServiceError (the call).
+        With ``all_pages`` the rows of every page of a list. With ``save_to`` the answer goes into that
+        file piece by piece, and ``path``, ``bytes`` and ``content_type`` are returned. ``idempotency_key``
+        is sent with an unsafe call where the service knows such a header. Nothing is sent before the
+        parameters are checked. Raises UnknownNameError, UsageError (the words of the caller) or
+        ServiceError (the call).
         """
         operation = find_operation(self.service, operation_id)
         checked = check_parameters(self.service, operation, parameters or {})
         if all_pages:
             return await self._all_pages(operation, checked)
-        answer, _ = await self._send(operation, build_request(operation, checked), key=idempotency_key)
+        target = Path(save_to) if save_to is not None else None
+        if target is not None and operation.effect is not OperationEffect.SAFE:
+            msg = f"{self.service.id}.{operation.id} changes something; only what is read is saved to a file."
+            raise UsageError(msg)
+        request = build_request(operation, checked)
+        answer, _ = await self._send(operation, request, key=idempotency_key, target=target)
         return answer
 
     async def _all_pages(self, operation: Operation, parameters: dict[str, Any]) -> list[Any]:
@@ -127,21 +157,72 @@ class ServiceClient:
         raise self._facts(operation).error(reason, permanent=True)
 
     async def _send(
-        self, operation: Operation, request: RequestParts, *, url: str | None = None, key: str | None = None
+        self, operation: Operation, request: RequestParts, **how: Any
+    ) -> tuple[Any, httpx.Response]:
+        """Make a call with a token that holds; one that is refused is renewed and the call made once more."""
+        if self._renew is None:
+            return await self._attempt(operation, request, **how)
+        if is_due(self._credentials, self._clock()):
+            await self._renew_early(self._credentials)
+        held = self._credentials
+        try:
+            return await self._attempt(operation, request, **how)
+        except ServiceError as error:
+            if not is_expired(error):
+                raise
+        await self._renew_after(held)
+        return await self._attempt(operation, request, **how)
+
+    async def _renew_early(self, spent: Mapping[str, SecretStr]) -> None:
+        if token_of(spent):
+            # The old token may hold for a minute yet; if it does not, the refusal renews again and tells.
+            with suppress(ServiceError):
+                await self._renew_after(spent)
+        else:
+            await self._renew_after(spent)
+
+    async def _renew_after(self, spent: Mapping[str, SecretStr]) -> None:
+        async with self._renewing:
+            if self._renew is not None and self._credentials is spent:  # else another call has just done it
+                self._adopt(await self._renew(spent))
+
+    def _adopt(self, credentials: Mapping[str, SecretStr]) -> None:
+        """Work with these credentials from now on; the earlier ones stay secret."""
+        plain = {name: secret.get_secret_value() for name, secret in credentials.items()}
+        self._secrets = tuple(dict.fromkeys((*self._secrets, *filter(None, plain.values()))))
+        self._credentials = credentials
+        without = self._renew is not None and not token_of(credentials)
+        self._proof = _NOTHING if without else authorise(self.service, plain)
+        self._sign = signer(self.service, plain)
+        self._base_url = _address(self.service, self._told_url, plain)
+
+    async def _attempt(
+        self,
+        operation: Operation,
+        request: RequestParts,
+        *,
+        url: str | None = None,
+        key: str | None = None,
+        target: Path | None = None,
     ) -> tuple[Any, httpx.Response]:
         facts = self._facts(operation)
-        headers = {**request.headers, **self._proof.headers}
-        if key and self.service.idempotency_header and operation.effect is OperationEffect.UNSAFE:
-            headers[self.service.idempotency_header] = key
-        query = self._proof.query if url else (*request.query, *self._proof.query)
+        with ExitStack() as files:
+            built = self._built(operation, request, url, key, files)
+            if target is not None:
+                built.headers["Accept"] = "*/*"
+            await self._gate.enter()
+            if self._sign is not None:
+                self._sign(built)
+            return await self._exchange(built, operation, facts, target)
+
+    async def _exchange(
+        self, request: httpx.Request, operation: Operation, facts: CallFacts, target: Path | None
+    ) -> tuple[Any, httpx.Response]:
         try:
-            built = self._client.build_request(
-                request.method,
-                httpx.URL(url or self._base_url + request.path).copy_merge_params(query),
-                headers=headers,
-                **_encoded(operation, request.body),
-            )
-            response = await self._read(built, facts)
+            response = await self._client.send(request, stream=True)
+            if target is not None and response.is_success:
+                return await save(response, target, facts), response
+            response = await self._read(response, facts)
         # No cause is chained: httpx puts whole addresses into its texts, and a query may hold a key.
         except httpx.TimeoutException:
             reason = f"{self.service.name} did not answer within {self._timeout_s:g} s"
@@ -149,10 +230,39 @@ class ServiceClient:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             reason = f"The connection to {self.service.name} failed ({type(error).__name__}: {error})"
             raise facts.error(reason, permanent=False) from None
-        return read_answer(response, operation, facts, self._clock()), response
+        now = self._clock()
+        answer = read_answer(response, operation, facts, now)
+        self._gate.learn(response.headers, now)
+        return answer, response
 
-    async def _read(self, request: httpx.Request, facts: CallFacts) -> httpx.Response:
-        response = await self._client.send(request, stream=True)
+    def _built(
+        self,
+        operation: Operation,
+        request: RequestParts,
+        url: str | None,
+        key: str | None,
+        files: ExitStack,
+    ) -> httpx.Request:
+        headers = {**request.headers, **self._proof.headers}
+        if key and self.service.idempotency_header and operation.effect is OperationEffect.UNSAFE:
+            headers[self.service.idempotency_header] = key
+        query = self._proof.query if url else (*request.query, *self._proof.query)
+        try:
+            address = httpx.URL(url or self._base_url + request.path)
+        except httpx.InvalidURL as error:
+            reason = f"The connection to {self.service.name} failed ({type(error).__name__}: {error})"
+            raise self._facts(operation).error(reason, permanent=False) from None
+        return encoded(
+            self._client,
+            operation,
+            request.body,
+            files,
+            method=request.method,
+            url=address.copy_merge_params(query) if query else address,
+            headers=headers,
+        )
+
+    async def _read(self, response: httpx.Response, facts: CallFacts) -> httpx.Response:
         content = bytearray()
         try:
             async for chunk in response.aiter_bytes():
@@ -163,7 +273,9 @@ class ServiceClient:
         finally:
             await response.aclose()
         headers = [(n, v) for n, v in response.headers.multi_items() if n.lower() not in _CODED]
-        return httpx.Response(response.status_code, headers=headers, content=bytes(content), request=request)
+        return httpx.Response(
+            response.status_code, headers=headers, content=bytes(content), request=response.request
+        )
 
     def _facts(self, operation: Operation) -> CallFacts:
         return CallFacts(self.service, operation.id, operation.effect.value, self.connection, self._secrets)
@@ -171,18 +283,6 @@ class ServiceClient:
 
 def _next_link(response: httpx.Response) -> str | None:
     return response.links.get("next", {}).get("url")
-
-
-def _encoded(operation: Operation, body: Any) -> dict[str, Any]:
-    if body is None or operation.body == "none":
-        return {}
-    if operation.body == "form":
-        return {"data": body}
-    if operation.body == "multipart":
-        return {"files": {name: (None, value) for name, value in body.items()}}
-    if operation.body == "raw" and isinstance(body, str):
-        return {"content": body}
-    return {"json": body}
 
 
 def _address(service: Service, base_url: str | None, credentials: Mapping[str, str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,8 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "object": (Mapping,),
     "array": (list, tuple),
 }
+
+_FILE_BODIES = ("multipart", "raw")
 
 
 def find_operation(service: Service, operation_id: str) -> Operation:
@@ -56,6 +59,8 @@ def _checked(service: Service, operation: Operation, parameter: Parameter, value
     in_address = parameter.location in ("path", "query", "header")
     if in_address and parameter.type == "string" and isinstance(value, int) and not isinstance(value, bool):
         value = str(value)  # a numeric id is the same text in an address
+    if not in_address and operation.body in _FILE_BODIES and isinstance(value, (bytes, os.PathLike)):
+        return value
     wanted = _TYPES.get(parameter.type)
     wrong = wanted is not None and not isinstance(value, wanted)
     if wrong or (isinstance(value, bool) and parameter.type in ("integer", "number")):

@@ -571,7 +571,7 @@ def test_an_idempotency_key_goes_only_where_it_is_understood(
         ("jira", None, {"username": "u", "password": "p", "site": "evil.example/#"}, "'site'"),
         ("asana", "ftp://host", {"access_token": "t"}, "HTTP"),
         ("asana", None, {}, "'access_token'"),
-        ("postgres", None, {"username": "u", "password": "p", "host": "h"}, "HTTP"),
+        ("postgres", None, {"username": "u", "password": "p", "host": "h", "database": "d"}, "HTTP"),
     ],
 )
 def test_an_incomplete_connection_is_refused_at_once(

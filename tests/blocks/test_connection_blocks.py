@@ -83,8 +83,21 @@ def test_a_connection_that_does_not_work_is_told(service: str) -> None:
     simulator = Simulator()
     simulator.expire(service)
 
+    block = connection(service)
+    block.auto_refresh = False
+
     with pytest.raises(ServiceError):
-        asyncio.run(connection(service).verify(httpx.ASGITransport(simulator)))
+        asyncio.run(block.verify(httpx.ASGITransport(simulator)))
+
+
+def test_a_connection_whose_token_ended_renews_it_by_itself() -> None:
+    simulator = Simulator()
+    simulator.expire("gmail")
+    block = connection("gmail")
+
+    assert asyncio.run(block.verify(httpx.ASGITransport(simulator))) == "list_labels"
+    assert [call.status for call in simulator.calls] == [401, 200]
+    assert block.secrets()["access_token"].get_secret_value() == "simulated-gmail-access_token-2"
 
 
 def test_a_connection_nothing_can_check_is_not_called_verified() -> None:

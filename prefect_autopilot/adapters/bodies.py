@@ -1,0 +1,119 @@
+"""Bodies on their way: encoded and bounded before they are sent, saved piece by piece when they come."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import anyio
+import httpx
+
+from prefect_autopilot.adapters.service_answers import CallFacts
+from prefect_autopilot.errors import UsageError
+from prefect_autopilot.models import JSONDict, Operation
+
+LARGEST_SENT = 64 * 2**20
+"""Bytes of a body that is made in memory; more is refused before anything is sent."""
+
+LARGEST_FILE = 5 * 2**30
+"""Bytes of a file that is sent or saved."""
+
+_PIECE = 2**18
+
+
+def encoded(
+    client: httpx.AsyncClient, operation: Operation, body: Any, files: ExitStack, **request: Any
+) -> httpx.Request:
+    """Return the request with its body; files it reads from are closed with ``files``.
+
+    Raises UsageError for a body that cannot be written, is too large, or whose file cannot be read.
+    """
+    where = f"The body of {operation.id}"
+    try:
+        built = client.build_request(**request, **_content(operation, body, files))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UsageError(f"{where} cannot be written as {operation.body}: {error}.") from error
+    except OSError as error:
+        raise UsageError(f"{where} names a file that cannot be read: {error.strerror}.") from error
+    size = int(built.headers.get("content-length", 0))
+    most = LARGEST_FILE if _holds_file(body) else LARGEST_SENT
+    if size > most:
+        raise UsageError(
+            f"{where} has {size / 2**20:.1f} MB, more than the {most // 2**20} MB that may be sent;"
+            " nothing was sent. Send it as a file, or in parts."
+        )
+    return built
+
+
+def _holds_file(body: Any) -> bool:
+    values = body.values() if isinstance(body, dict) else (body,)
+    return any(isinstance(value, os.PathLike) for value in values)
+
+
+def _content(operation: Operation, body: Any, files: ExitStack) -> dict[str, Any]:
+    if body is None or operation.body == "none":
+        return {}
+    if operation.body == "form":
+        return {"data": body}
+    if operation.body == "multipart":
+        return {"files": {name: _part(name, value, files) for name, value in body.items()}}
+    if operation.body == "raw" and isinstance(body, str | bytes):
+        return {"content": body}
+    if operation.body == "raw" and isinstance(body, os.PathLike):
+        return {"content": _FileStream(Path(body))}
+    return {"json": body}
+
+
+def _part(name: str, value: Any, files: ExitStack) -> tuple[str | None, Any]:
+    if isinstance(value, os.PathLike):
+        path = Path(value)
+        return path.name, files.enter_context(path.open("rb"))
+    return (name, value) if isinstance(value, bytes) else (None, value)
+
+
+class _FileStream(httpx.AsyncByteStream):
+    """A file as a body; httpx asks a thing with a length how long it is."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._size = path.stat().st_size
+        path.open("rb").close()  # unreadable is said before anything is sent
+
+    def __len__(self) -> int:
+        return self._size
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async with await anyio.open_file(self._path, "rb") as file:
+            while piece := await file.read(_PIECE):
+                yield piece
+
+
+async def save(response: httpx.Response, target: Path, facts: CallFacts) -> JSONDict:
+    """Write an answer to ``target``, which appears only when it is whole, and tell what was written.
+
+    Raises UsageError when the file cannot be written, ServiceError when the answer is too large.
+    """
+    part = target.with_name(f".{target.name}.{uuid4().hex[:8]}.part")
+    size = 0
+    try:
+        async with await anyio.open_file(part, "xb") as file:
+            async for piece in response.aiter_bytes(_PIECE):
+                size += len(piece)
+                if size > LARGEST_FILE:
+                    reason = f"{facts.service.name} sends more than {LARGEST_FILE // 2**20} MB"
+                    raise facts.error(reason, permanent=True, status=response.status_code)
+                await file.write(piece)
+        await anyio.to_thread.run_sync(os.replace, part, target)
+    except OSError as error:
+        raise UsageError(f"The answer cannot be saved as {target}: {error.strerror}.") from error
+    finally:
+        await response.aclose()
+        with contextlib.suppress(FileNotFoundError):
+            part.unlink()
+    kind = response.headers.get("content-type", "").partition(";")[0] or None
+    return {"path": str(target), "bytes": size, "content_type": kind}

@@ -1,0 +1,123 @@
+"""Requests that are signed: AWS Signature Version 4 by botocore, OAuth 1 by oauthlib."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import httpx
+
+from prefect_autopilot.errors import ConfigurationError, UsageError
+from prefect_autopilot.models import Service
+
+if TYPE_CHECKING:
+    from botocore.auth import SigV4Auth
+
+Sign = Callable[[httpx.Request], None]
+
+DEFAULT_REGION = "us-east-1"
+"""The region of a connection that names none, as AWS's own tools and S3-compatible services have it."""
+
+_SIGNING_NAMES = {"email": "ses"}
+_AUTHORIZATION = re.compile(
+    r"AWS4-HMAC-SHA256 Credential=(?P<id>[^/]+)/(?P<scope>[^,]+), ?"
+    r"SignedHeaders=(?P<headers>[^,]+), ?Signature=(?P<signature>[0-9a-f]{64})"
+)
+
+
+def signer(service: Service, credentials: Mapping[str, str]) -> Sign | None:
+    """Return what signs requests of the service, None where requests are not signed.
+
+    Raises ConfigurationError when the library for it is not installed.
+    """
+    if service.auth.scheme == "sigv4":
+        return _sigv4(service, credentials)
+    if service.auth.scheme == "oauth1":
+        return _oauth1(credentials)
+    return None
+
+
+def signing_name(service: Service) -> str:
+    """Return the name a service of AWS is signed for: the part of its host before the region."""
+    host = urlsplit(service.base_url or "").netloc
+    before = host.partition(".{region}")[0].rpartition(".")[2] or service.id.removeprefix("aws_")
+    return _SIGNING_NAMES.get(before, before)
+
+
+def _auth(service: Service, credentials: Mapping[str, str]) -> SigV4Auth:
+    try:
+        from botocore.auth import S3SigV4Auth, SigV4Auth
+        from botocore.credentials import Credentials
+    except ImportError as error:
+        raise _missing(service.name, "aws") from error
+    name = signing_name(service)
+    held = Credentials(
+        credentials["access_key_id"],
+        credentials["secret_access_key"],
+        credentials.get("session_token") or None,
+    )
+    kind = S3SigV4Auth if name == "s3" else SigV4Auth
+    auth: SigV4Auth = kind(held, name, credentials.get("region") or DEFAULT_REGION)
+    return auth
+
+
+def _sigv4(service: Service, credentials: Mapping[str, str]) -> Sign:
+    from botocore.awsrequest import AWSRequest
+
+    auth = _auth(service, credentials)
+
+    def sign(request: httpx.Request) -> None:
+        signed = {
+            n: v for n, v in request.headers.items() if n in ("host", "content-type") or n[:6] == "x-amz-"
+        }
+        aws = AWSRequest(
+            method=request.method, url=_plain_url(request.url), data=_read(request), headers=signed
+        )
+        auth.add_auth(aws)
+        for name, value in aws.headers.items():
+            request.headers[name] = value
+
+    return sign
+
+
+def _plain_url(url: httpx.URL) -> str:
+    """Return the address as it goes out, with no ``+`` for a space: a signature counts every character."""
+    return str(url).replace("+", "%20")
+
+
+def _read(request: httpx.Request) -> bytes:
+    try:
+        return request.content
+    except httpx.RequestNotRead:
+        raise UsageError("A signed request cannot send a file piece by piece; send its content.") from None
+
+
+def _oauth1(credentials: Mapping[str, str]) -> Sign:
+    try:
+        from oauthlib.oauth1 import Client
+    except ImportError as error:
+        raise _missing("A service with OAuth 1", "oauth1") from error
+    client = Client(
+        credentials["consumer_key"],
+        client_secret=credentials["consumer_secret"],
+        resource_owner_key=credentials["token"],
+        resource_owner_secret=credentials["token_secret"],
+    )
+
+    def sign(request: httpx.Request) -> None:
+        is_form = "form-urlencoded" in request.headers.get("content-type", "")
+        body = _read(request).decode() if is_form else None
+        given = {"Content-Type": request.headers["content-type"]} if is_form else None
+        _, headers, _ = client.sign(str(request.url), request.method, body, given)
+        request.headers["Authorization"] = headers["Authorization"]
+
+    return sign
+
+
+def _missing(name: str, extra: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{name} wants signed requests, and the library for them is missing;"
+        f" install it with: pip install 'prefect-autopilot[{extra}]'."
+    )
