@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import copy
-import json
+import os
 from collections.abc import Mapping
 from email.message import EmailMessage
 from typing import Any
@@ -16,9 +16,12 @@ from prefect_autopilot.errors import ConfigurationError, UsageError
 from prefect_autopilot.models import Auth, Operation, Service, Value
 from prefect_autopilot.services.connections import credential_names
 from prefect_autopilot.services.paths import WHOLE, pick, place
+from prefect_autopilot.services.styles import as_text, spread, wire_name
 
 MIME_FIELDS = ("to", "cc", "bcc", "subject", "body")
 """Parameters that become an e-mail message where an operation wants one."""
+
+_WITHOUT_HEADER = ("none", "sigv4", "oauth1")  # those two sign each request
 
 
 class RequestParts(Value):
@@ -38,25 +41,18 @@ def build_request(operation: Operation, parameters: Mapping[str, Any]) -> Reques
     for name, value in parameters.items():
         location = at[name].location
         if location == "path":
-            path = path.replace("{" + name + "}", quote(_text(value), safe=""))
+            written = spread(at[name], value)[0][1] if at[name].style == "comma" else as_text(value)
+            path = path.replace("{" + name + "}", quote(written, safe=""))
         elif location == "query":
-            query += [
-                (name, _text(item)) for item in (value if isinstance(value, (list, tuple)) else [value])
-            ]
+            query += spread(at[name], value)
         elif location == "header":
-            headers[name] = _header(name, _text(value))
+            wire = wire_name(at[name])
+            written = spread(at[name], value)[0][1] if at[name].style == "comma" else as_text(value)
+            headers[wire] = _header(wire, written)
         else:
             fields[name] = value
     body = None if operation.body == "none" else _body(operation, fields)
     return RequestParts(method=operation.method, path=path, query=tuple(query), headers=headers, body=body)
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return value
-    return json.dumps(value, ensure_ascii=False)
 
 
 def _header(name: str, value: str) -> str:
@@ -84,8 +80,30 @@ def _body(operation: Operation, fields: Mapping[str, Any]) -> Any:
         else:
             place(body, places[name], value)
     if operation.body in ("form", "multipart"):
-        return {name: _text(value) for name, value in body.items()}
+        return _form(operation, body)
     return {operation.body_at: body} if operation.body_at else body
+
+
+def is_file(value: Any) -> bool:
+    """Tell whether a value is the content of a file, or the path of one."""
+    return isinstance(value, (bytes, os.PathLike))
+
+
+def _form(operation: Operation, body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return form fields as text, a list where a field stands several times; files stay what they are."""
+    styled = {
+        wire_name(one): one for one in operation.parameters if one.location == "body" and one.style != "plain"
+    }
+    form: dict[str, Any] = {}
+    for name, value in body.items():
+        if is_file(value) or name not in styled:
+            form[name] = value if is_file(value) else as_text(value)
+            continue
+        pairs = spread(styled[name], value)
+        for wire in dict.fromkeys(wire for wire, _ in pairs):
+            texts = [told for other, told in pairs if other == wire]
+            form[wire] = texts[0] if len(texts) == 1 else texts
+    return form
 
 
 def mime_message(fields: Mapping[str, Any]) -> str:
@@ -103,12 +121,9 @@ def mime_message(fields: Mapping[str, Any]) -> str:
 def authorise(service: Service, credentials: Mapping[str, str]) -> RequestParts:
     """Return the headers and query fields that prove who asks; ``path`` stays empty.
 
-    Raises ConfigurationError when a credential is missing or the scheme needs request signing.
+    Nothing for a scheme that signs each request. Raises ConfigurationError when a credential is missing.
     """
     auth, scheme = service.auth, service.auth.scheme
-    if scheme in ("sigv4", "oauth1"):
-        msg = f"{service.name} wants signed requests ({scheme}), which cannot be sent yet."
-        raise ConfigurationError(msg)
     held = _held(service, credentials)
     headers: dict[str, str] = {}
     query: tuple[tuple[str, str], ...] = ()
@@ -117,7 +132,7 @@ def authorise(service: Service, credentials: Mapping[str, str]) -> RequestParts:
         headers["Authorization"] = "Basic " + base64.b64encode(pair).decode("ascii")
     elif scheme == "query":
         query = tuple((name if "+" in auth.name else auth.name, value) for name, value in held.items())
-    elif scheme != "none" and not _token_in_address(auth):
+    elif scheme not in _WITHOUT_HEADER and not _token_in_address(auth):
         prefix = auth.prefix or ("Bearer " if scheme in ("bearer", "oauth2") else "")
         headers[auth.name] = _header(auth.name, prefix + next(iter(held.values())))
     return RequestParts(method="", path="", headers=headers, query=query)
