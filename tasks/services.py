@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from prefect.futures import PrefectFuture
     from prefect.tasks import Task
 
-    from prefect_autopilot.adapters.services import ServiceClient
+    from prefect_autopilot.adapters.clients import Client
 
 SIMULATE = "PREFECT_AUTOPILOT_SIMULATE"
 """Environment variable with the address of a simulator; previews and tests set it."""
@@ -152,17 +152,22 @@ async def _call(connection: str, operation: str, parameters: dict[str, Any], key
         return await client.call(operation, parameters, idempotency_key=key)
 
 
-async def _client(connection: str) -> ServiceClient:
+async def _client(connection: str) -> Client:
     simulator = os.environ.get(SIMULATE)
     if simulator:
         return _simulated(connection, simulator)
+    from prefect_autopilot.adapters.clients import open_client
     from prefect_autopilot.blocks.connection import load_connection
 
     block = await load_connection(connection)
-    return block.client(connection=connection)
+    definition = block.definition()
+    if definition.protocol == "http":
+        return block.client(connection=connection)
+    return open_client(definition, block.secrets(), base_url=block.base_url, connection=connection)
 
 
-def _simulated(connection: str, simulator: str) -> ServiceClient:
+def _simulated(connection: str, simulator: str) -> Client:
+    # Databases and mail servers have a stand-in that speaks HTTP, like every other service.
     from pydantic import SecretStr
 
     from prefect_autopilot.adapters.services import ServiceClient
@@ -171,4 +176,6 @@ def _simulated(connection: str, simulator: str) -> ServiceClient:
     service = service_of_connection(connection, load_catalogue())
     credentials = {name: SecretStr(value) for name, value in simulated_credentials(service).items()}
     base_url = f"{simulator.rstrip('/')}/{service.id}"
-    return ServiceClient(service, credentials, base_url=base_url, connection=connection)
+    return ServiceClient(
+        service, credentials, base_url=base_url, connection=connection, allow_private_network=True
+    )

@@ -15,7 +15,6 @@ import json
 import socket
 import sys
 import threading
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -28,7 +27,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from prefect_autopilot.adapters.clients import check_call
 from prefect_autopilot.adapters.services import utc_now
+from prefect_autopilot.adapters.simulated_guard import Accepted, Limit
 from prefect_autopilot.adapters.simulated_service import (
     Asked,
     Reply,
@@ -36,11 +37,10 @@ from prefect_autopilot.adapters.simulated_service import (
     matching,
     read_request,
 )
-from prefect_autopilot.errors import AutopilotError, ConfigurationError, UnknownNameError, UsageError
+from prefect_autopilot.errors import AutopilotError, UnknownNameError, UsageError
 from prefect_autopilot.models import JSONDict, Operation, ServiceCall
 from prefect_autopilot.services import (
     Catalogue,
-    authorise,
     check_parameters,
     find_operation,
     load_catalogue,
@@ -48,7 +48,6 @@ from prefect_autopilot.services import (
 )
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
-TOKEN_LIFETIME_S = 3600
 _GARBAGE = "<html><body>\x1b[31mupstream connect error</body>"
 
 
@@ -103,8 +102,8 @@ class Simulator:
         self.calls: list[ServiceCall] = []
         self._faults: list[Fault] = []
         self._twins: dict[str, SimulatedService] = {}
-        self._accepted: dict[str, list[dict[str, str]]] = {}
-        self._renewals: defaultdict[str, int] = defaultdict(int)
+        self._accepted: dict[str, Accepted] = {}
+        self._limits: dict[str, Limit] = {}
         self._answered: dict[tuple[str, str], Reply] = {}
 
     def twin(self, service_id: str) -> SimulatedService:
@@ -114,7 +113,7 @@ class Simulator:
             self._twins[service_id] = SimulatedService(
                 service, page_size=self._page_size, seeded=self._seeded
             )
-            self._accepted[service_id] = [simulated_credentials(service)]
+            self._accepted[service_id] = Accepted(service, simulated_credentials(service))
         return self._twins[service_id]
 
     def fail(
@@ -140,24 +139,31 @@ class Simulator:
         """End the faults of a service, or of all."""
         self._faults = [fault for fault in self._faults if service not in (None, fault.service)]
 
-    def expire(self, service: str) -> None:
-        """Let the service's access tokens and keys run out; refresh tokens stay good."""
+    def accepted(self, service: str) -> Accepted:
+        """Return what the service accepts as proof of who calls; raises UnknownNameError."""
         self.twin(service)
-        self._accepted[service] = [
-            {"refresh_token": held["refresh_token"]}
-            for held in self._accepted[service]
-            if "refresh_token" in held
-        ]
+        return self._accepted[service]
+
+    def expire(self, service: str) -> None:
+        """Let the service's access tokens and keys run out; what renews them stays good."""
+        self.accepted(service).expire()
 
     def revoke(self, service: str) -> None:
         """Withdraw everything: calls get 401 and a renewal ``invalid_grant``."""
-        self.twin(service)
-        self._accepted[service] = []
+        self.accepted(service).revoke()
 
     def allow(self, service: str, credentials: Mapping[str, str]) -> None:
         """Accept these credentials as well."""
+        self.accepted(service).allow(credentials)
+
+    def rotate(self, service: str) -> None:
+        """Give a new refresh token with every renewal; who uses an old one ends the connection."""
+        self.accepted(service).rotating = True
+
+    def limit(self, service: str, calls: int, window_s: float) -> None:
+        """Let a service take ``calls`` in a window of seconds, tell so, and refuse the rest with 429."""
         self.twin(service)
-        self._accepted[service].append(dict(credentials))
+        self._limits[service] = Limit(calls, window_s)
 
     def seed(self, service: str, resource: str, row: Mapping[str, Any]) -> JSONDict:
         """Add a row as if it had just come in (a new e-mail) and return it with its id."""
@@ -187,15 +193,28 @@ class Simulator:
             reply = Reply(fault.status, refusal.body, wait)
         else:
             values = next((held for one, held in found if one is operation), {})
-            reply, parameters = await self._answer(twin, operation, values, request)
+            reply, parameters = await self._limited(twin, operation, values, request)
         self._record(service_id, operation, request, path, reply, parameters)
         return _response(reply)
+
+    async def _limited(
+        self, twin: SimulatedService, operation: Operation | None, path: Mapping[str, str], request: Request
+    ) -> tuple[Reply, JSONDict]:
+        limit = self._limits.get(twin.service.id)
+        if limit is None:
+            return await self._answer(twin, operation, path, request)
+        over, headers = limit.count(self._clock())
+        if over:
+            return twin.refusal(429, "rate_limited", headers=headers), {}
+        reply, parameters = await self._answer(twin, operation, path, request)
+        return Reply(reply.status, reply.body, {**reply.headers, **headers}), parameters
 
     async def _answer(
         self, twin: SimulatedService, operation: Operation | None, path: Mapping[str, str], request: Request
     ) -> tuple[Reply, JSONDict]:
         service = twin.service
-        refusal = self._refused(twin, request)
+        body = await request.body()
+        refusal = self._refused(twin, request, body)
         if refusal is not None:
             return refusal, {}
         if operation is None:
@@ -205,8 +224,9 @@ class Simulator:
         mark = [(name, value) for name, value in query if name == "_page"]
         query = [pair for pair in query if pair not in mark]
         try:
-            asked = read_request(operation, path, query, request.headers, await request.body())
+            asked = read_request(operation, path, query, request.headers, body)
             checked = check_parameters(service, operation, asked.parameters)
+            check_call(service, operation, checked)
         except UsageError as error:
             return twin.refusal(400, "invalid_arguments", error.message), {}
         key = request.headers.get(service.idempotency_header or "", "")
@@ -219,22 +239,11 @@ class Simulator:
             self._answered[service.id, key] = reply
         return reply, checked
 
-    def _refused(self, twin: SimulatedService, request: Request) -> Reply | None:
+    def _refused(self, twin: SimulatedService, request: Request, body: bytes) -> Reply | None:
         """Return the refusal of a request whose credentials are not accepted."""
         service = twin.service
-        if service.auth.scheme in ("sigv4", "oauth1"):
-            return Reply(
-                501, {"error": "not_simulated", "message": f"Signed requests ({service.auth.scheme})."}
-            )
-        given_query = request.query_params.multi_items()
-        for held in self._accepted[service.id]:
-            try:
-                proof = authorise(service, held)
-            except ConfigurationError:
-                continue  # only a refresh token is left of these
-            good = all(request.headers.get(name) == value for name, value in proof.headers.items())
-            if good and all(pair in given_query for pair in proof.query):
-                return None
+        if self._accepted[service.id].admits(request, body):
+            return None
         wait = {
             "WWW-Authenticate": 'Bearer error="invalid_token", error_description="The access token expired"'
         }
@@ -242,18 +251,9 @@ class Simulator:
         return twin.refusal(401, code, "The access token is invalid or has expired.", wait)
 
     async def _renew(self, service_id: str, request: Request) -> Response:
-        given = dict(parse_qsl((await request.body()).decode("utf-8", errors="replace")))
-        known = {held.get("refresh_token") for held in self._accepted[service_id]}
-        if given.get("grant_type") != "refresh_token":
-            return JSONResponse({"error": "unsupported_grant_type"}, 400)
-        if given.get("refresh_token") not in known:
-            told = {"error": "invalid_grant", "error_description": "Token has been expired or revoked."}
-            return JSONResponse(told, 400)
-        self._renewals[service_id] += 1
-        token = f"simulated-{service_id}-access_token-{self._renewals[service_id] + 1}"
-        renewed = {"access_token": token, "refresh_token": given["refresh_token"]}
-        self._accepted[service_id].append(renewed)
-        return JSONResponse({"access_token": token, "token_type": "Bearer", "expires_in": TOKEN_LIFETIME_S})
+        form = dict(parse_qsl((await request.body()).decode("utf-8", errors="replace")))
+        status, told = self._accepted[service_id].renew(form, request.headers.get("authorization", ""))
+        return JSONResponse(told, status)
 
     def _meet(self, service: str, operation: str | None) -> Fault | None:
         now = self._clock()
@@ -304,7 +304,7 @@ class Simulator:
             if "for_s" in given:
                 given["until"] = self._clock() + timedelta(seconds=float(given.pop("for_s")))
             self.fail(**given)
-        elif action in ("heal", "expire", "revoke", "reset", "allow", "seed"):
+        elif action in ("heal", "expire", "revoke", "reset", "allow", "seed", "rotate", "limit"):
             made = getattr(self, action)(**given)
             return made if made is not None else {"ok": True}
         elif action != "health":

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal
+from uuid import UUID
 
 from pydantic import Field
 
-from prefect_autopilot.models.base import Value
+from prefect_autopilot.models.base import JSONDict, Value
 
 
 class OperationEffect(StrEnum):
@@ -143,6 +145,16 @@ class ServiceTrigger(Value):
     """What the event offers by name, each with the dotted path of the row it is read from."""
     hook: Hook | None = None
     """How the same event comes by webhook; a polled event may have both."""
+
+
+class Announcement(Value):
+    """One new thing at a service; ``event_id`` is the same whenever the same thing is announced again."""
+
+    event: str
+    event_id: UUID
+    resource: str
+    payload: JSONDict
+    occurred: datetime | None = None
 
 
 class Service(Value):

@@ -1,0 +1,81 @@
+"""The client that fits a service: one call, whatever the service speaks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import httpx
+from pydantic import SecretStr
+
+from prefect_autopilot.adapters.services import ServiceClient
+from prefect_autopilot.models import Operation, Service
+
+
+class Client(Protocol):
+    """What every client of a service offers, as an async context manager."""
+
+    service: Service
+
+    async def __aenter__(self) -> Self:
+        """Open what a call needs."""
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it."""
+
+    async def call(
+        self,
+        operation_id: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        all_pages: bool = False,
+        idempotency_key: str | None = None,
+    ) -> Any:
+        """Call an operation and return its answer; raises UsageError or ServiceError."""
+
+
+def open_client(
+    service: Service,
+    credentials: Mapping[str, SecretStr],
+    *,
+    base_url: str | None = None,
+    transport: httpx.AsyncBaseTransport | None = None,
+    connection: str | None = None,
+) -> Client:
+    """Return the client for what the service speaks; ``transport`` is for HTTP only.
+
+    Raises ConfigurationError when the address is incomplete, or a credential or driver is missing.
+    """
+    match service.protocol:
+        case "sql":
+            from prefect_autopilot.adapters.sql import SQLClient
+
+            return SQLClient(service, credentials, base_url=base_url, connection=connection)
+        case "smtp":
+            from prefect_autopilot.adapters.smtp import SMTPClient
+
+            return SMTPClient(service, credentials, base_url=base_url, connection=connection)
+    return ServiceClient(service, credentials, base_url=base_url, transport=transport, connection=connection)
+
+
+def check_call(service: Service, operation: Operation, parameters: Mapping[str, Any]) -> None:
+    """Check what the service's protocol demands of a call beyond names and types; raises UsageError.
+
+    The simulator calls it as well, so that a preview refuses what the real service would be refused.
+    """
+    if service.protocol == "sql":
+        from prefect_autopilot.adapters.sql_text import check_statement
+
+        if "statement" in parameters:
+            check_statement(
+                str(parameters["statement"]),
+                parameters.get("values") or {},
+                reads_only=operation.id == "query",
+            )
+    elif service.protocol == "smtp" and "to" in parameters:
+        from prefect_autopilot.adapters.smtp import compose
+
+        compose({**parameters, "attachments": []}, sender="preview@example.com", message_id="<preview>")
