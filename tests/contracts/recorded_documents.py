@@ -82,13 +82,14 @@ class OpenAPI:
         method, path, node = self.find(name)
         item = self.root.get("paths").get(path)  # type: ignore[union-attr]
         parameters = _own_first([*node.each("parameters"), *item.each("parameters")])  # type: ignore[union-attr]
+        address, fixed = _split(path)
         own = node.each("servers") or item.each("servers")  # type: ignore[union-attr]
         return {
             "at": name,
             "method": method.upper(),
-            "path": path,
+            "path": address,
             "servers": [one.value["url"].rstrip("/") for one in own],
-            "parameters": [fact for one in parameters if (fact := self._parameter(one))],
+            "parameters": [*fixed, *(fact for one in parameters if (fact := self._parameter(one)))],
             **self._body(node),
             "responses": self._responses(node),
         }
@@ -129,6 +130,8 @@ class OpenAPI:
             media.sort(key=lambda kind: "json" not in kind[0])
             kind, shape = (media[0][0], shape_of(media[0][1].get("schema"))) if media else (None, None)
             found[status] = {"content": kind, "shape": shape or {"type": "none"}}
+            if headers := sorted(name for name, _ in response.items("headers")):
+                found[status]["headers"] = headers
         return _good(found)
 
 
@@ -263,6 +266,16 @@ class Discovery:
             if found:
                 return found
         return None
+
+
+def _split(path: str) -> tuple[str, list[Fact]]:
+    """Return the address alone and what a document writes into it as a query."""
+    plain, _, query = path.partition("#")[0].partition("?")
+    pairs = [pair.partition("=") for pair in query.split("&") if pair and "{" not in pair]
+    return plain, [
+        {"name": name, "in": "query", "required": True, "type": "string", "fixed": value or None}
+        for name, _, value in pairs
+    ]
 
 
 def _slots(path: str) -> list[str]:

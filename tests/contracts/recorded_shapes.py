@@ -142,7 +142,8 @@ def _plain(node: Node, levels: int, *, writing: bool) -> Shape:
         names = {name for name, _ in properties}
         required = value.get("required")
         listed = required if isinstance(required, list) else []
-        needed = sorted({str(name) for name in listed} & names)
+        # OData's annotations are control information that a request may leave out (JSON Format 4.01, 4.5).
+        needed = sorted({str(name) for name in listed if not str(name).startswith("@odata.")} & names)
         if needed:
             shape["required"] = needed
         kept = sorted(properties, key=lambda named: named[0] not in needed)[:WIDTH]

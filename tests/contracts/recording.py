@@ -12,6 +12,8 @@ A plan in TOML, one table a service:
     sources = [
       { name = "github:Asana/openapi", version = "fc9f8dc", file = "defs/asana_oas.yaml" },
       { name = "npm:n8n-nodes-base", version = "2.41.2", file = "dist/credentials/X.js", kind = "code" },
+      { name = "github:NangoHQ/nango", version = "2f4c0af671", file = "packages/providers/providers.yaml",
+        kind = "provider", provider = "asana" },  # base address and authentication from the table
     ]
     servers = [{ url = "https://…", source = 1, literals = ["api.x.com"], line = 31 }]  # for the document's
     auth = [{ type = "apiKey", in = "header", name = "X-Key", source = 1, literals = ["X-Key"] }]
@@ -41,6 +43,7 @@ from pathlib import Path
 from typing import Any
 
 from recorded_documents import Document, Fact, body_fact, open_document
+from recorded_providers import Provider
 
 RECORDED = Path(__file__).parent / "recorded"
 NEARBY = 3
@@ -71,6 +74,13 @@ class Sources:
         """Return a reader of the document at this place of the list."""
         return open_document(self.files[place])
 
+    def teller(self, place: int, listed: Mapping[str, str]) -> Document | Provider | None:
+        """Return what reads servers and authentication from this source; nothing does from code."""
+        kind = listed.get("kind", "document")
+        if kind == "provider":
+            return Provider(self.files[place], listed["provider"])
+        return self.document(place) if kind == "document" else None
+
     def place_of(self, place: int, literal: str, line: int | None = None) -> str:
         """Return ``file:line`` where a literal stands in a source; raises WrongPlanError elsewhere."""
         lines = self.files[place].read_text("utf-8", errors="replace").splitlines()
@@ -85,17 +95,16 @@ class Sources:
 def record(service: str, plan: Mapping[str, Any], roots: Mapping[str, Path], today: str) -> Fact:
     """Return the fixture of a service."""
     sources = Sources(plan["sources"], roots, today)
-    documents = [
-        place for place, one in enumerate(plan["sources"]) if one.get("kind", "document") == "document"
-    ]
     servers = _stated(plan.get("servers", ()), sources)
     auth = _stated(plan.get("auth", ()), sources)
-    for place in documents:
-        document = sources.document(place)
+    for place, listed in enumerate(plan["sources"]):
+        told = sources.teller(place, listed)
+        if told is None:
+            continue
         if "servers" not in plan:
-            servers += [{**fact, "source": place} for fact in document.servers() if "://" in fact["url"]]
+            servers += [{**fact, "source": place} for fact in _reachable(told.servers(), plan)]
         shift = len(auth)
-        for fact in document.auth():
+        for fact in told.auth():
             companions = {"with": [shift + number for number in fact["with"]]} if "with" in fact else {}
             auth.append({**fact, "source": place, **companions})
     operations = {}
@@ -109,6 +118,16 @@ def record(service: str, plan: Mapping[str, Any], roots: Mapping[str, Path], tod
         "auth": auth,
         "operations": operations,
     }
+
+
+def _reachable(servers: Sequence[Fact], plan: Mapping[str, Any]) -> list[Fact]:
+    """Return the addresses with a host, without what has a safer twin; a person's own host is a slot."""
+    if plan.get("self_hosted"):
+        paths = [re.sub(r"^\w+://[^/]+", "", one["url"]) for one in servers] or [""]
+        return [{"url": "https://{host}" + path, "at": "servers"} for path in dict.fromkeys(paths)]
+    urls = {one["url"] for one in servers}
+    safe = [one for one in servers if one["url"].replace("http://", "https://") not in urls - {one["url"]}]
+    return [one for one in safe if "://" in one["url"]]
 
 
 def _stated(facts: Sequence[Mapping[str, Any]], sources: Sources) -> list[Fact]:
@@ -142,9 +161,7 @@ def _operation(
             servers.append({"url": url, "source": place, "at": f"{fact['at']} servers"})
     if "servers" in plan:
         own = []  # the plan's servers stand for those of the document
-    first = next(
-        (n for n, one in enumerate(servers) if one["source"] == place and one["at"][:7] != "paths."), 0
-    )
+    first = next((n for n, one in enumerate(servers) if one["source"] == place), 0)
     fact["server"] = next(
         (n for n, one in enumerate(servers) if one["url"] in own), asked.get("server", first)
     )

@@ -1,0 +1,398 @@
+"""An ASGI application that accepts what a recorded source describes, and refuses everything else."""
+
+from __future__ import annotations
+
+import base64
+import email
+import json
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+Fact = Mapping[str, Any]
+Shape = Mapping[str, Any]
+
+SIGNATURE = re.compile(
+    r"AWS4-HMAC-SHA256 Credential=(?P<key>[^/]+)/\d{8}/[a-z0-9-]+/[a-z0-9-]+/aws4_request, ?"
+    r"SignedHeaders=[a-z0-9;-]*host[a-z0-9;-]*, ?Signature=[0-9a-f]{64}"
+)
+# OpenAPI leaves these headers to the HTTP client.
+HTTP_OWN = frozenset({"accept", "content-type", "authorization"})
+RENEWED = "renewed-access-token"
+MARK = "next-page"
+
+
+@dataclass(frozen=True)
+class Received:
+    """One request, taken apart."""
+
+    method: str
+    url: str
+    path: str
+    query: tuple[tuple[str, str], ...]
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def content_type(self) -> str:
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+    @property
+    def form(self) -> list[tuple[str, str]]:
+        """The fields of a form, of either encoding."""
+        if not self.content_type.startswith("multipart/"):
+            return parse_qsl(self.body.decode(), keep_blank_values=True)
+        head = f"Content-Type: {self.headers['content-type']}\r\n\r\n".encode()
+        parts = email.message_from_bytes(head + self.body).get_payload()
+        return [
+            (str(part.get_param("name", header="content-disposition")), part.get_payload())  # type: ignore[union-attr, misc]
+            for part in parts
+        ]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the service answers next, whatever is asked."""
+
+    status: int = 200
+    content: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class RecordedService:
+    """The service as its fixture describes it; ``secrets`` are the credentials it accepts."""
+
+    def __init__(self, fixture: Fact, secrets: Iterable[str]) -> None:
+        self.fixture = fixture
+        self.secrets = set(secrets)
+        self.received: list[Received] = []
+        self.renewals: list[dict[str, str]] = []
+        self.answers: list[Answer] = []
+        self.paged: Callable[[Received], Answer] | None = None
+        self.handed_out: set[str] = set()
+        """Marks of the next pages' addresses, which are the service's own business."""
+        self._routes = [
+            (operation["method"], _pattern(self._address(operation)), name)
+            for name, operation in fixture["operations"].items()
+        ]
+
+    def _address(self, operation: Fact) -> str:
+        servers = self.fixture["servers"]
+        server = servers[operation.get("server", 0)]["url"] if servers else "https://{host}"
+        return str(server).rstrip("/") + str(operation["path"])
+
+    async def __call__(
+        self,
+        scope: Mapping[str, Any],
+        receive: Callable[[], Awaitable[Mapping[str, Any]]],
+        send: Callable[[Mapping[str, Any]], Awaitable[None]],
+    ) -> None:
+        body = bytearray()
+        more = True
+        while more:
+            message = await receive()
+            body += message.get("body", b"")
+            more = bool(message.get("more_body"))
+        request = _received(scope, bytes(body))
+        answer = self._answer(request)
+        content = b"" if answer.content is None else json.dumps(answer.content).encode()
+        headers = {"content-type": "application/json", **answer.headers} if content else dict(answer.headers)
+        listed = [(name.encode(), value.encode()) for name, value in headers.items()]
+        await send({"type": "http.response.start", "status": answer.status, "headers": listed})
+        await send({"type": "http.response.body", "body": content})
+
+    def _answer(self, request: Received) -> Answer:
+        if self._is_renewal(request):
+            return self._renew(request)
+        self.received.append(request)
+        found = self.operation_of(request)
+        if found is None:
+            return Answer(404, {"refused": [f"no operation is {request.method} {request.url}"]})
+        name, slots = found
+        if not self._proved(request, slots):
+            return Answer(401, {"refused": ["no credential where the source wants one"]})
+        operation = self.fixture["operations"][name]
+        refusals = [*self._wrong_parameters(operation, request), *_wrong_body(operation, request)]
+        if refusals:
+            return Answer(400, {"refused": refusals})
+        if self.answers:
+            return self.answers.pop(0)
+        return self.paged(request) if self.paged else good_answer(operation)
+
+    def operation_of(self, request: Received) -> tuple[str, Mapping[str, str]] | None:
+        """Return the operation a request is of, the most literal address first, with what fills its slots."""
+        found = []
+        for method, pattern, name in self._routes:
+            if method == request.method and (match := pattern.fullmatch(request.url)):
+                operation = self.fixture["operations"][name]
+                fixed = [one for one in operation["parameters"] if one.get("fixed") is not None]
+                told = {n.lower(): v for n, v in (*request.headers.items(), *request.query)}
+                fitting = sum(told.get(one["name"].lower()) == str(one["fixed"]) for one in fixed)
+                found.append((fitting - len(fixed), fitting, -len(match.groups()), name, match.groupdict()))
+        if not found:
+            return None
+        best = max(found, key=lambda one: one[:3])
+        return best[3], best[4]
+
+    def _is_renewal(self, request: Received) -> bool:
+        places = [
+            url for one in self.fixture["auth"] for url in (one.get("token_url"), one.get("refresh_url"))
+        ]
+        return request.method == "POST" and any(
+            url and _pattern(url.partition("?")[0]).fullmatch(request.url) for url in places
+        )
+
+    def _renew(self, request: Received) -> Answer:
+        form = dict(request.form)
+        self.renewals.append(form)
+        if form.get("grant_type") != "refresh_token" or form.get("refresh_token") not in self.secrets:
+            return Answer(400, {"error": "invalid_grant"})
+        self.secrets.add(RENEWED)
+        return Answer(200, {"access_token": RENEWED, "expires_in": 3600, "token_type": "Bearer"})
+
+    def _proved(self, request: Received, slots: Mapping[str, str]) -> bool:
+        auth = self.fixture["auth"]
+        if not auth:
+            return True  # such a service is not operable; its operations are compared all the same
+        proofs = [self._proof(one, request, slots) for one in auth]
+        return any(
+            proved and all(proofs[other] for other in one.get("with", ()))
+            for one, proved in zip(auth, proofs, strict=True)
+        )
+
+    def _proof(self, auth: Fact, request: Received, slots: Mapping[str, str]) -> bool:
+        kind, headers = auth["type"], request.headers
+        told = headers.get("authorization", "")
+        if kind == "none":
+            return True
+        if kind == "oauth2" or (kind == "http" and auth["scheme"] == "bearer"):
+            return told.startswith("Bearer ") and told.removeprefix("Bearer ") in self.secrets
+        if kind == "http" and auth["scheme"] == "basic":
+            return told.startswith("Basic ") and self._known_pair(told.removeprefix("Basic "))
+        if kind == "apiKey":
+            return self._key(auth, request, slots) in self.secrets
+        if kind == "sigv4":
+            match = SIGNATURE.fullmatch(told)
+            return bool(match) and match["key"] in self.secrets and "x-amz-date" in headers  # type: ignore[index]
+        if kind == "oauth1":
+            parts = dict(re.findall(r'(oauth_\w+)="([^"]*)"', told))
+            wanted = {"oauth_signature", "oauth_nonce", "oauth_timestamp", "oauth_signature_method"}
+            return unquote(parts.get("oauth_consumer_key", "")) in self.secrets and wanted <= set(parts)
+        return False
+
+    def _known_pair(self, encoded: str) -> bool:
+        name, _, password = base64.b64decode(encoded).decode().partition(":")
+        return name in self.secrets and password in self.secrets
+
+    @staticmethod
+    def _key(auth: Fact, request: Received, slots: Mapping[str, str]) -> str | None:
+        name, prefix = auth["name"], auth.get("prefix")
+        if auth["in"] == "query":
+            return dict(request.query).get(name)
+        if auth["in"] == "path":
+            return slots.get(_group(name))
+        value = request.headers.get(name.lower())
+        if value is None:
+            return None
+        if prefix is None:
+            return value.rpartition(" ")[2]  # the source names the header, not what precedes the key
+        return value.removeprefix(prefix) if value.startswith(prefix) else None
+
+    def _credential_names(self, operation: Fact) -> set[str]:
+        marked = {one["name"].lower() for one in operation["parameters"] if one.get("credential")}
+        return marked | {one["name"].lower() for one in self.fixture["auth"] if one["type"] == "apiKey"}
+
+    def _wrong_parameters(self, operation: Fact, request: Received) -> Iterable[str]:
+        if any(name == MARK and value in self.handed_out for name, value in request.query):
+            return
+        ours = self._credential_names(operation)
+        told = [one for one in operation["parameters"] if one["name"].lower() not in ours]
+        for where, given in (("query", list(request.query)), ("header", list(request.headers.items()))):
+            expected = {_plain(one["name"], where): one for one in told if one["in"] == where}
+            for name, fact in expected.items():
+                if where == "header" and name in HTTP_OWN:
+                    continue
+                values = _values(name, fact, given)
+                if fact["required"] and not values:
+                    yield f"{where} parameter {fact['name']} is missing"
+                yield from _wrong_texts(f"{where} parameter {fact['name']}", fact, values)
+            if where == "query" and not operation.get("open"):
+                for name in dict.fromkeys(name for name, _ in given):
+                    if name.lower() not in ours and not any(
+                        _names(name, n, one) for n, one in expected.items()
+                    ):
+                        yield f"query parameter {name} is unknown"
+
+
+def _names(given: str, name: str, fact: Fact) -> bool:
+    """Tell whether a name that was sent is this parameter's (``filter[name]`` is one of ``filter``)."""
+    if fact["type"] == "object" and fact.get("style") == "repeat":
+        return True  # each of its keys is a name of its own
+    bracketed = fact.get("style") in ("deepObject", "brackets") and given.startswith(f"{name}[")
+    return given == name or bracketed
+
+
+def _plain(name: str, where: str) -> str:
+    return name.lower() if where == "header" else name
+
+
+def _values(name: str, fact: Fact, given: list[tuple[str, str]]) -> list[str]:
+    if fact["type"] == "object" and fact.get("style") == "repeat":
+        return []
+    if fact.get("style") == "deepObject" and fact["type"] == "object":
+        return [json.dumps({n: v}) for n, v in given if re.match(re.escape(name) + r"\[", n)]
+    if fact.get("style") in ("deepObject", "brackets"):
+        return [v for n, v in given if re.match(re.escape(name) + r"\[\d*\]", n)]
+    return [value for n, value in given if n == name]
+
+
+def _wrong_texts(where: str, fact: Fact, values: list[str]) -> Iterable[str]:
+    kind, style = fact["type"], fact.get("style")
+    if len(values) > 1 and style not in ("repeat", "deepObject", "brackets"):
+        yield f"{where} is given {len(values)} times"
+    for value in values:
+        if fact.get("fixed") is not None and value != _as_text(fact["fixed"]):
+            yield f"{where} must be {fact['fixed']}"
+        if kind == "array" and style in ("repeat", "csv", "brackets", "deepObject") and value[:1] == "[":
+            yield f"{where} is a list in the style {style}, not JSON"
+        if not _reads_as(kind, value):
+            yield f"{where} is no {kind}: {value}"
+
+
+def _as_text(value: Any) -> str:
+    return json.dumps(value) if isinstance(value, bool) else str(value)
+
+
+def _reads_as(kind: str, text: str) -> bool:
+    if kind == "integer":
+        return bool(re.fullmatch(r"-?\d+", text))
+    if kind == "number":
+        return bool(re.fullmatch(r"-?\d+(\.\d+)?", text))
+    if kind == "boolean":
+        return text in ("true", "false")
+    if kind == "object":
+        return text[:1] == "{"
+    return True
+
+
+def _wrong_body(operation: Fact, request: Received) -> Iterable[str]:
+    body = operation["body"]
+    if body["root"] == "none":
+        if request.body and not operation.get("open"):
+            yield f"a body that no source knows: {request.body[:80]!r}"
+        return
+    if not request.body:
+        if body.get("required") or body.get("needed"):
+            yield "the body is missing"
+        return
+    if not any(_same_kind(request.content_type, kind) for kind in body["content"]):
+        yield f"the body is {request.content_type}, not {' or '.join(body['content'])}"
+        return
+    if "json" in request.content_type:
+        shape = {**body, "type": body["root"]}
+        yield from wrong_value("body", json.loads(request.body), shape)
+    elif "form" in request.content_type:
+        yield from _wrong_form(body, request.form)
+
+
+def _same_kind(sent: str, wanted: str) -> bool:
+    kind = wanted.partition(";")[0].strip().lower()
+    return kind in (sent, "*/*") or (kind.endswith("/*") and sent.startswith(kind[:-1]))
+
+
+def _wrong_form(body: Fact, given: list[tuple[str, str]]) -> Iterable[str]:
+    known: set[str] = set()
+    properties = body.get("properties", {})
+    for name, shape in properties.items():
+        style = body.get("styles", {}).get(name)
+        fact = {"type": shape["type"], "style": style or ("repeat" if shape["type"] == "array" else None)}
+        values = _values(name, fact, given)
+        known |= {n for n, _ in given if _names(n, name, fact)}
+        if name in body.get("required", ()) and not values:
+            yield f"form field {name} is missing"
+        loose = {**fact, "style": "json"} if style is None and shape["type"] in ("array", "object") else fact
+        yield from _wrong_texts(f"form field {name}", loose, values)
+    if not body.get("open") and properties:
+        for name in dict.fromkeys(n for n, _ in given):
+            if name not in known:
+                yield f"form field {name} is unknown"
+
+
+def wrong_value(where: str, value: Any, shape: Shape) -> Iterable[str]:
+    """Yield what of a JSON value a shape does not allow."""
+    kind = shape["type"]
+    if not fits(value, kind):
+        yield f"{where} is {type(value).__name__}, not {kind}"
+    elif kind == "object":
+        properties = shape.get("properties", {})
+        for name in shape.get("required", ()):
+            if name not in value:
+                yield f"{where}.{name} is missing"
+        for name, inner in value.items():
+            if name in properties:
+                yield from wrong_value(f"{where}.{name}", inner, properties[name])
+            elif properties and not shape.get("open"):
+                yield f"{where}.{name} is unknown"
+    elif kind == "array" and "items" in shape:
+        for place, inner in enumerate(value):
+            yield from wrong_value(f"{where}[{place}]", inner, shape["items"])
+
+
+def fits(value: Any, kind: str) -> bool:
+    """Tell whether a JSON value is of a type."""
+    if kind in ("integer", "number") and isinstance(value, bool):
+        return False
+    kinds: dict[str, tuple[type, ...]] = {
+        "string": (str,),
+        "integer": (int,),
+        "number": (int, float),
+        "boolean": (bool,),
+        "array": (list,),
+        "object": (dict,),
+    }
+    return kind not in kinds or isinstance(value, kinds[kind])
+
+
+def good_answer(operation: Fact) -> Answer:
+    """Return an answer of the shape the source tells, for the first good status it names."""
+    for status, told in sorted(operation["responses"].items()):
+        code = int(status) if status.isdigit() else 200
+        empty = told["shape"]["type"] == "none" or told["content"] is None
+        return Answer(code, None if empty else sample(told["shape"]))
+    return Answer(200, {})
+
+
+def sample(shape: Shape) -> Any:
+    """Return a value of a shape, with one entry in every list."""
+    kind = shape["type"]
+    if kind == "object":
+        return {name: sample(inner) for name, inner in shape.get("properties", {}).items()}
+    if kind == "array":
+        return [sample(shape.get("items", {"type": "any"}))]
+    return {"string": "text", "integer": 7, "number": 1.5, "boolean": True}.get(kind, "text")
+
+
+def _group(name: str) -> str:
+    return "slot_" + re.sub(r"\W", "_", name)
+
+
+def _pattern(template: str) -> re.Pattern[str]:
+    """Return what an address with slots matches: a slot is one part of a path or a piece of one."""
+    seen: set[str] = set()
+    parts = []
+    for text, slot in re.findall(r"([^{]+)|\{([^}]*)\}", template):
+        name = _group(slot.lstrip("+"))
+        inside = ".+" if slot.startswith("+") else "[^/]+"
+        parts.append(re.escape(text) if text else f"({inside})" if name in seen else f"(?P<{name}>{inside})")
+        seen |= set() if text else {name}
+    return re.compile("".join(parts))
+
+
+def _received(scope: Mapping[str, Any], body: bytes) -> Received:
+    headers = {name.decode().lower(): value.decode() for name, value in scope["headers"]}
+    raw = scope["raw_path"].partition(b"?")[0].decode()
+    url = f"{scope['scheme']}://{headers['host']}{raw}"
+    query = tuple(parse_qsl(scope["query_string"].decode(), keep_blank_values=True))
+    return Received(scope["method"], url, urlsplit(url).path, query, headers, body)

@@ -1,0 +1,104 @@
+"""Every recorded operation, called with the real client against what its source describes."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import httpx
+import pytest
+from contract_cases import (
+    PAGES,
+    Pages,
+    answer_shape,
+    base_url,
+    client,
+    everything,
+    first_page,
+    recorded_operations,
+    required,
+    shape_at,
+    stub,
+    told,
+)
+from recorded_service import RENEWED, Answer
+
+from prefect_autopilot.adapters.oauth import renewal
+from prefect_autopilot.errors import ServiceError
+
+CASES = recorded_operations()
+LISTS = [case for case in CASES if told(case)[3].list_at]
+
+
+@pytest.mark.parametrize("case", CASES)
+async def test_a_call_is_what_the_source_describes(case: str) -> None:
+    service = stub(case)
+    async with client(case, service) as calls:
+        operation = case.partition(".")[2]
+        for parameters in (required(case), everything(case)):
+            await calls.call(operation, parameters)
+
+            found = service.operation_of(service.received[-1])
+            assert found is not None
+            assert (
+                found[0] == operation
+                or told(case)[1]["at"] == told(f"{case.partition('.')[0]}.{found[0]}")[1]["at"]
+            )
+
+
+@pytest.mark.parametrize("case", CASES)
+async def test_a_limited_or_unproved_call_tells_what_to_do(case: str, now: datetime) -> None:
+    service = stub(case)
+    operation, parameters = case.partition(".")[2], required(case)
+    async with client(case, service) as calls:
+        service.answers.append(Answer(429, {"message": "slow down"}, {"retry-after": "17"}))
+        with pytest.raises(ServiceError) as limited:
+            await calls.call(operation, parameters)
+        assert (limited.value.status, limited.value.retry_after_s) == (429, 17)
+        assert not limited.value.permanent
+
+    service.answers.append(Answer(401, {"message": "who are you"}))
+    entry = told(case)[2]
+    renewable = entry.auth.scheme == "oauth2" and (entry.auth.token_url or entry.auth.refresh_url)
+    if renewable:
+        renew = renewal(entry, clock=lambda: now, transport=httpx.ASGITransport(service))  # type: ignore[arg-type]
+        async with client(case, service, renew=renew) as calls:
+            await calls.call(operation, parameters)
+        assert len(service.renewals) == 1
+        assert service.received[-1].headers["authorization"] == f"Bearer {RENEWED}"
+        return
+    async with client(case, service) as calls:
+        with pytest.raises(ServiceError) as refused:
+            await calls.call(operation, parameters)
+    assert refused.value.status == 401
+    assert refused.value.permanent
+
+
+@pytest.mark.parametrize("case", LISTS)
+async def test_a_list_stands_where_the_source_has_it_and_all_its_pages_are_read(case: str) -> None:
+    _, fact, _, operation = told(case)
+    paging = operation.pagination
+    rows = shape_at(answer_shape(fact), operation.list_at or "$")
+    assert rows is not None, f"the source's answer has nothing at {operation.list_at}"
+    assert rows["type"] in ("array", "any")
+    if paging.kind == "none" or operation.effect != "safe":
+        return
+    known = {one["name"] for one in fact["parameters"]} | set(fact["body"].get("properties", ()))
+    assert paging.request_param is None or paging.request_param in known or fact.get("open")
+    if paging.kind == "link":
+        assert any("link" in map(str.lower, one.get("headers", ())) for one in fact["responses"].values())
+    if paging.response_field and paging.kind in ("cursor", "next_url"):
+        assert shape_at(answer_shape(fact), paging.response_field), f"nothing at {paging.response_field}"
+
+    service, pages = stub(case), Pages(operation, fact, service)
+    service.paged = pages
+    async with client(case, service) as calls:
+        read = await calls.call(operation.id, first_page(case), all_pages=True)
+
+    assert read == [{"row": f"{page}-{place}"} for page in range(1, PAGES + 1) for place in (1, 2)]
+    assert pages.asked[1:PAGES] == pages.expected()
+
+
+def test_the_cases_have_an_address() -> None:
+    for case in CASES:
+        fixture, _, service, _ = told(case)
+        assert base_url(service, fixture).startswith("http")
