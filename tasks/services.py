@@ -7,7 +7,8 @@ import json
 import os
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
@@ -15,9 +16,10 @@ from uuid import UUID
 from prefect import task
 from prefect.cache_policies import CachePolicy
 from prefect.context import FlowRunContext, TaskRunContext
-from prefect.utilities.asyncutils import run_coro_as_sync
+from prefect.utilities.asyncutils import in_run_sync_loop, run_coro_as_sync
 
-from prefect_autopilot.errors import ServiceError
+from prefect_autopilot.errors import ServiceError, UsageError
+from prefect_autopilot.tasks.connections import CLIENTS
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State, TaskRun
@@ -139,31 +141,50 @@ def is_worth_retrying(task: Task[..., Any], task_run: TaskRun, state: State[Any]
 def call_service(connection: str, operation: str, /, **parameters: Any) -> Any:
     """Call an operation of a service through a stored connection and return its answer.
 
+    ``save_to``, a path, lets the answer of a call that only reads be written to that file.
     Raises UsageError for parameters the operation does not take, ServiceError when the call fails.
     """
     context = TaskRunContext.get()
     inputs = {"connection": connection, "operation": operation, "parameters": parameters}
     key = call_key(context.task_run, inputs) if context else None
-    return run_coro_as_sync(_call(connection, operation, parameters, key))
+    run = context.task_run.flow_run_id if context else None
+    return run_coro_as_sync(_call(connection, operation, parameters, key, run))
 
 
-async def _call(connection: str, operation: str, parameters: dict[str, Any], key: str | None) -> Any:
-    async with await _client(connection) as client:
-        return await client.call(operation, parameters, idempotency_key=key)
+async def _call(
+    connection: str, operation: str, parameters: dict[str, Any], key: str | None, run: UUID | None
+) -> Any:
+    given = dict(parameters)
+    options: dict[str, Any] = {"idempotency_key": key}
+    if (target := given.pop("save_to", None)) is not None:
+        options["save_to"] = target
+    async with _ready(connection, run) as client:
+        if target is not None and client.service.protocol != "http":
+            msg = f"{client.service.name} answers with rows; save them to a file in the flow."
+            raise UsageError(msg)
+        return await client.call(operation, given, **options)
+
+
+@asynccontextmanager
+async def _ready(connection: str, run: UUID | None) -> AsyncIterator[Client]:
+    """Yield a client; within a run it is the one of the call before, its connection still open."""
+    if run is None or not in_run_sync_loop():  # another loop ends with this call, and nothing outlives it
+        async with await _client(connection) as client:
+            yield client
+        return
+    key = (run, connection, os.environ.get(SIMULATE))
+    async with CLIENTS.use(key, lambda: _client(connection)) as client:
+        yield client
 
 
 async def _client(connection: str) -> Client:
     simulator = os.environ.get(SIMULATE)
     if simulator:
         return _simulated(connection, simulator)
-    from prefect_autopilot.adapters.clients import open_client
     from prefect_autopilot.blocks.connection import load_connection
+    from prefect_autopilot.blocks.dispatch import client_of
 
-    block = await load_connection(connection)
-    definition = block.definition()
-    if definition.protocol == "http":
-        return block.client(connection=connection)
-    return open_client(definition, block.secrets(), base_url=block.base_url, connection=connection)
+    return client_of(await load_connection(connection), connection=connection)
 
 
 def _simulated(connection: str, simulator: str) -> Client:
@@ -171,9 +192,10 @@ def _simulated(connection: str, simulator: str) -> Client:
     from pydantic import SecretStr
 
     from prefect_autopilot.adapters.services import ServiceClient
-    from prefect_autopilot.services import load_catalogue, service_of_connection, simulated_credentials
+    from prefect_autopilot.adapters.catalogue import user_catalogue
+    from prefect_autopilot.services import service_of_connection, simulated_credentials
 
-    service = service_of_connection(connection, load_catalogue())
+    service = service_of_connection(connection, user_catalogue())
     credentials = {name: SecretStr(value) for name, value in simulated_credentials(service).items()}
     base_url = f"{simulator.rstrip('/')}/{service.id}"
     return ServiceClient(

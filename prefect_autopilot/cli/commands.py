@@ -33,7 +33,13 @@ SERVICE_COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("list", "services:list_services", "List the services of the catalogue."),
     ("show", "services:show", "Show one service with its operations and triggers."),
     ("stats", "services:stats", "Count the services by status."),
-    ("connect", "services:connect", "Store the credentials of a service as a Prefect block."),
+    ("import", "import_service:import_service", "Make a service of an OpenAPI or Swagger document."),
+    ("remove", "import_service:remove", "Remove an imported service."),
+    (
+        "connect",
+        "connect:connect",
+        "Ask for a service's credentials, test them, and store them as a Prefect block.",
+    ),
 )
 
 

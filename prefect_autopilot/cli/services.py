@@ -1,40 +1,68 @@
-"""``services``: the catalogue as a table, and storing credentials."""
+"""``services``: the catalogue as tables; ``connect`` is next door."""
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from prefect_autopilot.cli.output import Flag, JSONFlag, write_json, write_line, write_table
-from prefect_autopilot.errors import PrefectError, UsageError
+from prefect_autopilot.cli.output import JSONFlag, write_json, write_line, write_table
+from prefect_autopilot.errors import UsageError
+from prefect_autopilot.models import ServiceStatus
 
 if TYPE_CHECKING:
-    from prefect_autopilot.blocks.connection import ServiceConnection
-    from prefect_autopilot.models import Service
+    from prefect_autopilot.models import Operation, Service
+    from prefect_autopilot.services import Catalogue
 
 
 def list_services(
     *,
     kind: Annotated[str | None, Parameter(help="Only services of this kind (email, chat, …).")] = None,
+    status: Annotated[
+        ServiceStatus | None, Parameter(help="Only operable, declared or recognised services.")
+    ] = None,
+    search: Annotated[
+        str | None, Parameter(help="Only services with this in their id, name, aliases or operations.")
+    ] = None,
     as_json: JSONFlag = False,
 ) -> int:
     """List the services of the catalogue."""
     from prefect_autopilot.services import load_catalogue
 
-    catalogue = load_catalogue()
-    if kind is not None and kind not in catalogue.kinds:
-        raise UsageError(
-            f"There is no kind of service named {kind!r}; there are {', '.join(catalogue.kinds)}."
-        )
-    services = catalogue.services if kind is None else catalogue.by_kind(kind)
+    found = _chosen(load_catalogue(), kind, status, search)
     if as_json:
-        write_json([_short(service) for service in services])
-    else:
-        rows = [(one.id, one.name, one.status, ", ".join(one.kinds), len(one.operations)) for one in services]
-        write_table("", ("id", "name", "status", "kinds", "operations"), rows)
+        write_json([_short(service) for service in found])
+        return 0
+    if not found:
+        write_line("No service of the catalogue is like that.")
+        return 0
+    rows = [(one.id, one.name, one.status, ", ".join(one.kinds), len(one.operations)) for one in found]
+    write_table("", ("id", "name", "status", "kinds", "calls"), rows)
+    write_line(f"{len(found)} service{'s' if len(found) > 1 else ''}")
     return 0
+
+
+def _chosen(
+    catalogue: Catalogue, kind: str | None, status: ServiceStatus | None, search: str | None
+) -> list[Service]:
+    if kind is not None and kind not in catalogue.kinds:
+        msg = f"There is no kind of service named {kind!r}; there are {', '.join(catalogue.kinds)}."
+        raise UsageError(msg)
+    services = catalogue.services if kind is None else catalogue.by_kind(kind)
+    return [
+        one
+        for one in services
+        if (status is None or one.status is status) and (search is None or _mentions(one, search))
+    ]
+
+
+def _mentions(service: Service, words: str) -> bool:
+    from prefect_autopilot.services import fold
+
+    names = (service.id, service.name, *service.aliases, *service.keywords)
+    verbs = (text for operation in service.operations for text in (operation.id, *operation.verbs))
+    return any(fold(words) in fold(text) for text in (*names, *verbs))
 
 
 def _short(service: Service) -> dict[str, object]:
@@ -47,35 +75,89 @@ def _short(service: Service) -> dict[str, object]:
     }
 
 
-def show(service_id: str, /, *, as_json: JSONFlag = False) -> int:
-    """Show one service with its operations and triggers."""
-    service = _find(service_id)
+def show(
+    service_id: str,
+    operation_id: Annotated[str | None, Parameter(help="One operation, with all its parameters.")] = None,
+    /,
+    *,
+    as_json: JSONFlag = False,
+) -> int:
+    """Show a service with its operations and triggers, or one operation with its parameters."""
+    from prefect_autopilot.services import find_operation
+
+    service = find_service(service_id)
+    operation = None if operation_id is None else find_operation(service, operation_id)
     if as_json:
-        write_json(service)
-        return 0
-    write_line(f"{service.name} ({service.id}), {service.status}")
-    write_line(f"address  {service.base_url or 'unknown'}")
-    write_line(f"sign-in  {service.auth.scheme}; needs {', '.join(_credentials(service)) or 'nothing'}")
-    if service.docs_url:
-        write_line(f"docs     {service.docs_url}")
-    rows = [
-        (
-            one.id,
-            one.effect,
-            f"{one.method} {one.path}",
-            ", ".join(p.name for p in one.parameters if p.required),
-        )
-        for one in service.operations
-    ]
-    write_table("Operations", ("id", "when repeated", "call", "required"), rows)
-    if service.triggers:
-        events = [(one.event, one.kind, one.operation or "") for one in service.triggers]
-        write_table("Triggers", ("event", "found by", "operation"), events)
+        write_json(operation or service)
+    elif operation is not None:
+        _show_operation(service, operation)
+    else:
+        _show_service(service)
     return 0
 
 
+def _show_service(service: Service) -> None:
+    from prefect_autopilot.services import address_fields, credential_names
+
+    needed = (*credential_names(service), *address_fields(service))
+    write_line(f"{service.name} ({service.id}), {service.status}")
+    write_line(f"address      {service.base_url or 'unknown'}")
+    write_line(f"sign-in      {service.auth.scheme}; needs {', '.join(needed) or 'nothing'}")
+    write_line(f"tested by    {service.verification or 'no known call'}")
+    if service.docs_url:
+        write_line(f"docs         {service.docs_url}")
+    _list_sources("confirmed by", service.provenance)
+    if not service.operations:
+        write_line("It is known by name only: no flow that calls it is generated.")
+    else:
+        rows = [
+            (one.id, one.effect, ", ".join(p.name for p in one.parameters if p.required))
+            for one in service.operations
+        ]
+        write_line()
+        write_table("Operations", ("id", "if repeated", "required"), rows)
+        write_line(
+            f"prefect-autopilot services show {service.id} {service.operations[0].id} shows one in full."
+        )
+    if service.triggers:
+        events = [(one.event, one.kind, one.operation or "") for one in service.triggers]
+        write_line()
+        write_table("Triggers", ("event", "found by", "operation"), events)
+
+
+def _show_operation(service: Service, operation: Operation) -> None:
+    repeated = {
+        "safe": "reads only; tried again after a failure",
+        "idempotent": "the same once or twice; tried again after a failure",
+        "unsafe": "may do harm twice; never tried again by itself",
+    }
+    write_line(f"{service.id}.{operation.id}: {'; '.join(operation.verbs) or operation.id}")
+    if service.protocol == "http":
+        write_line(f"call         {operation.method} {operation.path}")
+    write_line(f"repeated     {operation.effect}: {repeated[operation.effect]}")
+    _list_sources("from", operation.sources)
+    if operation.parameters:
+        rows = [
+            (one.name, one.type, "yes" if one.required else "", _default(one.default), one.description)
+            for one in operation.parameters
+        ]
+        write_line()
+        write_table("Parameters", ("name", "type", "required", "default", "what"), rows)
+    else:
+        write_line("It takes no parameters.")
+
+
+def _default(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+def _list_sources(title: str, sources: Sequence[str]) -> None:
+    for number, source in enumerate(sources):
+        write_line(f"{title if number == 0 else '':<13}{source}")
+
+
 def stats(*, as_json: JSONFlag = False) -> int:
-    """Count the services by status."""
+    """Count the services by status, and their operations."""
     from prefect_autopilot.services import load_catalogue
 
     counted = load_catalogue().stats()
@@ -87,96 +169,16 @@ def stats(*, as_json: JSONFlag = False) -> int:
     return 0
 
 
-async def connect(
-    service_id: str,
-    /,
-    *,
-    name: Annotated[str, Parameter(help="Name of the connection, where a service has several.")] = "default",
-    credential: Annotated[
-        tuple[str, ...],
-        Parameter(
-            help="KEY=VALUE, or KEY alone to type the value unseen (or pipe it in), which keeps it out of"
-            " the shell's history.",
-            negative=(),
-        ),
-    ] = (),
-    base_url: Annotated[str | None, Parameter(help="Address of a service on a host of your own.")] = None,
-    verify: Annotated[Flag, Parameter(help="Call the service once; store only what works.")] = False,
-) -> int:
-    """Store the credentials of a service as a Prefect block."""
-    service = _find(service_id)
-    given = read_credentials(credential, _credentials(service, base_url))
-    from prefect_autopilot.blocks.connection import ServiceConnection
-    from prefect_autopilot.journeys.desk import prefect_target
-    from prefect_autopilot.services import connection_name
-
-    prefect_target()  # without a known server Prefect would start one and store the block there
-    block = ServiceConnection.model_validate(
-        {"service": service.id, "base_url": base_url, "credentials": given}
-    )
-    if verify:
-        write_line(f"{service.name} answered {await block.verify()}.")
-    stored = connection_name(service.id, name)
-    await _save(block, stored)
-    write_line(f"Stored as the connection {stored}.")
-    return 0
-
-
-async def _save(block: ServiceConnection, name: str) -> None:
-    import httpx
-
-    try:
-        await block.asave(name, overwrite=True)
-    except httpx.HTTPStatusError as error:
-        status = error.response.status_code
-        raise PrefectError(
-            f"The Prefect server refused to store the connection (HTTP {status}); "
-            "prefect-autopilot doctor checks address and credentials.",
-            permanent=True,
-            status=status,
-        ) from error
-    except (httpx.TransportError, RuntimeError) as error:
-        # Prefect's client raises RuntimeError where its first look at the server finds nobody.
-        raise PrefectError(
-            "The Prefect server cannot be reached; start it or set PREFECT_API_URL.", permanent=False
-        ) from error
-
-
-def read_credentials(pairs: tuple[str, ...], needed: tuple[str, ...]) -> dict[str, str]:
-    """Return credentials by name, asking for the values that are not on the command line.
-
-    Raises ``UsageError`` when one that the service needs is missing or a name is given twice.
-    """
-    given: dict[str, str] = {}
-    for pair in pairs:
-        key, separator, value = pair.partition("=")
-        if not key or key in given:
-            raise UsageError(f"A credential is KEY=VALUE with each KEY once; needed are {', '.join(needed)}.")
-        given[key] = value if separator else _ask(key)
-    missing = [key for key in needed if not given.get(key)]
-    if missing:
-        wanted = " ".join(f"--credential {key}" for key in missing)
-        raise UsageError(f"Credentials are missing: {', '.join(missing)}; add {wanted}.")
-    return given
-
-
-def _ask(key: str) -> str:
-    if not sys.stdin.isatty():
-        return sys.stdin.readline().rstrip("\r\n")
-    from getpass import getpass
-
-    return getpass(f"{key}: ")
-
-
-def _find(service_id: str) -> Service:
+def find_service(service_id: str) -> Service:
+    """Return the service of this id, name or alias; raises UnknownNameError, UsageError for a shared name."""
     from prefect_autopilot.services import load_catalogue
 
     catalogue = load_catalogue()
+    if service_id in catalogue:
+        return catalogue.get(service_id)
     found = catalogue.find(service_id)
-    return found[0] if len(found) == 1 else catalogue.get(service_id)
-
-
-def _credentials(service: Service, base_url: str | None = None) -> tuple[str, ...]:
-    from prefect_autopilot.services import address_fields, credential_names
-
-    return (*credential_names(service), *(() if base_url else address_fields(service)))
+    if len(found) > 1:
+        ids = " or ".join(one.id for one in found)
+        msg = f"Several services are called {service_id!r}; say {ids}."
+        raise UsageError(msg)
+    return found[0] if found else catalogue.get(service_id)

@@ -11,8 +11,8 @@ import pytest
 
 from prefect_autopilot.cli import main
 from prefect_autopilot.cli.automate import read_parameters, request_context
+from prefect_autopilot.cli.connect import read_credentials
 from prefect_autopilot.cli.operate import check_address
-from prefect_autopilot.cli.services import read_credentials
 from prefect_autopilot.cli.text_input import LONGEST_REQUEST, comma_separated, read_file, request_text
 from prefect_autopilot.errors import UsageError
 

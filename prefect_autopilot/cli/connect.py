@@ -1,0 +1,214 @@
+"""``services connect``: ask for what a service needs, test it, and store it as a block."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from prefect_autopilot.cli.output import Flag, write_line
+from prefect_autopilot.errors import ConflictError, UnknownNameError, UsageError
+
+if TYPE_CHECKING:
+    from prefect_autopilot.blocks.connection import ServiceConnection
+    from prefect_autopilot.models import Service
+
+_RENEWAL = ("refresh_token", "client_id", "client_secret")
+_FIELDS_SHOWN = 4
+_VALUE_LENGTH = 60
+
+
+async def connect(
+    service_id: str,
+    /,
+    *,
+    name: Annotated[str, Parameter(help="Name of the connection, where a service has several.")] = "default",
+    credential: Annotated[
+        tuple[str, ...],
+        Parameter(
+            help="KEY=VALUE, or KEY alone to type the value unseen (or pipe it in), which keeps it out of"
+            " the shell's history.",
+            negative=(),
+        ),
+    ] = (),
+    credential_env: Annotated[
+        tuple[str, ...],
+        Parameter(help="KEY=VARIABLE: take the value from an environment variable.", negative=()),
+    ] = (),
+    base_url: Annotated[str | None, Parameter(help="Address of a service on a host of your own.")] = None,
+    allow_private_network: Annotated[
+        Flag, Parameter(help="The service may be on this machine or in a private network.")
+    ] = False,
+    replace: Annotated[Flag, Parameter(help="Replace a connection of this name.")] = False,
+    verify: Annotated[
+        bool,
+        Parameter(
+            negative="--no-verify", show_default=False, help="Call the service once; store only what works."
+        ),
+    ] = True,
+) -> int:
+    """Store the credentials of a service as a Prefect block; what is not given is asked for at a terminal."""
+    from prefect_autopilot.blocks.connection import ServiceConnection
+    from prefect_autopilot.cli.prefect_server import prefect_server
+    from prefect_autopilot.cli.services import find_service
+    from prefect_autopilot.services import connection_name
+
+    service = find_service(service_id)
+    fields = _address(service, base_url)
+    needed = (*_credentials(service), *fields)
+    given = from_environment(credential_env) | read_credentials(
+        credential,
+        needed,
+        elsewhere=(*(pair.partition("=")[0] for pair in credential_env),),
+        ask=_at_terminal(),
+    )
+    stored = connection_name(service.id, name)
+    async with prefect_server():
+        # Before anything is asked or called: what is typed for nothing is typed twice.
+        if not replace and await _is_stored(stored):
+            msg = f"There is a connection {stored} already; add --replace, or another --name."
+            raise ConflictError(msg)
+        given |= _asked_for(service, [key for key in needed if not given.get(key)], fields, given)
+        block = ServiceConnection.model_validate(
+            {
+                "service": service.id,
+                "base_url": base_url,
+                "credentials": given,
+                "allow_private_network": allow_private_network,
+            }
+        )
+        told = await _verified(block, given) if verify else "not verified, as asked"
+        await block.asave(stored, overwrite=replace)
+    write_line(f"Stored as the connection {stored} ({told}).")
+    return 0
+
+
+def read_credentials(
+    pairs: tuple[str, ...],
+    needed: tuple[str, ...],
+    *,
+    elsewhere: tuple[str, ...] = (),
+    ask: bool = False,
+) -> dict[str, str]:
+    """Return the credentials of ``KEY=VALUE`` pairs; a KEY alone is asked for unseen, or read from a pipe.
+
+    With ``ask`` others may be missing. Raises UsageError when one that the service needs is missing, where
+    it is not among ``elsewhere`` either, or a name is given twice.
+    """
+    given: dict[str, str] = {}
+    for pair in pairs:
+        key, separator, value = pair.partition("=")
+        if not key or key in given or key in elsewhere:
+            msg = f"A credential is KEY=VALUE with each KEY once; needed are {', '.join(needed)}."
+            raise UsageError(msg)
+        given[key] = value if separator else _ask(key)
+    missing = [key for key in needed if not given.get(key) and key not in elsewhere]
+    if missing and not ask:
+        wanted = " ".join(f"--credential {key}" for key in missing)
+        msg = f"Credentials are missing: {', '.join(missing)}; add {wanted}."
+        raise UsageError(msg)
+    return given
+
+
+def from_environment(pairs: tuple[str, ...]) -> dict[str, str]:
+    """Return credentials from environment variables; raises UsageError for one that is not there."""
+    given: dict[str, str] = {}
+    for pair in pairs:
+        key, _, variable = pair.partition("=")
+        if not key or not variable or key in given:
+            msg = "--credential-env wants KEY=VARIABLE with each KEY once, token=SLACK_TOKEN for one."
+            raise UsageError(msg)
+        value = os.environ.get(variable)
+        if not value:
+            msg = f"The environment variable {variable} is not set; set it, or give {key!r} otherwise."
+            raise UsageError(msg)
+        given[key] = value
+    return given
+
+
+def shown_answer(answer: Any, secrets: tuple[str, ...]) -> str:
+    """Return a few words of what a check call answered, without secrets: who we are, or how many rows."""
+    from prefect_autopilot.redaction import redact
+
+    if isinstance(answer, list):
+        return f"{len(answer)} rows" if len(answer) != 1 else "1 row"
+    if not isinstance(answer, Mapping):
+        return ""
+    flat = {key: value for key, value in answer.items() if isinstance(value, (str, int)) and value != ""}
+    told = [f"{key}={str(value)[:_VALUE_LENGTH]}" for key, value in list(flat.items())[:_FIELDS_SHOWN]]
+    return redact(", ".join(told), secrets)
+
+
+def _at_terminal() -> bool:
+    return sys.stdin.isatty()
+
+
+def _asked_for(
+    service: Service, missing: list[str], plain: tuple[str, ...], given: Mapping[str, str]
+) -> dict[str, str]:
+    """Ask at the terminal for what is missing; parts of the address are typed visibly."""
+    if not _at_terminal():
+        return {}
+    optional = _RENEWAL if service.auth.scheme == "oauth2" and "refresh_token" not in given else ()
+    if missing and service.docs_url:
+        write_line(f"{service.name} needs {', '.join(missing)}; see {service.docs_url}.")
+    asked = {key: _visible(key) if key in plain else _ask(key) for key in missing}
+    if missing and optional:
+        asked |= {key: _ask(f"{key} (to renew the token; empty to leave out)") for key in optional}
+    empty = [key for key in missing if not asked[key]]
+    if empty:
+        msg = f"Nothing was typed for {', '.join(empty)}; nothing is stored."
+        raise UsageError(msg)
+    return {key: value for key, value in asked.items() if value}
+
+
+def _ask(key: str) -> str:
+    if not _at_terminal():
+        return sys.stdin.readline().rstrip("\r\n")
+    from getpass import getpass
+
+    return getpass(f"{key}: ").strip()
+
+
+def _visible(key: str) -> str:
+    sys.stderr.write(f"{key}: ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip()
+
+
+async def _is_stored(name: str) -> bool:
+    from prefect_autopilot.blocks.connection import load_connection
+
+    try:
+        await load_connection(name)
+    except UnknownNameError:
+        return False
+    return True
+
+
+async def _verified(block: ServiceConnection, given: Mapping[str, str]) -> str:
+    """Return in a few words what the check call showed; raises ServiceError when it failed."""
+    from prefect_autopilot.blocks.dispatch import client_of
+
+    service = block.definition()
+    if service.verification is None:
+        return f"not verified: no call is known that shows whether {service.name} is connected"
+    async with client_of(block) as client:
+        answer = await client.call(service.verification)
+    shown = shown_answer(answer, tuple(given.values()))
+    return f"verified: {service.name} answered {service.verification}{' with ' + shown if shown else ''}"
+
+
+def _credentials(service: Service) -> tuple[str, ...]:
+    from prefect_autopilot.services import credential_names
+
+    return credential_names(service)
+
+
+def _address(service: Service, base_url: str | None) -> tuple[str, ...]:
+    from prefect_autopilot.services import address_fields
+
+    return () if base_url else address_fields(service)
