@@ -41,8 +41,10 @@ def service_of_connection(connection: str, catalogue: Catalogue) -> Service:
 def credential_names(service: Service) -> tuple[str, ...]:
     """Return the credentials a connection of the service must hold, as the client looks them up."""
     auth = service.auth
+    if auth.scheme in ("query", "header") and "+" in auth.name:
+        return tuple(auth.name.split("+"))
     if auth.scheme == "query":
-        return tuple(auth.name.split("+")) if "+" in auth.name else ("api_key",)
+        return ("api_key",)
     return _BY_SCHEME[auth.scheme]
 
 

@@ -132,6 +132,8 @@ def authorise(service: Service, credentials: Mapping[str, str]) -> RequestParts:
         headers["Authorization"] = "Basic " + base64.b64encode(pair).decode("ascii")
     elif scheme == "query":
         query = tuple((name if "+" in auth.name else auth.name, value) for name, value in held.items())
+    elif scheme == "header" and "+" in auth.name:
+        headers = {name: _header(name, value) for name, value in held.items()}
     elif scheme not in _WITHOUT_HEADER and not _token_in_address(auth):
         prefix = auth.prefix or ("Bearer " if scheme in ("bearer", "oauth2") else "")
         headers[auth.name] = _header(auth.name, prefix + next(iter(held.values())))

@@ -276,6 +276,13 @@ def service_with(scheme: str, **auth: str) -> Service:
             id="two in the query",
         ),
         pytest.param(
+            service_with("header", name="X-Auth-Token+X-User-Id"),
+            {"X-Auth-Token": "t", "X-User-Id": "u"},
+            {"X-Auth-Token": "t", "X-User-Id": "u"},
+            (),
+            id="two headers",
+        ),
+        pytest.param(
             service_with("basic"),
             {"username": "u", "password": "p:w"},
             {"Authorization": "Basic dTpwOnc="},
