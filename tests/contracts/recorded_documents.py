@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from recorded_shapes import Node, Shape, read_document, shape_of
 
 METHODS = ("get", "put", "post", "delete", "patch", "head", "options")
+EMPTY = ("204", "205")
 Fact = dict[str, Any]
 
 
@@ -123,13 +124,13 @@ class OpenAPI:
 
     def _responses(self, node: Node) -> Fact:
         found = {}
-        for status, response in node.items("responses"):
-            if not status.startswith("2") and status != "default":
-                continue
+        for status, response in node.items("responses", _is_good):
             media = response.items("content")
             media.sort(key=lambda kind: "json" not in kind[0])
             kind, shape = (media[0][0], shape_of(media[0][1].get("schema"))) if media else (None, None)
-            found[status] = {"content": kind, "shape": shape or {"type": "none"}}
+            # A document that describes no content says nothing of it, unless the status does.
+            silent = {"type": "none" if status in EMPTY else "any"}
+            found[status] = {"content": kind, "shape": shape or silent}
             if headers := sorted(name for name, _ in response.items("headers")):
                 found[status]["headers"] = headers
         return _good(found)
@@ -188,11 +189,10 @@ class Swagger(OpenAPI):
         produces = node.value.get("produces") or self.root.value.get("produces") or ["application/json"]
         kind = next((one for one in produces if "json" in one), produces[0])
         found = {}
-        for status, response in node.items("responses"):
-            if status.startswith("2") or status == "default":
-                schema = response.get("schema")
-                told = {"content": kind, "shape": shape_of(schema)}
-                found[status] = told if schema else {"content": None, "shape": {"type": "none"}}
+        for status, response in node.items("responses", _is_good):
+            schema = response.get("schema")
+            told = {"content": kind, "shape": shape_of(schema)}
+            found[status] = told if schema else {"content": None, "shape": {"type": "none"}}
         return _good(found)
 
 
@@ -237,11 +237,15 @@ class Discovery:
             "parameters": [self._parameter(n, one) for n, one in told.items()],
             "body": facts,
             "responses": {
-                "200": {"content": "application/json", "shape": shape_of(answer)}
+                "200": {"content": "application/json", "shape": self._wrapped(shape_of(answer))}
                 if answer
                 else {"content": None, "shape": {"type": "none"}}
             },
         }
+
+    def _wrapped(self, shape: Shape) -> Shape:
+        wrapped = "dataWrapper" in self.root.value.get("features", ())
+        return {"type": "object", "properties": {"data": shape}} if wrapped else shape
 
     def _schema(self, reference: Mapping[str, Any] | None) -> Node | None:
         return self.root.at(reference["$ref"]) if reference else None
@@ -357,6 +361,10 @@ def body_fact(content: list[str], shape: Shape) -> Fact:
         facts["properties"] = shape.get("properties", {})
         facts["open"] = bool(shape.get("open"))
     return facts
+
+
+def _is_good(status: str) -> bool:
+    return status.startswith("2") or status == "default"
 
 
 def _good(responses: Fact) -> Fact:

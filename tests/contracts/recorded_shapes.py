@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,11 @@ class Node:
             return Node(read_document(self.file)[self.named][reference], self.file, named=self.named)
         place, _, pointer = reference.partition("#")
         file = (self.file.parent / place).resolve() if place else self.file
+        if "://" in place:
+            # Vendors name their own files by a public address; what lies elsewhere is not known.
+            file = self.file.parent / place.rpartition("/")[2]
+            if not file.exists():
+                return Node({}, self.file)
         value = read_document(file)
         for step in [unquote(step) for step in pointer.split("/") if step]:
             key = step.replace("~1", "/").replace("~0", "~")
@@ -74,12 +79,13 @@ class Node:
         value = self.value.get(key) if isinstance(self.value, Mapping) else None
         return None if value is None else Node(value, self.file, named=self.named).follow()
 
-    def items(self, key: str) -> list[tuple[str, Node]]:
-        """Return the entries of an object below ``key``, references followed."""
+    def items(self, key: str, wanted: Callable[[str], bool] = bool) -> list[tuple[str, Node]]:
+        """Return the entries of an object below ``key`` whose names are wanted, references followed."""
         inner = self.get(key)
         if inner is None or not isinstance(inner.value, Mapping):
             return []
-        return [(str(n), Node(v, inner.file, named=self.named).follow()) for n, v in inner.value.items()]
+        named = ((str(name), value) for name, value in inner.value.items())
+        return [(n, Node(v, inner.file, named=self.named).follow()) for n, v in named if wanted(n)]
 
     def each(self, key: str) -> list[Node]:
         """Return the entries of a list below ``key``, references followed."""
