@@ -13,7 +13,7 @@ export DO_NOT_TRACK = 1
 export PREFECT_CLI_PROMPT = false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint format typecheck style clean
+.PHONY: help setup demo test check lint format typecheck style counts clean
 
 help:  ## Show what there is
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -26,7 +26,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	@touch $@
 
-demo: $(STAMP)  ## Watch a request become a flow that runs, fails, is diagnosed, resolved and verified
+demo: $(STAMP)  ## Watch a request become a flow that runs, fails, is diagnosed, resolved and verified (2 min)
 	@$(BIN)/prefect-autopilot demo $(DEMO_ARGS)
 
 test: $(STAMP)  ## Run all tests
@@ -52,6 +52,9 @@ typecheck: $(STAMP)  ## mypy --strict on the installed wheel
 
 style: $(STAMP)  ## Print the house figures; fail when a limit is broken
 	@$(BIN)/python benchmarks/style.py
+
+counts: $(STAMP)  ## Write the counts of the service catalogue into the README
+	@$(BIN)/python benchmarks/counts.py
 
 clean:  ## Remove what the other targets created
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
