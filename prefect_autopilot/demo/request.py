@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC, datetime
+from http import HTTPStatus
 
 from rich.syntax import Syntax
 from rich.table import Table
@@ -19,36 +20,46 @@ EVENT = event_name("gmail", "new_message")
 POLLING = connection_name("gmail", "new_message")
 
 
-async def request_to_run(world: World) -> GeneratedFlow:
-    """Take the request through understanding, source, preview and deployment to a first good run."""
+async def request_to_deployment(world: World) -> None:
+    """Take the request through understanding, source and preview to a deployment with its trigger."""
     screen = world.screen
-    screen.say(f"Request: {REQUEST}")
+    screen.act("A request becomes a flow")
+    screen.say(f"“{REQUEST}”")
     with screen.step("Understand the request"):
         analysis = automate.understand(REQUEST, RequestContext(connected_services=SERVICES))
     _show(world, analysis)
     with screen.step("Write the flow"):
         generated = automate.build(analysis)
     screen.show(Syntax(generated.source, "python", background_color="default", word_wrap=True))
-    with screen.step("Preview it for real against simulated services"):
+    with screen.step("Run it once for a preview, against simulated services of the preview's own"):
         preview = await automate.preview(generated, target=world.target)
     calls = ", ".join(f"{call.service} {call.operation} {call.status}" for call in preview.calls)
-    screen.check("the preview ran green", calls or str(preview.error), passed=preview.succeeded)
+    done = {call.service for call in preview.calls if call.status < HTTPStatus.MULTIPLE_CHOICES}
+    screen.check(
+        "the preview ran and made every call of the flow",
+        str(preview.error or calls),
+        passed=preview.succeeded and done == {step.service for step in analysis.steps},
+    )
+    await _deploy(world, generated)
+
+
+async def _deploy(world: World, generated: GeneratedFlow) -> None:
+    screen, deployment = world.screen, generated.deployment
+    given = automate.preview_parameters(generated)
+    parameters = {one.name: given[one.name] for one in generated.spec.parameters if one.name in given}
     with screen.step("Deploy it with its trigger"):
-        given = automate.preview_parameters(generated)
-        parameters = {one.name: given[one.name] for one in generated.spec.parameters if one.name in given}
         world.notes["deployment"] = await automate.deploy(
             generated, world.folder / "flows", target=world.target, parameters=parameters
         )
-    deployment = generated.deployment
     screen.say(f"deployment {deployment.flow_name}/{deployment.name} on work pool {deployment.work_pool}")
     screen.say(f"starts on the Prefect event {deployment.event}, found by autopilot-poll/{POLLING}")
-    await _first_run(world)
-    return generated
+    filled = ", ".join(f"{name}={value!r}" for name, value in parameters.items())
+    screen.say(f"parameters that a person would fill in, here with examples: {filled}")
 
 
-async def _first_run(world: World) -> None:
+async def first_run(world: World) -> None:
     """Let the polling flow find a new important email; its event starts the generated flow."""
-    with world.screen.step("The polling flow looks at the mailbox, then an important email arrives"):
+    with world.screen.step("Look at the mailbox; an important email arrives; look again; the flow starts"):
         await _poll(world)
         world.simulator.seed("gmail", "message", important_mail("Contract to sign by Friday"))
         await _poll(world)
@@ -97,7 +108,7 @@ async def next_run(world: World, *, known: frozenset[str]) -> RunRecord:
 
 def made_so_far(world: World) -> tuple[int, int]:
     """Return how many Asana tasks and Slack messages were really made, seen from the services' side."""
-    done = [call for call in world.simulator.calls if call.status < 300]  # noqa: PLR2004  # HTTP success
+    done = [call for call in world.simulator.calls if call.status < HTTPStatus.MULTIPLE_CHOICES]
     tasks = sum((call.service, call.operation) == ("asana", "create_task") for call in done)
     messages = sum((call.service, call.operation) == ("slack", "post_message") for call in done)
     return tasks, messages
@@ -148,7 +159,16 @@ def _show(world: World, analysis: Analysis) -> None:
     world.screen.show(table)
     for question in analysis.questions:
         world.screen.say(f"question: {question.text}")
+    if not analysis.questions:
+        world.screen.say("no question is open")
     used = {match.service for match in analysis.services if match.role == "used"}
-    told = f"{analysis.status}; services {', '.join(sorted(used))}"
-    passed = analysis.status == "flow" and used == set(SERVICES) and bool(analysis.trigger)
-    world.screen.check("the request was understood without a guess", told, passed=passed)
+    steps = [f"{step.service}.{step.operation}" for step in analysis.steps]
+    world.screen.check(
+        "the request was understood without a guess",
+        f"{trigger.service if trigger else 'no trigger'} → {', '.join(steps)}",
+        passed=analysis.status == "flow"
+        and used == set(SERVICES)
+        and bool(trigger and trigger.service == "gmail" and trigger.filter)
+        and steps == ["asana.create_task", "slack.post_message"]
+        and not analysis.questions,
+    )

@@ -117,7 +117,7 @@ async def _staff(
     with screen.step("Install the product on it; start a worker, the watcher and the REST API"):
         await install()
         await stack.enter_async_context(running_worker(prefect, pool=POOL, cwd=folder))
-        watcher = await stack.enter_async_context(watching(settings, prefect, asyncio.Event()))
+        watcher: Watcher = await stack.enter_async_context(watching(settings, prefect, asyncio.Event()))
         watcher.assess_every_s = ASSESS_EVERY_S
         await stack.enter_async_context(serving(settings, watcher.fleet))
     return watcher
@@ -154,10 +154,10 @@ async def _is_installed(world: World) -> None:
         and set(one["trigger"]["expect"]) == set(FAILED_RUN_EVENTS)
         and starts.get(one["actions"][0].get("deployment_id")) == "autopilot-troubleshoot"
     ]
+    events = [event.rpartition(".")[2] for event in FAILED_RUN_EVENTS]
     world.screen.check(
         "exactly our deployments and one automation are installed",
-        f"{len(found)} deployments; on {' / '.join(e.rpartition('.')[2] for e in FAILED_RUN_EVENTS)}:"
-        f" {len(right)} automation",
+        f"{len(found)} deployments; {len(right)} automation on {', '.join(events)} runs",
         passed={one["name"] for one in found} == wanted and len(ours) == len(right) == 1,
     )
     for one in ours:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import os
 import time
 from datetime import UTC, datetime
 from importlib import resources
@@ -11,20 +13,33 @@ from typing import Any
 
 import httpx
 import pytest
+from rich.console import Console
 
 from prefect_autopilot.demo import shop as shop_module
-from prefect_autopilot.demo.evidence import watch_for_errors
-from prefect_autopilot.demo.faults import BUGGY
-from prefect_autopilot.demo.improve import FUNCTION, SAMPLE
+from prefect_autopilot.demo.evidence import FLOWS, counted_flows, watch_for_errors
+from prefect_autopilot.demo.faults import BUGGY, ERROR, ESCALATED, FAILING_LINE, RESOLVED, _heard, _once
+from prefect_autopilot.demo.improve import FUNCTION, SAMPLE, faster, measured
 from prefect_autopilot.demo.request import EVENT, POLLING, REQUEST, important_mail, made_so_far
+from prefect_autopilot.demo.screen import Screen
 from prefect_autopilot.demo.shop import ORDERS, running_shop
-from prefect_autopilot.demo.world import SERVICES, World, wait_for
+from prefect_autopilot.demo.world import SERVICES, World, own_settings_only, wait_for
 from prefect_autopilot.effects import may_rerun
 from prefect_autopilot.errors import PrefectError
 from prefect_autopilot.journeys import automate, improve
-from prefect_autopilot.models import RequestContext, RunRecord, ServiceCall, StateRecord, Strategy
+from prefect_autopilot.models import (
+    Proof,
+    RequestContext,
+    RunRecord,
+    ServiceCall,
+    SessionStep,
+    StateRecord,
+    Strategy,
+)
+from prefect_autopilot.monitoring import FleetMetrics
 from prefect_autopilot.services import load_catalogue
+from prefect_autopilot.settings import PREFIX, load_settings
 from prefect_autopilot.store import Store
+from prefect_autopilot.watcher import Hint
 
 
 @pytest.fixture
@@ -124,7 +139,8 @@ def world(**parts: Any) -> World:
     needed = dict.fromkeys(
         ("screen", "prefect", "settings", "simulator", "services_url", "api", "folder", "watcher")
     )
-    return World(**(needed | parts))
+    quiet = Screen(console=Console(file=io.StringIO()))
+    return World(**(needed | {"screen": quiet} | parts))
 
 
 @pytest.mark.parametrize("end", ["COMPLETED", "FAILED", "CRASHED", "CANCELLED"])
@@ -224,3 +240,120 @@ def test_the_sequential_sample_can_be_made_faster(tmp_path: Path) -> None:
     assert plan.changed
     assert f"def {FUNCTION}(" in plan.source
     assert path.read_text(encoding="utf-8") == sample(SAMPLE)
+
+
+def test_what_the_evidence_must_quote_stands_in_the_buggy_flow() -> None:
+    assert sample(BUGGY).count(FAILING_LINE) == 1
+    assert ZeroDivisionError.__name__ == ERROR
+
+
+def test_a_resolved_session_has_five_steps_and_an_escalated_one_nothing_to_verify() -> None:
+    assert len(RESOLVED) == 5
+    assert {SessionStep.VERIFICATION} == RESOLVED - ESCALATED
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "passed"),
+    [((1, 1), (2, 2), True), ((1, 1), (3, 2), False), ((1, 1), (2, 3), False), ((1, 1), (1, 1), False)],
+    ids=["once", "two tasks", "two messages", "nothing"],
+)
+def test_done_once_means_exactly_one_of_each(
+    before: tuple[int, int], after: tuple[int, int], *, passed: bool
+) -> None:
+    stage = world()
+    _once(stage, "the outage", before, after)
+    assert stage.screen.passed is passed
+
+
+def failed_run(number: int) -> RunRecord:
+    state = StateRecord(id=f"s{number}", type="FAILED", name="Failed", timestamp=datetime.now(UTC))
+    return RunRecord(id=f"run-{number}", state=state)
+
+
+@pytest.mark.parametrize(("heard", "passed"), [((1, 2, 3), True), ((1, 3), False), ((), False)])
+def test_every_failure_must_have_been_told_by_an_event(heard: tuple[int, ...], *, passed: bool) -> None:
+    class Listening:
+        hint = Hint()
+
+    for number in heard:
+        Listening.hint.tell(f"prefect.flow-run.run-{number}")
+    stage = world(watcher=Listening())
+    _heard(stage, tuple(failed_run(number) for number in (1, 2, 3)))
+    assert stage.screen.passed is passed
+    assert stage.screen.checks[0].observed.startswith(f"{len(heard)} of 3")
+
+
+def proof(before: tuple[float, float] | None, after: tuple[float, float] | None) -> Proof:
+    return Proof(
+        equal=True, n=3, before_s=3.0, after_s=1.0, before_range_s=before, after_range_s=after, reason="same"
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_faster"),
+    [
+        ((2.5, 3.5), (0.9, 1.2), True),
+        ((2.5, 3.5), (0.9, 2.5), False),
+        ((2.5, 3.5), (0.9, 2.6), False),
+        (None, (0.9, 1.2), False),
+        ((2.5, 3.5), None, False),
+    ],
+    ids=["apart", "touching", "overlapping", "nothing before", "nothing after"],
+)
+def test_faster_means_that_every_run_was(
+    before: tuple[float, float] | None, after: tuple[float, float] | None, *, is_faster: bool
+) -> None:
+    assert faster(proof(before, after)) is is_faster
+
+
+def test_what_was_measured_is_told_with_spread_and_number() -> None:
+    told = measured(proof((2.5, 3.5), (0.9, 1.2)))
+    assert told == "3.00 s (2.50 to 3.50) before, 1.00 s (0.90 to 1.20) after; medians of 3 runs each"
+    assert measured(proof(None, None)) == "not measured"
+
+
+def test_the_flows_of_a_prometheus_text_are_those_with_finished_runs() -> None:
+    fleet = FleetMetrics()
+    now = datetime.now(UTC)
+    for number, (name, kind) in enumerate([("done", "COMPLETED"), ("broken", "FAILED"), ("busy", "RUNNING")]):
+        state = StateRecord(id=f"s{number}", type=kind, name=kind.title(), timestamp=now)
+        fleet.observe(RunRecord(id=f"run-{number}", flow_name=name, state=state, start=now))
+    samples, flows = counted_flows(fleet.render(now).decode())
+    assert flows == {"done", "broken"}
+    assert samples > len(flows)
+
+
+def test_a_text_without_runs_tells_of_no_flow() -> None:
+    assert counted_flows("# No finished run was seen yet.\n") == (0, frozenset())
+
+
+def test_what_is_no_prometheus_text_is_refused() -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        counted_flows("<html>{not metrics</html>\n")
+
+
+def test_the_flows_looked_for_are_those_of_the_samples_and_of_the_request() -> None:
+    analysis = automate.understand(REQUEST, RequestContext(connected_services=SERVICES))
+    named = {automate.build(analysis).deployment.flow_name}
+    named |= {name for name in FLOWS if f'name="{name}"' in sample(BUGGY) + sample(SAMPLE)}
+    assert named == FLOWS
+
+
+def test_the_users_own_settings_stay_out_of_the_demonstration_and_come_back(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(f"{PREFIX}STORE_URL", "postgresql://production.test/autopilot")
+    monkeypatch.setenv(f"{PREFIX}NOTIFY_WEBHOOK", "https://hooks.test/oncall")
+    with own_settings_only():
+        assert not [name for name in os.environ if name.startswith(PREFIX)]
+        settings = load_settings(home=tmp_path)
+        assert str(tmp_path) in settings.store_url.get_secret_value()
+        assert settings.notify_webhook is None
+    assert os.environ[f"{PREFIX}STORE_URL"] == "postgresql://production.test/autopilot"
+
+
+def test_settings_come_back_after_an_error_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"{PREFIX}MODE", "propose")
+    with pytest.raises(ZeroDivisionError), own_settings_only():
+        raise ZeroDivisionError
+    assert os.environ[f"{PREFIX}MODE"] == "propose"
