@@ -79,9 +79,9 @@ class ServiceConnection(Block):
 
     def definition(self) -> Service:
         """Return the service; raises UnknownNameError when the catalogue does not have it."""
-        from prefect_autopilot.services import load_catalogue
+        from prefect_autopilot.adapters.catalogue import known_service
 
-        return load_catalogue().get(self.service)
+        return known_service(self.service)
 
     def secrets(self) -> dict[str, SecretStr]:
         """Return the credentials one by one, each still hidden from sight."""

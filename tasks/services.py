@@ -191,8 +191,8 @@ def _simulated(connection: str, simulator: str) -> Client:
     # Databases and mail servers have a stand-in that speaks HTTP, like every other service.
     from pydantic import SecretStr
 
-    from prefect_autopilot.adapters.services import ServiceClient
     from prefect_autopilot.adapters.catalogue import user_catalogue
+    from prefect_autopilot.adapters.services import ServiceClient
     from prefect_autopilot.services import service_of_connection, simulated_credentials
 
     service = service_of_connection(connection, user_catalogue())

@@ -25,11 +25,9 @@ from prefect_autopilot.store import Store
 
 async def refresh_connection(connection: str, now: datetime) -> None:
     """Get a new access token into the connection block; raises ``ServiceError`` when that is refused."""
-    from prefect_autopilot.blocks.connection import load_connection
+    from prefect_autopilot.blocks.connection import renew_connection
 
-    block = await load_connection(connection)
-    await block.refresh(now)
-    await block.asave(connection, overwrite=True)
+    await renew_connection(connection, now)
 
 
 @dataclass(frozen=True)

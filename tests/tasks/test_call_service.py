@@ -244,7 +244,10 @@ def test_without_a_simulator_the_stored_connection_is_used(
     simulated.allow("asana", {"token": "own-token-of-a-person"})
     with serve_simulator(simulated) as url:
         block = ServiceConnection(
-            service="asana", base_url=f"{url}/asana", credentials={"token": "own-token-of-a-person"}
+            service="asana",
+            base_url=f"{url}/asana",
+            credentials={"token": "own-token-of-a-person"},
+            allow_private_network=True,
         )
         block.save("asana-stored", overwrite=True)
 
