@@ -8,9 +8,9 @@ from typing import Any
 from prefect import flow
 from prefect.events import emit_event
 
+from prefect_autopilot.adapters.catalogue import known_service
 from prefect_autopilot.journeys.poll import Announcement, poll_once
 from prefect_autopilot.models import JSONDict
-from prefect_autopilot.services import load_catalogue
 from prefect_autopilot.settings import load_settings
 from prefect_autopilot.store import Store
 from prefect_autopilot.tasks import call_service
@@ -34,7 +34,7 @@ async def poll(
 
     async with Store.open(load_settings().store_url.get_secret_value()) as store:
         result = await poll_once(
-            load_catalogue().get(service),
+            known_service(service),
             event,
             connection,
             call=call,

@@ -55,10 +55,12 @@ async def run_preview(
     *,
     target: PrefectTarget | None = None,
     simulator: Simulator | None = None,
+    services: Path | None = None,
     timeout_s: float = 120,
 ) -> PreviewResult:
     """Run ``generated`` once with ``parameters`` and return the calls that the services saw.
 
+    ``services`` is the folder of imported services, which the run only reads from.
     The run is recorded on ``target``; without one a temporary server is started, which takes about
     15 s. A flow that fails is a result with ``succeeded`` False and the last
     line of its error, never an exception.
@@ -73,6 +75,8 @@ async def run_preview(
         path = resolve_below(Path(folder), generated.file_name)
         path.write_text(generated.source, encoding="utf-8")
         environment = preview_environment(target, Path(folder), url)
+        if services is not None:
+            _lend(services, Path(folder))
         error = await _run(path, generated.function, parameters or {}, environment, timeout_s)
     return PreviewResult(
         succeeded=error is None,
@@ -80,6 +84,14 @@ async def run_preview(
         error=error,
         duration_s=round(time.monotonic() - started, 3),
     )
+
+
+def _lend(services: Path, home: Path) -> None:
+    """Let the run find the imported services in its own home."""
+    if services.is_dir():
+        own = home / "autopilot"
+        own.mkdir()
+        (own / services.name).symlink_to(services.resolve())
 
 
 def preview_environment(target: PrefectTarget | None, home: Path, simulator_url: str) -> dict[str, str]:

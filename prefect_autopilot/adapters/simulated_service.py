@@ -18,6 +18,7 @@ from prefect_autopilot.errors import UsageError
 from prefect_autopilot.models import JSONDict, Operation, Parameter, Service
 from prefect_autopilot.services import listed_fields, pick, place, resource_of, sample_rows
 from prefect_autopilot.services.paths import WHOLE
+from prefect_autopilot.services.styles import gather
 
 _LISTS = ("list", "search", "query")
 _CHANGES = (
@@ -81,6 +82,8 @@ def read_request(
     """Return the parameters of a request by the names the catalogue gives them; raises UsageError."""
     known = {parameter.name: parameter for parameter in operation.parameters}
     parameters: dict[str, Any] = {name: _typed(known.get(name), value) for name, value in path.items()}
+    styled, query = gather(query, (one for one in operation.parameters if one.location == "query"))
+    parameters |= styled
     for name, value in query:
         parameter = known.get(name)
         if parameter is not None and parameter.type == "array":
@@ -116,9 +119,9 @@ def _content(operation: Operation, body: bytes, content_type: str) -> Any:
         return {name: _typed(known.get(name), text) for name, text in zip(names, texts, strict=True)}
     text = body.decode("utf-8", errors="replace")
     if "form" in content_type:
-        return {
-            name: _typed(known.get(name), value) for name, value in parse_qsl(text, keep_blank_values=True)
-        }
+        fields = (one for one in operation.parameters if one.location == "body")
+        styled, rest = gather(parse_qsl(text, keep_blank_values=True), fields)
+        return styled | {name: _typed(known.get(name), value) for name, value in rest}
     try:
         sent = json.loads(text)
     except (ValueError, RecursionError):

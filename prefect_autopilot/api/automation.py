@@ -8,6 +8,7 @@ from pathlib import Path
 from starlette.requests import Request
 
 from prefect_autopilot import codegen
+from prefect_autopilot.adapters.catalogue import user_catalogue
 from prefect_autopilot.adapters.files import digest
 from prefect_autopilot.adapters.prefect_api import PrefectAPI
 from prefect_autopilot.api.answers import (
@@ -39,7 +40,6 @@ from prefect_autopilot.models import (
     Strategy,
     WorkflowMetric,
 )
-from prefect_autopilot.services import load_catalogue
 
 NOT_MEASURED = "No run of the flow was seen, so nothing was measured and nothing is estimated."
 
@@ -222,7 +222,7 @@ async def _located(context: Context, body: OptimizeBody) -> Located:
     if given.source is not None:
         return Located(given.source, given.file, body.history)
     if given.spec is not None:
-        flow = await worked(codegen.generate, given.spec, load_catalogue())
+        flow = await worked(codegen.generate, given.spec, user_catalogue())
         return Located(flow.source, flow.file_name, body.history)
     if given.deployment_id is None and given.flow_id is None:
         raise UsageError("The workflow names no flow; give source, spec, deployment_id or flow_id.")

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from prefect_autopilot.adapters.catalogue import user_catalogue
 from prefect_autopilot.adapters.services import ServiceClient
 from prefect_autopilot.adapters.simulator import Simulator
 from prefect_autopilot.api.answers import Alive, Component, Readiness, StatusAnswer, StepAnswer
@@ -32,7 +33,6 @@ from prefect_autopilot.redaction import redact, redact_value
 from prefect_autopilot.services import (
     connection_name,
     find_operation,
-    load_catalogue,
     simulated_credentials,
 )
 
@@ -80,7 +80,7 @@ async def test_step(body: StepBody, request: Request) -> StepAnswer:
 
 
 def _service(name: str) -> Service:
-    catalogue = load_catalogue()
+    catalogue = user_catalogue()
     found = catalogue.find(name)
     return found[0] if len(found) == 1 else catalogue.get(name)
 
@@ -141,7 +141,7 @@ async def read_status(request: Request) -> StatusAnswer:
 
 def _components(checks: dict[str, str], *, watched: bool) -> dict[str, Component]:
     stored, prefect = checks["store"], checks["prefect"]
-    services, known = load_catalogue().stats(), len(load_catalogue().services)
+    services, known = user_catalogue().stats(), len(user_catalogue().services)
     down = Component(state="unavailable", why=stored)
     told = {
         "intelligence": Component(

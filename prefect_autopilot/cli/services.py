@@ -28,16 +28,27 @@ def list_services(
     as_json: JSONFlag = False,
 ) -> int:
     """List the services of the catalogue."""
-    from prefect_autopilot.services import load_catalogue
+    from prefect_autopilot.adapters.catalogue import user_catalogue, user_services
 
-    found = _chosen(load_catalogue(), kind, status, search)
+    imported = user_services()
+    found = _chosen(user_catalogue(), kind, status, search)
     if as_json:
-        write_json([_short(service) for service in found])
+        write_json([_short(service) | {"imported": service.id in imported.heads} for service in found])
         return 0
     if not found:
         write_line("No service of the catalogue is like that.")
         return 0
-    rows = [(one.id, one.name, one.status, ", ".join(one.kinds), len(one.operations)) for one in found]
+    own = imported.heads
+    rows = [
+        (
+            one.id,
+            one.name,
+            "imported" if one.id in own else one.status,
+            ", ".join(one.kinds),
+            len(one.operations),
+        )
+        for one in found
+    ]
     write_table("", ("id", "name", "status", "kinds", "calls"), rows)
     write_line(f"{len(found)} service{'s' if len(found) > 1 else ''}")
     return 0
@@ -97,10 +108,12 @@ def show(
 
 
 def _show_service(service: Service) -> None:
+    from prefect_autopilot.adapters.catalogue import imported_file
     from prefect_autopilot.services import address_fields, credential_names
 
     needed = (*credential_names(service), *address_fields(service))
-    write_line(f"{service.name} ({service.id}), {service.status}")
+    file = imported_file(service.id)
+    write_line(f"{service.name} ({service.id}), {f'imported into {file}' if file else service.status}")
     write_line(f"address      {service.base_url or 'unknown'}")
     write_line(f"sign-in      {service.auth.scheme}; needs {', '.join(needed) or 'nothing'}")
     write_line(f"tested by    {service.verification or 'no known call'}")
@@ -158,9 +171,9 @@ def _list_sources(title: str, sources: Sequence[str]) -> None:
 
 def stats(*, as_json: JSONFlag = False) -> int:
     """Count the services by status, and their operations."""
-    from prefect_autopilot.services import load_catalogue
+    from prefect_autopilot.adapters.catalogue import user_catalogue
 
-    counted = load_catalogue().stats()
+    counted = user_catalogue().stats()
     told = {name: getattr(counted, name) for name in type(counted).__annotations__}
     if as_json:
         write_json(told)
@@ -171,9 +184,9 @@ def stats(*, as_json: JSONFlag = False) -> int:
 
 def find_service(service_id: str) -> Service:
     """Return the service of this id, name or alias; raises UnknownNameError, UsageError for a shared name."""
-    from prefect_autopilot.services import load_catalogue
+    from prefect_autopilot.adapters.catalogue import user_catalogue
 
-    catalogue = load_catalogue()
+    catalogue = user_catalogue()
     if service_id in catalogue:
         return catalogue.get(service_id)
     found = catalogue.find(service_id)

@@ -17,8 +17,10 @@ import httpx
 
 from prefect_autopilot import codegen
 from prefect_autopilot.adapters import files
+from prefect_autopilot.adapters.catalogue import user_catalogue, user_services
 from prefect_autopilot.adapters.prefect_target import PrefectTarget
 from prefect_autopilot.adapters.preview import run_preview
+from prefect_autopilot.adapters.simulator import Simulator
 from prefect_autopilot.errors import ConfigurationError, ConflictError, PrefectError, UsageError
 from prefect_autopilot.intelligence import analyze, design
 from prefect_autopilot.journeys.desk import prefect_target
@@ -34,7 +36,7 @@ from prefect_autopilot.models import (
     RequestContext,
     Service,
 )
-from prefect_autopilot.services import connection_name, load_catalogue
+from prefect_autopilot.services import connection_name
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
@@ -56,7 +58,7 @@ EVENT_PARAMETER: JSONDict = {
 
 def understand(text: str, context: RequestContext | None = None) -> Analysis:
     """Return what ``text`` was understood to ask for; a flow that cannot be built becomes a question."""
-    catalogue = load_catalogue()
+    catalogue = user_catalogue()
     analysis = analyze(text, context or RequestContext(), catalogue)
     if analysis.status != "flow":
         return analysis
@@ -81,7 +83,7 @@ def _unannounced(generated: GeneratedFlow) -> tuple[str, ...]:
 
 def build(analysis: Analysis) -> GeneratedFlow:
     """Return source and deployment of an understood request; raises UsageError unless it is one."""
-    catalogue = load_catalogue()
+    catalogue = user_catalogue()
     return codegen.generate(design(analysis, catalogue), catalogue)
 
 
@@ -97,7 +99,14 @@ async def preview(
         known: PrefectTarget | None = target or prefect_target()
     except ConfigurationError:
         known = None
-    return await run_preview(generated, preview_parameters(generated), target=known, timeout_s=timeout_s)
+    return await run_preview(
+        generated,
+        preview_parameters(generated),
+        target=known,
+        simulator=Simulator(user_catalogue()),
+        services=user_services().folder,
+        timeout_s=timeout_s,
+    )
 
 
 def preview_parameters(generated: GeneratedFlow) -> JSONDict:
@@ -307,7 +316,7 @@ def _polled(generated: GeneratedFlow) -> tuple[Service, str] | None:
     service_id, event = generated.spec.trigger.service, generated.deployment.event
     if service_id is None or event is None:
         return None
-    service = load_catalogue().get(service_id)
+    service = user_catalogue().get(service_id)
     names = {codegen.event_name(service_id, one.event): one for one in service.triggers}
     return (service, names[event].event) if event in names and names[event].kind == "poll" else None
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Literal, TypedDict
 
+from prefect_autopilot.adapters.catalogue import user_catalogue
 from prefect_autopilot.adapters.prefect_api import OWN_PREFIX
 from prefect_autopilot.effects import FunctionEffect, Level, RerunVerdict, flow_effects, may_rerun
 from prefect_autopilot.errors import InvalidFlowError, UnknownNameError
@@ -13,7 +14,6 @@ from prefect_autopilot.journeys.desk import Desk
 from prefect_autopilot.journeys.improve import operation_effects
 from prefect_autopilot.journeys.remedies import MARK
 from prefect_autopilot.models import Attempt, Evidence, SourceFile, TaskRunRecord, TroubleshootingSession
-from prefect_autopilot.services import load_catalogue
 
 Repetition = Literal["none", "safe", "idempotent", "unsafe", "unknown"]
 """What doing something a second time does; none: there is nothing that would be done again."""
@@ -187,7 +187,7 @@ def _refreshable(session: TroubleshootingSession) -> bool:
     diagnosis = session.diagnosis
     if diagnosis is None or diagnosis.connection is None or diagnosis.service is None:
         return False
-    catalogue = load_catalogue()
+    catalogue = user_catalogue()
     if diagnosis.service not in catalogue:
         return False
     auth = catalogue.get(diagnosis.service).auth

@@ -7,7 +7,7 @@ import re
 import tomllib
 import unicodedata
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property, lru_cache
 from importlib import resources
 from typing import Any
@@ -51,6 +51,7 @@ class Catalogue:
         self._texts: dict[str, str] = {}
         self._heads: dict[str, dict[str, Any]] = {}
         self._loaded: dict[str, Service] = {}
+        self._readers: dict[str, Callable[[str], Service]] = {}
         for file, text in sorted(files.items()):
             if file == RECOGNISED:
                 for head in tomllib.loads(text)["services"]:
@@ -66,6 +67,19 @@ class Catalogue:
         self._heads[service_id] = head
         if text is not None:
             self._texts[service_id] = text
+
+    def joined(self, heads: Mapping[str, Mapping[str, Any]], read: Callable[[str], Service]) -> Catalogue:
+        """Return this catalogue with further services; ``read`` gives one in full when it is asked for.
+
+        Raises ConfigurationError for an id that is known already.
+        """
+        whole = Catalogue({}, self._kinds)
+        whole._texts, whole._loaded = self._texts, dict(self._loaded)
+        whole._heads, whole._readers = dict(self._heads), dict(self._readers)
+        for head in heads.values():
+            whole._add(dict(head), None)
+            whole._readers[head["id"]] = read
+        return whole
 
     @cached_property
     def ids(self) -> tuple[str, ...]:
@@ -87,6 +101,9 @@ class Catalogue:
         if service_id not in self._loaded:
             if service_id not in self._heads:
                 raise UnknownNameError("service", service_id, self.nearest(service_id))
+            if service_id in self._readers:
+                self._loaded[service_id] = self._readers[service_id](service_id)
+                return self._loaded[service_id]
             text = self._texts.get(service_id)
             table = self._heads[service_id] if text is None else tomllib.loads(text)
             self._loaded[service_id] = Service.model_validate(table)

@@ -57,7 +57,11 @@ def gather(
     pairs: Iterable[tuple[str, str]], parameters: Iterable[Parameter]
 ) -> tuple[dict[str, Any], list[tuple[str, str]]]:
     """Read styled parameters back from named texts; return them and the pairs that are none of theirs."""
-    known = {wire_name(one): one for one in parameters if one.style != "plain"}
+    known = {
+        wire_name(one): one
+        for one in parameters
+        if one.style != "plain" or (one.location == "query" and one.at is not None)
+    }
     found: dict[str, Any] = {}
     rest: list[tuple[str, str]] = []
     for name, value in pairs:
