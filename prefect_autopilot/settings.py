@@ -8,6 +8,7 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
@@ -71,6 +72,14 @@ class Settings(BaseSettings):
         tuple[SecretStr, ...],
         Field(description="Apprise URLs that every notice is sent to, as a JSON list"),
     ] = ()
+    notify_blocks: Annotated[
+        tuple[Annotated[str, Field(pattern=r"^[a-z0-9-]+/[a-z0-9-]+$")], ...],
+        Field(description="Prefect blocks that every notice is sent through, slack-webhook/ops for one"),
+    ] = ()
+    public_url: Annotated[
+        str | None,
+        Field(description="Address under which services reach /hooks through a proxy, https://hooks.example"),
+    ] = None
     api_host: Annotated[str, Field(min_length=1, description="Address the REST API listens on")] = "127.0.0.1"
     api_port: Annotated[int, Field(ge=1, le=65535, description="Port the REST API listens on")] = 8642
 
@@ -93,6 +102,16 @@ class Settings(BaseSettings):
         if url is not None and not url.get_secret_value().startswith(("http://", "https://")):
             raise ValueError("must begin with http:// or https://")
         return url
+
+    @field_validator("public_url")
+    @classmethod
+    def _public(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError("must be an address such as https://hooks.example, without query")
+        return url.rstrip("/")
 
     @field_validator("store_url")
     @classmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 from prefect_autopilot.api.context import Context
 from prefect_autopilot.api.errors import LastResort, install
 from prefect_autopilot.api.guard import Guard
+from prefect_autopilot.api.hooks import keep_outbox, mount_hooks
 from prefect_autopilot.api.pages import mount_pages
 from prefect_autopilot.api.routes import mount
 from prefect_autopilot.api.system import product_version
@@ -29,7 +31,12 @@ def build(context: Context, hosts: Iterable[str] = ()) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with context.lifespan():
-            yield
+            stopping = asyncio.Event()
+            context.begin(keep_outbox(context, stopping))
+            try:
+                yield
+            finally:
+                stopping.set()
 
     app = FastAPI(
         title="prefect-autopilot",
@@ -41,6 +48,7 @@ def build(context: Context, hosts: Iterable[str] = ()) -> FastAPI:
     )
     app.state.context = context
     mount(app)
+    mount_hooks(app)
     mount_pages(app)
     install(app)
     # The last one added is the outermost.

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from anyio import to_thread
 from starlette.requests import Request
 
+from prefect_autopilot.api.connections import Connections
 from prefect_autopilot.errors import AutopilotError, ConfigurationError, PrefectError
 from prefect_autopilot.journeys import fleet as fleets
 from prefect_autopilot.journeys import observe
@@ -60,6 +61,8 @@ class Context:
         self._store: Store | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._turn = asyncio.Lock()
+        self.connections = Connections()
+        self.outbox_turn = asyncio.Lock()
 
     async def store(self) -> Store:
         """Return the open store; raises StoreError or ConfigurationError."""
@@ -67,6 +70,7 @@ class Context:
         if self._loop is not loop:
             # A mounted application may be served by a second loop; nothing of the first can be used there.
             self._loop, self._store, self._turn = loop, None, asyncio.Lock()
+            self.outbox_turn = asyncio.Lock()
         async with self._turn:
             if self._store is None:
                 self._opened = AsyncExitStack()

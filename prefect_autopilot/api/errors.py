@@ -23,6 +23,7 @@ from prefect_autopilot.errors import (
     PrefectError,
     ProofError,
     ServiceError,
+    SignatureError,
     StoreError,
     UnknownNameError,
     UsageError,
@@ -44,6 +45,7 @@ MOST_DETAIL = 1000
 # The first kind that fits decides, so the finer ones stand first.
 STATUSES: tuple[tuple[type[AutopilotError], HTTPStatus], ...] = (
     (UnknownNameError, HTTPStatus.NOT_FOUND),
+    (SignatureError, HTTPStatus.UNAUTHORIZED),
     (UsageError, HTTPStatus.UNPROCESSABLE_ENTITY),
     (ConflictError, HTTPStatus.CONFLICT),
     (ProofError, HTTPStatus.CONFLICT),

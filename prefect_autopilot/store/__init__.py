@@ -8,6 +8,7 @@ from typing import Self
 
 from prefect_autopilot.store.alerts import Alerts
 from prefect_autopilot.store.database import Database
+from prefect_autopilot.store.hooks import Hooks, QueuedEvent
 from prefect_autopilot.store.journal import Journal, JournalEntry, JournalOutcome
 from prefect_autopilot.store.leases import WATCHER_LEASE
 from prefect_autopilot.store.notices import Delivery, Notices, PendingNotice
@@ -20,14 +21,15 @@ __all__ = [
     "JournalEntry",
     "JournalOutcome",
     "PendingNotice",
+    "QueuedEvent",
     "Store",
     "Workflow",
     "run_claim",
 ]
 
 
-class Store(Runs, Journal, Sessions, Alerts, Notices):
-    """Everything the product remembers; every text is redacted before it is written.
+class Store(Runs, Journal, Sessions, Alerts, Notices, Hooks):
+    """Everything the product remembers; every text is redacted before it is written, but events on their way.
 
     Every method raises StoreError, with ``permanent`` False where the same call can succeed later.
     """

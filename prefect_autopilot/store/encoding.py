@@ -37,18 +37,19 @@ def load(model: type[ModelT], body: JSONDict) -> ModelT:
 
 def clean(value: Any, secrets: Iterable[str] = ()) -> Any:
     """Return nested JSON redacted and without what a database refuses: NUL, lone surrogates, NaN."""
-    return redact_value(_storable(value), secrets)
+    return redact_value(storable(value), secrets)
 
 
-def _storable(value: Any) -> Any:
+def storable(value: Any) -> Any:
+    """Return nested JSON without what a database refuses; nothing is redacted."""
     if isinstance(value, str):
         return value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {_storable(key): _storable(inner) for key, inner in value.items()}
+        return {storable(key): storable(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_storable(inner) for inner in value]
+        return [storable(inner) for inner in value]
     return value
 
 

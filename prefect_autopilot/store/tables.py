@@ -217,3 +217,25 @@ deliveries = Table(
     Column("retry_at", Moment),
     Index("autopilot_deliveries_by_notice", "notice_id", "channel"),
 )
+
+hook_deliveries = Table(
+    "autopilot_hook_deliveries",
+    metadata,
+    Column("key", _ID, primary_key=True),
+    Column("at", Moment, nullable=False),
+    Index("autopilot_hook_deliveries_by_time", "at"),
+)
+
+events = Table(
+    "autopilot_events",
+    metadata,
+    Column("sequence", _ROW_ID, primary_key=True, autoincrement=True),
+    Column("id", _ID, nullable=False),
+    Column("queued_at", Moment, nullable=False),
+    Column("due_at", Moment, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("error", Text),
+    Column("body", _JSON, nullable=False),
+    UniqueConstraint("id", name="autopilot_events_once"),
+    Index("autopilot_events_by_due", "due_at"),
+)
