@@ -8,7 +8,7 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from prefect_autopilot.effects import sql
-from prefect_autopilot.effects.scope import Scope
+from prefect_autopilot.effects.scope import PLAIN, Scope
 from prefect_autopilot.effects.table import Entry
 from prefect_autopilot.effects.values import Level, OperationEffects, Touch
 from prefect_autopilot.models import OperationEffect
@@ -128,9 +128,42 @@ def _http_method(touch: Touch, node: ast.Call, scope: Scope) -> Touch:
 
 
 def _urlopen(touch: Touch, node: ast.Call, scope: Scope) -> Touch:
-    request = argument(node, 0, "url")
-    plain = len(node.args) <= 1 and keyword(node, "data") is None and scope.text_of(request) is not None
-    return touch if plain else touch.model_copy(update={"level": Level.UNKNOWN})
+    request = scope.value_of(argument(node, 0, "url"))
+    if len(node.args) > 1 or keyword(node, "data") is not None:
+        return touch.model_copy(update={"level": Level.UNKNOWN})
+    if _is_text(request, scope):
+        return touch
+    made = isinstance(request, ast.Call) and scope.module.qualified(request.func, scope.names)
+    if isinstance(request, ast.Call) and made == "urllib.request.Request":
+        return _request(touch, request, scope)
+    return touch.model_copy(update={"level": Level.UNKNOWN})
+
+
+def _is_text(node: ast.expr | None, scope: Scope) -> bool:
+    """Tell whether a value can only be a text: an address, and no request with a body of its own."""
+    if node is None:
+        return False
+    if isinstance(node, ast.BinOp):
+        return _is_text(node.left, scope) or _is_text(node.right, scope)
+    return scope.text_of(node) is not None or scope.type_of(node) == PLAIN
+
+
+def _request(touch: Touch, made: ast.Call, scope: Scope) -> Touch:
+    """Judge a ``urllib.request.Request``: without a body and a method it is a GET, with a body a POST."""
+    body = argument(made, 1, "data")
+    has_body = body is not None and not (isinstance(body, ast.Constant) and body.value is None)
+    unsure = any(isinstance(one, ast.Starred) for one in made.args) or any(
+        word.arg is None for word in made.keywords
+    )
+    method = argument(made, 5, "method")
+    verb = ("POST" if has_body else "GET") if method is None else (scope.text_of(method) or "").upper()
+    told = {"target": ast.unparse(made.args[0]) if made.args else "", "what": f"{touch.what} {verb}".strip()}
+    if unsure or not verb:
+        return touch.model_copy(update={**told, "level": Level.UNKNOWN})
+    if verb in _SAFE_METHODS:
+        return touch.model_copy(update=told)
+    again = verb in _REPEATABLE_METHODS
+    return touch.model_copy(update={**told, "level": Level.WRITE, "idempotent": again})
 
 
 def _sql(touch: Touch, node: ast.Call, scope: Scope) -> Touch:

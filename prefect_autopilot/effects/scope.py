@@ -45,6 +45,8 @@ class Scope:
     types: dict[str, str] = field(default_factory=dict)
     origins: dict[str, set[str]] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
+    values: dict[str, ast.expr] = field(default_factory=dict)
+    """Variables bound once and never changed through an attribute or item, with what they are bound to."""
     chance: set[str] = field(default_factory=set)
     """Variables made from the clock or from chance."""
 
@@ -124,6 +126,10 @@ class Scope:
             parts = node.args
         return set[str]().union(*(self.roots(part) for part in parts))
 
+    def value_of(self, node: ast.expr | None) -> ast.expr | None:
+        """Return what a variable is bound to where that is sure, other expressions as they are."""
+        return self.values.get(node.id, node) if isinstance(node, ast.Name) else node
+
     def text_of(self, node: ast.expr | None) -> str | None:
         """Return a text constant; unknown parts of a formatted one become a question mark."""
         if isinstance(node, ast.Constant):
@@ -202,6 +208,9 @@ def open_scope(module: Module, function: Function | None, returned: Callable[[Fu
     counted: dict[str, int] = {}
     for target, value, part_of in _assignments(node):
         _bind(scope, target, value, part_of=part_of, counted=counted)
+    for part in ast.walk(node):
+        if isinstance(part, ast.Attribute | ast.Subscript) and not isinstance(part.ctx, ast.Load):
+            scope.values.pop(part.value.id if isinstance(part.value, ast.Name) else "", None)
     return scope
 
 
@@ -272,6 +281,10 @@ def _bind(scope: Scope, target: ast.expr, value: ast.expr, *, part_of: bool, cou
     first = counted[name] == 1 and name not in scope.parameters
     scope.types[name] = kind if first or scope.types.get(name) == kind else ""
     scope.origins.setdefault(name, set()).update(scope.roots(value) - {name})
+    if first and not part_of:
+        scope.values[name] = value
+    else:
+        scope.values.pop(name, None)
     text = scope.text_of(value)
     if first and text is not None and not part_of:
         scope.texts[name] = text

@@ -241,7 +241,8 @@ def test_a_write_names_its_resource_and_whether_it_may_be_repeated(
 UNKNOWN = {
     "method in a variable": "requests.request(x, y)",
     "made-up method": "requests.request('FETCH', y)",
-    "urlopen of a request object": "urllib.request.urlopen(urllib.request.Request(x, method='POST'))",
+    "urlopen of a request by any method": "urllib.request.urlopen(urllib.request.Request(x, method=y))",
+    "urlopen of a request with options": "urllib.request.urlopen(urllib.request.Request(x, **y))",
     "urlopen with data": "urllib.request.urlopen('https://a.test', data=x)",
     "urlopen of a variable": "urllib.request.urlopen(x)",
     "sql in a variable": "psycopg2.connect(x).execute(y)",
