@@ -49,8 +49,7 @@ VERDICTS = {
         "unknown",
     ),
     "a request made twice": (
-        "r = urllib.request.Request(api)\n    r = urllib.request.Request(api, b'3')\n"
-        "    urllib.request.urlopen(r)",
+        "a = urllib.request.Request\n    r = a(api)\n    r = a(api, b'3')\n    urllib.request.urlopen(r)",
         "unknown",
     ),
     "a method nobody knows": (
