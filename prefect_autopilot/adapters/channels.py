@@ -1,4 +1,4 @@
-"""Deliver notices to people: by webhook, or through Apprise to what it knows (chat, mail, push)."""
+"""Deliver notices to people: by webhook, through Apprise to what it knows, or by a block of Prefect's."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import asyncio
 import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import httpx
 from pydantic import SecretStr
 
+from prefect_autopilot.adapters import notice_blocks
 from prefect_autopilot.errors import DeliveryError
 from prefect_autopilot.models import JSONDict, Notice, Value
 from prefect_autopilot.redaction import redact, redact_value
@@ -39,8 +40,10 @@ class Channel(Value):
     """Somewhere people are told; its URL is a secret, its name is what the record shows."""
 
     name: str
-    kind: Literal["webhook", "apprise"]
-    url: SecretStr
+    kind: Literal["webhook", "apprise", "block"]
+    url: SecretStr = SecretStr("")
+    block: str | None = None
+    """Of kind block: where the Prefect server keeps it, ``type-slug/name``."""
 
 
 class Outbox(Protocol):
@@ -68,7 +71,9 @@ def configured_channels(settings: Settings) -> tuple[Channel, ...]:
         Channel(name=f"apprise-{number}", kind="apprise", url=url)
         for number, url in enumerate(settings.notify_apprise, start=1)
     )
-    return (*first, *others)
+    # Named after the block, so that a notice finds its channel again when the list is rearranged.
+    blocks = (Channel(name=place, kind="block", block=place) for place in settings.notify_blocks)
+    return (*first, *others, *blocks)
 
 
 async def deliver(
@@ -78,7 +83,9 @@ async def deliver(
 
     The error is permanent where the same notice will be refused again (a wrong URL, 404).
     """
-    if channel.kind == "webhook":
+    if channel.block is not None:
+        await _by_block(notice, channel.name, channel.block, transport)
+    elif channel.kind == "webhook":
         await _post(notice, channel, transport)
     else:
         await _notify(notice, channel)
@@ -171,11 +178,26 @@ async def _post(notice: Notice, channel: Channel, transport: httpx.AsyncBaseTran
         )
 
 
-async def _notify(notice: Notice, channel: Channel) -> None:
+async def _by_block(
+    notice: Notice, name: str, place: str, transport: httpx.AsyncBaseTransport | None
+) -> None:
+    block: Any = await notice_blocks.load_block(place)
+    if block.get_block_type_slug() == notice_blocks.OWN_TYPE:
+        await deliver(notice, Channel(name=name, kind=block.kind, url=block.url), transport=transport)
+        return
+    title, body = _words(notice)
+    await notice_blocks.notify(block, place, title, body)
+
+
+def _words(notice: Notice) -> tuple[str, str]:
     message = payload(notice)
     lines = (message["text"], message["action"])
-    body = "\n".join(line for line in lines if line)
-    taken = await asyncio.to_thread(_apprise, channel.url.get_secret_value(), str(message["title"]), body)
+    return str(message["title"]), "\n".join(line for line in lines if line)
+
+
+async def _notify(notice: Notice, channel: Channel) -> None:
+    title, body = _words(notice)
+    taken = await asyncio.to_thread(_apprise, channel.url.get_secret_value(), title, body)
     if taken is None:
         raise DeliveryError(f"Channel {channel.name} has a URL Apprise does not know; correct it.")
     if not taken:
