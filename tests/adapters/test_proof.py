@@ -36,6 +36,7 @@ def test_equal_runs_are_a_proof_with_medians() -> None:
     proof = judge(runs)
     assert proof.equal
     assert (proof.n, proof.before_s, proof.after_s) == (3, 4, 2)
+    assert (proof.before_range_s, proof.after_range_s) == ((3, 5), (2, 2)), "the reversed run is not timed"
     assert any("reverse order" in check for check in proof.checks)
 
 

@@ -232,6 +232,36 @@ def test_our_own_service_calls_are_tasks_and_stored_ones_are_skipped() -> None:
     assert judged.before(evidence(*done, source=given)) == "none"
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        "call_service",
+        "tasks.call_service",
+        "prefect_autopilot.tasks.call_service",
+        "tasks.call_service.with_options(name='a.b (c)')",
+        "call_service.with_options(name='call')",
+    ],
+)
+def test_our_own_service_calls_are_known_however_they_are_written(call: str) -> None:
+    text = SERVICE_FLOW.replace("call_service(", f"{call}(").replace(
+        "from prefect_autopilot.tasks import call_service",
+        "import prefect_autopilot.tasks\nfrom prefect_autopilot import tasks\n"
+        "from prefect_autopilot.tasks import call_service",
+    )
+    given = SourceFile(path="a.py", entrypoint="a.py:main", text=text)
+    judged = RerunCode.read(given)
+    assert judged.direct == "none"
+    done = task("call_service", persisted=True), task("call_service", "FAILED")
+    assert judged.before(evidence(*done, source=given)) == "none"
+
+
+@pytest.mark.parametrize("call", ["call_services", "mine.my_call_service", "call_service_twice"])
+def test_a_call_that_is_only_named_alike_is_code_of_the_flow(call: str) -> None:
+    text = SERVICE_FLOW.replace("    call_service(", f"    {call}(")
+    judged = RerunCode.read(SourceFile(path="a.py", entrypoint="a.py:main", text=text))
+    assert judged.direct in {"unsafe", "unknown"}
+
+
 def test_our_own_service_calls_of_which_nothing_is_known_may_have_been_made() -> None:
     given = SourceFile(path="a.py", entrypoint="a.py:main", text=SERVICE_FLOW)
     assert RerunCode.read(given).before(evidence(source=given)) in {"unsafe", "unknown"}

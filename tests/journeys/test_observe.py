@@ -13,6 +13,7 @@ from prefect_autopilot.errors import PrefectError, UnknownNameError
 from prefect_autopilot.journeys import observe
 from prefect_autopilot.models import (
     AlertCondition,
+    AlertType,
     JSONDict,
     MonitoringRule,
     RunRecord,
@@ -267,3 +268,18 @@ def test_a_series_holds_what_the_detectors_need(now: datetime) -> None:
     assert series.runs[0].retries == 2
     assert series.runs[1].start == now - timedelta(minutes=5)
     assert (series.work_pool, series.deployment) == ("pool", "prod")
+
+
+async def test_the_alert_of_a_rule_names_flow_and_deployment(store: Store, now: datetime) -> None:
+    runs = hourly(now, "FFFF")
+    await store.upsert_runs(runs)
+    rule = MonitoringRule(
+        workflow_id="dep-1",
+        metric_name="error_rate",
+        condition=AlertCondition.GREATER_THAN,
+        threshold=0.5,
+        alert_type=AlertType.ERROR_RATE_INCREASE,
+        severity=Severity.CRITICAL,
+    )
+    titles = {alert.title for alert in await observe.raise_alerts(store, (rule,), now)}
+    assert f"{runs[-1].flow_name}/{runs[-1].deployment_name}: error_rate is 1" in titles

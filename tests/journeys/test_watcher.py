@@ -73,6 +73,58 @@ async def test_a_failure_is_seen_resolved_and_verified_tick_by_tick(
     assert len(prefect.retries) == 1
 
 
+@pytest.mark.parametrize(
+    ("heard", "origin"),
+    [
+        (("prefect.flow-run.run-1",), "event"),
+        (("prefect.flow-run.run-2", "prefect.flow-run.run-1"), "event"),
+        (("prefect.flow-run.run-2",), "reconcile"),
+        (("prefect.flow-run.run-11",), "reconcile"),
+        ((), "reconcile"),
+    ],
+    ids=["its event", "two events", "another run's event", "a longer id", "no event"],
+)
+async def test_a_session_tells_by_which_way_its_failure_came(
+    watcher: Watcher, prefect: Any, store: Store, heard: tuple[str, ...], origin: str
+) -> None:
+    prefect.fail("run-1")
+    for resource in heard:
+        watcher.hint.tell(resource)
+    await watcher.tick()
+    session = await session_of(store)
+    assert session.origin == origin
+    (opened,) = [one for one in await store.audit_trail(session.session_id) if one.action == "opened"]
+    assert opened.detail["origin"] == origin
+
+
+async def test_an_event_that_comes_later_does_not_change_by_which_way_a_failure_came(
+    watcher: Watcher, prefect: Any, store: Store, clock: Any
+) -> None:
+    prefect.fail("run-1")
+    await watcher.tick()
+    watcher.hint.tell("prefect.flow-run.run-1")
+    await ticks(watcher, clock, 5)
+    assert (await session_of(store)).origin == "reconcile"
+
+
+def test_an_event_asks_for_a_look_at_once_and_old_ones_are_forgotten() -> None:
+    hint = module.Hint()
+    assert not hint.is_set()
+    for number in range(module.MOST_HEARD + 5):
+        hint.tell(f"{module.RUN_RESOURCE}{number}")
+    assert hint.is_set()
+    assert len(hint.heard) == module.MOST_HEARD
+    assert "4" not in hint.heard
+    assert "5" in hint.heard
+
+
+def test_what_was_heard_stays_known_when_the_look_has_been_taken() -> None:
+    hint = module.Hint()
+    hint.tell("prefect.flow-run.run-1")
+    hint.clear()
+    assert list(hint.heard) == ["run-1"]
+
+
 async def test_a_quiet_server_means_nothing_to_do(watcher: Watcher, prefect: Any, clock: Any) -> None:
     prefect.finish("run-1")
     assert await watcher.tick() == 0

@@ -217,3 +217,21 @@ def test_a_resolved_kind_stays_quiet_for_an_hour(now: datetime) -> None:
     again = anomaly(now + timedelta(minutes=30))
     assert told([again], [over], [], now + timedelta(minutes=40)) == []
     assert told([again], [over], [], now + timedelta(minutes=75)) == ["firing"]
+
+
+@pytest.mark.parametrize(
+    ("tags", "named"),
+    [
+        ({"workflow_id": "w", "workflow": "orders/nightly"}, "orders/nightly"),
+        ({"workflow_id": "w", "workflow": ""}, "w"),
+        ({"workflow_id": "w"}, "w"),
+    ],
+    ids=["named", "no name", "no such tag"],
+)
+def test_an_alert_names_the_workflow_as_people_do_and_keeps_its_id(
+    now: datetime, tags: dict[str, str], named: str
+) -> None:
+    measured = WorkflowMetric(name="m", value=9, tags=tags, timestamp=now)
+    (alert,) = evaluate([rule(threshold=5)], [measured], {}, (), now)
+    assert alert.title == f"{named}: m is 9"
+    assert alert.workflow_id == "w"

@@ -184,6 +184,16 @@ def test_escaped_text_stays_on_one_line_without_tags(text: str) -> None:
     assert "<" not in plain(text)
 
 
+def test_a_report_is_headed_by_flow_and_deployment_where_they_are_known(now: datetime) -> None:
+    found = session.start("6af90ed4", "6af90ed4", flow_run_id="r", run_count=1, now=now)
+    assert report(found).startswith("# Troubleshooting 6af90ed4\n")
+    issue = issue_from(
+        diagnose_text("ValueError: no"), workflow_id="6af90ed4", now=now, components=("orders/nightly",)
+    )
+    named = session.identify(found, (issue,), now=now)
+    assert report(named).startswith("# Troubleshooting orders/nightly\n")
+
+
 def test_a_report_shows_every_part(now: datetime) -> None:
     text = hostile_report(now)
     assert all(f"## {name}" in text for name in ("Diagnosis", "What to do", "Trail"))

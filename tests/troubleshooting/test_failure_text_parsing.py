@@ -109,6 +109,21 @@ def test_own_code_is_told_from_libraries() -> None:
     assert outer.own_frame is None
 
 
+def test_the_products_own_code_is_a_library_to_the_user_wherever_it_is_installed() -> None:
+    text = (
+        "Traceback (most recent call last):\n"
+        '  File "/srv/flows/mail.py", line 7, in main\n'
+        '    call_service("asana-default", "create_task")\n'
+        '  File "/home/me/checkout/prefect_autopilot/adapters/service_answers.py", line 117, in read_answer\n'
+        "    raise refused\n"
+        "ValueError: no\n"
+    )
+    root = parse(text).root
+    assert root is not None
+    assert root.own_frame is not None
+    assert (root.own_frame.file, root.own_frame.line) == ("/srv/flows/mail.py", 7)
+
+
 def test_separate_tracebacks_are_read_from_the_last() -> None:
     first = "Traceback (most recent call last):\n  File \"/srv/a.py\", line 1, in a\n    x\nKeyError: 'old'\n"
     last = (
