@@ -135,22 +135,19 @@ def shape_of(parameter: Parameter, operation: Operation, fact: Fact) -> Fact:
 
 
 def shape_at(shape: Fact, path: str) -> Fact | None:
-    """Return the shape at a dotted path; None where the source has no such place, anything where it is open."""
+    """Return the shape at a dotted path; None where the source has none, anything where it is open."""
+    properties = shape.get("properties", {})
     if path in ("", "$"):
         return shape
-    properties = shape.get("properties", {})
     if path in properties:
         return properties[path]  # type: ignore[no-any-return]
     step, _, rest = path.partition(".")
-    if shape["type"] == "any":
-        return {"type": "any"}
     if shape["type"] == "array" and step.isdigit():
         return shape_at(shape.get("items", {"type": "any"}), rest)
     if step in properties:
         return shape_at(properties[step], rest)
-    if shape["type"] == "object" and (shape.get("open") or not properties):
-        return {"type": "any"}
-    return None
+    is_open = shape["type"] == "any" or (shape["type"] == "object" and (shape.get("open") or not properties))
+    return {"type": "any"} if is_open else None
 
 
 def answer_shape(fact: Fact) -> Fact:
@@ -167,10 +164,10 @@ def with_value(answer: Any, path: str, value: Any) -> Any:
     answer = answer if isinstance(answer, dict) else {}
     if path in answer:
         return {**answer, path: value}
+    if "@" in path:
+        return {**answer, path: value}  # OData writes dots into its names
     step, _, rest = path.partition(".")
-    if not rest or not isinstance(answer.get(step, {}), dict):
-        return {**answer, path if "@" in path else step: value}
-    return {**answer, step: with_value(answer.get(step, {}), rest, value)}
+    return {**answer, step: with_value(answer.get(step), rest, value) if rest else value}
 
 
 class Pages:

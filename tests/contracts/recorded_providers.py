@@ -46,7 +46,7 @@ class Provider:
         """Return the ways to prove who asks."""
         found = self._keys()
         mode = self.value.get("auth_mode")
-        if mode == "OAUTH2" or mode == "OAUTH2_CC":
+        if mode in ("OAUTH2", "OAUTH2_CC"):
             urls = {key: self._address(key) for key in ("token_url", "refresh_url")}
             found.insert(0, {"type": "oauth2", **urls, "at": f"{self.name}.token_url"})
         elif mode == "BASIC" and not found:

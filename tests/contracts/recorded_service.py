@@ -163,24 +163,23 @@ class RecordedService:
         )
 
     def _proof(self, auth: Fact, request: Received, slots: Mapping[str, str]) -> bool:
-        kind, headers = auth["type"], request.headers
-        told = headers.get("authorization", "")
-        if kind == "none":
-            return True
+        kind, told = auth["type"], request.headers.get("authorization", "")
         if kind == "oauth2" or (kind == "http" and auth["scheme"] == "bearer"):
             return told.startswith("Bearer ") and told.removeprefix("Bearer ") in self.secrets
-        if kind == "http" and auth["scheme"] == "basic":
-            return told.startswith("Basic ") and self._known_pair(told.removeprefix("Basic "))
+        if kind == "http":
+            basic = auth["scheme"] == "basic" and told.startswith("Basic ")
+            return basic and self._known_pair(told.removeprefix("Basic "))
         if kind == "apiKey":
             return self._key(auth, request, slots) in self.secrets
+        return kind == "none" or self._signed(kind, told, request)
+
+    def _signed(self, kind: str, told: str, request: Received) -> bool:
         if kind == "sigv4":
             match = SIGNATURE.fullmatch(told)
-            return bool(match) and match["key"] in self.secrets and "x-amz-date" in headers  # type: ignore[index]
-        if kind == "oauth1":
-            parts = dict(re.findall(r'(oauth_\w+)="([^"]*)"', told))
-            wanted = {"oauth_signature", "oauth_nonce", "oauth_timestamp", "oauth_signature_method"}
-            return unquote(parts.get("oauth_consumer_key", "")) in self.secrets and wanted <= set(parts)
-        return False
+            return match is not None and match["key"] in self.secrets and "x-amz-date" in request.headers
+        parts = dict(re.findall(r'(oauth_\w+)="([^"]*)"', told))
+        wanted = {"oauth_signature", "oauth_nonce", "oauth_timestamp", "oauth_signature_method"}
+        return unquote(parts.get("oauth_consumer_key", "")) in self.secrets and wanted <= set(parts)
 
     def _known_pair(self, encoded: str) -> bool:
         name, _, password = base64.b64decode(encoded).decode().partition(":")
@@ -359,8 +358,8 @@ def good_answer(operation: Fact) -> Answer:
     """Return an answer of the shape the source tells, for the first good status it names."""
     for status, told in sorted(operation["responses"].items()):
         code = int(status) if status.isdigit() else 200
-        empty = told["shape"]["type"] == "none" or told["content"] is None
-        return Answer(code, None if empty else sample(told["shape"]))
+        kind = told["shape"]["type"]
+        return Answer(code, {} if kind == "any" else None if kind == "none" else sample(told["shape"]))
     return Answer(200, {})
 
 

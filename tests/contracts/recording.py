@@ -21,6 +21,7 @@ A plan in TOML, one table a service:
     [asana.operations]
     create_task = "createTask"              # an operationId, a discovery method id, or "METHOD path"
     get_task = { source = 0, operation = "GET /tasks/{task_gid}" }
+    list_notes = { operation = "listNotes", answer = [{ at = "next", type = "string", source = 1 }] }
     add_note = { source = 1, method = "POST", path = "/notes/{id}", line = 80, query = { x = "string" },
                  body = { text = "string" }, required = ["text"], content = "application/json" }  # from code
 
@@ -123,7 +124,7 @@ def record(service: str, plan: Mapping[str, Any], roots: Mapping[str, Path], tod
 def _reachable(servers: Sequence[Fact], plan: Mapping[str, Any]) -> list[Fact]:
     """Return the addresses with a host, without what has a safer twin; a person's own host is a slot."""
     if plan.get("self_hosted"):
-        paths = [re.sub(r"^\w+://[^/]+", "", one["url"]) for one in servers] or [""]
+        paths = [re.sub(r"^(\w+:)?//[^/]+", "", one["url"]) for one in servers] or [""]
         return [{"url": "https://{host}" + path, "at": "servers"} for path in dict.fromkeys(paths)]
     urls = {one["url"] for one in servers}
     safe = [one for one in servers if one["url"].replace("http://", "https://") not in urls - {one["url"]}]
@@ -155,12 +156,14 @@ def _operation(
     if "method" in asked:
         return _from_code(asked, sources, place)
     fact = sources.document(place).operation(asked["operation"])
+    for more in asked.get("answer", ()):
+        _add_to_answer(fact, more, sources)
     own = [url for url in fact.pop("servers") if "://" in url]
+    if "servers" in plan or plan.get("self_hosted"):
+        own = []  # the plan's servers stand for those of the document
     for url in own:
         if url not in [server["url"] for server in servers]:
             servers.append({"url": url, "source": place, "at": f"{fact['at']} servers"})
-    if "servers" in plan:
-        own = []  # the plan's servers stand for those of the document
     first = next((n for n, one in enumerate(servers) if one["source"] == place), 0)
     fact["server"] = next(
         (n for n, one in enumerate(servers) if one["url"] in own), asked.get("server", first)
@@ -169,6 +172,19 @@ def _operation(
         if parameter["name"] in plan.get("credential_parameters", ()):
             parameter["credential"] = True
     return {"source": place, **fact}
+
+
+def _add_to_answer(fact: Fact, more: Mapping[str, Any], sources: Sources) -> None:
+    """Add a field of the answer that another source reads (``response_metadata.next_cursor``)."""
+    *outer, name = more["at"].split(".")
+    at = sources.place_of(more["source"], more.get("literal", more["at"]), more.get("line"))
+    for answer in fact["responses"].values():
+        shape = answer["shape"]
+        for step in outer:
+            shape = shape.setdefault("properties", {}).setdefault(step, {"type": "object"})
+            shape["type"] = "object"
+        told = {"type": more["type"], "source": more["source"], "at": at}
+        shape.setdefault("properties", {}).setdefault(name, told)
 
 
 def _from_code(asked: Mapping[str, Any], sources: Sources, place: int) -> Fact:

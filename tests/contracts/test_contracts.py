@@ -89,7 +89,8 @@ async def test_a_list_stands_where_the_source_has_it_and_all_its_pages_are_read(
     if paging.response_field and paging.kind in ("cursor", "next_url"):
         assert shape_at(answer_shape(fact), paging.response_field), f"nothing at {paging.response_field}"
 
-    service, pages = stub(case), Pages(operation, fact, service)
+    service = stub(case)
+    pages = Pages(operation, fact, service)
     service.paged = pages
     async with client(case, service) as calls:
         read = await calls.call(operation.id, first_page(case), all_pages=True)
