@@ -26,16 +26,14 @@ LARGEST_FILE = 5 * 2**30
 _PIECE = 2**18
 
 
-def encoded(
-    client: httpx.AsyncClient, operation: Operation, body: Any, files: ExitStack, **request: Any
-) -> httpx.Request:
+def encoded(operation: Operation, body: Any, files: ExitStack, **request: Any) -> httpx.Request:
     """Return the request with its body; files it reads from are closed with ``files``.
 
     Raises UsageError for a body that cannot be written, is too large, or whose file cannot be read.
     """
     where = f"The body of {operation.id}"
     try:
-        built = client.build_request(**request, **_content(operation, body, files))
+        built = httpx.Request(**request, **_content(operation, body, files))
     except (TypeError, ValueError, RecursionError) as error:
         raise UsageError(f"{where} cannot be written as {operation.body}: {error}.") from error
     except OSError as error:

@@ -197,20 +197,22 @@ def _tls() -> ssl.SSLContext:
 
 def outgoing(
     address: str, transport: httpx.AsyncBaseTransport | None, *, allow_private: bool
-) -> httpx.AsyncBaseTransport | None:
+) -> httpx.AsyncBaseTransport:
     """Return the transport for calls of ``address``: a given one, or one to the network as allowed.
 
-    Raises ConfigurationError when the address is private by its writing. None, which is httpx's own,
-    where a proxy resolves the names: then nothing else can be checked.
+    Raises ConfigurationError when the address is private by its writing, or none. Behind a proxy, which
+    resolves names itself, only that can be checked.
     """
     try:
-        host = httpx.URL(address).host
-    except httpx.InvalidURL:
-        return transport
+        url = httpx.URL(address)
+    except httpx.InvalidURL as error:
+        raise ConfigurationError(f"{address!r} is no address; correct it in the connection.") from error
     if not allow_private:
-        check_host(host)
+        check_host(url.host)
     if transport is not None:
         return transport
-    if {"http", "https", "all"} & set(urllib.request.getproxies()) and not urllib.request.proxy_bypass(host):
-        return None
+    proxies = urllib.request.getproxies()
+    proxy = proxies.get(url.scheme) or proxies.get("all")
+    if proxy and not urllib.request.proxy_bypass(url.host):
+        return httpx.AsyncHTTPTransport(proxy=proxy, verify=_tls())
     return NetworkTransport(httpcore.AnyIOBackend() if allow_private else PublicNetwork())

@@ -123,7 +123,7 @@ async def refresh(
             f"{service.name} no longer accepts the refresh token; a person has to reconnect the connection"
         )
         raise facts.error(reason, permanent=True, status=response.status_code, body=response.text)
-    return _renewed(read_answer(response, None, facts, now), credentials, facts, now)
+    return _renewed(read_answer(response, None, facts, lambda: now), credentials, facts, now)
 
 
 def _address(service: Service, token_url: str | None) -> str | None:

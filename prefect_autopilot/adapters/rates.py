@@ -79,7 +79,7 @@ class RateGate:
                 wait = max(wait, -self._tokens / self.per_s)
             return wait
 
-    def learn(self, headers: Mapping[str, str], now: datetime) -> None:
+    def learn(self, headers: Mapping[str, str], clock: Callable[[], datetime]) -> None:
         """Hold the next calls back until the reset when an answer says that none remains.
 
         A refused call is not learnt from: when to repeat it is for the one who called to decide.
@@ -87,7 +87,7 @@ class RateGate:
         told = next((headers[name] for name in _REMAINING if name in headers), None)
         if told is None or told.strip() not in ("0", "0.0"):
             return
-        wait = reset_after(headers, now)
+        wait = reset_after(headers, clock())
         if wait is not None and wait <= LONGEST_WAIT_S:
             with self._lock:
                 self._closed_until = self._time_s() + wait

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -114,18 +115,25 @@ def is_expired(error: ServiceError) -> bool:
 
 
 def read_answer(
-    response: httpx.Response, operation: Operation | None, facts: CallFacts, now: datetime
+    response: httpx.Response, operation: Operation | None, facts: CallFacts, clock: Callable[[], datetime]
 ) -> Any:
-    """Return the JSON value or text of a good answer; raises ServiceError for any other."""
+    """Return the JSON value or text of a good answer; raises ServiceError for any other.
+
+    ``clock`` is read only where an answer tells a moment to wait for.
+    """
+    if response.is_success and response.headers.get("content-type", "").startswith("application/json"):
+        with suppress(ValueError, RecursionError):
+            value = json.loads(response.content)
+            _check_success(value, operation, facts, response)
+            return value
     text = response.text if "octet-stream" not in response.headers.get("content-type", "") else ""
-    told = _told(response, text)
     if response.is_error:
-        raise _refused(response, facts, told, now)
+        raise _refused(response, facts, _told(response, text), clock())
     if response.is_redirect:
         reason = f"{facts.service.name} redirects the call elsewhere; correct the base URL of the connection"
-        raise facts.error(reason, permanent=True, **told)
-    value = _value(response, text, facts, told)
-    _check_success(value, operation, facts, told)
+        raise facts.error(reason, permanent=True, **_told(response, text))
+    value = _value(response, text, facts)
+    _check_success(value, operation, facts, response)
     return value
 
 
@@ -154,7 +162,7 @@ def _refused(response: httpx.Response, facts: CallFacts, told: dict[str, Any], n
     return facts.error(reason, permanent=permanent, retry_after_s=wait, **told)
 
 
-def _value(response: httpx.Response, text: str, facts: CallFacts, told: dict[str, Any]) -> Any:
+def _value(response: httpx.Response, text: str, facts: CallFacts) -> Any:
     if not text.strip():
         return None
     kind = response.headers.get("content-type", "")
@@ -163,7 +171,7 @@ def _value(response: httpx.Response, text: str, facts: CallFacts, told: dict[str
             reason = (
                 f"{facts.service.name} answered with a web page instead of data; the address may be wrong"
             )
-            raise facts.error(reason, permanent=False, **told)
+            raise facts.error(reason, permanent=False, **_told(response, text))
         return text
     try:
         return json.loads(text.removeprefix("\ufeff"))
@@ -171,10 +179,12 @@ def _value(response: httpx.Response, text: str, facts: CallFacts, told: dict[str
         if "json" not in kind:
             return text
         reason = f"{facts.service.name} said its answer was JSON, but it cannot be read"
-        raise facts.error(reason, permanent=False, **told) from None
+        raise facts.error(reason, permanent=False, **_told(response, text)) from None
 
 
-def _check_success(value: Any, operation: Operation | None, facts: CallFacts, told: dict[str, Any]) -> None:
+def _check_success(
+    value: Any, operation: Operation | None, facts: CallFacts, response: httpx.Response
+) -> None:
     """Raise for an answer with a good status that reports a failure in its body."""
     service = facts.service
     failed = bool(service.success_field) and not pick(value, service.success_field or "")
@@ -190,4 +200,5 @@ def _check_success(value: Any, operation: Operation | None, facts: CallFacts, to
         word = kind.lower() if isinstance(kind, str) else None
         reason = f"{service.name} accepted the call but reports a failure: {shown}"
         passes = shown in _TRANSIENT_CODES or word in _TRANSIENT_CODES
+        told = _told(response, response.text)
         raise facts.error(reason, permanent=not passes, code=word, **told)

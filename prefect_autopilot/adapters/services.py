@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -35,9 +36,16 @@ from prefect_autopilot.services import (
 
 MOST_PAGES = 200
 MOST_ROWS = 50_000
-_CODED = frozenset({"content-encoding", "content-length", "transfer-encoding"})  # the content is decoded
+_READ_AT_ONCE = 2**20
+_HEADERS = {
+    "Accept": "application/json",
+    "Accept-Encoding": "gzip, deflate",
+    "Connection": "keep-alive",
+    "User-Agent": f"prefect-autopilot python-httpx/{httpx.__version__}",
+}
 _ADDRESS_PART = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:")
 _NOTHING = RequestParts(method="", path="")
+_parsed = lru_cache(maxsize=512)(httpx.URL)
 
 
 def utc_now() -> datetime:
@@ -84,21 +92,19 @@ class ServiceClient:
         self._told_url = base_url
         self._secrets: tuple[str, ...] = ()
         self._adopt(credentials)
-        self._client = httpx.AsyncClient(
-            transport=outgoing(self._base_url, transport, allow_private=allow_private_network),
-            timeout=timeout_s,
-            follow_redirects=False,
-            headers={"Accept": "application/json"},
-        )
+        # The transport itself, no httpx.AsyncClient: that one keeps cookies between calls, logs whole
+        # addresses, keys of the query included, and costs as much again as the call.
+        self._transport = outgoing(self._base_url, transport, allow_private=allow_private_network)
+        self._extensions = {"timeout": httpx.Timeout(timeout_s).as_dict()}
 
     async def __aenter__(self) -> Self:
-        await self._client.__aenter__()
+        await self._transport.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._client.__aexit__(kind, error, trace)
+        await self._transport.__aexit__(kind, error, trace)
 
     async def call(
         self,
@@ -219,10 +225,11 @@ class ServiceClient:
         self, request: httpx.Request, operation: Operation, facts: CallFacts, target: Path | None
     ) -> tuple[Any, httpx.Response]:
         try:
-            response = await self._client.send(request, stream=True)
+            response = await self._transport.handle_async_request(request)
+            response.request = request
             if target is not None and response.is_success:
                 return await save(response, target, facts), response
-            response = await self._read(response, facts)
+            await _read(response, facts)
         # No cause is chained: httpx puts whole addresses into its texts, and a query may hold a key.
         except httpx.TimeoutException:
             reason = f"{self.service.name} did not answer within {self._timeout_s:g} s"
@@ -230,9 +237,8 @@ class ServiceClient:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             reason = f"The connection to {self.service.name} failed ({type(error).__name__}: {error})"
             raise facts.error(reason, permanent=False) from None
-        now = self._clock()
-        answer = read_answer(response, operation, facts, now)
-        self._gate.learn(response.headers, now)
+        answer = read_answer(response, operation, facts, self._clock)
+        self._gate.learn(response.headers, self._clock)
         return answer, response
 
     def _built(
@@ -243,42 +249,47 @@ class ServiceClient:
         key: str | None,
         files: ExitStack,
     ) -> httpx.Request:
-        headers = {**request.headers, **self._proof.headers}
+        headers = {**_HEADERS, **request.headers, **self._proof.headers}
         if key and self.service.idempotency_header and operation.effect is OperationEffect.UNSAFE:
             headers[self.service.idempotency_header] = key
         query = self._proof.query if url else (*request.query, *self._proof.query)
         try:
-            address = httpx.URL(url or self._base_url + request.path)
+            address = _parsed(url or self._base_url + request.path)
         except httpx.InvalidURL as error:
             reason = f"The connection to {self.service.name} failed ({type(error).__name__}: {error})"
             raise self._facts(operation).error(reason, permanent=False) from None
+        if query:
+            address = address.copy_merge_params(query)
         return encoded(
-            self._client,
             operation,
             request.body,
             files,
             method=request.method,
-            url=address.copy_merge_params(query) if query else address,
+            url=address,
             headers=headers,
-        )
-
-    async def _read(self, response: httpx.Response, facts: CallFacts) -> httpx.Response:
-        content = bytearray()
-        try:
-            async for chunk in response.aiter_bytes():
-                content += chunk
-                if len(content) > LARGEST_ANSWER:
-                    reason = f"{self.service.name} answered with more than {LARGEST_ANSWER // 2**20} MB"
-                    raise facts.error(reason, permanent=True, status=response.status_code)
-        finally:
-            await response.aclose()
-        headers = [(n, v) for n, v in response.headers.multi_items() if n.lower() not in _CODED]
-        return httpx.Response(
-            response.status_code, headers=headers, content=bytes(content), request=response.request
+            extensions=self._extensions,
         )
 
     def _facts(self, operation: Operation) -> CallFacts:
         return CallFacts(self.service, operation.id, operation.effect.value, self.connection, self._secrets)
+
+
+async def _read(response: httpx.Response, facts: CallFacts) -> None:
+    """Read an answer that is not too large."""
+    try:
+        told = response.headers.get("content-length", "")
+        if told.isdigit() and int(told) <= _READ_AT_ONCE and "content-encoding" not in response.headers:
+            await response.aread()
+            return
+        content = bytearray()
+        async for chunk in response.aiter_bytes():
+            content += chunk
+            if len(content) > LARGEST_ANSWER:
+                reason = f"{facts.service.name} answered with more than {LARGEST_ANSWER // 2**20} MB"
+                raise facts.error(reason, permanent=True, status=response.status_code)
+        response._content = bytes(content)  # noqa: SLF001  what aread() does, with a limit
+    finally:
+        await response.aclose()
 
 
 def _next_link(response: httpx.Response) -> str | None:
