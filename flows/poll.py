@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from prefect import flow
-from prefect.events import emit_event
+import httpx
+from prefect import flow, get_run_logger
+from prefect.client.orchestration import get_client
 
 from prefect_autopilot.adapters.catalogue import known_service
-from prefect_autopilot.journeys.poll import Announcement, poll_once
-from prefect_autopilot.models import JSONDict
+from prefect_autopilot.errors import PrefectError
+from prefect_autopilot.journeys.poll import poll_once
+from prefect_autopilot.models import Announcement, JSONDict
 from prefect_autopilot.settings import load_settings
 from prefect_autopilot.store import Store
 from prefect_autopilot.tasks import call_service
@@ -43,14 +45,33 @@ async def poll(
             now=datetime.now(UTC),
             parameters=parameters,
         )
+    if result.skipped or result.more:
+        told = "may hold more new rows than one look reads" if result.more else "holds rows without an id"
+        get_run_logger().warning("The list of %s %s.", connection, told)
     return result.model_dump()
 
 
-def announce(told: Announcement) -> None:
-    """Emit the Prefect event of one new thing."""
-    emit_event(
-        told.event,
-        resource={"prefect.resource.id": told.resource, "prefect.resource.name": told.event},
-        payload=told.payload,
-        id=told.event_id,
-    )
+async def announce(told: Announcement) -> None:
+    """Hand the Prefect event of one new thing to the server; raises PrefectError where it is not taken."""
+    event = {
+        "id": str(told.event_id),
+        "event": told.event,
+        "occurred": (told.occurred or datetime.now(UTC)).isoformat(),
+        "resource": {"prefect.resource.id": told.resource, "prefect.resource.name": told.event},
+        "payload": told.payload,
+    }
+    try:
+        # Not emit_event: it only queues, and what is queued may be lost after it was remembered as told.
+        async with get_client() as client:
+            await client.request("POST", "/events", json=[event])  # type: ignore[arg-type]
+    except httpx.HTTPStatusError as error:
+        status = error.response.status_code
+        raise PrefectError(
+            f"Prefect refused an event with status {status}; the others are told all the same.",
+            permanent=status < httpx.codes.INTERNAL_SERVER_ERROR,
+            status=status,
+        ) from error
+    except httpx.TransportError as error:
+        raise PrefectError(
+            "Prefect cannot be reached; the event is told with the next look.", permanent=False
+        ) from error

@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
+import inspect
 import uuid
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from typing import Any
 
 from prefect_autopilot.codegen import event_name
-from prefect_autopilot.errors import UsageError
-from prefect_autopilot.models import JSONDict, Service, ServiceTrigger, Value
-from prefect_autopilot.services import event_payload, find_operation, find_trigger, pick, rows_of
+from prefect_autopilot.errors import AutopilotError, ServiceError, UsageError
+from prefect_autopilot.models import Announcement, JSONDict, Operation, Service, ServiceTrigger, Value
+from prefect_autopilot.services import event_payload, find_operation, find_trigger, next_page, pick, rows_of
 from prefect_autopilot.store import Store
 
 Call = Callable[[str, JSONDict], Awaitable[Any]]
 """Calls an operation of the polled service with parameters."""
 
-Emit = Callable[["Announcement"], None]
+Emit = Callable[[Announcement], Awaitable[None] | None]
+"""Hands one event to Prefect; returns once Prefect has taken it."""
 
 MOST_ROWS = 200
+"""Rows of one page that are looked at."""
+MOST_PAGES = 10
+SKEW = timedelta(minutes=10)
+"""How much the clocks of service and ours may differ where it is told what was there before."""
+
 _NAMESPACE = uuid.UUID("5c0d1b4e-9a63-5c55-8a43-6f2f2f0c7d11")
-
-
-class Announcement(Value):
-    """One new thing; ``event_id`` is the same whenever the same thing is announced again."""
-
-    event: str
-    event_id: uuid.UUID
-    resource: str
-    payload: JSONDict
+_GONE = frozenset({HTTPStatus.NOT_FOUND.value, HTTPStatus.GONE.value})
+_SECONDS = range(10**9, 10**10)
+_MILLISECONDS = range(10**12, 10**13)
+_TURNS = frozenset({"cursor", "page", "offset"})
+"""Kinds of list whose next page is asked for by a parameter."""
 
 
 class PollResult(Value):
@@ -38,6 +43,28 @@ class PollResult(Value):
     announced: int
     first: bool
     """True for the first look, which only remembers what is there."""
+    skipped: int = 0
+    """Rows that cannot be announced: without an id, or gone since they were listed."""
+    more: bool = False
+    """True where every page that was read held only new rows: there may be more of them."""
+
+
+@dataclass(frozen=True)
+class _Look:
+    """One look: what is asked, where the answers go, and what was known before."""
+
+    service: Service
+    trigger: ServiceTrigger
+    name: str
+    connection: str
+    place: str
+    given: JSONDict
+    call: Call
+    emit: Emit
+    store: Store
+    now: datetime
+    since: datetime | None
+    """When the first look was; None in the first look itself."""
 
 
 async def poll_once(
@@ -53,33 +80,150 @@ async def poll_once(
 ) -> PollResult:
     """Announce every row of the trigger's list that was not there before.
 
-    1. read the list, 2. leave out rows that are known, 3. read each new row in full where the list
-    tells little, 4. announce it, 5. remember it. A crash between 4 and 5 announces it again, with the
-    same event id: at least once, never lost. The first look announces nothing. ``parameters`` narrow
-    the list (a channel, a project). Raises UsageError for an event that is not found by polling,
-    ServiceError when the service fails.
+    1. read the list, further pages only while they hold nothing but new rows or are not sorted, 2. leave
+    out rows that are known or older than the first look, 3. read each new row in full where the list tells
+    little, 4. announce it, 5. remember it. A crash between 4 and 5 announces it again, with the same event
+    id: at least once, never lost. The first look announces nothing. ``parameters`` narrow the list (a
+    channel, a project). A row that cannot be announced does not hold up the others; what Prefect refuses is
+    raised once they are through and tried again. Raises UsageError for an event that is not found by
+    polling, ServiceError when the service fails.
     """
     given = parameters or {}
     trigger = check_polling(service, event, given)
     name = event_name(service.id, event)
     place = " ".join([name, connection, *(f"{key}={value}" for key, value in sorted(given.items()))])
-    cursor = f"poll {place}"
-    is_first = await store.cursor(cursor) is None
-    operation = find_operation(service, trigger.operation or "")
-    rows = rows_of(operation, await call(operation.id, given))[:MOST_ROWS]
-    announced = 0
-    # Services list the newest first; events are told in the order in which things happened.
+    looked_at = await store.cursor(f"poll {place}")
+    # A list that was looked at before the first look was noted has no past that could be told apart.
+    since = await store.cursor(f"poll first {place}") or looked_at
+    look = _Look(service, trigger, name, connection, place, given, call, emit, store, now, since)
+    rows, more = await _rows(look)
+    if rows and not any(_id(row, trigger) for row in rows):
+        raise UsageError(f"A row of {place} has no id at {trigger.id_field!r}; correct the catalogue entry.")
+    announced, skipped, refused = await _tell(look, rows)
+    if since is None:
+        await store.set_cursor(f"poll first {place}", now)
+    if refused is not None:
+        raise refused
+    # Only now, when Prefect has taken every event; a clock that goes back does not move the cursor back.
+    await store.set_cursor(f"poll {place}", max(now, looked_at) if looked_at else now)
+    return PollResult(
+        found=len(rows), announced=announced, first=looked_at is None, skipped=skipped, more=more
+    )
+
+
+async def _rows(look: _Look) -> tuple[list[Any], bool]:
+    """Return the rows to look at, the newest first, and whether there may be more new ones."""
+    operation = find_operation(look.service, look.trigger.operation or "")
+    asked: JSONDict | None = {**look.trigger.parameters, **look.given}
+    rows: list[Any] = []
+    seen: set[str] = set()
+    for _ in range(MOST_PAGES):
+        answer = await look.call(operation.id, asked or {})
+        page = rows_of(operation, answer)[:MOST_ROWS]
+        fresh = [row for row in page if (_id(row, look.trigger) or repr(row)) not in seen]
+        seen |= {_id(row, look.trigger) or repr(row) for row in fresh}
+        rows += fresh
+        asked = _turned(operation, asked or {}, answer)
+        if not fresh or asked is None or not await _goes_on(look, fresh):
+            return _newest_first(rows, look.trigger), False
+    return _newest_first(rows, look.trigger), True
+
+
+def _turned(operation: Operation, asked: JSONDict, answer: Any) -> JSONDict | None:
+    if operation.pagination.kind not in _TURNS:
+        return None
+    following = next_page(operation, asked, answer, url="")
+    return following.parameters if following else None
+
+
+async def _goes_on(look: _Look, page: list[Any]) -> bool:
+    """Tell whether the next page may hold new rows: this one holds no known one, or is not sorted."""
+    times = [when(pick(row, look.trigger.cursor_field or "$")) for row in page]
+    known = [time for time in times if time is not None]
+    if len(known) == len(page) and known != sorted(known, reverse=True):
+        return True
+    if look.since is None:
+        return False
+    keys = [_key(look, row) for row in page]
+    return all([key is None or await look.store.claimed_by(key) is None for key in keys])
+
+
+def _newest_first(rows: list[Any], trigger: ServiceTrigger) -> list[Any]:
+    """Return the rows sorted by their times; as the service listed them where they have none."""
+    times = [when(pick(row, trigger.cursor_field or "$")) for row in rows]
+    known = [time for time in times if time is not None]
+    if len(known) < len(rows):
+        return rows
+    order = sorted(range(len(rows)), key=known.__getitem__, reverse=True)
+    return [rows[place] for place in order]
+
+
+async def _tell(look: _Look, rows: list[Any]) -> tuple[int, int, AutopilotError | None]:
+    """Announce and remember; return how many were announced, how many cannot be, and what was refused."""
+    announced = skipped = 0
+    refused: AutopilotError | None = None
+    # Events are told in the order in which things happened.
     for row in reversed(rows):
-        key, row_id = _key(place, row, trigger)
-        if await store.claimed_by(key) is not None:
+        key = _key(look, row)
+        if key is None:
+            skipped += 1
             continue
-        if not is_first:
-            full = await _in_full(service, trigger, row, row_id, given, call)
-            emit(_announcement(name, connection, key, event_payload(trigger, full)))
-            announced += 1
-        await store.claim(key, connection, now)
-    await store.set_cursor(cursor, now)
-    return PollResult(found=len(rows), announced=announced, first=is_first)
+        if await look.store.claimed_by(key) is not None:
+            continue
+        if not _was_there(look, row):
+            try:
+                await _announce(look, row, key)
+            except ServiceError as error:
+                if error.status not in _GONE:
+                    raise
+                skipped += 1
+            except AutopilotError as error:
+                if not error.permanent:
+                    raise
+                refused = error
+                continue
+            else:
+                announced += 1
+        await look.store.claim(key, look.connection, look.now)
+    return announced, skipped, refused
+
+
+def _was_there(look: _Look, row: Any) -> bool:
+    """Tell whether a row is older than our first look, though it came into sight only now."""
+    if look.since is None:
+        return True
+    if look.trigger.cursor_field is None:
+        return False
+    value = pick(row, look.trigger.cursor_field)
+    time = when(value)
+    is_day = isinstance(value, str) and len(value) == len("2026-03-02")
+    return time is not None and not is_day and time < look.since - SKEW
+
+
+async def _announce(look: _Look, row: Any, key: str) -> None:
+    full = await _in_full(look.service, look.trigger, row, str(_id(row, look.trigger)), look.given, look.call)
+    told = _announcement(look.name, look.connection, key, event_payload(look.trigger, full))
+    waiting = look.emit(told)
+    if inspect.isawaitable(waiting):
+        await waiting
+
+
+def when(value: Any) -> datetime | None:
+    """Return the time a field holds (ISO 8601, seconds or milliseconds since 1970), None where it holds none."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, str) and not value.replace(".", "", 1).isdecimal():
+        try:
+            read = datetime.fromisoformat(value)
+        except ValueError:
+            return None
+        return read if read.tzinfo else read.replace(tzinfo=UTC)
+    if not isinstance(value, str | int | float):
+        return None
+    number = float(value) if value == value and len(str(value)) < 30 else 0.0  # noqa: PLR0124, PLR2004  # NaN
+    if int(number) in _SECONDS:
+        return datetime.fromtimestamp(number, UTC)
+    return datetime.fromtimestamp(number / 1000, UTC) if int(number) in _MILLISECONDS else None
 
 
 def check_polling(service: Service, event: str, parameters: JSONDict) -> ServiceTrigger:
@@ -91,16 +235,23 @@ def check_polling(service: Service, event: str, parameters: JSONDict) -> Service
         )
     operation = find_operation(service, trigger.operation)
     for one in operation.parameters:
-        if one.required and one.default is None and one.name not in parameters:
+        if one.required and one.default is None and one.name not in {**trigger.parameters, **parameters}:
             raise UsageError(f"Which {one.name!r} of {service.name} should be looked at for {event}?")
     return trigger
 
 
-def _key(place: str, row: Any, trigger: ServiceTrigger) -> tuple[str, str]:
+def _id(row: Any, trigger: ServiceTrigger) -> str | None:
     found = pick(row, trigger.id_field or "")
-    if found is None or isinstance(found, dict | list):
-        raise UsageError(f"A row of {place} has no id at {trigger.id_field!r}; correct the catalogue entry.")
-    return f"{place} {found}", str(found)
+    return None if found is None or isinstance(found, dict | list) or str(found) == "" else str(found)
+
+
+def _key(look: _Look, row: Any) -> str | None:
+    """Return what a row is remembered by, with its version where every change is an event."""
+    found = _id(row, look.trigger)
+    if found is None:
+        return None
+    version = pick(row, look.trigger.version_field) if look.trigger.version_field else None
+    return f"{look.place} {found}" if version is None else f"{look.place} {found} {version}"
 
 
 async def _in_full(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +14,7 @@ from prefect_autopilot.errors import UnknownNameError, UsageError
 from prefect_autopilot.flows import poll as poll_module
 from prefect_autopilot.flows.generate import generate
 from prefect_autopilot.flows.poll import announce, poll
-from prefect_autopilot.journeys.poll import Announcement
+from prefect_autopilot.models import Announcement
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Exception ignored in.*(socket|Transport):pytest.PytestUnraisableExceptionWarning"
@@ -70,17 +71,15 @@ def mailbox(monkeypatch: pytest.MonkeyPatch, server: Any) -> Iterator[Simulator]
 
 
 @pytest.fixture
-def emitted(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+def emitted(monkeypatch: pytest.MonkeyPatch) -> list[Announcement]:
     """Events that would go to Prefect."""
-    events: list[dict[str, Any]] = []
-    monkeypatch.setattr(
-        poll_module, "emit_event", lambda event, **more: events.append({"event": event} | more)
-    )
+    events: list[Announcement] = []
+    monkeypatch.setattr(poll_module, "announce", events.append)
     return events
 
 
 def test_a_new_mail_is_announced_once_as_an_event(
-    server: Any, mailbox: Simulator, emitted: list[dict[str, Any]]
+    server: Any, mailbox: Simulator, emitted: list[Announcement]
 ) -> None:
     given = {"service": "gmail", "event": "new_message", "connection": "gmail-default"}
     mailbox.seed("gmail", "message", {"snippet": "was there before"})
@@ -90,8 +89,8 @@ def test_a_new_mail_is_announced_once_as_an_event(
     second = server.run(poll(**given))
     assert (second["first"], second["announced"]) == (False, 1)
     (event,) = emitted
-    assert event["event"].endswith("gmail.new_message")
-    assert event["resource"]["prefect.resource.id"].endswith("gmail-default")
+    assert event.event.endswith("gmail.new_message")
+    assert event.resource.endswith("gmail-default")
     assert server.run(poll(**given))["announced"] == 0
     assert len(emitted) == 1
 
@@ -111,21 +110,20 @@ def test_what_cannot_be_looked_at_fails_the_flow(
         server.run(poll(connection="gmail-default", **given))
 
 
-def test_an_announcement_keeps_its_id_so_that_prefect_can_tell_repetitions(
-    emitted: list[dict[str, Any]],
-) -> None:
+def test_an_announcement_is_on_the_server_when_it_is_told(server: Any) -> None:
     told = Announcement(
         event="prefect-autopilot.gmail.new_message",
         event_id=uuid.uuid4(),
         resource="prefect-autopilot.gmail.new_message.gmail-default",
         payload={"id": "1", "subject": "{{ not a template }}"},
     )
-    announce(told)
-    assert emitted == [
-        {
-            "event": told.event,
-            "resource": {"prefect.resource.id": told.resource, "prefect.resource.name": told.event},
-            "payload": told.payload,
-            "id": told.event_id,
-        }
-    ]
+    server.run(announce(told))
+    wanted = {"filter": {"id": {"id": [str(told.event_id)]}}}
+    found: list[dict[str, Any]] = []
+    deadline = time.monotonic() + 20
+    while not found and time.monotonic() < deadline:
+        found = server.call("POST", "/events/filter", wanted)["events"]
+    (event,) = found
+    assert event["event"] == told.event
+    assert event["resource"]["prefect.resource.id"] == told.resource
+    assert event["payload"] == told.payload
