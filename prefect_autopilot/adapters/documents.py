@@ -224,7 +224,7 @@ class _Builder:
                 self._keys.pop()
             elif isinstance(event, yaml.AliasEvent):
                 raise UsageError(
-                    f"The document uses YAML aliases (*{event.anchor[:40]}), which are not followed; "
+                    f"The document uses YAML aliases (*{(event.anchor or "")[:40]}), which are not followed; "
                     "convert it to JSON first."
                 )
             elif isinstance(event, yaml.DocumentEndEvent):

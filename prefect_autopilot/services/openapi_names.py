@@ -103,7 +103,7 @@ def _of_path(method: str, path: str, said: str | None) -> str:
     one = path.rstrip("/").endswith("}")
     nouns = [snake_case(part) for part in _segments(path)][-3:]
     nouns = [noun for noun in nouns if noun] or ["root"]
-    many = method == "GET" and not one and (said is None or nouns[-1] != _singular(nouns[-1]))
+    many = method == "GET" and not one and nouns[-1] != _singular(nouns[-1])
     verb = "list" if many and said in (None, "get") else said or _BY_METHOD[method]
     if nouns[-1] in words("verbs") and len(nouns) > 1:
         verb, nouns = nouns[-1], nouns[:-1]
