@@ -223,9 +223,9 @@ class _Builder:
                 self._open.pop()
                 self._keys.pop()
             elif isinstance(event, yaml.AliasEvent):
+                name = str(event.anchor)[:40]
                 raise UsageError(
-                    f"The document uses YAML aliases (*{(event.anchor or "")[:40]}), which are not followed; "
-                    "convert it to JSON first."
+                    f"The document uses YAML aliases (*{name}), which are not followed; convert it to JSON first."
                 )
             elif isinstance(event, yaml.DocumentEndEvent):
                 break
