@@ -2,8 +2,8 @@
 
     python benchmarks/client_overhead.py [--calls 400] [--warm 50]
 
-Two stubs: an ASGI application in this process, and a server on a loopback socket in its own process. Bare httpx
-does what a careful person writes by hand: build the request with its header, send, raise_for_status,
+Two stubs: an ASGI application in this process, and a server on a loopback socket in its own process. Bare
+httpx does what a careful person writes by hand: build the request with its header, send, raise_for_status,
 decode the JSON. Prints medians, the quartiles and the ratio, which may be 1.25.
 """
 

@@ -115,13 +115,15 @@ def _content(operation: Operation, body: bytes, content_type: str) -> Any:
             b"Content-Type: " + content_type.encode() + b"\r\n\r\n" + body, policy=email_policy
         )
         names = [str(part.get_param("name", header="content-disposition")) for part in parts.iter_parts()]
-        texts = [str(part.get_content()).strip() for part in parts.iter_parts()]
+        texts = [_part_text(part.get_content()) for part in parts.iter_parts()]
         return {name: _typed(known.get(name), text) for name, text in zip(names, texts, strict=True)}
     text = body.decode("utf-8", errors="replace")
     if "form" in content_type:
         fields = (one for one in operation.parameters if one.location == "body")
         styled, rest = gather(parse_qsl(text, keep_blank_values=True), fields)
         return styled | {name: _typed(known.get(name), value) for name, value in rest}
+    if operation.body == "raw" and "json" not in content_type:
+        return text
     try:
         sent = json.loads(text)
     except (ValueError, RecursionError):
@@ -133,6 +135,10 @@ def _content(operation: Operation, body: bytes, content_type: str) -> Any:
         msg = f"The body must hold everything below {operation.body_at!r}."
         raise UsageError(msg)
     return sent[operation.body_at]
+
+
+def _part_text(content: str | bytes) -> str:
+    return (content.decode("utf-8", errors="replace") if isinstance(content, bytes) else str(content)).strip()
 
 
 def _fields(operation: Operation, sent: Any) -> dict[str, Any]:
