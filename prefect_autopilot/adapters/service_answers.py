@@ -14,7 +14,7 @@ import httpx
 
 from prefect_autopilot.adapters.rates import believable, reset_after
 from prefect_autopilot.errors import ServiceError
-from prefect_autopilot.models import Operation, Service
+from prefect_autopilot.models import Operation, Parameter, Service
 from prefect_autopilot.redaction import redact
 from prefect_autopilot.services import pick
 
@@ -189,7 +189,9 @@ def _check_success(
     service = facts.service
     failed = bool(service.success_field) and not pick(value, service.success_field or "")
     code = pick(value, service.error_field) if service.error_field else None
-    graphql = operation is not None and operation.path.endswith("graphql")
+    graphql = operation is not None and (
+        operation.path.endswith("graphql") or any(_is_graphql(one) for one in operation.parameters)
+    )
     if graphql and isinstance(value, dict) and value.get("errors"):
         failed, code = True, pick(value, "errors.0.message")
         kind = pick(value, "errors.0.extensions.code") or pick(value, "errors.0.type")
@@ -202,3 +204,7 @@ def _check_success(
         passes = shown in _TRANSIENT_CODES or word in _TRANSIENT_CODES
         told = _told(response, response.text)
         raise facts.error(reason, permanent=not passes, code=word, **told)
+
+
+def _is_graphql(parameter: Parameter) -> bool:
+    return parameter.name == "query" and parameter.location == "body" and len(parameter.choices) == 1

@@ -179,7 +179,7 @@ class Simulator:
         if path == "/oauth/token" and request.method == "POST":
             return await self._renew(service_id, request)
         found = matching(twin.service, request.method, path)
-        operation = _meant(found, request)
+        operation = _meant(found, request, await _sent(request))
         fault = self._meet(service_id, operation.id if operation else None)
         if fault is not None and fault.slow_s:
             await asyncio.sleep(fault.slow_s)
@@ -312,13 +312,25 @@ class Simulator:
         return {"ok": True}
 
 
-def _meant(found: list[tuple[Operation, dict[str, str]]], request: Request) -> Operation | None:
+async def _sent(request: Request) -> dict[str, Any]:
+    """Return the fields of a JSON body, none of any other."""
+    if "json" not in request.headers.get("content-type", ""):
+        return {}
+    try:
+        sent = json.loads(await request.body())
+    except (ValueError, RecursionError):
+        return {}
+    return sent if isinstance(sent, dict) else {}
+
+
+def _meant(
+    found: list[tuple[Operation, dict[str, str]]], request: Request, sent: Mapping[str, Any]
+) -> Operation | None:
     """Choose among operations of one address by the values that tell them apart (AWS's ``Action``)."""
+    given = {**sent, **request.headers, **request.query_params}
     for operation, _ in found:
         fixed = [p for p in operation.parameters if p.default is not None and p.choices == (str(p.default),)]
-        if all(
-            request.query_params.get(p.name, request.headers.get(p.name)) == str(p.default) for p in fixed
-        ):
+        if all(given.get(p.name, request.headers.get(p.name)) == str(p.default) for p in fixed):
             return operation
     return None
 
