@@ -25,6 +25,8 @@ PLAN = Path(__file__).parent / "code_plan.toml"
 BELOW = ">"
 """Between the names of an object and of a field in it."""
 ANSWER_ITSELF = "$"
+ABOVE = 4
+"""Lines above a default value among which the name of what it fills stands."""
 BASIC_WORDS = ("basic", "auth", "user", "password", "username", "pass", "apikey", "key")
 
 
@@ -73,13 +75,21 @@ class CodeFiles:
             msg = f"the name {word!r} does not stand in {self.at([place])}"
             raise WrongPlanError(msg)
 
+    def prove_near(self, place: str, word: str) -> None:
+        """Raise WrongPlanError unless the name stands on that line or in one of the few before it."""
+        file, _, number = place.partition(":")
+        before = self._lines[int(file)][max(0, int(number) - 1 - ABOVE) : int(number)]
+        if not any(re.search(rf"(?<!\w){re.escape(word)}(?!\w)", line) for line in before):
+            msg = f"the name {word!r} does not stand at {self.at([place])}"
+            raise WrongPlanError(msg)
+
 
 def blanked(text: str) -> str:
     """Return an address or path with what is filled in at run time left blank."""
     text = re.sub(r"\{\{.*?\}\}", "{}", text.removeprefix("="))
     text = re.sub(r"\$?\{(?:[^{}]|\{[^{}]*\})*\}", "{}", text)
     text = re.sub(r"%s\b", "{}", text)
-    return re.sub(r"^https?://\{\}", "{}", text)
+    return re.sub(r"^(https?|\{\})://\{\}", "{}", text)
 
 
 def assembled(codes: Sequence[str], files: CodeFiles) -> tuple[str, list[str]]:
@@ -94,7 +104,8 @@ def assembled(codes: Sequence[str], files: CodeFiles) -> tuple[str, list[str]]:
         places.append(place)
         files.prove(place, value if fills else literal)
         if fills:
-            files.prove_word(place, name.rpartition(".")[2])
+            if re.fullmatch(r"[\w.]+", name):
+                files.prove_near(place, name.rpartition(".")[2])
             if "${" + name + "}" not in whole:
                 msg = f"no literal before {files.at([place])} has a place for {name!r}"
                 raise WrongPlanError(msg)
@@ -107,8 +118,9 @@ def assembled(codes: Sequence[str], files: CodeFiles) -> tuple[str, list[str]]:
 def prove_address(wanted: str, codes: Sequence[str], files: CodeFiles, *, server: bool) -> str:
     """Return where an address or path was read; raises WrongPlanError where the code makes another one."""
     made, places = assembled(codes, files)
-    for name in re.findall(r"\{(\w+)\}", wanted):
-        made = re.sub(rf"(?<![\w$.{{]){name}(?!\w)", "{}", made)
+    if server:  # an address of the code may hold an example where ours has a slot of that name
+        for name in re.findall(r"\{(\w+)\}", wanted):
+            made = re.sub(rf"(?<![\w$.{{]){name}(?!\w)", "{}", made)
     found, asked = blanked(made), blanked(wanted)
     if server:
         found, asked = (
@@ -166,9 +178,7 @@ def shape_of(fields: Sequence[str], files: CodeFiles) -> dict[str, Any]:
             files.line(place)
             return {"type": "array", "items": {"type": "any"}}
         names = path.split(BELOW)
-        for name in names:
-            if not name.startswith("="):
-                files.prove_word(place, name) if len(names) == 1 or name == names[-1] else None
+        files.prove_word(place, names[-1])
         spot = root
         for name in names[:-1]:
             below = spot["properties"].setdefault(name, {"type": "object"})
@@ -210,6 +220,9 @@ def operation_fact(told: Mapping[str, Any], files: CodeFiles) -> dict[str, Any]:
         root = {"root": "object", **{key: shape[key] for key in ("properties", "required", "open")}}
         body = {"content": [told["content"]], **root}
     answer = shape_of(told["answer"], files) if "answer" in told else {"type": "any"}
+    answered = {"content": "application/json", "shape": answer}
+    if "answer_headers" in told:
+        answered["headers"] = [_answer_header(field, files) for field in told["answer_headers"]]
     return {
         "source": int(told["code"][0].partition(":")[0]),
         "at": ", ".join(dict.fromkeys((where, files.at([place])))),
@@ -219,8 +232,14 @@ def operation_fact(told: Mapping[str, Any], files: CodeFiles) -> dict[str, Any]:
         "parameters": parameters,
         "open": True,
         "body": body,
-        "responses": {"200": {"content": "application/json", "shape": answer}},
+        "responses": {"200": answered},
     }
+
+
+def _answer_header(field: str, files: CodeFiles) -> str:
+    name, _, place = field.partition(" ")
+    files.prove_word(place, name)
+    return name
 
 
 def record(service: str, plan: Mapping[str, Any], roots: Mapping[str, Path], today: str) -> dict[str, Any]:
