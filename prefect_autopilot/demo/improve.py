@@ -62,7 +62,7 @@ async def show_faster(world: World, trial: asyncio.Task[Attempted]) -> None:
         passed=proof.equal,
     )
     screen.check(
-        f"every run of it is faster, where each read takes {LATENCY_S} s",
+        f"its median is below the original's fastest run, reads taking {LATENCY_S} s",
         measured(proof),
         passed=faster(proof),
     )
@@ -86,9 +86,11 @@ def measured(proof: Proof) -> str:
 
 
 def faster(proof: Proof) -> bool:
-    """Tell whether the slowest run of the rewritten flow took less than the fastest of the original."""
-    before, after = proof.before_range_s, proof.after_range_s
-    return before is not None and after is not None and after[1] < before[0]
+    """Tell whether the median run of the rewritten flow took less than the fastest of the original.
+
+    Not the slowest of it: one run that a busy machine held up would decide.
+    """
+    return proof.before_range_s is not None and proof.after_s < proof.before_range_s[0]
 
 
 def _copy_sample(path: Path) -> str:

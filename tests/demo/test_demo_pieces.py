@@ -293,14 +293,14 @@ def proof(before: tuple[float, float] | None, after: tuple[float, float] | None)
     ("before", "after", "is_faster"),
     [
         ((2.5, 3.5), (0.9, 1.2), True),
-        ((2.5, 3.5), (0.9, 2.5), False),
-        ((2.5, 3.5), (0.9, 2.6), False),
+        ((2.5, 3.5), (0.9, 3.2), True),
+        ((1.0, 3.5), (0.9, 1.2), False),
+        ((0.8, 3.5), (0.9, 1.2), False),
         (None, (0.9, 1.2), False),
-        ((2.5, 3.5), None, False),
     ],
-    ids=["apart", "touching", "overlapping", "nothing before", "nothing after"],
+    ids=["apart", "one run held up", "touching", "an original was faster", "nothing before"],
 )
-def test_faster_means_that_every_run_was(
+def test_faster_means_a_median_below_every_run_of_the_original(
     before: tuple[float, float] | None, after: tuple[float, float] | None, *, is_faster: bool
 ) -> None:
     assert faster(proof(before, after)) is is_faster
