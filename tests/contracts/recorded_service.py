@@ -249,7 +249,7 @@ def _values(name: str, fact: Fact, given: list[tuple[str, str]]) -> list[str]:
 
 def _wrong_texts(where: str, fact: Fact, values: list[str]) -> Iterable[str]:
     kind, style = fact["type"], fact.get("style")
-    if len(values) > 1 and style not in ("repeat", "deepObject", "brackets"):
+    if len(values) > 1 and style not in ("repeat", "deepObject", "brackets", "either"):
         yield f"{where} is given {len(values)} times"
     for value in values:
         if fact.get("fixed") is not None and value != _as_text(fact["fixed"]):
@@ -311,7 +311,9 @@ def _wrong_form(body: Fact, given: list[tuple[str, str]]) -> Iterable[str]:
         known |= {n for n, _ in given if _names(n, name, fact)}
         if name in body.get("required", ()) and not values:
             yield f"form field {name} is missing"
-        loose = {**fact, "style": "json"} if style is None and shape["type"] in ("array", "object") else fact
+        loose = (
+            {**fact, "style": "either"} if style is None and shape["type"] in ("array", "object") else fact
+        )
         yield from _wrong_texts(f"form field {name}", loose, values)
     if not body.get("open") and properties:
         for name in dict.fromkeys(n for n, _ in given):
