@@ -225,7 +225,7 @@ class _Builder:
             elif isinstance(event, yaml.AliasEvent):
                 name = str(event.anchor)[:40]
                 raise UsageError(
-                    f"The document uses YAML aliases (*{name}), which are not followed; convert it to JSON first."
+                    f"The document uses YAML aliases (*{name}), which are not followed; convert it to JSON."
                 )
             elif isinstance(event, yaml.DocumentEndEvent):
                 break

