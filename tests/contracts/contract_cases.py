@@ -208,11 +208,17 @@ class Pages:
         shape = shape_at(answer_shape(self.fact), paging.response_field or "$") or {}
         return number if shape.get("type") in ("integer", "number") else f"p{number}"
 
+    def _first(self) -> int:
+        """Return the number of the first page: 1 where the entry gives no other."""
+        name = self.operation.pagination.request_param
+        told = [one.default for one in self.operation.parameters if one.name == name]
+        return next((int(number) for number in told if number is not None), 1)
+
     def expected(self) -> list[str]:
         """Return what the pages after the first have to be asked with."""
         kind = self.operation.pagination.kind
         if kind == "page":
-            return [str(number) for number in range(2, PAGES + 1)]
+            return [str(self._first() + number) for number in range(1, PAGES)]
         if kind == "offset":
             return [str(2 * number) for number in range(1, PAGES)]
         return [str(self._mark(number)) for number in range(2, PAGES + 1)]

@@ -92,7 +92,7 @@ def built(service_id: str, operation_id: str, parameters: dict[str, Any]) -> Req
             {"email": "a@example.com", "firstname": "A"},
             "POST",
             "/crm/v3/objects/contacts",
-            {"properties": {"email": "a@example.com", "firstname": "A"}},
+            {"properties": {"email": "a@example.com", "firstname": "A"}, "associations": []},
             id="properties",
         ),
         pytest.param(
