@@ -93,7 +93,9 @@ def shape_of(service: Service | None, event: str | None = None) -> Shape:
     made_up = {field: _value_for(field) for field in trigger.fields}
     sample = made_up | services.sample_event(service, trigger.event)
     meaning = {key: tuple(one for one in names if one in sample) for key, names in _table().meaning.items()}
-    amounts = (one for one in _table().amount if service.id in one.services and one.path in sample)
+    amount = next((one for one in _table().amount if service.id in one.services and one.path in sample), None)
+    if amount is not None and amount.text:
+        sample[amount.path] = str(sample[amount.path])
     return Shape(
         sample=sample,
         named=tuple(trigger.fields),
@@ -101,7 +103,7 @@ def shape_of(service: Service | None, event: str | None = None) -> Shape:
         text=tuple(one for one in meaning["text"] if isinstance(sample[one], str)),
         sender=tuple(one for one in meaning["sender"] if isinstance(sample[one], str)),
         labels=tuple(one for one in meaning["labels"] if _is_list_of_text(sample[one])),
-        amount=next(amounts, None),
+        amount=amount,
         words=tuple(one for one in _table().word if {service.id, "*"} & set(one.services)),
     )
 

@@ -35,8 +35,10 @@ from prefect_autopilot.models import (
     Question,
     RequestContext,
     Service,
+    ServiceTrigger,
 )
 from prefect_autopilot.services import connection_name
+from prefect_autopilot.settings import load_settings
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
@@ -72,13 +74,24 @@ def understand(text: str, context: RequestContext | None = None) -> Analysis:
 
 
 def _unannounced(generated: GeneratedFlow) -> tuple[str, ...]:
-    """Say so when nothing here finds the event that is to start the flow: it would wait for ever."""
+    """Say what is needed for the event that is to start the flow to come, where nothing looks for it."""
     event = generated.deployment.event
     if event is None or _polled(generated) is not None:
         return ()
     source = generated.spec.trigger.service or "the outside"
-    told = f"Nothing looks for this event of {source} yet; the Prefect event {event!r} starts the flow."
-    return (told,)
+    trigger = _trigger(generated)
+    if trigger is None or trigger.hook is None or generated.spec.trigger.service is None:
+        told = f"Nothing looks for this event of {source} yet; the Prefect event {event!r} starts the flow."
+        return (told,)
+    public_url = load_settings().public_url
+    place = f"/hooks/{connection_name(generated.spec.trigger.service)}"
+    if public_url is None:
+        told = (
+            f"Nothing looks for this event of {source} yet: it comes by webhook to {place}; set"
+            " PREFECT_AUTOPILOT_PUBLIC_URL once a proxy leads there."
+        )
+        return (told,)
+    return (f"The event comes by webhook: let {source} post to {public_url}{place}.",)
 
 
 def build(analysis: Analysis) -> GeneratedFlow:
@@ -311,14 +324,26 @@ async def _apply_trigger(client: PrefectClient, deployment: DeploymentSpec, depl
     await client.create_automation(trigger.as_automation())
 
 
-def _polled(generated: GeneratedFlow) -> tuple[Service, str] | None:
-    """Return service and event where the event has to be looked for."""
+def _trigger(generated: GeneratedFlow) -> ServiceTrigger | None:
+    """Return the catalogue's trigger of the event that starts the flow, None where it has none."""
     service_id, event = generated.spec.trigger.service, generated.deployment.event
     if service_id is None or event is None:
         return None
-    service = user_catalogue().get(service_id)
-    names = {codegen.event_name(service_id, one.event): one for one in service.triggers}
-    return (service, names[event].event) if event in names and names[event].kind == "poll" else None
+    triggers = user_catalogue().get(service_id).triggers
+    return next((one for one in triggers if codegen.event_name(service_id, one.event) == event), None)
+
+
+def _polled(generated: GeneratedFlow) -> tuple[Service, str] | None:
+    """Return service and event where the event has to be looked for.
+
+    What comes by webhook as well is looked for only while no public address is set.
+    """
+    trigger = _trigger(generated)
+    if trigger is None or trigger.kind != "poll":
+        return None
+    if trigger.hook is not None and load_settings().public_url is not None:
+        return None
+    return user_catalogue().get(generated.spec.trigger.service or ""), trigger.event
 
 
 async def _apply_polling(

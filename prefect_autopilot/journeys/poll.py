@@ -209,7 +209,7 @@ async def _announce(look: _Look, row: Any, key: str) -> None:
 
 
 def when(value: Any) -> datetime | None:
-    """Return the time a field holds (ISO 8601, seconds or milliseconds since 1970), None where it holds none."""
+    """Return the time a field holds (ISO 8601, seconds or milliseconds since 1970), None where it is none."""
     if isinstance(value, bool):
         return None
     if isinstance(value, str) and not value.replace(".", "", 1).isdecimal():

@@ -204,7 +204,7 @@ REQUESTS = [
     # Forms, webhooks, people.
     Request(
         "When someone submits the Typeform, add a row to Google Sheets and send a message to Slack",
-        "form typeform new_item",
+        "form typeform new_response",
         "google_sheets.append_row slack.post_message",
     ),
     Request(
@@ -313,7 +313,6 @@ REQUESTS = [
         "app_event shopify new_order",
         "asana.create_task",
         "over $200",
-        ends=ASKED,
     ),
     Request(
         "If a card is moved to Done in Trello, post it to Discord",
@@ -338,7 +337,7 @@ REQUESTS = [
     ),
     Request(
         "When a Typeform comes in, create a HubSpot contact if the score is above 8",
-        "form typeform new_item",
+        "form typeform new_response",
         "hubspot.create_contact",
         None,
         {0: "the score is above 8"},
@@ -350,7 +349,6 @@ REQUESTS = [
         "slack.post_message",
         None,
         {0: "not the amount is below 50"},
-        ASKED,
     ),
     Request(
         "When a Shopify order comes in, if the total is over 100 tell Slack, otherwise create a Trello card",
@@ -358,7 +356,6 @@ REQUESTS = [
         "slack.post_message trello.create_card",
         None,
         {0: "the total is over 100", 1: "not the total is over 100"},
-        ASKED,
     ),
     Request(
         "When a Zendesk ticket arrives, classify it with OpenAI and, if it is negative, tell #cs in Slack",

@@ -388,7 +388,7 @@ def test_a_new_mail_found_by_the_polling_flow_starts_the_generated_flow(
 @pytest.mark.parametrize(
     ("request_text", "told"),
     [
-        ("When a payment is received in Stripe, post to Slack channel #sales", True),
+        ("When a payment fails in Stripe, post to Slack channel #sales", True),
         ("When I receive important emails, create Asana tasks and notify Slack", False),
         ("Every Monday at 9 post the Asana tasks of project 12 to Slack channel #sales", False),
     ],

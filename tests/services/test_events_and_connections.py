@@ -25,7 +25,7 @@ POLLED = [
     pytest.param(service, trigger.event, id=f"{service.id}.{trigger.event}")
     for service in CATALOGUE.services
     for trigger in service.triggers
-    if trigger.kind == "poll" and trigger.fields
+    if trigger.kind == "poll" and trigger.fields and sample_event(service, trigger.event)
 ]
 
 
