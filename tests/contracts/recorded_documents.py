@@ -191,8 +191,9 @@ class Swagger(OpenAPI):
         found = {}
         for status, response in node.items("responses", _is_good):
             schema = response.get("schema")
-            told = {"content": kind, "shape": shape_of(schema)}
-            found[status] = told if schema else {"content": None, "shape": {"type": "none"}}
+            silent = {"type": "none" if status in EMPTY else "any"}
+            shape = shape_of(schema) if schema else silent
+            found[status] = {"content": kind if schema else None, "shape": shape}
         return _good(found)
 
 
