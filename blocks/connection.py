@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
@@ -202,11 +202,13 @@ async def _lease(name: str) -> AsyncIterator[None]:
         ConcurrencySlotAcquisitionError,
         concurrency,
     )
+    from prefect.exceptions import ObjectAlreadyExists
 
     from prefect_autopilot.errors import PrefectError
 
     async with get_client() as client:
-        await client.upsert_global_concurrency_limit_by_name(name, 1)
+        with suppress(ObjectAlreadyExists):  # another process has just made it
+            await client.upsert_global_concurrency_limit_by_name(name, 1)
     async with AsyncExitStack() as stack:
         try:
             held = concurrency(name, timeout_seconds=LEASE_WAIT_S, lease_duration=LEASE_S, strict=True)

@@ -66,9 +66,8 @@ def _auth(service: Service, credentials: Mapping[str, str]) -> SigV4Auth:
 
 
 def _sigv4(service: Service, credentials: Mapping[str, str]) -> Sign:
-    from botocore.awsrequest import AWSRequest
-
     auth = _auth(service, credentials)
+    from botocore.awsrequest import AWSRequest
 
     def sign(request: httpx.Request) -> None:
         signed = {
