@@ -44,6 +44,7 @@ def open_client(
     base_url: str | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
     connection: str | None = None,
+    allow_private_network: bool = False,
 ) -> Client:
     """Return the client for what the service speaks; ``transport`` is for HTTP only.
 
@@ -58,7 +59,25 @@ def open_client(
             from prefect_autopilot.adapters.smtp import SMTPClient
 
             return SMTPClient(service, credentials, base_url=base_url, connection=connection)
-    return ServiceClient(service, credentials, base_url=base_url, transport=transport, connection=connection)
+        case "any_http":
+            from prefect_autopilot.adapters.any_http import AnyHTTPClient
+
+            return AnyHTTPClient(
+                service,
+                credentials,
+                base_url=base_url,
+                transport=transport,
+                connection=connection,
+                allow_private_network=allow_private_network,
+            )
+    return ServiceClient(
+        service,
+        credentials,
+        base_url=base_url,
+        transport=transport,
+        connection=connection,
+        allow_private_network=allow_private_network,
+    )
 
 
 def check_call(service: Service, operation: Operation, parameters: Mapping[str, Any]) -> None:
@@ -75,6 +94,10 @@ def check_call(service: Service, operation: Operation, parameters: Mapping[str, 
                 parameters.get("values") or {},
                 reads_only=operation.id == "query",
             )
+    elif service.protocol == "any_http" and "url" in parameters:
+        from prefect_autopilot.adapters.any_http import address
+
+        address(str(parameters["url"]))
     elif service.protocol == "smtp" and "to" in parameters:
         from prefect_autopilot.adapters.smtp import compose
 

@@ -173,9 +173,9 @@ class Service(Value):
     """True where the name is an ordinary English word as well (box, monday, front)."""
     english_words: tuple[str, ...] = ()
     """Those of its names that are ordinary English words."""
-    protocol: Literal["http", "sql", "smtp"] = "http"
-    """What the service speaks. Where that is not HTTP, method and path of an operation are those by
-    which its simulated stand-in is called, which does speak it."""
+    protocol: Literal["http", "any_http", "sql", "smtp"] = "http"
+    """What the service speaks; any_http: a call names its own address. Except for http, method and
+    path of an operation are those by which its simulated stand-in is called."""
     base_url: str | None = None
     auth: Auth = Auth()
     rate_limit_per_s: float | None = None

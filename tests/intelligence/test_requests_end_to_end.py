@@ -385,7 +385,7 @@ REQUESTS = [
     Request(
         "When a message is posted in #support on Slack, create a Linear issue",
         "app_event slack message",
-        "linear.http_request",
+        "linear.create_issue",
         "in #support",
         ends=ASKED,
     ),

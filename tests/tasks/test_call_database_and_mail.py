@@ -162,9 +162,10 @@ def test_every_service_that_speaks_no_http_has_operations_an_adapter_knows() -> 
     known = {
         "sql": {"query", "execute", "insert_rows", "list_tables", "ping"},
         "smtp": {"send_email", "sign_in"},
+        "any_http": {"request"},
     }
     spoken = [service for service in load_catalogue().services if service.protocol != "http"]
 
-    assert {service.id for service in spoken} == {*DATABASES, "email"}
+    assert {service.id for service in spoken} == {*DATABASES, "email", "http"}
     for service in spoken:
         assert {operation.id for operation in service.operations} == known[service.protocol]
