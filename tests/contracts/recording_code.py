@@ -201,7 +201,7 @@ def operation_fact(told: Mapping[str, Any], files: CodeFiles) -> dict[str, Any]:
     where = prove_address(told["path"], told["code"], files, server=False)
     place, _, literal = told["verb"].partition(" ")
     files.prove(place, literal)
-    if not re.search(rf"\b{told['method']}\b", literal, re.IGNORECASE):
+    if not re.search(rf"(?<![A-Za-z]){told['method']}(?![A-Za-z])", literal, re.IGNORECASE):
         msg = f"{told['method']} is not what {files.at([place])} says: {literal!r}"
         raise WrongPlanError(msg)
     parameters = [
