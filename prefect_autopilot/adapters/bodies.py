@@ -33,7 +33,11 @@ def encoded(operation: Operation, body: Any, files: ExitStack, **request: Any) -
     """
     where = f"The body of {operation.id}"
     try:
-        built = httpx.Request(**request, **_content(operation, body, files))
+        content = _content(operation, body, files)
+        if isinstance(stream := content.get("content"), _FileStream):
+            # httpx sends what it iterates over in chunks of unknown number, which storage services refuse.
+            request["headers"] = {**request["headers"], "Content-Length": str(stream.size)}
+        built = httpx.Request(**request, **content)
     except (TypeError, ValueError, RecursionError) as error:
         raise UsageError(f"{where} cannot be written as {operation.body}: {error}.") from error
     except OSError as error:
@@ -75,15 +79,12 @@ def _part(name: str, value: Any, files: ExitStack) -> tuple[str | None, Any]:
 
 
 class _FileStream(httpx.AsyncByteStream):
-    """A file as a body; httpx asks a thing with a length how long it is."""
+    """A file as a body."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._size = path.stat().st_size
+        self.size = path.stat().st_size
         path.open("rb").close()  # unreadable is said before anything is sent
-
-    def __len__(self) -> int:
-        return self._size
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async with await anyio.open_file(self._path, "rb") as file:
