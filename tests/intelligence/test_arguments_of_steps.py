@@ -79,7 +79,7 @@ CALLS = [
     Call(
         PAID + 'create a trello card called "Call them"',
         "create_card",
-        {"name": "Call them", "desc": "event."},
+        {"name": "Call them", "desc": "event.description"},
     ),
     Call(PAID + 'create a trello card named "Call them"', "create_card", {"name": "Call them"}),
     Call(PAID + 'create a trello card titled "Call them"', "create_card", {"name": "Call them"}),
@@ -95,7 +95,7 @@ CALLS = [
     Call(
         PAID + 'send an email with the subject "Paid" to ann@example.com with gmail',
         "send_message",
-        {"subject": "Paid", "body": "event.", "to": "ann@example.com"},
+        {"subject": "Paid", "body": "event.description", "to": "ann@example.com"},
     ),
     Call(CARD + 'create a jira issue with the title "Card"', "create_issue", {"summary": "Card"}),
     # Recipients.
@@ -136,7 +136,7 @@ CALLS = [
         "add_member",
         {"email_address": "event.email"},
     ),
-    Call(PAID + "tell slack", "post_message", {"text": "event."}),
+    Call(PAID + "tell slack", "post_message", {"text": "event.description"}),
     Call("when our webhook is called, tell slack", "post_message", {"text": "event."}),
     # Earlier results.
     Call(
@@ -178,7 +178,7 @@ def test_its_flow_compiles_and_holds_the_literals(call: Call, ask: Ask, catalogu
     flow = generate(design(ask(call.text), catalogue), catalogue)
     compile(flow.source, flow.file_name, "exec")
     for value in call.arguments.values():
-        if not str(value).startswith(("event.", "step:", "?")):
+        if not str(value).startswith(("event.description", "step:", "?")):
             assert str(value).split("\n")[0] in flow.source
 
 

@@ -388,13 +388,13 @@ def test_a_new_mail_found_by_the_polling_flow_starts_the_generated_flow(
 @pytest.mark.parametrize(
     ("request_text", "told"),
     [
-        ("When a payment fails in Stripe, post to Slack channel #sales", True),
+        ("When code is pushed to GitHub, post to Slack channel #sales", True),
         ("When I receive important emails, create Asana tasks and notify Slack", False),
         ("Every Monday at 9 post the Asana tasks of project 12 to Slack channel #sales", False),
     ],
     ids=["nothing finds it", "polling finds it", "a schedule needs no event"],
 )
 def test_an_event_that_nothing_looks_for_is_said_to_be_so(request_text: str, *, told: bool) -> None:
-    context = RequestContext(connected_services=("stripe", "slack", "asana", "gmail"))
+    context = RequestContext(connected_services=("github", "slack", "asana", "gmail"))
     analysis = automate.understand(request_text, context)
     assert any("Nothing looks for this event" in line for line in analysis.recommendations) is told
