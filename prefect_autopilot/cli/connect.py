@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from cyclopts import Parameter
 
@@ -18,6 +18,15 @@ if TYPE_CHECKING:
 
 _RENEWAL = ("refresh_token", "client_id", "client_secret")
 _FIELDS_SHOWN = 4
+
+Credential: TypeAlias = Annotated[
+    tuple[str, ...],
+    Parameter(
+        help="KEY=VALUE, or KEY alone to type the value unseen (or pipe it in), which keeps it out of"
+        " the shell's history.",
+        negative=(),
+    ),
+]
 _VALUE_LENGTH = 60
 
 
@@ -26,14 +35,7 @@ async def connect(
     /,
     *,
     name: Annotated[str, Parameter(help="Name of the connection, where a service has several.")] = "default",
-    credential: Annotated[
-        tuple[str, ...],
-        Parameter(
-            help="KEY=VALUE, or KEY alone to type the value unseen (or pipe it in), which keeps it out of"
-            " the shell's history.",
-            negative=(),
-        ),
-    ] = (),
+    credential: Credential = (),
     credential_env: Annotated[
         tuple[str, ...],
         Parameter(help="KEY=VARIABLE: take the value from an environment variable.", negative=()),
@@ -51,6 +53,8 @@ async def connect(
     ] = True,
 ) -> int:
     """Store the credentials of a service as a Prefect block; what is not given is asked for at a terminal."""
+    from prefect.types import SecretDict
+
     from prefect_autopilot.blocks.connection import ServiceConnection
     from prefect_autopilot.cli.prefect_server import prefect_server
     from prefect_autopilot.cli.services import find_service
@@ -72,13 +76,11 @@ async def connect(
             msg = f"There is a connection {stored} already; add --replace, or another --name."
             raise ConflictError(msg)
         given |= _asked_for(service, [key for key in needed if not given.get(key)], fields, given)
-        block = ServiceConnection.model_validate(
-            {
-                "service": service.id,
-                "base_url": base_url,
-                "credentials": given,
-                "allow_private_network": allow_private_network,
-            }
+        block = ServiceConnection(
+            service=service.id,
+            base_url=base_url,
+            credentials=SecretDict(given),
+            allow_private_network=allow_private_network,
         )
         told = await _verified(block, given) if verify else "not verified, as asked"
         await block.asave(stored, overwrite=replace)
