@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from recorded_shapes import fits
+
 Fact = Mapping[str, Any]
 Shape = Mapping[str, Any]
 
@@ -291,7 +293,12 @@ def _wrong_body(operation: Fact, request: Received) -> Iterable[str]:
         return
     if "json" in request.content_type:
         shape = {**body, "type": body["root"]}
-        yield from wrong_value("body", json.loads(request.body), shape)
+        try:
+            value = json.loads(request.body)
+        except ValueError:
+            yield "the body is no JSON"
+        else:
+            yield from wrong_value("body", value, shape)
     elif "form" in request.content_type:
         yield from _wrong_form(body, request.form)
 
@@ -339,21 +346,6 @@ def wrong_value(where: str, value: Any, shape: Shape) -> Iterable[str]:
     elif kind == "array" and "items" in shape:
         for place, inner in enumerate(value):
             yield from wrong_value(f"{where}[{place}]", inner, shape["items"])
-
-
-def fits(value: Any, kind: str) -> bool:
-    """Tell whether a JSON value is of a type."""
-    if kind in ("integer", "number") and isinstance(value, bool):
-        return False
-    kinds: dict[str, tuple[type, ...]] = {
-        "string": (str,),
-        "integer": (int,),
-        "number": (int, float),
-        "boolean": (bool,),
-        "array": (list,),
-        "object": (dict,),
-    }
-    return kind not in kinds or isinstance(value, kinds[kind])
 
 
 def good_answer(operation: Fact) -> Answer:

@@ -225,3 +225,18 @@ def _object(properties: Mapping[str, Shape], required: Iterable[str], *, is_open
     if is_open:
         shape["open"] = True
     return shape
+
+
+def fits(value: Any, kind: str) -> bool:
+    """Tell whether a JSON value is of a type."""
+    if kind in ("integer", "number") and isinstance(value, bool):
+        return False
+    kinds: dict[str, tuple[type, ...]] = {
+        "string": (str,),
+        "integer": (int,),
+        "number": (int, float),
+        "boolean": (bool,),
+        "array": (list,),
+        "object": (dict,),
+    }
+    return kind not in kinds or isinstance(value, kinds[kind])

@@ -11,7 +11,8 @@ import httpx
 import pytest
 from contract_cases import client, everything, required, stub, told
 from pydantic import SecretStr
-from recorded_service import Answer, Fact, RecordedService, fits, sample, wrong_value
+from recorded_service import Answer, Fact, RecordedService, sample, wrong_value
+from recorded_shapes import fits
 
 from prefect_autopilot.adapters.services import ServiceClient
 from prefect_autopilot.errors import ServiceError
@@ -132,6 +133,8 @@ async def test_a_body_of_another_kind_or_none_is_refused() -> None:
 
     assert "not application/json" in refused(await ask(service, "POST", "/things", data={"name": "a"}))
     assert refused(await ask(service, "POST", "/things")) == "the body is missing"
+    broken = await ask(service, "POST", "/things", content=b"{", headers={"content-type": "application/json"})
+    assert refused(broken) == "the body is no JSON"
     read = await ask(service, "GET", "/things/1?version=2", headers={"x-team": "t"}, content=b"x")
     assert "a body that no source knows" in refused(read)
 
