@@ -240,7 +240,24 @@ class TestTexts:
             (b"a: \x00", "JSON nor YAML"),
             (b"PK\x03\x04zip", "JSON nor YAML|UTF-8"),
         ],
-        ids=["nothing", "word", "list", "number", "null", "html", "xml", "bytes", "cut", "nan", "digits", "open", "alias", "key", "zero", "zip"],
+        ids=[
+            "nothing",
+            "word",
+            "list",
+            "number",
+            "null",
+            "html",
+            "xml",
+            "bytes",
+            "cut",
+            "nan",
+            "digits",
+            "open",
+            "alias",
+            "key",
+            "zero",
+            "zip",
+        ],
     )
     def test_of_other_kinds_are_refused_in_a_sentence(self, content: bytes, words: str) -> None:
         with pytest.raises(UsageError, match=words) as told:
