@@ -14,21 +14,24 @@ from prefect_autopilot.store.leases import WATCHER_LEASE
 from prefect_autopilot.store.notices import Delivery, Notices, PendingNotice
 from prefect_autopilot.store.runs import Runs, Workflow
 from prefect_autopilot.store.sessions import Sessions, run_claim
+from prefect_autopilot.store.tokens import AccessToken, Scope, Tokens
 
 __all__ = [
     "WATCHER_LEASE",
+    "AccessToken",
     "Delivery",
     "JournalEntry",
     "JournalOutcome",
     "PendingNotice",
     "QueuedEvent",
+    "Scope",
     "Store",
     "Workflow",
     "run_claim",
 ]
 
 
-class Store(Runs, Journal, Sessions, Alerts, Notices, Hooks):
+class Store(Runs, Journal, Sessions, Alerts, Notices, Hooks, Tokens):
     """Everything the product remembers; every text is redacted before it is written, but events on their way.
 
     Every method raises StoreError, with ``permanent`` False where the same call can succeed later.

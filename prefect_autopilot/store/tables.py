@@ -239,3 +239,17 @@ events = Table(
     UniqueConstraint("id", name="autopilot_events_once"),
     Index("autopilot_events_by_due", "due_at"),
 )
+
+tokens = Table(
+    "autopilot_tokens",
+    metadata,
+    Column("token_id", _ID, primary_key=True),
+    Column("digest", String(64), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("scope", String(32), nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("expires_at", Moment, nullable=False),
+    Column("revoked_at", Moment),
+    Column("parent", _ID),
+    UniqueConstraint("digest", name="autopilot_tokens_once"),
+)
