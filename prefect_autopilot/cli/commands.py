@@ -13,6 +13,8 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
         "automate:generate",
         "Turn a request into a Prefect flow; preview and deploy it on request.",
     ),
+    ("edit", "edit:edit", "Change just what is asked in a flow file, as a diff."),
+    ("explain", "edit:explain", "Say in English what a flow does and what happens when it fails."),
     ("diagnose", "resolve:diagnose", "Say why a run failed and what helps."),
     ("sessions", "resolve:sessions", "List troubleshooting sessions, newest first."),
     ("detect", "observe:detect", "Find anomalies in run histories."),
@@ -42,6 +44,12 @@ SERVICE_COMMANDS: tuple[tuple[str, str, str], ...] = (
     ),
 )
 
+TOKEN_COMMANDS: tuple[tuple[str, str, str], ...] = (
+    ("create", "tokens:create", "Make an access token and show it, this once."),
+    ("list", "tokens:list_tokens", "List the access tokens."),
+    ("revoke", "tokens:revoke", "End an access token and its browser sessions."),
+)
+
 
 def build_app() -> App:
     """Return the command line with every command registered by name only."""
@@ -54,10 +62,12 @@ def build_app() -> App:
         result_action="return_value",
     )
     services = App(name="services", help="Look into the service catalogue; connect a service.")
-    for target, commands in ((app, COMMANDS), (services, SERVICE_COMMANDS)):
+    tokens = App(name="tokens", help="Access tokens of the REST API and the status page.")
+    for target, commands in ((app, COMMANDS), (services, SERVICE_COMMANDS), (tokens, TOKEN_COMMANDS)):
         for name, place, line in commands:
             target.command(f"{_ROOM}.{place}", name=name, help=line)
     app.command(services)
+    app.command(tokens)
     return app
 
 

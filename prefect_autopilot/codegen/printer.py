@@ -42,6 +42,11 @@ def render(tree: ast.Module) -> str:
     return "\n".join(lines) + "\n"
 
 
+def one_line(node: ast.expr) -> str:
+    """Return an expression on one line; raises TypeError for a shape that is never emitted."""
+    return _flat(node)
+
+
 def _blank_lines(previous: ast.stmt | None, statement: ast.stmt) -> int:
     if previous is None:
         return 0

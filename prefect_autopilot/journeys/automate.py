@@ -140,7 +140,7 @@ async def missing_connections(
     from prefect.exceptions import ObjectNotFound
 
     missing: list[str] = []
-    async with _client(target) as client:
+    async with open_client(target) as client:
         for name in _connections(generated):
             try:
                 await client.read_block_document_by_name(name, CONNECTION_BLOCK, include_secrets=False)
@@ -172,7 +172,7 @@ async def deploy(
     polled = _polled(generated)
     if polled:
         check_polling(*polled, polling or {})
-    async with _client(target) as client:
+    async with open_client(target) as client:
         await _check_ownership(client, generated.deployment)
         path = _write(generated, folder, replace=replace)
         await _ensure_pool(client, generated.deployment.work_pool)
@@ -259,7 +259,7 @@ async def _apply(client: PrefectClient, generated: GeneratedFlow, path: Path, pa
         description=deployment.description,
         tags=list(deployment.tags),
         parameters=_renamed(generated, parameters),
-        schedules=_schedules(deployment),
+        schedules=schedules_of(deployment),
         work_pool_name=deployment.work_pool,
         path=folder,
         entrypoint=deployment.entrypoint,
@@ -287,7 +287,8 @@ def _form(source: str, path: Path, function: str) -> JSONDict:
     return schema
 
 
-def _schedules(deployment: DeploymentSpec) -> list[DeploymentScheduleCreate]:
+def schedules_of(deployment: DeploymentSpec) -> list[DeploymentScheduleCreate]:
+    """Return the schedule of a deployment as Prefect takes it, none where it has none."""
     from datetime import timedelta
 
     from prefect.client.schemas.actions import DeploymentScheduleCreate
@@ -366,7 +367,7 @@ async def _apply_polling(
         spec.name,
         tags=["autopilot"],
         parameters=given,
-        schedules=_schedules(spec),
+        schedules=schedules_of(spec),
         concurrency_limit=1,
         work_pool_name=work_pool,
         entrypoint=spec.entrypoint,
@@ -375,7 +376,7 @@ async def _apply_polling(
 
 
 @asynccontextmanager
-async def _client(target: PrefectTarget | None) -> AsyncIterator[PrefectClient]:
+async def open_client(target: PrefectTarget | None) -> AsyncIterator[PrefectClient]:
     """Open a client of ``target`` or the server of the environment, and tell what goes wrong there."""
     from prefect.client.orchestration import PrefectClient
 

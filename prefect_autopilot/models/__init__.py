@@ -13,6 +13,7 @@ from prefect_autopilot.models.base import (
     Strategy,
     Value,
 )
+from prefect_autopilot.models.editing import ExplainedStep, FlowEdit, FlowExplanation
 from prefect_autopilot.models.incidents import (
     Alternative,
     AskOwner,
@@ -124,7 +125,10 @@ __all__ = [
     "DiagnosticFinding",
     "Evidence",
     "EvidenceLine",
+    "ExplainedStep",
     "FindingPattern",
+    "FlowEdit",
+    "FlowExplanation",
     "FlowHistory",
     "Foreign",
     "FromParameter",

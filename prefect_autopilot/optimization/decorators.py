@@ -6,8 +6,8 @@ import ast
 import re
 
 from prefect_autopilot.effects import Function
+from prefect_autopilot.effects.text import TextEdit
 from prefect_autopilot.optimization.plan import MAX_WORKERS, FlowFile
-from prefect_autopilot.optimization.text import TextEdit
 
 _RUNNERS = "prefect.task_runners"
 _THREADS = ("ThreadPoolTaskRunner", "ConcurrentTaskRunner")

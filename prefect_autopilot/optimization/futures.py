@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ast
 
+from prefect_autopilot.effects.text import TextEdit
 from prefect_autopilot.optimization.calls import CallSite
 from prefect_autopilot.optimization.plan import FlowFile
-from prefect_autopilot.optimization.text import TextEdit
 
 
 def start_text(file: FlowFile, site: CallSite, futures: dict[str, str] | None = None) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from prefect_autopilot.effects import Function
+from prefect_autopilot.effects.text import TextEdit
 from prefect_autopilot.models import Rejection
 from prefect_autopilot.optimization.decorators import foreign_runner
 from prefect_autopilot.optimization.futures import base_name, needed_imports, start_text, wait_edit
 from prefect_autopilot.optimization.plan import SUBMIT_COST_S, Finding, FlowFile, Proposal
 from prefect_autopilot.optimization.regions import Group, overlapping, regions
 from prefect_autopilot.optimization.statements import Statement, blocks
-from prefect_autopilot.optimization.text import TextEdit
 
 
 def find_groups(file: FlowFile, rule: str, flavours: frozenset[str]) -> Iterator[Finding]:

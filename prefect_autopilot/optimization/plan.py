@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from prefect_autopilot.effects import EffectReader, Function, OperationEffects
+from prefect_autopilot.effects.text import SourceText, TextEdit
 from prefect_autopilot.models import FlowHistory, Rejection, Strategy, TaskTiming
 from prefect_autopilot.optimization.calls import Judge
 from prefect_autopilot.optimization.statements import StatementReader
-from prefect_autopilot.optimization.text import SourceText, TextEdit
 
 MAX_WORKERS = 4
 """Calls of one fan-out at a time: polite to a service whose limit nobody told."""

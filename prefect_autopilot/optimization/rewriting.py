@@ -6,12 +6,12 @@ import ast
 import difflib
 
 from prefect_autopilot.effects import OperationEffects, split_lines
+from prefect_autopilot.effects.text import TextEdit, apply_edits, overlap
 from prefect_autopilot.errors import InvalidFlowError
 from prefect_autopilot.models import FlowHistory, OptimizationPlan, Rejection, Rewrite, Strategy
 from prefect_autopilot.optimization.decorators import add_imports, bound_runner
 from prefect_autopilot.optimization.plan import FlowFile, Proposal
 from prefect_autopilot.optimization.rules import rules
-from prefect_autopilot.optimization.text import TextEdit, apply_edits, overlap
 
 _ROUNDS = 8
 _BOM = "\ufeff"

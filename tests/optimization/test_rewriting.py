@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from prefect_autopilot.effects.text import TextEdit, apply_edits
 from prefect_autopilot.errors import InvalidFlowError
 from prefect_autopilot.models import FlowHistory, OptimizationPlan, Strategy, TaskTiming, Timing
 from prefect_autopilot.optimization import optimize, rules
 from prefect_autopilot.optimization.rules import __path__ as rule_folder
-from prefect_autopilot.optimization.text import TextEdit, apply_edits
 
 FLOW = '''"""A report."""  # kept
 

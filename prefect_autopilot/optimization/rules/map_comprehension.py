@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from typing import TypeAlias
 
 from prefect_autopilot.effects import Function
+from prefect_autopilot.effects.text import TextEdit
 from prefect_autopilot.models import Rejection, Strategy
 from prefect_autopilot.optimization.calls import CallSite, evaluated_once, unconditional
 from prefect_autopilot.optimization.fanout import (
@@ -33,7 +34,6 @@ from prefect_autopilot.optimization.fanout import (
 from prefect_autopilot.optimization.futures import end_text, list_lines, needed_imports, start_text
 from prefect_autopilot.optimization.plan import Finding, FlowFile, Proposal, Rule
 from prefect_autopilot.optimization.statements import blocks, is_effectful
-from prefect_autopilot.optimization.text import TextEdit
 
 _NAME = "map_comprehension"
 _Comprehension: TypeAlias = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp

@@ -18,6 +18,7 @@ import ast
 from collections.abc import Iterator
 
 from prefect_autopilot.effects import Function
+from prefect_autopilot.effects.text import TextEdit
 from prefect_autopilot.models import Rejection, Strategy
 from prefect_autopilot.optimization.fanout import (
     BlockedError,
@@ -38,7 +39,6 @@ from prefect_autopilot.optimization.futures import (
 )
 from prefect_autopilot.optimization.plan import Finding, FlowFile, Proposal, Rule
 from prefect_autopilot.optimization.statements import blocks
-from prefect_autopilot.optimization.text import TextEdit
 
 _NAME = "map_loop"
 

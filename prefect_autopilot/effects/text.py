@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from prefect_autopilot.effects import split_lines
+from prefect_autopilot.effects.module import split_lines
 
 
 @dataclass(frozen=True, order=True)

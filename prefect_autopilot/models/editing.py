@@ -1,0 +1,55 @@
+"""Values of changing a flow that exists, and of telling what it does."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from prefect_autopilot.models.base import Value
+from prefect_autopilot.models.workflow import Question, TriggerSpec
+
+
+class FlowEdit(Value):
+    """What a change in plain English comes to: the new source as a diff, or what must be asked first."""
+
+    file: str
+    request: str
+    status: Literal["changed", "unchanged", "clarify"]
+    changes: tuple[str, ...] = ()
+    """What is changed, one sentence each."""
+    questions: tuple[Question, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What the person should know: new parameters, calls that are never repeated."""
+    diff: str = ""
+    source: str = ""
+    schedule: TriggerSpec | None = None
+    """The new schedule, which belongs to the deployment and not to the file."""
+
+
+class ExplainedStep(Value):
+    """One thing a flow does, in English; ``depth`` counts the conditions and loops around it."""
+
+    line: int
+    depth: int
+    kind: Literal["call", "task", "flow", "condition", "loop", "stop", "wait", "attempt", "other"]
+    text: str
+    service: str | None = None
+    operation: str | None = None
+    effect: Literal["safe", "idempotent", "unsafe", "pure", "read", "write", "unknown"] | None = None
+
+
+class FlowExplanation(Value):
+    """What a flow does, read from its source; nothing of it was run."""
+
+    file: str
+    function: str
+    name: str
+    summary: str = ""
+    request: str | None = None
+    """The request it was generated from, where its docstring tells it."""
+    starts: tuple[str, ...] = ()
+    parameters: tuple[str, ...] = ()
+    steps: tuple[ExplainedStep, ...] = ()
+    connections: tuple[str, ...] = ()
+    on_failure: tuple[str, ...] = ()
+    rerun: str = ""
+    """Whether it can be run again after it failed, and why."""
