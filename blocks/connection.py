@@ -14,8 +14,8 @@ from pydantic import Field, HttpUrl, SecretStr
 if TYPE_CHECKING:
     import httpx
 
+    from prefect_autopilot.adapters.clients import Client
     from prefect_autopilot.adapters.oauth import Renew
-    from prefect_autopilot.adapters.services import ServiceClient
     from prefect_autopilot.models import Service
 
 LEASE_S = 60.0
@@ -90,14 +90,17 @@ class ServiceConnection(Block):
 
     def client(
         self, transport: httpx.AsyncBaseTransport | None = None, *, connection: str | None = None
-    ) -> ServiceClient:
-        """Return a client for the service; ``connection`` is the name errors tell."""
+    ) -> Client:
+        """Return the client that speaks what the service speaks; ``connection`` is the name errors tell.
+
+        Raises ConfigurationError when the address is incomplete, or a credential or driver is missing.
+        """
+        from prefect_autopilot.adapters.clients import open_client
         from prefect_autopilot.adapters.rates import gate_of
-        from prefect_autopilot.adapters.services import ServiceClient
 
         service, name = self.definition(), connection or self.name
         per_s = self.rate_limit_per_s or service.rate_limit_per_s
-        return ServiceClient(
+        return open_client(
             service,
             self.secrets(),
             base_url=self.base_url,

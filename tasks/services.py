@@ -182,9 +182,8 @@ async def _client(connection: str) -> Client:
     if simulator:
         return _simulated(connection, simulator)
     from prefect_autopilot.blocks.connection import load_connection
-    from prefect_autopilot.blocks.dispatch import client_of
 
-    return client_of(await load_connection(connection), connection=connection)
+    return (await load_connection(connection)).client(connection=connection)
 
 
 def _simulated(connection: str, simulator: str) -> Client:

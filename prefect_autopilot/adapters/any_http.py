@@ -9,6 +9,7 @@ from typing import Any, Self
 import httpx
 from pydantic import SecretStr
 
+from prefect_autopilot.adapters.rates import RateGate
 from prefect_autopilot.adapters.services import ServiceClient
 from prefect_autopilot.errors import UsageError
 from prefect_autopilot.models import Auth, Operation, OperationEffect, Parameter, Service
@@ -29,14 +30,19 @@ class AnyHTTPClient:
         base_url: str | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         connection: str | None = None,
+        gate: RateGate | None = None,
         allow_private_network: bool = False,
     ) -> None:
-        """Prepare calls; a ``token`` is sent to the host of ``base_url`` and to nobody else."""
+        """Prepare calls; a ``token`` is sent to the host of ``base_url`` and to nobody else.
+
+        ``gate`` is shared by clients that share a rate limit.
+        """
         self.service = service
         self.connection = connection
         self._credentials = dict(credentials)
         self._base_url = base_url
         self._transport = transport
+        self._gate = gate or RateGate(service.rate_limit_per_s)
         self._allow_private = allow_private_network
 
     async def __aenter__(self) -> Self:
@@ -75,6 +81,7 @@ class AnyHTTPClient:
             held,
             transport=self._transport,
             connection=self.connection,
+            gate=self._gate,
             allow_private_network=self._allow_private,
         ) as client:
             return await client.call(meant.id, sent)

@@ -9,6 +9,8 @@ from typing import Any, Protocol, Self
 import httpx
 from pydantic import SecretStr
 
+from prefect_autopilot.adapters.oauth import Renew
+from prefect_autopilot.adapters.rates import RateGate
 from prefect_autopilot.adapters.services import ServiceClient
 from prefect_autopilot.models import Operation, Service
 
@@ -44,9 +46,11 @@ def open_client(
     base_url: str | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
     connection: str | None = None,
+    renew: Renew | None = None,
+    gate: RateGate | None = None,
     allow_private_network: bool = False,
 ) -> Client:
-    """Return the client for what the service speaks; ``transport`` is for HTTP only.
+    """Return the client for what the service speaks; ``transport``, ``renew`` and ``gate`` are for HTTP only.
 
     Raises ConfigurationError when the address is incomplete, or a credential or driver is missing.
     """
@@ -68,6 +72,7 @@ def open_client(
                 base_url=base_url,
                 transport=transport,
                 connection=connection,
+                gate=gate,
                 allow_private_network=allow_private_network,
             )
     return ServiceClient(
@@ -76,6 +81,8 @@ def open_client(
         base_url=base_url,
         transport=transport,
         connection=connection,
+        renew=renew,
+        gate=gate,
         allow_private_network=allow_private_network,
     )
 

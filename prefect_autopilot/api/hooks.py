@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
+from prefect_autopilot.adapters.catalogue import user_catalogue
 from prefect_autopilot.api.context import Context, context_of
 from prefect_autopilot.errors import AutopilotError, UsageError
 from prefect_autopilot.journeys import hooks
 from prefect_autopilot.models import Announcement
-from prefect_autopilot.services import load_catalogue
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -42,7 +42,7 @@ async def receive_webhook(connection: str, request: Request) -> Response:
     context = context_of(request)
     now = context.clock()
     known = await context.connections.get(connection, now)
-    service = load_catalogue().get(known.service)
+    service = user_catalogue(context.settings).get(known.service)
     try:
         body = await request.body()
     except ClientDisconnect as error:

@@ -14,11 +14,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from prefect_autopilot.adapters.catalogue import user_catalogue
+from prefect_autopilot.adapters.clients import Client
 from prefect_autopilot.adapters.services import ServiceClient
 from prefect_autopilot.adapters.simulator import Simulator
+from prefect_autopilot.api.access import actor_of, require
 from prefect_autopilot.api.answers import Alive, Component, Readiness, StatusAnswer, StepAnswer
 from prefect_autopilot.api.bodies import StepBody
-from prefect_autopilot.api.context import ACTOR, Context, context_of
+from prefect_autopilot.api.context import Context, context_of
 from prefect_autopilot.errors import (
     AutopilotError,
     ConfigurationError,
@@ -35,6 +37,7 @@ from prefect_autopilot.services import (
     find_operation,
     simulated_credentials,
 )
+from prefect_autopilot.store import Scope
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 NO_RUN = b"# No finished run was seen yet.\n"
@@ -50,12 +53,14 @@ def product_version() -> str:
 
 async def test_step(body: StepBody, request: Request) -> StepAnswer:
     """Call one operation of a service for real: the simulated one, or the live one when asked for."""
+    if body.live:
+        await require(request, Scope.APPROVER)
     context = context_of(request)
     service = _service(body.service)
     operation = find_operation(service, body.action)
     result: Any = None
     failure: AutopilotError | None = None
-    async with _client(context, body, service) as client:
+    async with _client(context, body, service, actor_of(request)) as client:
         begun = time.perf_counter()
         try:
             result = await client.call(operation.id, body.parameters)
@@ -86,14 +91,14 @@ def _service(name: str) -> Service:
 
 
 @asynccontextmanager
-async def _client(context: Context, body: StepBody, service: Service) -> AsyncIterator[ServiceClient]:
-    client = await _live(context, body, service) if body.live else _simulated(service)
+async def _client(context: Context, body: StepBody, service: Service, actor: str) -> AsyncIterator[Client]:
+    client = await _live(context, body, service, actor) if body.live else _simulated(service)
     async with client:
         yield client
 
 
 def _simulated(service: Service) -> ServiceClient:
-    transport = httpx.ASGITransport(Simulator(), raise_app_exceptions=False)
+    transport = httpx.ASGITransport(Simulator(user_catalogue()), raise_app_exceptions=False)
     credentials = {name: SecretStr(value) for name, value in simulated_credentials(service).items()}
     try:
         return ServiceClient(
@@ -103,7 +108,7 @@ def _simulated(service: Service) -> ServiceClient:
         raise UsageError(f"{service.name} cannot be simulated: {error.message}") from error
 
 
-async def _live(context: Context, body: StepBody, service: Service) -> ServiceClient:
+async def _live(context: Context, body: StepBody, service: Service, actor: str) -> Client:
     """Return a client with the stored connection; who called what is written down before the call."""
     from prefect_autopilot.blocks.connection import load_connection
 
@@ -120,7 +125,7 @@ async def _live(context: Context, body: StepBody, service: Service) -> ServiceCl
         raise UsageError(f"The connection {name} is one of {block.service}, not of {service.id}.")
     store = await context.store()
     detail = {"service": service.id, "operation": body.action, "connection": name}
-    await store.audit(ACTOR, "step.called", body.workflow_id or name, detail, context.clock())
+    await store.audit(actor, "step.called", body.workflow_id or name, detail, context.clock())
     return block.client(connection=name)
 
 

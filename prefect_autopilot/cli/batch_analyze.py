@@ -7,17 +7,17 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from prefect_autopilot.adapters.catalogue import user_catalogue
 from prefect_autopilot.errors import AutopilotError, UsageError
 from prefect_autopilot.intelligence import analyze
 from prefect_autopilot.models import Analysis, JSONDict, RequestContext, TriggerSpec
-from prefect_autopilot.services import load_catalogue
 
 _MINUTE, _HOUR = 60, 3600
 
 
 def analyze_rows(rows: Iterable[JSONDict]) -> Iterator[JSONDict]:
     """Answer each request; a row that cannot be read yields its id and the error."""
-    catalogue = load_catalogue()
+    catalogue = user_catalogue()
     for row in rows:
         try:
             text, context = _request(row)

@@ -193,12 +193,10 @@ async def _is_stored(name: str) -> bool:
 
 async def _verified(block: ServiceConnection, given: Mapping[str, str]) -> str:
     """Return in a few words what the check call showed; raises ServiceError when it failed."""
-    from prefect_autopilot.blocks.dispatch import client_of
-
     service = block.definition()
     if service.verification is None:
         return f"not verified: no call is known that shows whether {service.name} is connected"
-    async with client_of(block) as client:
+    async with block.client() as client:
         answer = await client.call(service.verification)
     shown = shown_answer(answer, tuple(given.values()))
     return f"verified: {service.name} answered {service.verification}{' with ' + shown if shown else ''}"

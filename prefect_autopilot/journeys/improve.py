@@ -52,9 +52,9 @@ def read_source(path: Path) -> str:
 
 def operation_effects() -> OperationEffects:
     """Return the effects of all catalogue operations, by service and operation."""
-    from prefect_autopilot.services import load_catalogue
+    from prefect_autopilot.adapters.catalogue import user_catalogue
 
-    services = load_catalogue().services
+    services = user_catalogue().services
     return {
         (service.id, operation.id): operation.effect
         for service in services

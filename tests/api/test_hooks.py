@@ -17,12 +17,14 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from prefect_autopilot.adapters.catalogue import store_service
 from prefect_autopilot.adapters.prefect_api import PrefectAPI
 from prefect_autopilot.api import create_app
 from prefect_autopilot.api.connections import FRESH, STALE, Connections, Known
 from prefect_autopilot.api.hooks import send_outbox
 from prefect_autopilot.errors import PrefectError, UnknownNameError
 from prefect_autopilot.journeys.desk import Desk
+from prefect_autopilot.models import Service
 from prefect_autopilot.services import sign
 from prefect_autopilot.settings import Settings, load_settings
 from prefect_autopilot.store import Store
@@ -182,6 +184,21 @@ async def test_what_is_not_signed_is_refused_and_leaves_no_trace(
     await door.settle()
     assert door.events == []
     assert await store.waiting_events() == 0
+
+
+async def test_a_service_that_was_imported_has_the_door_too(door: Door, settings: Settings) -> None:
+    store_service(settings, Service(id="acme_widgets", name="Acme Widgets", base_url="https://a.example"))
+    secret = "whsec_" + base64.b64encode(b"made up by a test").decode()
+    door.blocks.held["acme-widgets-default"] = ("acme_widgets", {"webhook_secret": secret})
+    content, at = b'{"widget": 7}', str(int(door.clock().timestamp()))
+    signed = hmac.new(b"made up by a test", f"w-1.{at}.".encode() + content, hashlib.sha256)
+    signature = "v1," + base64.b64encode(signed.digest()).decode()
+    headers = {"webhook-id": "w-1", "webhook-timestamp": at, "webhook-signature": signature}
+
+    answer = await door.post(content, "/hooks/acme-widgets-default", headers)
+
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["events"] == ["prefect-autopilot.acme_widgets.webhook"]
 
 
 async def test_a_changed_body_is_refused_byte_for_byte(door: Door) -> None:

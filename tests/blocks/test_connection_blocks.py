@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import httpx
 import pytest
@@ -103,6 +104,38 @@ def test_a_connection_whose_token_ended_renews_it_by_itself() -> None:
 def test_a_connection_nothing_can_check_is_not_called_verified() -> None:
     with pytest.raises(UsageError, match="no call"):
         asyncio.run(connection("discord").verify(httpx.ASGITransport(Simulator())))
+
+
+def test_a_database_is_verified_by_a_real_query(tmp_path: Path) -> None:
+    path = tmp_path / "shop.db"
+    path.touch()
+    block = ServiceConnection(service="sqlite", base_url=f"sqlite:///{path}")
+
+    assert asyncio.run(block.verify()) == "ping"
+
+
+def test_a_database_that_is_not_there_is_told(tmp_path: Path) -> None:
+    block = ServiceConnection(service="sqlite", base_url=f"sqlite:///{tmp_path / 'no' / 'shop.db'}")
+
+    with pytest.raises((ServiceError, ConfigurationError)):
+        asyncio.run(block.verify())
+
+
+def test_a_mail_server_that_does_not_answer_is_told() -> None:
+    held = {"username": "ada", "password": "made up"}
+    block = ServiceConnection(service="email", base_url="smtp://127.0.0.1:1", credentials=held)
+
+    with pytest.raises(ServiceError):
+        asyncio.run(block.verify())
+
+
+def test_calls_of_any_address_share_the_rate_of_their_connection() -> None:
+    block = ServiceConnection(service="http", rate_limit_per_s=2)
+
+    first, second = (block.client(connection="http-rated") for _ in range(2))
+
+    assert first._gate is second._gate
+    assert first._gate.per_s == 2
 
 
 def test_a_renewed_token_works_and_is_kept() -> None:
