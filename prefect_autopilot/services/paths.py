@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from prefect_autopilot.errors import UsageError
+
 WHOLE = "$"
 """The path of the value itself."""
 
@@ -40,11 +42,17 @@ def _step(value: Any, step: str) -> Any:
 
 
 def place(body: dict[str, Any], path: str, value: Any) -> None:
-    """Put ``value`` at ``path`` of ``body``, making the objects and lists on the way."""
+    """Put ``value`` at ``path`` of ``body``, making the objects and lists on the way.
+
+    Raises UsageError where something stands on the way already that holds nothing.
+    """
     steps = path.split(".")
     spot: Any = body
     for step, following in zip(steps, [*steps[1:], None], strict=True):
         content = value if following is None else [] if following.isdigit() else {}
+        if not isinstance(spot, dict) and not (isinstance(spot, list) and step.isdigit()):
+            msg = f"A value for {path!r} has no place: what is given above it is a {type(spot).__name__}."
+            raise UsageError(msg)
         if isinstance(spot, list):
             if len(spot) <= int(step):
                 spot.append(content)

@@ -359,6 +359,35 @@ def test_what_is_placed_is_found_again(path: list[str], value: int) -> None:
     assert pick(body, ".".join(path)) == value
 
 
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        ({"fields": "all"}, "fields.summary"),
+        ({"fields": 7}, "fields.summary.text"),
+        ({"fields": None}, "fields.summary"),
+        ({"rows": [1]}, "rows.0.name"),
+        ({"rows": [{}]}, "rows.first"),
+        ({"rows": {"0": "x"}}, "rows.0.name"),
+    ],
+    ids=["text", "number", "nothing", "number in a list", "name into a list", "text under a number"],
+)
+def test_a_value_without_a_place_is_refused_and_not_half_placed(body: dict[str, Any], path: str) -> None:
+    with pytest.raises(UsageError, match=path.replace(".", r"\.")):
+        place(body, path, "x")
+
+
+def test_a_call_whose_parameters_stand_in_one_anothers_way_is_refused() -> None:
+    operation = Operation(
+        id="add",
+        method="POST",
+        path="/add",
+        body="json",
+        parameters=(Parameter(name="fields", type="any"), Parameter(name="summary", at="fields.summary")),
+    )
+    with pytest.raises(UsageError, match=r"fields\.summary"):
+        build_request(operation, {"fields": "all", "summary": "It burns"})
+
+
 def listing(kind: str, **paging: str) -> Operation:
     return Operation(
         id="list_rows",
