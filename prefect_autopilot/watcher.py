@@ -22,6 +22,7 @@ from prefect_autopilot.adapters.prefect_target import PrefectTarget
 from prefect_autopilot.errors import AutopilotError, PrefectError
 from prefect_autopilot.journeys import observe, resolve
 from prefect_autopilot.journeys.desk import Desk, open_desk, prefect_target
+from prefect_autopilot.journeys.leaked_slots import SlotWatch
 from prefect_autopilot.models import Origin, RunRecord, TroubleshootingSession
 from prefect_autopilot.monitoring import FleetMetrics
 from prefect_autopilot.settings import Settings, load_settings
@@ -75,6 +76,7 @@ class Watcher:
     fleet: FleetMetrics = field(default_factory=FleetMetrics)
     hint: Hint = field(default_factory=Hint)
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
+    slots: SlotWatch = field(default_factory=SlotWatch)
     _token: int | None = None
     _assessed_at: datetime | None = None
     _pruned_at: datetime | None = None
@@ -115,6 +117,8 @@ class Watcher:
             origin: Origin = "event" if run.id in self.hint.heard else "reconcile"
             if session := await resolve.take_up(self.desk, run, origin=origin):
                 sessions[session.session_id] = session
+        for session in await self.slots.look(self.desk):
+            sessions[session.session_id] = session
         # Only now: a crash in between looks at the same failures again, claims make it harmless.
         await self.desk.store.set_cursor(CURSOR, now)
         await self._advance(sessions.values())

@@ -60,6 +60,13 @@ async def _part(read: Awaitable[Read], what: str, missing: list[str]) -> Read | 
     return None
 
 
+async def read_flow_source(api: PrefectAPI, run: RunRecord) -> SourceFile | None:
+    """Read only the source of a run's flow; None where it cannot be read here."""
+    if run.deployment_id is None:
+        return None
+    return _source(await _part(api.deployment(run.deployment_id), "deployment", []), [])
+
+
 def _source(deployment: JSONDict | None, missing: list[str]) -> SourceFile | None:
     if deployment is None:
         return None

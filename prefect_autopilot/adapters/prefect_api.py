@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Any, Self
+from urllib.parse import quote
 
 import httpx
 
@@ -258,7 +259,46 @@ class PrefectAPI:
             # A deleted flow or deployment is remembered as nameless, or it would be asked for at every poll.
             self._names |= {missing: {"name": ""} for missing in chunk if missing not in self._names}
 
+    async def deployments(self) -> tuple[JSONDict, ...]:
+        """Return up to one page of deployments as the API tells them."""
+        raws = await self.request("POST", "/deployments/filter", {"limit": PAGE, "sort": "NAME_ASC"})
+        return tuple(raws)
+
+    async def full_limits(self) -> tuple[JSONDict, ...]:
+        """Return the active global concurrency limits of which no slot is free, up to one page."""
+        raws = await self.request("POST", "/v2/concurrency_limits/filter", {"limit": PAGE})
+        return tuple(raw for raw in raws if raw["active"] and 0 < raw["limit"] <= raw["active_slots"])
+
+    async def active_runs(self) -> tuple[RunRecord, ...]:
+        """Return the runs that are under way; one page, and ``ConflictError`` where there may be more."""
+        raws = await self._page(
+            {"state": {"type": {"any_": ["RUNNING", "PENDING", "PAUSED", "CANCELLING"]}}}, "START_TIME_DESC"
+        )
+        if len(raws) == PAGE:
+            raise ConflictError("More runs are under way than one page holds; not all can be looked at.")
+        return await self._records(raws)
+
+    async def loose_task_runs(self) -> bool:
+        """Tell whether tasks run outside of any flow, where nobody can read their source."""
+        wanted = {"flow_run_id": {"is_null_": True}, "state": {"type": {"any_": ["RUNNING"]}}}
+        return bool(await self.request("POST", "/task_runs/filter", {"task_runs": wanted, "limit": 1}))
+
     # Acts
+
+    async def expect_state(self, run_id: str, state_id: str) -> None:
+        """Read the run again; raises ``ConflictError`` when its state is not the expected one."""
+        run = await self.run(run_id)
+        if run.state.id != state_id:
+            raise ConflictError(
+                f"Run {run_id} is now {run.state.name}; somebody acted first, so nothing was done."
+            )
+
+    async def release_slots(self, name: str, slots: int, *, expected_active: int) -> None:
+        """Give back slots of a global concurrency limit; ``ConflictError`` where others are in use by now."""
+        limit = await self.request("GET", f"/v2/concurrency_limits/{quote(name, safe='')}")
+        if limit["active_slots"] != expected_active or not limit["active"]:
+            raise ConflictError(f"The slots of limit {name} have changed meanwhile; none was released.")
+        await self.request("POST", "/v2/concurrency_limits/decrement", {"names": [name], "slots": slots})
 
     async def retry_run(self, run_id: str, *, expected_state_id: str, at: datetime, message: str) -> None:
         """Set the same run to AwaitingRetry at ``at``, so that it resumes at the failed task.
@@ -266,11 +306,7 @@ class PrefectAPI:
         1. Read the run again. 2. Stand down with ``ConflictError`` when its state is not the expected one:
         somebody acted first. 3. Propose the state without force. 4. ``ConflictError`` unless accepted.
         """
-        run = await self.run(run_id)
-        if run.state.id != expected_state_id:
-            raise ConflictError(
-                f"Run {run_id} is now {run.state.name}; somebody acted first, so nothing was done."
-            )
+        await self.expect_state(run_id, expected_state_id)
         answer = await self.request(
             "POST",
             f"/flow_runs/{run_id}/set_state",

@@ -68,6 +68,7 @@ def task_run_record(raw: JSONDict) -> TaskRunRecord:
     """Read a task run; it is persisted when its final state points at a stored result."""
     state = raw.get("state")
     data = (state or {}).get("data")
+    stored = data if isinstance(data, dict) else {}
     inputs = raw.get("task_inputs") or {}
     return TaskRunRecord(
         id=raw["id"],
@@ -79,7 +80,9 @@ def task_run_record(raw: JSONDict) -> TaskRunRecord:
         start=raw.get("start_time"),
         end=raw.get("end_time"),
         upstream=tuple(item["id"] for given in inputs.values() for item in given if "id" in item),
-        persisted=isinstance(data, dict) and bool(data.get("storage_key")),
+        persisted=bool(stored.get("storage_key")),
+        storage_key=stored.get("storage_key"),
+        storage_block_id=stored.get("storage_block_id"),
     )
 
 

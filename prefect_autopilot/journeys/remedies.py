@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from prefect_autopilot.adapters.lock_files import remove_stale
+from prefect_autopilot.adapters.stored_results import remove_record
 from prefect_autopilot.errors import AutopilotError
 from prefect_autopilot.journeys.desk import Desk
 from prefect_autopilot.models import (
     AskOwner,
     Attempt,
+    ForgetCachedResult,
     RefreshCredentials,
+    ReleaseSlots,
     Remedy,
+    RemoveStaleLock,
     RetryRun,
+    RunRefresher,
     TroubleshootingSession,
 )
 
@@ -36,29 +42,47 @@ async def apply_once(
     if entry is None:
         return attempt.model_copy(update={"error": "this remedy was begun before for this state of the run"})
     try:
-        await _act(desk, remedy, state_id=state_id, number=number)
+        started = await _act(desk, remedy, session, state_id=state_id, number=number)
     except AutopilotError as error:
         await desk.store.journal_result(entry, "failed", error.message, desk.clock())
         return attempt.model_copy(update={"error": error.message})
     now = desk.clock()
     await desk.store.journal_result(entry, "applied", "", now)
-    return attempt.model_copy(update={"applied_at": now})
+    return attempt.model_copy(update={"applied_at": now, "started_run_id": started})
 
 
-async def _act(desk: Desk, remedy: Remedy, *, state_id: str, number: int) -> None:
-    now = desk.clock()
+async def _act(
+    desk: Desk, remedy: Remedy, session: TroubleshootingSession, *, state_id: str, number: int
+) -> str | None:
+    """Do it, and return the other run that was started for it, if any."""
+    await desk.api.expect_state(remedy.flow_run_id, state_id)
     match remedy:
         case RetryRun():
             why = remedy.because.replace("_", " ")
         case RefreshCredentials():
-            await desk.refresh(remedy.connection, now)
+            await desk.refresh(remedy.connection, desk.clock())
             why = f"new access token in {remedy.connection}"
+        case RemoveStaleLock():
+            remove_stale(remedy.path, remedy.holder_pid)
+            why = f"removed the lock of the dead process {remedy.holder_pid}"
+        case ForgetCachedResult():
+            remove_record(remedy.storage_key)
+            why = "removed one cached result, so that it is computed again"
+        case RunRefresher():
+            # The key makes a repeated call return the same run.
+            key = f"{MARK}-{session.session_id}-{number}"
+            run = await desk.api.start_run(remedy.deployment_id, parameters={}, idempotency_key=key)
+            return run.id
+        case ReleaseSlots():
+            await desk.api.release_slots(remedy.limit_name, remedy.slots, expected_active=remedy.active_slots)
+            return None
         case AskOwner():
             raise AssertionError("asking a person is no act")
-    at = now + timedelta(seconds=remedy.delay_s)
+    at = desk.clock() + timedelta(seconds=remedy.delay_s)
     await desk.api.retry_run(
         remedy.flow_run_id,
         expected_state_id=state_id,
         at=at,
         message=f"{MARK}: attempt {number}, {why}",
     )
+    return None

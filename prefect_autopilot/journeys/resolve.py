@@ -20,14 +20,18 @@ from prefect_autopilot.journeys.remedies import apply_once
 from prefect_autopilot.journeys.tell import publish
 from prefect_autopilot.models import (
     FAILURE_STATES,
+    TERMINAL_STATES,
     Attempt,
     Evidence,
+    Observation,
     Origin,
     RemedyDecision,
     ResolutionStatus,
     RunRecord,
+    RunRefresher,
     SessionStep,
     TroubleshootingSession,
+    Verification,
 )
 from prefect_autopilot.troubleshooting import (
     decide,
@@ -41,8 +45,12 @@ from prefect_autopilot.troubleshooting import session as steps
 
 LOGS_SETTLE = timedelta(seconds=3)
 """Prefect ships logs in batches of about two seconds; the traceback is only there."""
+DEATH_SETTLE = timedelta(seconds=12)
+"""A death is told twice, by runner and worker; a retry set in between would be overwritten."""
 VERIFY_WITHIN = timedelta(minutes=15)
 """How long after its expected end a remedied run may take before the outcome is unverified."""
+RENEW_WITHIN = timedelta(minutes=5)
+"""How long a deployment that renews credentials may take."""
 LEASE_TTL_S = 30.0
 """A killed process holds a session no longer than this; the journal refuses a token that has expired."""
 
@@ -68,11 +76,15 @@ async def take_up(
         flow_run_id=run.id,
         run_count=run.run_count,
         now=now,
-    ).model_copy(update={"due_at": run.state.timestamp + LOGS_SETTLE, "origin": origin})
+    ).model_copy(update={"due_at": run.state.timestamp + _settle(run), "origin": origin})
     if not await desk.store.claim_session(session, desk.holder, now):
         return None
     await desk.store.audit(desk.holder, "opened", session.session_id, {"run": run.id, "origin": origin}, now)
     return session
+
+
+def _settle(run: RunRecord) -> timedelta:
+    return DEATH_SETTLE if run.state.type == "CRASHED" else LOGS_SETTLE
 
 
 async def advance(desk: Desk, session_id: str) -> TroubleshootingSession:
@@ -224,6 +236,8 @@ async def _left_open(
 async def _look_at(desk: Desk, session: TroubleshootingSession, run: RunRecord) -> TroubleshootingSession:
     """Verify by what the run shows now; unverified goes to a person, for nobody may believe it resolved."""
     now = desk.clock()
+    if isinstance(session.attempts[-1].remedy, RunRefresher):
+        return await _look_at_refresher(desk, session)
     verification = verify(session, run, now=now, timeout_s=VERIFY_WITHIN.total_seconds())
     moved = steps.checked(session, verification, now=now)
     if verification.outcome == "pending":
@@ -239,5 +253,25 @@ async def _look_at(desk: Desk, session: TroubleshootingSession, run: RunRecord) 
     if verification.outcome == "unverified":
         return steps.escalate(moved, f"unverified: {verification.reason}", now=now)
     if verification.outcome == "failed":
-        return moved.model_copy(update={"due_at": now + LOGS_SETTLE})
+        return moved.model_copy(update={"due_at": now + _settle(run)})
     return moved
+
+
+async def _look_at_refresher(desk: Desk, session: TroubleshootingSession) -> TroubleshootingSession:
+    """Look at the run that renews the credentials; only when it has completed may the retry follow."""
+    attempt, now = session.attempts[-1], desk.clock()
+    try:
+        run = await desk.api.run(attempt.started_run_id or "")
+    except UnknownNameError:
+        return steps.escalate(session, "the run that was to renew the credentials is gone", now=now)
+    state = run.state
+    what = f"{run.flow_name or 'the renewing run'} is {state.name}"
+    seen = (Observation(at=now, what=what, ok=state.type == "COMPLETED", subject=run.id),)
+    late = attempt.applied_at is not None and now > attempt.applied_at + RENEW_WITHIN
+    if state.type == "COMPLETED":
+        done = Verification(outcome="verified", observations=seen, reason=f"{what}.", checked_at=now)
+        return steps.prepared(session, done, now=now)
+    if state.type in TERMINAL_STATES or late:
+        return steps.escalate(session, f"the credentials were not renewed: {what}", now=now)
+    waits = Verification(outcome="pending", observations=seen, reason=f"{what}.", checked_at=now)
+    return steps.checked(session, waits, now=now, look_after_s=2)

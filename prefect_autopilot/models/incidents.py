@@ -175,6 +175,54 @@ class RefreshCredentials(Value):
     delay_s: float = Field(default=0, ge=0)
 
 
+class RemoveStaleLock(Value):
+    """Remove a lock file whose holder is proved to be dead, then retry the run."""
+
+    kind: Literal["remove_stale_lock"] = "remove_stale_lock"
+    flow_run_id: str
+    path: str
+    holder_pid: int
+    proof: str = ""
+    delay_s: float = Field(default=0, ge=0)
+
+
+class ForgetCachedResult(Value):
+    """Remove the stored result that a task took from the cache, so that it is computed again, then retry."""
+
+    kind: Literal["forget_cached_result"] = "forget_cached_result"
+    flow_run_id: str
+    task_run_id: str
+    storage_key: str
+    """Path of the record on this machine, as the task run's own state names it."""
+    proof: str = ""
+    delay_s: float = Field(default=0, ge=0)
+
+
+class RunRefresher(Value):
+    """Run once the deployment that renews what the failed flow reads; a retry follows when it is done."""
+
+    kind: Literal["run_refresher"] = "run_refresher"
+    flow_run_id: str
+    deployment_id: str
+    deployment_name: str = ""
+    renews: str
+    proof: str = ""
+    delay_s: float = Field(default=0, ge=0)
+
+
+class ReleaseSlots(Value):
+    """Give back slots of a concurrency limit that nobody alive holds; the limit itself stays as it is."""
+
+    kind: Literal["release_slots"] = "release_slots"
+    flow_run_id: str
+    limit_name: str
+    slots: int = Field(ge=1)
+    active_slots: int
+    """Slots in use when the proof was made; any other number stops the act."""
+    proof: str = ""
+    delay_s: float = Field(default=0, ge=0)
+
+
 class AskOwner(Value):
     """Tell a person what was found and what to do; nothing is changed."""
 
@@ -183,7 +231,19 @@ class AskOwner(Value):
     advice: str
 
 
-Remedy = Annotated[RetryRun | RefreshCredentials | AskOwner, Field(discriminator="kind")]
+Repair = RemoveStaleLock | ForgetCachedResult | RunRefresher | ReleaseSlots
+"""Remedies that remove what stands in the way; each carries its proof."""
+
+Remedy = Annotated[
+    RetryRun
+    | RefreshCredentials
+    | RemoveStaleLock
+    | ForgetCachedResult
+    | RunRefresher
+    | ReleaseSlots
+    | AskOwner,
+    Field(discriminator="kind"),
+]
 
 
 class GateCheck(Value):
@@ -220,6 +280,8 @@ class Attempt(Value):
     state_id_before: str
     applied_at: datetime | None = None
     error: str | None = None
+    started_run_id: str | None = None
+    """Another run that the remedy started and that has to complete first."""
     verification: Verification | None = None
 
 

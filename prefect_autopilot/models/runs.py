@@ -69,6 +69,10 @@ class TaskRunRecord(Foreign):
     upstream: tuple[str, ...] = ()
     persisted: bool = False
     """True when its result is stored, so that a retry of the same flow run does not run it again."""
+    storage_key: str | None = None
+    """Where its result is stored."""
+    storage_block_id: str | None = None
+    """The block that stores it, None for the default storage of the machine it ran on."""
 
 
 class LogRecord(Foreign):

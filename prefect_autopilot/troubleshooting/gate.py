@@ -16,9 +16,11 @@ from prefect_autopilot.models import (
     GateCheck,
     IssueCategory,
     RefreshCredentials,
+    ReleaseSlots,
     Remedy,
     RemedyDecision,
     RemedyPolicy,
+    Repair,
     RetryRun,
     RunRecord,
 )
@@ -27,12 +29,22 @@ from prefect_autopilot.troubleshooting.remedies import (
     Effect,
     Repeatability,
     choose,
+    killed,
     may_repeat,
+    renewed,
 )
 
 Action = Literal["act", "propose", "escalate", "stand_down"]
 SAME_MOMENT = timedelta(seconds=5)
 QUOTA_PATTERNS = frozenset({"hard-quota", "http-429-daily", "resource-class"})
+
+
+_PLANS = {
+    "remove_stale_lock": "Remove the lock file, then retry",
+    "forget_cached_result": "Remove this one cached result, then retry",
+    "run_refresher": "Run the deployment that renews the credentials, then retry",
+    "release_slots": "Release the slots that nobody holds",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +74,18 @@ def decide(
     jitter: float,
     failing_effect: Effect = "unknown",
     earlier_effect: Effect = "unknown",
+    repair: Repair | None = None,
 ) -> RemedyDecision:
     """Return what may be done now; acts only if every check passes, and records all of them.
 
     ``recent_remedies`` are those of the last minute; ``attempts`` the remedies this run has had;
     ``persisted_results`` that every finished task of the run can be skipped; ``failing_effect`` and
     ``earlier_effect`` what the failed step and the finished steps before it do when repeated;
-    ``jitter`` lies between 0 and 1.
+    ``repair`` is what can be removed with proof; ``jitter`` lies between 0 and 1.
     """
-    remedy = choose(diagnosis, evidence, attempts=attempts, refreshable=refreshable, jitter=jitter)
+    remedy = choose(
+        diagnosis, evidence, attempts=attempts, refreshable=refreshable, jitter=jitter, repair=repair
+    )
     repeat = may_repeat(
         diagnosis,
         evidence,
@@ -81,8 +96,8 @@ def decide(
         earlier_effect=earlier_effect,
     )
     checks = (
-        *_standing(evidence, diagnosis, own_flow=own_flow, human_touched=human_touched, now=now),
-        *_fitness(diagnosis, policy, remedy, attempts, breaker_open=breaker_open),
+        *_standing(evidence, diagnosis, remedy, own_flow=own_flow, human_touched=human_touched, now=now),
+        *_fitness(diagnosis, evidence, policy, remedy, attempts, breaker_open=breaker_open),
         _repeatable(repeat, remedy),
         *_consent(evidence, policy, remedy, recent_remedies),
     )
@@ -90,11 +105,18 @@ def decide(
 
 
 def _standing(
-    evidence: Evidence, diagnosis: Diagnosis, *, own_flow: bool, human_touched: bool, now: datetime
+    evidence: Evidence,
+    diagnosis: Diagnosis,
+    remedy: Remedy,
+    *,
+    own_flow: bool,
+    human_touched: bool,
+    now: datetime,
 ) -> tuple[_Check, ...]:
     """Return the checks that say whether there is anything to do at all."""
     run, state = evidence.run, evidence.run.state
-    failing = state.type in FAILURE_STATES
+    waits = isinstance(remedy, ReleaseSlots) and state.type == "RUNNING"
+    failing = waits or state.type in FAILURE_STATES
     later = recovery(evidence)
     return (
         _Check("state", failing, f"The run is {state.name}.", "stand_down"),
@@ -160,6 +182,7 @@ def _due(run: RunRecord) -> datetime | None:
 
 def _fitness(
     diagnosis: Diagnosis,
+    evidence: Evidence,
     policy: RemedyPolicy,
     remedy: Remedy,
     attempts: tuple[Attempt, ...],
@@ -168,10 +191,16 @@ def _fitness(
 ) -> tuple[_Check, ...]:
     """Return the checks that say whether a remedy of ours can help."""
     allowed = not isinstance(remedy, AskOwner)
-    consent = diagnosis.remedy in NEEDS_CONSENT or diagnosis.pattern in QUOTA_PATTERNS
-    known = diagnosis.category is not IssueCategory.UNKNOWN
-    sure = diagnosis.confidence >= policy.min_confidence
-    refreshed = any(isinstance(attempt.remedy, RefreshCredentials) for attempt in attempts)
+    consent = (
+        diagnosis.remedy in NEEDS_CONSENT
+        or diagnosis.pattern in QUOTA_PATTERNS
+        or killed(diagnosis, evidence)
+    )
+    proof = "" if isinstance(remedy, AskOwner | RetryRun | RefreshCredentials) else remedy.proof
+    known = diagnosis.category is not IssueCategory.UNKNOWN or bool(proof)
+    sure = diagnosis.confidence >= policy.min_confidence or bool(proof) or renewed(attempts)
+    once = () if isinstance(remedy, AskOwner | RetryRun) else (remedy.kind,)
+    failed = any(attempt.remedy.kind in once for attempt in attempts)
     left = len(attempts) < policy.max_attempts_per_run
     return (
         _Check(
@@ -182,13 +211,15 @@ def _fitness(
             allowed,
             f"{diagnosis.remedy} can be done without a person."
             if allowed
-            else f"{diagnosis.category} with remedy {diagnosis.remedy} needs a person, not a retry.",
+            else _needs_person(diagnosis, evidence),
             "propose" if consent else "escalate",
         ),
         _Check(
             "confidence",
             sure,
-            f"Confidence {diagnosis.confidence:.2f}, {policy.min_confidence:.2f} is asked for.",
+            f"Proved: {proof}."
+            if proof
+            else f"Confidence {diagnosis.confidence:.2f}, {policy.min_confidence:.2f} is asked for.",
             "propose",
         ),
         _Check(
@@ -199,9 +230,9 @@ def _fitness(
         ),
         _Check(
             "remedy not yet failed",
-            not (refreshed and isinstance(remedy, RefreshCredentials)),
-            "New credentials were fetched already and the call was refused again."
-            if refreshed
+            not failed,
+            f"{remedy.kind.replace('_', ' ').capitalize()} was done already and the run failed again."
+            if failed
             else "This remedy has not failed here.",
             "escalate",
         ),
@@ -216,8 +247,14 @@ def _fitness(
     )
 
 
+def _needs_person(diagnosis: Diagnosis, evidence: Evidence) -> str:
+    if killed(diagnosis, evidence):
+        return "It was killed more than once: give it more memory (job variable memory) or smaller parts."
+    return f"{diagnosis.category} with remedy {diagnosis.remedy} needs a person, not a retry."
+
+
 def _repeatable(repeat: Repeatability, remedy: Remedy) -> _Check:
-    if isinstance(remedy, AskOwner):
+    if isinstance(remedy, AskOwner | ReleaseSlots):
         return _Check("repeatable", passed=True, reason="Nothing would be repeated.", otherwise="propose")
     return _Check("repeatable", repeat.allowed, repeat.reason, "propose")
 
@@ -297,7 +334,9 @@ def _plan(diagnosis: Diagnosis, remedy: Remedy) -> str:
         return f"Retry the same run in {remedy.delay_s:.0f} s{waited}: {diagnosis.root_cause}"
     if isinstance(remedy, RefreshCredentials):
         return f"Get a new token into connection {remedy.connection}, then retry: {diagnosis.root_cause}"
-    return diagnosis.root_cause
+    if isinstance(remedy, AskOwner):
+        return diagnosis.root_cause
+    return f"{_PLANS[remedy.kind]}, because {remedy.proof}: {diagnosis.root_cause}"
 
 
 def _advice(diagnosis: Diagnosis, action: Action, reason: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,7 +17,9 @@ from prefect_autopilot.models import (
     Remedy,
     RemedyClass,
     RemedyPolicy,
+    Repair,
     RetryRun,
+    RunRefresher,
 )
 
 Effect = Literal["none", "safe", "idempotent", "unsafe", "unknown"]
@@ -29,6 +32,11 @@ SETTLE_S = 6.0
 BASE_S = 12.0
 RATE_WINDOW_S = 40.0
 MAX_BACKOFF_S = 600.0
+
+_KILLED = re.compile(
+    r"(?:status|exit|return)(?:ed)?[ -]?(?:with )?(?:code|status)?\W{0,3}(?:-9|-15|137|143)\b|SIGKILL|SIGTERM"
+)
+_BROUGHT_DOWN = frozenset({"killed", "worker-lost"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,16 +107,70 @@ def choose(
     attempts: tuple[Attempt, ...],
     refreshable: bool,
     jitter: float,
+    repair: Repair | None = None,
 ) -> Remedy:
-    """Return the remedy that fits: a retry for what passes, new credentials, or a person."""
+    """Return the remedy that fits: a proved repair, new credentials, a retry for what passes, or a person."""
     run_id = evidence.run.id
+    if renewed(attempts):
+        return RetryRun(flow_run_id=run_id, delay_s=SETTLE_S, because="refresh_credentials")
+    if repair is not None:
+        return repair
     expired = diagnosis.remedy == "refresh_credentials" and diagnosis.pattern != "grant-revoked"
     if expired and refreshable and diagnosis.connection:
         return RefreshCredentials(flow_run_id=run_id, connection=diagnosis.connection, delay_s=SETTLE_S)
-    if diagnosis.transient and diagnosis.category is not IssueCategory.UNKNOWN:
+    taken_away = killed(diagnosis, evidence)
+    passes = diagnosis.transient and diagnosis.category is not IssueCategory.UNKNOWN
+    if not (_ran_again(attempts, evidence) or _killed_before(evidence)) if taken_away else passes:
         delay = retry_delay(diagnosis, attempts=len(attempts), jitter=jitter)
-        return RetryRun(flow_run_id=run_id, delay_s=delay, because=diagnosis.remedy)
+        because: RemedyClass = "retry_backoff" if taken_away else diagnosis.remedy
+        return RetryRun(flow_run_id=run_id, delay_s=delay, because=because)
     return AskOwner(flow_run_id=run_id, advice=diagnosis.root_cause)
+
+
+def renewed(attempts: tuple[Attempt, ...]) -> bool:
+    """Tell whether the last act renewed credentials, as was observed, and the retry is still to be made."""
+    last = attempts[-1] if attempts else None
+    return (
+        last is not None
+        and isinstance(last.remedy, RunRefresher)
+        and last.verification is not None
+        and last.verification.outcome == "verified"
+    )
+
+
+def killed(diagnosis: Diagnosis, evidence: Evidence) -> bool:
+    """Tell whether the run's process or machine was taken away, and nobody says for want of what.
+
+    Prefect adds to every SIGKILL that memory may be the reason; that alone is no sign of it.
+    """
+    state = evidence.run.state
+    if state.type != "CRASHED":
+        return False
+    if diagnosis.pattern in _BROUGHT_DOWN:
+        return True
+    return diagnosis.pattern == "out-of-memory" and _KILLED.search(state.message or "") is not None
+
+
+def _ran_again(attempts: tuple[Attempt, ...], evidence: Evidence) -> bool:
+    """Tell whether the run began anew after our first act; a worker may report one death twice."""
+    since = next((attempt.applied_at for attempt in attempts if attempt.applied_at is not None), None)
+    if since is None:
+        return bool(attempts)
+    return any(state.type == "RUNNING" and state.timestamp > since for state in evidence.states)
+
+
+def _killed_before(evidence: Evidence) -> bool:
+    """Tell whether the run before of the same work was taken away, too."""
+    before = [
+        run
+        for run in evidence.recent_runs
+        if run.state.type in {"COMPLETED", "FAILED", "CRASHED"}
+        and run.state.timestamp < evidence.run.state.timestamp
+    ]
+    last = max(before, key=lambda run: run.state.timestamp, default=None)
+    return (
+        last is not None and last.state.type == "CRASHED" and bool(_KILLED.search(last.state.message or ""))
+    )
 
 
 def retry_delay(diagnosis: Diagnosis, *, attempts: int, jitter: float) -> float:

@@ -166,6 +166,19 @@ def checked(
     return _changed(session, said, now, attempts=attempts, due_at=None)
 
 
+def prepared(
+    session: TroubleshootingSession, verification: Verification, *, now: datetime
+) -> TroubleshootingSession:
+    """Return the session back at resolution: what must precede the retry was observed to be done."""
+    _must_be(session, SessionStep.VERIFICATION)
+    if not session.attempts or verification.outcome != "verified":
+        raise ConflictError("Only what was observed to be done prepares a retry.")
+    last = session.attempts[-1].model_copy(update={"verification": verification})
+    attempts = (*session.attempts[:-1], last)
+    said = f"looked: {verification.reason}"
+    return _moved(session, SessionStep.RESOLUTION, said, now, attempts=attempts, decision=None, due_at=now)
+
+
 def diagnosed_again(
     session: TroubleshootingSession, diagnosis: Diagnosis, *, now: datetime
 ) -> TroubleshootingSession:

@@ -9,6 +9,7 @@ from prefect_autopilot.models import (
     AskOwner,
     Attempt,
     Observation,
+    ReleaseSlots,
     RunRecord,
     TroubleshootingSession,
     Verification,
@@ -58,7 +59,17 @@ def _judged(session: TroubleshootingSession, attempt: Attempt, run: RunRecord) -
     after = attempt.applied_at is not None and run.state.timestamp > attempt.applied_at
     if run.state.id == attempt.state_id_before or not after:
         return "pending", "The run has not moved since the remedy."
-    return _ended(run, ran_again=run.run_count > session.run_count)
+    went_on = isinstance(attempt.remedy, ReleaseSlots) and run.run_count == session.run_count
+    return _went_on(run) if went_on else _ended(run, ran_again=run.run_count > session.run_count)
+
+
+def _went_on(run: RunRecord) -> tuple[str, str]:
+    """Judge a run that was waiting and is the same one still."""
+    if run.state.type == "COMPLETED":
+        return "verified", "The run that waited went on and completed."
+    if run.state.type in FAILURE_STATES or run.state.type == "CANCELLED":
+        return "unverified", f"The run ended as {run.state.name} after the slots were given back."
+    return "pending", f"The run is {run.state.name}."
 
 
 def _ended(run: RunRecord, *, ran_again: bool) -> tuple[str, str]:

@@ -9,14 +9,10 @@ from typing import Any
 import pytest
 
 from prefect_autopilot.effects import FunctionEffect, Level, Touch
-from prefect_autopilot.journeys.circumstances import (
-    Circumstances,
-    RerunCode,
-    circumstances_of,
-    repetition,
-)
+from prefect_autopilot.journeys.circumstances import Circumstances, circumstances_of
 from prefect_autopilot.journeys.desk import Desk
 from prefect_autopilot.journeys.remedies import MARK
+from prefect_autopilot.journeys.reruns import RerunCode, repetition
 from prefect_autopilot.models import (
     Diagnosis,
     Evidence,

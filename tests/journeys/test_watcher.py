@@ -174,6 +174,9 @@ async def test_what_did_not_fail_is_left_alone(
 async def test_a_crash_is_a_failure_too(watcher: Watcher, prefect: Any, clock: Any, store: Store) -> None:
     prefect.fail("run-1", type_="CRASHED")
     await ticks(watcher, clock, 5)
+    assert (await session_of(store)).diagnosis is None, "the worker may tell the same death once more"
+    clock.forward(12)
+    await ticks(watcher, clock, 2)
     assert (await session_of(store)).diagnosis is not None
 
 
