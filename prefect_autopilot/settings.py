@@ -82,6 +82,10 @@ class Settings(BaseSettings):
     ] = None
     api_host: Annotated[str, Field(min_length=1, description="Address the REST API listens on")] = "127.0.0.1"
     api_port: Annotated[int, Field(ge=1, le=65535, description="Port the REST API listens on")] = 8642
+    api_hosts: Annotated[
+        tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9.:\[\]-]+$")], ...],
+        Field(description="Names besides those of this machine that the API answers to, as a JSON list"),
+    ] = ()
 
     @field_validator("home", "policy_file", "flows_folder")
     @classmethod

@@ -26,11 +26,13 @@ def create_app(
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     desk_factory: DeskFactory | None = None,
     hosts: Sequence[str] = (),
+    locked: bool = False,
 ) -> FastAPI:
     """Return the API as an application; ``fleet`` are metrics that somebody else keeps up to date.
 
-    ``hosts`` are names it answers to besides those of the loopback address. Without settings they are read
-    from environment and file; raises ConfigurationError where they are wrong.
+    ``hosts`` are names it answers to besides those of this machine and of the settings; ``locked`` asks for
+    a token even where none was made yet. Without settings they are read from environment and file; raises
+    ConfigurationError where they are wrong.
     """
     from prefect_autopilot.api.app import build
     from prefect_autopilot.api.context import Context
@@ -38,16 +40,17 @@ def create_app(
     from prefect_autopilot.settings import load_settings
 
     known = settings or load_settings()
-    return build(Context(known, clock=clock, fleet=fleet, desk_factory=desk_factory or open_desk), hosts)
+    context = Context(known, clock=clock, fleet=fleet, desk_factory=desk_factory or open_desk)
+    return build(context, (*hosts, *known.api_hosts), locked=locked)
 
 
-def check_loopback(host: str) -> None:
-    """Raise ConfigurationError unless only this machine can reach ``host``: nobody is authenticated yet."""
+def check_loopback(host: str, *, has_tokens: bool = False) -> None:
+    """Raise ConfigurationError where others could reach ``host`` and no access token was ever made."""
     from prefect_autopilot.api.guard import is_loopback
     from prefect_autopilot.errors import ConfigurationError
 
-    if not is_loopback(host):
+    if not has_tokens and not is_loopback(host):
         raise ConfigurationError(
-            f"The API has no authentication yet, so it listens on this machine only, not on {host!r}; "
-            "use 127.0.0.1, ::1 or localhost."
+            f"There is no access token, so the API listens on this machine only, not on {host!r};"
+            " make one with prefect-autopilot tokens create, or use 127.0.0.1."
         )

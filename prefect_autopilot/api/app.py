@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from prefect_autopilot.api.access import Door
 from prefect_autopilot.api.context import Context
 from prefect_autopilot.api.errors import LastResort, install
 from prefect_autopilot.api.guard import Guard
@@ -20,12 +21,12 @@ if TYPE_CHECKING:
 
 DESCRIPTION = (
     "Plain English to Prefect flows; runs watched, failures diagnosed, resolved and verified; flows"
-    " rewritten. Errors are problem details (RFC 9457). The API listens on this machine only."
+    " rewritten. Errors are problem details (RFC 9457). Calls carry a bearer token with a scope."
 )
 
 
-def build(context: Context, hosts: Iterable[str] = ()) -> FastAPI:
-    """Return the application of a context."""
+def build(context: Context, hosts: Iterable[str] = (), *, locked: bool = False) -> FastAPI:
+    """Return the application of a context; a locked one answers nobody without a token."""
     from fastapi import FastAPI
 
     @asynccontextmanager
@@ -52,6 +53,7 @@ def build(context: Context, hosts: Iterable[str] = ()) -> FastAPI:
     mount_pages(app)
     install(app)
     # The last one added is the outermost.
+    app.add_middleware(Door, context=context, locked=locked)
     app.add_middleware(Guard, hosts=tuple(hosts))
     app.add_middleware(LastResort)
     return app

@@ -11,6 +11,7 @@ from prefect_autopilot import codegen
 from prefect_autopilot.adapters.catalogue import user_catalogue
 from prefect_autopilot.adapters.files import digest
 from prefect_autopilot.adapters.prefect_api import PrefectAPI
+from prefect_autopilot.api.access import actor_of, require
 from prefect_autopilot.api.answers import (
     AnalysisAnswer,
     ApplyAnswer,
@@ -27,7 +28,7 @@ from prefect_autopilot.api.bodies import (
     RequestBody,
     WorkflowReference,
 )
-from prefect_autopilot.api.context import ACTOR, Context, context_of, worked
+from prefect_autopilot.api.context import Context, context_of, worked
 from prefect_autopilot.errors import ConflictError, UnknownNameError, UsageError
 from prefect_autopilot.journeys import automate, improve
 from prefect_autopilot.journeys.workflows import measured
@@ -40,6 +41,7 @@ from prefect_autopilot.models import (
     Strategy,
     WorkflowMetric,
 )
+from prefect_autopilot.store import Scope
 
 NOT_MEASURED = "No run of the flow was seen, so nothing was measured and nothing is estimated."
 
@@ -137,13 +139,15 @@ async def analyze_optimization(body: OptimizeBody, request: Request) -> Optimize
 
 async def apply_optimization(body: ApplyBody, request: Request) -> ApplyAnswer:
     """Return the rewritten source of a flow; a file is only written when ``write`` asks for it."""
+    if body.write:
+        await require(request, Scope.APPROVER)
     context = context_of(request)
     found = await _located(context, body)
     plan = await worked(_plan, found.source, found.name, body.strategy, found.history)
     plan, refused = _chosen(plan, body.rules, found.source)
     if body.expected_sha256 not in {None, digest(found.source)}:
         raise ConflictError("The flow is not the one that was analysed any more; analyse it again.")
-    backup = await _written(context, plan, found) if body.write else None
+    backup = await _written(context, plan, found, actor_of(request)) if body.write else None
     saving, reason = expected_saving(plan, found.history)
     return ApplyAnswer(
         success=True,
@@ -184,13 +188,13 @@ def _chosen(
     return plan, refused
 
 
-async def _written(context: Context, plan: OptimizationPlan, found: Located) -> Path | None:
+async def _written(context: Context, plan: OptimizationPlan, found: Located, actor: str) -> Path | None:
     if found.path is None:
         raise UsageError("Only the file of a deployment can be written; give its deployment_id.")
     store, path = await context.store(), found.path
     detail: JSONDict = {"before": digest(found.source), "after": digest(plan.source)}
     # Before the act: a rewritten file must never be without a trace.
-    await store.audit(ACTOR, "flow.rewriting", str(path), detail, context.clock())
+    await store.audit(actor, "flow.rewriting", str(path), detail, context.clock())
     return improve.apply(plan, path, found.source)
 
 

@@ -92,7 +92,7 @@ class Guard:
         return None
 
     def _known(self, host: str) -> bool:
-        name = _without_port(host)
+        name = without_port(host)
         return is_loopback(name) or name.lower() in self._hosts
 
     def _bounded(self, receive: Receive) -> Receive:
@@ -127,7 +127,8 @@ def _said(most: int) -> str:
     return f"A body may have {most} bytes at most; send less at a time."
 
 
-def _without_port(host: str) -> str:
+def without_port(host: str) -> str:
+    """Return the name or address of a Host header, brackets kept."""
     if host.startswith("["):
         return host.partition("]")[0] + "]"
     name, colon, port = host.rpartition(":")

@@ -7,6 +7,7 @@ import uuid
 
 from starlette.requests import Request
 
+from prefect_autopilot.api.access import actor_of
 from prefect_autopilot.api.answers import (
     AlertsAnswer,
     HealthAnswer,
@@ -17,7 +18,7 @@ from prefect_autopilot.api.answers import (
 )
 from prefect_autopilot.api.automation import figures
 from prefect_autopilot.api.bodies import MonitoringBody, RuleBody, WorkflowName
-from prefect_autopilot.api.context import ACTOR, MONITORING, context_of, worked
+from prefect_autopilot.api.context import MONITORING, context_of, worked
 from prefect_autopilot.errors import UnknownNameError
 from prefect_autopilot.journeys.observe import workflow_id as id_of
 from prefect_autopilot.journeys.workflows import find_workflow, runs_of, workflow_health
@@ -50,7 +51,7 @@ async def start_monitoring(body: MonitoringBody, request: Request) -> Monitoring
     store, now = await context.store(), context.clock()
     unread = await context.refreshed()
     await store.set_cursor(MONITORING, now)
-    await store.audit(ACTOR, "monitoring.started", body.workflow_id, {}, now)
+    await store.audit(actor_of(request), "monitoring.started", body.workflow_id, {}, now)
     workflow = await find_workflow(store, body.workflow_id)
     runs = len(await runs_of(store, workflow)) if workflow is not None else 0
     if unread is not None:
@@ -159,6 +160,6 @@ async def add_rule(body: RuleBody, request: Request) -> RuleAnswer:
     rule = MonitoringRule.model_validate(body.model_dump())
     stored = await (store := await context.store()).add_rule(rule)
     detail = stored.model_dump(mode="json")
-    await store.audit(ACTOR, "rule.stored", stored.rule_id, detail, context.clock())
+    await store.audit(actor_of(request), "rule.stored", stored.rule_id, detail, context.clock())
     known = f"Nothing measures {stored.metric_name!r}; measured are {', '.join(UNITS)}."
     return RuleAnswer(**stored.model_dump(), note=None if stored.metric_name in UNITS else known)

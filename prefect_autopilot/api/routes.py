@@ -9,11 +9,20 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prefect_autopilot.api import automation, monitoring, system, troubleshooting
+from prefect_autopilot.api.access import needs
 from prefect_autopilot.api.errors import MEDIA_TYPE, Problem
 from prefect_autopilot.models import JSONDict
+from prefect_autopilot.store import Scope
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+
+COMPUTES_ONLY = frozenset(
+    {automation.analyze_request, automation.generate_workflow, automation.analyze_optimization}
+)
+"""Calls that take a body and change nothing."""
+ACTS = frozenset({troubleshooting.resolve_issues, troubleshooting.troubleshoot_automatically})
+"""Calls that may apply remedies to runs."""
 
 ENHANCED = "/workflows/enhanced"
 TROUBLESHOOTING = "/api/workflow-troubleshooting"
@@ -28,6 +37,15 @@ class Route(NamedTuple):
     path: str
     endpoint: Callable[..., Any]
     tag: str
+
+    @property
+    def scope(self) -> Scope:
+        """The least scope that may make this call."""
+        if self.method == "GET" or self.endpoint in COMPUTES_ONLY:
+            return Scope.VIEWER
+        if self.method == "DELETE":
+            return Scope.ADMIN
+        return Scope.APPROVER if self.endpoint in ACTS else Scope.OPERATOR
 
 
 def _automation() -> tuple[Route, ...]:
@@ -105,6 +123,8 @@ def mount(app: FastAPI) -> None:
             "content": {MEDIA_TYPE: {"schema": {"$ref": PROBLEM}}},
         }
     }
+    from fastapi import Depends
+
     for route in routes():
         app.add_api_route(
             route.path,
@@ -114,6 +134,7 @@ def mount(app: FastAPI) -> None:
             operation_id=route.endpoint.__name__,
             summary=(route.endpoint.__doc__ or "").partition(";")[0].rstrip("."),
             responses=refusals,
+            dependencies=[Depends(needs(route.scope))],
         )
     app.state.endpoints = tuple(f"{route.method} {route.path.replace(':path', '')}" for route in routes())
     described = app.openapi
@@ -132,10 +153,17 @@ def _complete(document: JSONDict) -> None:
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     schemas["Problem"] = Problem.model_json_schema()
+    document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    document["security"] = [{"token": []}]
+    needed = {route.endpoint.__name__: route.scope for route in routes()}
     for methods in document["paths"].values():
         for operation in methods.values():
             # Ours is described under "default"; the framework would describe a format we never send.
             operation["responses"].pop("422", None)
+            if operation["operationId"] == "healthz":
+                operation["security"] = []
+            else:
+                operation["x-scope"] = needed[operation["operationId"]].value
             _exemplify(operation, examples().get(operation["operationId"], {}))
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import Field
 from starlette.requests import Request
 
+from prefect_autopilot.api.access import actor_of
 from prefect_autopilot.api.answers import (
     AutomatedAnswer,
     DeletedAnswer,
@@ -22,7 +23,7 @@ from prefect_autopilot.api.answers import (
     VerificationAnswer,
 )
 from prefect_autopilot.api.bodies import LogsBody, MetricsBody, ResolveBody, VerifyBody
-from prefect_autopilot.api.context import ACTOR, Context, context_of, logger
+from prefect_autopilot.api.context import Context, context_of, logger
 from prefect_autopilot.errors import AutopilotError
 from prefect_autopilot.journeys import sessions
 from prefect_autopilot.journeys.settle import settle
@@ -43,10 +44,10 @@ Offset = Annotated[int, Field(ge=0, le=10_000_000)]
 async def analyze_failure(body: LogsBody, request: Request) -> TroubleshootAnswer:
     """Open a session on log entries and return issues, causes and advice at once."""
     context = context_of(request)
-    session = await _opened(context, body)
+    session = await _opened(context, body, actor_of(request))
     store, now = await context.store(), context.clock()
-    session = await sessions.diagnose(store, session.session_id, now, actor=ACTOR)
-    advice = await sessions.recommend(store, session.session_id, now, actor=ACTOR)
+    session = await sessions.diagnose(store, session.session_id, now, actor=actor_of(request))
+    advice = await sessions.recommend(store, session.session_id, now, actor=actor_of(request))
     causes = _causes(session)
     return TroubleshootAnswer(
         success=True,
@@ -65,7 +66,7 @@ async def resolve_issues(body: ResolveBody, request: Request) -> ResolveAnswer:
     async with context.desk_if_any() as (desk, unread):
         store = await context.store()
         found = await settle(
-            store, body.workflow_id, body.issue_ids, actor=ACTOR, clock=context.clock, desk=desk
+            store, body.workflow_id, body.issue_ids, actor=actor_of(request), clock=context.clock, desk=desk
         )
     return ResolveAnswer(
         success=bool(found.resolved) and not found.remaining,
@@ -80,7 +81,7 @@ async def resolve_issues(body: ResolveBody, request: Request) -> ResolveAnswer:
 
 async def open_session(body: LogsBody, request: Request) -> SessionAnswer:
     """Open a troubleshooting session on log entries; without any, stored failed runs are read."""
-    session = await _opened(context_of(request), body)
+    session = await _opened(context_of(request), body, actor_of(request))
     return SessionAnswer(
         session_id=session.session_id,
         workflow_id=session.workflow_id,
@@ -117,7 +118,7 @@ async def delete_session(session_id: UUID, request: Request) -> DeletedAnswer:
     """Delete a session; the audit trail stays and tells who deleted it."""
     context = context_of(request)
     store = await context.store()
-    await sessions.delete(store, str(session_id), context.clock(), actor=ACTOR)
+    await sessions.delete(store, str(session_id), context.clock(), actor=actor_of(request))
     kept = await store.audit_trail(str(session_id))
     return DeletedAnswer(session_id=str(session_id), audit_entries=len(kept))
 
@@ -131,7 +132,9 @@ async def analyze_metrics(session_id: UUID, body: MetricsBody, request: Request)
     """Add the issues that reported metrics show."""
     context = context_of(request)
     store, ident = await context.store(), str(session_id)
-    found = await sessions.analyze_metrics(store, ident, body.metrics, context.clock(), actor=ACTOR)
+    found = await sessions.analyze_metrics(
+        store, ident, body.metrics, context.clock(), actor=actor_of(request)
+    )
     session = await sessions.read(store, ident)
     return IssuesAnswer(session_id=ident, issues=found, current_step=session.current_step)
 
@@ -139,7 +142,9 @@ async def analyze_metrics(session_id: UUID, body: MetricsBody, request: Request)
 async def diagnose_session(session_id: UUID, request: Request) -> DiagnosisAnswer:
     """Return the causes of a session's issues, each with confidence and evidence."""
     context = context_of(request)
-    session = await sessions.diagnose(await context.store(), str(session_id), context.clock(), actor=ACTOR)
+    session = await sessions.diagnose(
+        await context.store(), str(session_id), context.clock(), actor=actor_of(request)
+    )
     causes = _causes(session)
     return DiagnosisAnswer(
         session_id=session.session_id,
@@ -152,7 +157,9 @@ async def diagnose_session(session_id: UUID, request: Request) -> DiagnosisAnswe
 async def recommend_for_session(session_id: UUID, request: Request) -> RecommendationsAnswer:
     """Return what to do, each with the evidence it rests on."""
     context = context_of(request)
-    found = await sessions.recommend(await context.store(), str(session_id), context.clock(), actor=ACTOR)
+    found = await sessions.recommend(
+        await context.store(), str(session_id), context.clock(), actor=actor_of(request)
+    )
     return RecommendationsAnswer(
         session_id=str(session_id), recommendations=found, reason=None if found else NOTHING_KNOWN
     )
@@ -169,7 +176,7 @@ async def verify_session(
             await context.store(),
             str(session_id),
             context.clock(),
-            actor=ACTOR,
+            actor=actor_of(request),
             api=desk.api if desk is not None else None,
             test_results=results,
         )
@@ -196,8 +203,8 @@ async def summarize_session(session_id: UUID, request: Request) -> sessions.Sess
 async def troubleshoot_automatically(body: LogsBody, request: Request) -> AutomatedAnswer:
     """Open a session and return its id at once; diagnosis, resolution and a look at the runs follow."""
     context = context_of(request)
-    session = await _opened(context, body)
-    context.begin(_work_through(context, session))
+    session = await _opened(context, body, actor_of(request))
+    context.begin(_work_through(context, session, actor_of(request)))
     return AutomatedAnswer(
         session_id=session.session_id,
         status="started",
@@ -207,28 +214,28 @@ async def troubleshoot_automatically(body: LogsBody, request: Request) -> Automa
     )
 
 
-async def _opened(context: Context, body: LogsBody) -> TroubleshootingSession:
+async def _opened(context: Context, body: LogsBody, actor: str) -> TroubleshootingSession:
     return await sessions.open_session(
         await context.store(),
         body.workflow_id,
         body.error_logs,
         context.clock(),
-        actor=ACTOR,
+        actor=actor,
         context=body.additional_context,
     )
 
 
-async def _work_through(context: Context, session: TroubleshootingSession) -> None:
+async def _work_through(context: Context, session: TroubleshootingSession, actor: str) -> None:
     store = await context.store()
     try:
-        await sessions.diagnose(store, session.session_id, context.clock(), actor=ACTOR)
+        await sessions.diagnose(store, session.session_id, context.clock(), actor=actor)
         issues = [issue.issue_id for issue in session.issues]
         async with context.desk_if_any() as (desk, _):
-            await settle(store, session.workflow_id, issues, actor=ACTOR, clock=context.clock, desk=desk)
+            await settle(store, session.workflow_id, issues, actor=actor, clock=context.clock, desk=desk)
     except AutopilotError as error:
         logger.warning("Session %s stopped: %s", session.session_id, error.message)
         detail = {"error": error.message}
-        await store.audit(ACTOR, "automation.stopped", session.session_id, detail, context.clock())
+        await store.audit(actor, "automation.stopped", session.session_id, detail, context.clock())
 
 
 def _causes(session: TroubleshootingSession) -> tuple[RootCause, ...]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from prefect_autopilot.cli.output import Flag, write_line
 from prefect_autopilot.errors import UsageError
+
+if TYPE_CHECKING:
+    from prefect_autopilot.settings import Settings
 
 _LAST_PORT = 65_535
 
@@ -52,10 +55,28 @@ def serve(
 
     settings = load_settings()
     address = (host or settings.api_host, settings.api_port if port is None else port)
-    check_loopback(address[0])
+    locked = has_tokens(settings)
+    check_loopback(address[0], has_tokens=locked)
     check_address(*address)
-    uvicorn.run(create_app(settings), host=address[0], port=address[1], log_level="warning")
+    app = create_app(settings, hosts=(address[0],), locked=locked)
+    # What X-Forwarded-For says is believed from nobody: whom we talk to is whom we see.
+    uvicorn.run(
+        app, host=address[0], port=address[1], log_level="warning", proxy_headers=False, server_header=False
+    )
     return 0
+
+
+def has_tokens(settings: Settings) -> bool:
+    """Tell whether an access token was ever made; raises StoreError."""
+    import asyncio
+
+    from prefect_autopilot.store import Store
+
+    async def asked() -> bool:
+        async with Store.open(settings.store_url.get_secret_value()) as store:
+            return await store.has_tokens()
+
+    return asyncio.run(asked())
 
 
 def check_address(host: str, port: int) -> None:

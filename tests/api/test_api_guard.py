@@ -38,7 +38,7 @@ def test_names_of_this_machine_are_known(host: str) -> None:
     ],
 )
 def test_the_api_refuses_to_listen_elsewhere(host: str) -> None:
-    with pytest.raises(ConfigurationError, match="no authentication"):
+    with pytest.raises(ConfigurationError, match="no access token"):
         check_loopback(host)
 
 
