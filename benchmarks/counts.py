@@ -18,15 +18,16 @@ BEGIN, END = "<!-- counts -->", "<!-- /counts -->"
 def table(counted: CatalogueStats) -> str:
     """Return the counts as a Markdown table, one line for each status."""
     declared = counted.operations - counted.operable_operations
+    confirmed = counted.confirmed_operations
     known = counted.operable + counted.declared + counted.recognised
     return "\n".join(
         (
-            "| the catalogue | services | operations |",
-            "|---|---|---|",
-            f"| operable | {counted.operable} | {counted.operable_operations} |",
-            f"| declared | {counted.declared} | {declared} |",
-            f"| only recognised by name | {counted.recognised} | |",
-            f"| together | {known} | {counted.operations} |",
+            "| the catalogue | services | operations | of them confirmed |",
+            "|---|---|---|---|",
+            f"| operable | {counted.operable} | {counted.operable_operations} | {confirmed} |",
+            f"| declared | {counted.declared} | {declared} | {counted.confirmed_elsewhere} |",
+            f"| only recognised by name | {counted.recognised} | | |",
+            f"| together | {known} | {counted.operations} | {confirmed + counted.confirmed_elsewhere} |",
         )
     )
 

@@ -28,6 +28,10 @@ class CatalogueStats(Value):
     operations: int
     """Operations of operable and declared services together."""
     operable_operations: int
+    confirmed_operations: int
+    """Those operations of operable services that a recorded source describes and contract tests call."""
+    confirmed_elsewhere: int = 0
+    """Such operations of services that are not operable, because something else is not confirmed."""
 
 
 def fold(name: str) -> str:
@@ -142,12 +146,19 @@ class Catalogue:
         by_status: defaultdict[ServiceStatus, list[Service]] = defaultdict(list)
         for service in self.services:
             by_status[service.status].append(service)
+        confirmed = {
+            status: sum(operation.confirmed for service in held for operation in service.operations)
+            for status, held in by_status.items()
+        }
+        of_operable = confirmed.pop(ServiceStatus.OPERABLE, 0)
         return CatalogueStats(
             operable=len(by_status[ServiceStatus.OPERABLE]),
             declared=len(by_status[ServiceStatus.DECLARED]),
             recognised=len(by_status[ServiceStatus.RECOGNISED]),
             operations=sum(len(service.operations) for service in self.services),
             operable_operations=sum(len(service.operations) for service in by_status[ServiceStatus.OPERABLE]),
+            confirmed_operations=of_operable,
+            confirmed_elsewhere=sum(confirmed.values()),
         )
 
 

@@ -1,10 +1,13 @@
 """Record what a source says of a service's operations: names, paths and types, nothing else.
 
     python tests/contracts/recording.py --plan tests/contracts/plan_*.toml --root NAME=FOLDER [--only ID]
+    python tests/contracts/recording.py --mark
     python tests/contracts/recording.py --report
 
 A plan says which operation of which document an operation of the catalogue is; what is recorded comes from
 the document alone. ``--root`` tells where the files of a source lie, by the name the plan gives it.
+
+Afterwards, or with ``--mark`` alone, every operation of the catalogue that is recorded is marked as confirmed, and no other.
 
 A plan in TOML, one table a service:
 
@@ -38,7 +41,7 @@ import re
 import sys
 import tomllib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -47,6 +50,8 @@ from recorded_documents import Document, Fact, body_fact, open_document
 from recorded_providers import Provider
 
 RECORDED = Path(__file__).parent / "recorded"
+CATALOG = Path(__file__).parents[2] / "prefect_autopilot" / "services" / "catalog"
+CONFIRMED = "confirmed = true"
 NEARBY = 3
 """Lines around the one a plan names in which a literal may stand."""
 
@@ -241,6 +246,33 @@ def write(fixture: Fact, folder: Path) -> Path:
     return file
 
 
+def marked(entry: str, confirmed: Collection[str]) -> str:
+    """Return the text of a catalogue entry with exactly these operations marked as confirmed."""
+    lines: list[str] = []
+    operation = None
+    for line in entry.splitlines():
+        if line.startswith("["):
+            operation = "" if line == "[[operations]]" else None
+        if line == CONFIRMED:
+            continue
+        if operation == "" and line.startswith('id = "'):
+            operation = line.split('"')[1]
+        lines.append(line)
+        if line.startswith("path = ") and operation in confirmed:
+            lines.append(CONFIRMED)
+    return "\n".join(lines) + "\n"
+
+
+def mark(recorded: Path, catalog: Path) -> None:
+    """Mark the recorded operations in the entries of the catalogue."""
+    for file in sorted(catalog.glob("*.toml")):
+        fixture = recorded / file.name.replace(".toml", ".json")
+        known = json.loads(fixture.read_text("utf-8"))["operations"] if fixture.exists() else ()
+        before = file.read_text("utf-8")
+        if before != (after := marked(before, known)):
+            file.write_text(after, "utf-8")
+
+
 def report(folder: Path) -> str:
     """Return a table of the fixtures by source."""
     services: Counter[str] = Counter()
@@ -272,6 +304,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--root", action="append", default=[], metavar="NAME=FOLDER")
     parser.add_argument("--only", nargs="*", help="ids of the services to record")
     parser.add_argument("--into", type=Path, default=RECORDED)
+    parser.add_argument("--catalog", type=Path, default=CATALOG)
+    parser.add_argument("--mark", action="store_true", help="mark what is recorded in the catalogue")
     parser.add_argument("--report", action="store_true")
     told = parser.parse_args(arguments)
     if told.report:
@@ -289,6 +323,8 @@ def main(arguments: Sequence[str]) -> int:
             except (LookupError, WrongPlanError, OSError) as error:
                 failed += 1
                 sys.stderr.write(f"{service}: {type(error).__name__}: {error}\n")
+    if told.mark or (told.plan and told.into == RECORDED):
+        mark(told.into, told.catalog)
     return 1 if failed else 0
 
 

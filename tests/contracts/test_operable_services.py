@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
+import tomllib
+from pathlib import Path
 
 import pytest
-from contract_cases import CATALOGUE, FIXTURES
+from contract_cases import CATALOGUE, FIXTURES, recorded_operations
 from recorded_service import Fact
+from recording import main, marked
 
 from prefect_autopilot.models import Auth, Service, ServiceStatus
 
@@ -94,6 +98,59 @@ def test_what_is_recorded_is_in_the_catalogue(service_id: str) -> None:
     operations = {operation.id for operation in CATALOGUE.get(service_id).operations}
     assert set(FIXTURES[service_id]["operations"]) <= operations
     assert FIXTURES[service_id]["service"] == service_id
+
+
+def test_exactly_what_is_recorded_is_called_confirmed() -> None:
+    said = {
+        f"{service.id}.{operation.id}"
+        for service in CATALOGUE.services
+        for operation in service.operations
+        if operation.confirmed
+    }
+    assert said == set(recorded_operations()), "run tests/contracts/recording.py --mark"
+
+
+ENTRY = """id = "asana"
+
+[auth]
+scheme = "bearer"
+
+[[operations]]
+id = "get_task"
+path = "/tasks/{id}"
+confirmed = true
+effect = "safe"
+
+[[operations]]
+id = "create_task"
+path = "/tasks"
+
+[[triggers]]
+id = "get_task"
+path = "/none"
+"""
+
+
+def test_the_recorder_marks_operations_and_nothing_else() -> None:
+    once = marked(ENTRY, ["create_task"])
+
+    operations = tomllib.loads(once)["operations"]
+    assert [one.get("confirmed") for one in operations] == [None, True]
+    assert once.count("confirmed") == 1
+    assert marked(once, ["create_task"]) == once
+    assert marked(once, ["get_task"]) == ENTRY
+    assert "confirmed" not in marked(once, [])
+
+
+def test_a_catalogue_is_marked_by_the_files_of_the_recordings(tmp_path: Path) -> None:
+    (tmp_path / "asana.toml").write_text(ENTRY, "utf-8")
+    (tmp_path / "asana.json").write_text(json.dumps({"operations": {"create_task": {}}}), "utf-8")
+    (tmp_path / "other.toml").write_text(ENTRY.replace("asana", "other"), "utf-8")
+
+    assert main(["--mark", "--into", str(tmp_path), "--catalog", str(tmp_path)]) == 0
+
+    assert "confirmed" not in (tmp_path / "other.toml").read_text("utf-8")
+    assert (tmp_path / "asana.toml").read_text("utf-8") == marked(ENTRY, ["create_task"])
 
 
 @pytest.mark.parametrize("service_id", FIXTURES)

@@ -13,7 +13,15 @@ from prefect_autopilot.models import ServiceStatus
 from prefect_autopilot.services import CatalogueStats, load_catalogue
 
 ROOT = Path(__file__).resolve().parents[2]
-COUNTED = CatalogueStats(operable=2, declared=3, recognised=5, operations=40, operable_operations=11)
+COUNTED = CatalogueStats(
+    operable=2,
+    declared=3,
+    recognised=5,
+    operations=40,
+    operable_operations=11,
+    confirmed_operations=7,
+    confirmed_elsewhere=1,
+)
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +45,10 @@ def test_every_status_is_counted_by_itself(counts: ModuleType) -> None:
     lines = counts.table(COUNTED).splitlines()
 
     assert lines[2:] == [
-        "| operable | 2 | 11 |",
-        "| declared | 3 | 29 |",
-        "| only recognised by name | 5 | |",
-        "| together | 10 | 40 |",
+        "| operable | 2 | 11 | 7 |",
+        "| declared | 3 | 29 | 1 |",
+        "| only recognised by name | 5 | | |",
+        "| together | 10 | 40 | 8 |",
     ]
 
 
@@ -75,6 +83,10 @@ def test_the_stats_are_those_of_the_services_themselves() -> None:
         len(one.operations) for one in by_status[ServiceStatus.OPERABLE]
     )
     assert counted.operations == sum(len(one.operations) for one in catalogue.services)
+    assert counted.confirmed_operations == sum(
+        operation.confirmed for one in by_status[ServiceStatus.OPERABLE] for operation in one.operations
+    )
+    assert 0 < counted.confirmed_operations <= counted.operable_operations
 
 
 def test_the_catalogue_is_as_wide_as_promised() -> None:
