@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
-import os
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any
 
 from prefect_autopilot.errors import UnknownNameError, UsageError
@@ -59,7 +59,7 @@ def _checked(service: Service, operation: Operation, parameter: Parameter, value
     in_address = parameter.location in ("path", "query", "header")
     if in_address and parameter.type == "string" and isinstance(value, int) and not isinstance(value, bool):
         value = str(value)  # a numeric id is the same text in an address
-    if not in_address and operation.body in _FILE_BODIES and isinstance(value, (bytes, os.PathLike)):
+    if not in_address and operation.body in _FILE_BODIES and isinstance(value, (bytes, PurePath)):
         return value
     wanted = _TYPES.get(parameter.type)
     wrong = wanted is not None and not isinstance(value, wanted)

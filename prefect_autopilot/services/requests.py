@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import base64
 import copy
-import os
 from collections.abc import Mapping
 from email.message import EmailMessage
+from pathlib import PurePath
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
@@ -86,7 +86,7 @@ def _body(operation: Operation, fields: Mapping[str, Any]) -> Any:
 
 def is_file(value: Any) -> bool:
     """Tell whether a value is the content of a file, or the path of one."""
-    return isinstance(value, (bytes, os.PathLike))
+    return isinstance(value, (bytes, PurePath))
 
 
 def _form(operation: Operation, body: Mapping[str, Any]) -> dict[str, Any]:

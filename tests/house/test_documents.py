@@ -67,7 +67,7 @@ def test_a_shown_make_target_exists(line: str) -> None:
 
 def test_documents_show_nothing_else_than_known_programs() -> None:
     programs = {line.split()[0] for document in DOCUMENTS for line in shown_commands(document)}
-    assert programs <= {"make", "prefect-autopilot", "pip"}
+    assert programs <= {"make", "prefect", "prefect-autopilot", "pip"}
 
 
 def test_the_two_promised_commands_stand_in_the_readme() -> None:
