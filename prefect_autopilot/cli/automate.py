@@ -55,12 +55,17 @@ def analyze(
 
 async def generate(
     text: Annotated[
-        str, Parameter(help='The request in plain English ("-": stdin).', allow_leading_hyphen=True)
-    ],
+        str | None, Parameter(help='The request in plain English ("-": stdin).', allow_leading_hyphen=True)
+    ] = None,
     /,
     *,
     connected: Connected = None,
     timezone: Timezone = "UTC",
+    interactive: Annotated[
+        Flag, Parameter(help="Ask what is open, show a preview, ask before deploying.")
+    ] = False,
+    spec: Annotated[Path | None, Parameter(help="File the plan is written to, as YAML.")] = None,
+    plan: Annotated[Path | None, Parameter(name="--from", help="Plan to make the flow of, as YAML.")] = None,
     output: Annotated[Path | None, Parameter(help="Folder the flow is written to; shown otherwise.")] = None,
     preview: Annotated[Flag, Parameter(help="Run it against simulated services first.")] = False,
     deploy: Annotated[Flag, Parameter(help="Deploy it; its trigger is live afterwards.")] = False,
@@ -71,40 +76,91 @@ async def generate(
     as_json: JSONFlag = False,
 ) -> int:
     """Turn a request into a Prefect flow; preview and deploy it on request."""
-    request, context = request_text(text), request_context(connected, timezone)
     given = read_parameters(parameter)
-    if given and not deploy:
+    if given and not (deploy or interactive):
         raise UsageError("--parameter gives values to a deployment; add --deploy.")
+    if interactive and (as_json or plan is not None or text == "-"):
+        raise UsageError("--interactive asks on the terminal; it goes with a request and without --json.")
     from prefect_autopilot.journeys import automate
 
-    analysis = automate.understand(request, context)
-    if analysis.status != "flow":
+    analysis, flow = _planned(text, plan, request_context(connected, timezone), interactive=interactive)
+    if flow is None:
         if as_json:
             write_json({"analysis": analysis})
-        else:
+        elif analysis is not None:
             show_analysis(analysis)
         return 1
-    flow = automate.build(analysis)
-    told = Generated(analysis, flow, await automate.preview(flow) if preview else None)
+    told = Generated(analysis, flow, await automate.preview(flow) if preview or interactive else None)
+    if interactive:
+        from prefect_autopilot.cli.interactive import may_deploy, open_values
+
+        _show_generated(told)
+        deploy = may_deploy(told.preview)
+        given = open_values(flow, given) if deploy else given
+        told.is_shown = True
     if told.preview is None or told.preview.succeeded:
         await _keep(told, output, given if deploy else None, replace=replace)
+        _keep_spec(told, spec, replace=replace)
     if as_json:
-        write_json(vars(told))
+        write_json(told.as_json())
     else:
         _show_generated(told)
     return 0 if told.preview is None or told.preview.succeeded else 1
+
+
+def _planned(
+    text: str | None, plan: Path | None, context: RequestContext, *, interactive: bool
+) -> tuple[Analysis | None, GeneratedFlow | None]:
+    """Return what was understood and the flow of it, None where there is none yet."""
+    from prefect_autopilot.journeys import automate
+
+    if plan is not None:
+        from prefect_autopilot.journeys.spec_file import build_spec, read_spec_file
+
+        if text is not None:
+            raise UsageError("Give either a request or --from FILE.")
+        return None, build_spec(read_spec_file(plan))
+    request = request_text(text)
+    if interactive:
+        from prefect_autopilot.cli.interactive import settle
+
+        analysis, _ = settle(request, context)
+    else:
+        analysis = automate.understand(request, context)
+    return analysis, automate.build(analysis) if analysis.status == "flow" else None
+
+
+def _keep_spec(told: Generated, spec: Path | None, *, replace: bool) -> None:
+    from prefect_autopilot.adapters import files
+    from prefect_autopilot.journeys.spec_file import spec_yaml
+
+    if spec is None:
+        return
+    text = spec_yaml(told.flow.spec)
+    if replace and spec.exists():
+        files.replace(spec, text, files.digest_of(spec))
+    else:
+        files.write_new(spec.parent, spec.name, text)
+    told.spec_file = str(spec)
 
 
 @dataclass
 class Generated:
     """What became of a request; ``file`` and ``deployment`` stay None until they exist."""
 
-    analysis: Analysis
+    analysis: Analysis | None
     flow: GeneratedFlow
     preview: PreviewResult | None
     file: str | None = None
     deployment: str | None = None
     missing_connections: tuple[str, ...] = ()
+    spec_file: str | None = None
+    is_shown: bool = False
+    """Whether source and preview were shown already, before a question."""
+
+    def as_json(self) -> JSONDict:
+        """Return what programs read."""
+        return {name: value for name, value in vars(self).items() if name not in {"is_shown", "spec_file"}}
 
 
 async def _keep(told: Generated, output: Path | None, parameters: JSONDict | None, *, replace: bool) -> None:
@@ -198,10 +254,13 @@ def _flows_folder() -> Path:
 
 
 def _show_generated(told: Generated) -> None:
-    if told.preview is not None:
-        _show_preview(told.preview)
-    if told.file is None and (told.preview is None or told.preview.succeeded):
-        write_line(told.flow.source)
+    if not told.is_shown:
+        if told.preview is not None:
+            _show_preview(told.preview)
+        if told.file is None and (told.preview is None or told.preview.succeeded):
+            write_line(told.flow.source)
+    if told.spec_file is not None:
+        write_line(f"plan        {told.spec_file}")
     if told.file is not None:
         write_line(f"file        {told.file}")
     if told.deployment is not None:
