@@ -16,7 +16,7 @@ import httpx
 from pydantic import SecretStr
 
 from prefect_autopilot.adapters.bodies import encoded, save
-from prefect_autopilot.adapters.network import outgoing
+from prefect_autopilot.adapters.network import check_host, outgoing
 from prefect_autopilot.adapters.oauth import Renew, is_due, token_of
 from prefect_autopilot.adapters.rates import RateGate
 from prefect_autopilot.adapters.service_answers import LARGEST_ANSWER, CallFacts, is_expired, read_answer
@@ -76,7 +76,7 @@ class ServiceClient:
         gate: RateGate | None = None,
         allow_private_network: bool = False,
     ) -> None:
-        """Prepare calls of ``service``; ``base_url`` replaces the catalogue's (own hosts, the simulator).
+        """Prepare calls of ``service``; ``base_url`` replaces the catalogue's (own hosts, a simulator).
 
         ``gate`` is shared by clients that share a rate limit. Raises ConfigurationError when the address
         is incomplete, is one of a private network without ``allow_private_network``, or a credential is
@@ -95,6 +95,9 @@ class ServiceClient:
         # The transport itself, no httpx.AsyncClient: that one keeps cookies between calls, logs whole
         # addresses, keys of the query included, and costs as much again as the call.
         self._transport = outgoing(self._base_url, transport, allow_private=allow_private_network)
+        if not allow_private_network:
+            for address in self._own.values():
+                check_host(_parsed(address).host)
         self._extensions = {"timeout": httpx.Timeout(timeout_s).as_dict()}
 
     async def __aenter__(self) -> Self:
@@ -201,6 +204,8 @@ class ServiceClient:
         self._proof = _NOTHING if without else authorise(self.service, plain)
         self._sign = signer(self.service, plain)
         self._base_url = _address(self.service, self._told_url, plain)
+        own = {operation.base_url for operation in self.service.operations if operation.base_url}
+        self._own = {url: _address(self.service, self._told_url or url, plain) for url in own}
 
     async def _attempt(
         self,
@@ -254,7 +259,7 @@ class ServiceClient:
             headers[self.service.idempotency_header] = key
         query = self._proof.query if url else (*request.query, *self._proof.query)
         try:
-            address = _parsed(url or self._base_url + request.path)
+            address = _parsed(url or self._server(operation) + request.path)
         except httpx.InvalidURL as error:
             reason = f"The connection to {self.service.name} failed ({type(error).__name__}: {error})"
             raise self._facts(operation).error(reason, permanent=False) from None
@@ -269,6 +274,9 @@ class ServiceClient:
             headers=headers,
             extensions=self._extensions,
         )
+
+    def _server(self, operation: Operation) -> str:
+        return self._own.get(operation.base_url or "", self._base_url)
 
     def _facts(self, operation: Operation) -> CallFacts:
         return CallFacts(self.service, operation.id, operation.effect.value, self.connection, self._secrets)

@@ -74,12 +74,14 @@ class Pagination(Value):
 
 
 class Operation(Value):
-    """One call a service offers; ``path`` is below the service's base URL."""
+    """One call a service offers; ``path`` is below the base URL of the service, or its own."""
 
     id: str
     verbs: tuple[str, ...] = ()
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"]
     path: str
+    base_url: str | None = None
+    """Where this call goes, where that is another host than the service's (uploads, reports)."""
     parameters: tuple[Parameter, ...] = ()
     body: Literal["none", "json", "form", "multipart", "raw"] = "none"
     body_at: str | None = None

@@ -611,3 +611,59 @@ def test_a_bot_token_completes_the_address_and_stays_out_of_errors() -> None:
     with pytest.raises(ServiceError) as caught:
         run(send())
     assert token not in str(caught.value)
+
+
+REPORTS = Operation(
+    id="report",
+    method="GET",
+    path="/report",
+    base_url="https://{region}.reports.example/v2",
+    effect=OperationEffect.SAFE,
+)
+TWO_HOSTS = Service(
+    id="two",
+    name="Two Hosts",
+    base_url="https://api.two.example/v1",
+    auth=Auth(scheme="bearer"),
+    operations=(REPORTS, Operation(id="ping", method="GET", path="/ping", effect=OperationEffect.SAFE)),
+)
+HELD = {"token": SecretStr("t"), "region": SecretStr("eu")}
+
+
+@pytest.mark.parametrize(
+    ("operation", "told", "url"),
+    [
+        ("ping", None, "https://api.two.example/v1/ping"),
+        ("report", None, "https://eu.reports.example/v2/report"),
+        ("ping", "https://own.example", "https://own.example/ping"),
+        ("report", "https://own.example", "https://own.example/report"),
+    ],
+)
+async def test_an_operation_on_another_host_is_called_there(
+    operation: str, told: str | None, url: str
+) -> None:
+    received, answer = recorder()
+    transport = httpx.MockTransport(answer)
+
+    async with ServiceClient(TWO_HOSTS, HELD, base_url=told, transport=transport) as one:
+        await one.call(operation)
+
+    assert [str(request.url) for request in received] == [url]
+
+
+@pytest.mark.parametrize(
+    ("base_url", "held", "names"),
+    [
+        ("https://{region}.reports.example", {"token": SecretStr("t")}, "region"),
+        ("http://127.0.0.1:9/v2", HELD, "private"),
+        ("ftp://reports.example", HELD, "HTTP"),
+    ],
+)
+def test_another_host_is_checked_as_the_first_one_is(
+    base_url: str, held: dict[str, SecretStr], names: str
+) -> None:
+    report = REPORTS.model_copy(update={"base_url": base_url})
+    service = TWO_HOSTS.model_copy(update={"operations": (report,)})
+
+    with pytest.raises(ConfigurationError, match=names):
+        ServiceClient(service, held)

@@ -67,12 +67,12 @@ def stub(case: str) -> RecordedService:
 
 def client(case: str, transport: RecordedService, renew: Renew | None = None) -> ServiceClient:
     """Return the real client of the entry, connected to the recorded service."""
-    fixture, _, service, _ = told(case)
+    fixture, _, service, operation = told(case)
     held = {name: SecretStr(value) for name, value in simulated_credentials(service).items()}
     return ServiceClient(
         service,
         held,
-        base_url=base_url(service, fixture),
+        base_url=None if operation.base_url else base_url(service, fixture),
         transport=httpx.ASGITransport(transport),  # type: ignore[arg-type]
         gate=RateGate(None),
         renew=renew,

@@ -7,7 +7,8 @@
 A plan says which operation of which document an operation of the catalogue is; what is recorded comes from
 the document alone. ``--root`` tells where the files of a source lie, by the name the plan gives it.
 
-Afterwards, or with ``--mark`` alone, every operation of the catalogue that is recorded is marked as confirmed, and no other.
+Afterwards, or with ``--mark`` alone, every operation of the catalogue that is recorded is marked as
+confirmed, and no other.
 
 A plan in TOML, one table a service:
 
