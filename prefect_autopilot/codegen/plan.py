@@ -18,6 +18,7 @@ from prefect_autopilot.models import (
     FromTrigger,
     JSONDict,
     Operation,
+    ParameterSpec,
     Service,
     StepSpec,
     Text,
@@ -122,10 +123,16 @@ def parameter_names(spec: WorkflowSpec, function: str) -> dict[str, str]:
 def example_values(spec: WorkflowSpec) -> JSONDict:
     """Return a value for every parameter that must be filled in: what a preview runs with."""
     return {
-        one.name: one.default if one.default is not None else _EXAMPLES[one.type]
+        one.name: one.default if one.default is not None else _example(one)
         for one in spec.parameters
         if one.required
     }
+
+
+def _example(parameter: ParameterSpec) -> Any:
+    """Return a value for an open parameter; an address must be one to be called."""
+    is_address = parameter.type == "str" and parameter.name.rsplit("_", 1)[-1] in {"url", "uri", "link"}
+    return "https://api.example.com/items" if is_address else _EXAMPLES[parameter.type]
 
 
 def make_plan(spec: WorkflowSpec, catalogue: Catalogue) -> Plan:
@@ -155,7 +162,8 @@ def _plan_steps(spec: WorkflowSpec, used: dict[str, Service], shape: Shape) -> t
     for step in spec.steps:
         service = used[step.service]
         operation = _operation(service, step)
-        title = step_title(operation.id, operation.verbs, service.name)
+        says_itself = service.protocol == "any_http" and step.summary  # "make an http request" says nothing
+        title = step.summary if says_itself else step_title(operation.id, operation.verbs, service.name)
         titles[title] = titles.get(title, 0) + 1
         shown = f"{title} ({titles[title]})" if titles[title] > 1 else title
         checks = _checks(step.condition, shape)

@@ -333,7 +333,8 @@ def _reasons(
     if asked:
         reasons.append(f"Not said, so filled in when the flow is deployed: {', '.join(asked[:12])}.")
     reasons += [
-        f"No operation of {catalogue.get(s).name} fits: that call has to be written by hand." for s in by_hand
+        f"No operation of {catalogue.get(s).name} is described that fits: a plain HTTP request stands for it."
+        for s in by_hand
     ]
     return tuple(reasons)
 

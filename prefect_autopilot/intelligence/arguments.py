@@ -140,10 +140,10 @@ def _literal(role: str | None, parameter: Parameter, said: str) -> Argument | No
         return _recipient(parameter, said)
     if role == "title" and (titled := _TITLED.search(said)):
         return Constant(value=titled[1])
-    return _quoted(said) if role == "text" else None
+    return quoted_text(said) if role == "text" else None
 
 
-def _quoted(said: str) -> Constant | None:
+def quoted_text(said: str) -> Constant | None:
     """Return the text in quotation marks; a title or the name of a place is none."""
     rest = _TITLED.sub(" ", said)
     quoted = _QUOTED.search(rest) or _QUOTED_ALONE.search(rest)

@@ -39,6 +39,10 @@ class Clause:
 
 
 _OBJECT = re.compile(rf"\s+(?:[#@]|me\b|us\b|the\b|our\b|my\b|an?\b|him\b|her\b|them\b|it\b|to\b|{ANY})")
+_PASSIVE = re.compile(r"gets? (?:\w+ed|won|lost|paid|sent|put|made)\b")
+_ADDRESSEE = re.compile(rf"\s*(?:in|on|and|then)?\s*{ANY}\s*")
+"""Who is told what to do ("jira: open an issue"): one clause with the order that follows."""
+
 _JOINTS = frozenset({"", "only", "and", "but", "so", "then", "or"})
 
 
@@ -87,6 +91,8 @@ def cut(scene: Scene) -> tuple[Clause, ...]:
             continue
         if found["event"] is not None and text[start : found.start()].strip() in _JOINTS:
             continue
+        if found["colon"] is not None and _ADDRESSEE.fullmatch(text[start : found.start()]):
+            continue
         _append(clauses, scene, start, found.start())
         start = found.end()
         in_event = found["verb"] is None and _event().match(text, start) is not None
@@ -100,6 +106,8 @@ def _is_imperative(text: str, start: int, found: re.Match[str]) -> bool:
     if len(before) < 3:  # noqa: PLR2004 - "when X posts" is not over yet
         return False
     verb = _leading_verb().match(text, found.end())
+    if _PASSIVE.match(text, found.end()):
+        return False  # "when a booking gets cancelled" goes on
     is_noun = verb is not None and verb[1] in words("verbs", "nouns")
     if (
         is_noun

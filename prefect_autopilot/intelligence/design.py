@@ -7,7 +7,7 @@ from typing import Literal
 
 from prefect_autopilot.errors import UsageError
 from prefect_autopilot.intelligence.arguments import parameter_name
-from prefect_autopilot.intelligence.steps import GENERIC
+from prefect_autopilot.intelligence.plain_http import GENERIC, as_request, described, is_reachable
 from prefect_autopilot.models import (
     Analysis,
     FromParameter,
@@ -29,22 +29,31 @@ _LONGEST = 63
 def design(analysis: Analysis, catalogue: Catalogue) -> WorkflowSpec:
     """Design the workflow of an analysis.
 
-    Raises UsageError where something is still to be asked, or a service has no described operation.
+    A step without a described operation becomes an HTTP request. Raises UsageError where something is
+    still to be asked, or where HTTP does not reach a service.
     """
     if analysis.status != "flow" or analysis.trigger is None or not analysis.steps:
         asked = " ".join(question.text for question in analysis.questions) or " ".join(analysis.reasons)
         raise UsageError(f"There is no flow to design yet. {asked}".strip())
-    undescribed = sorted({step.service for step in analysis.steps if step.operation == GENERIC})
-    if undescribed:
-        names = ", ".join(catalogue.get(service).name for service in undescribed)
-        raise UsageError(f"No operation of {names} is described; add an OpenAPI description of it.")
+    _refuse_unreachable(analysis.steps, catalogue)
     return WorkflowSpec(
         name=_name(analysis),
         request=analysis.text,
         trigger=_trigger(analysis.trigger),
         parameters=_parameters(analysis.steps, catalogue),
-        steps=analysis.steps,
+        steps=tuple(as_request(step) for step in analysis.steps),
     )
+
+
+def _refuse_unreachable(steps: tuple[StepSpec, ...], catalogue: Catalogue) -> None:
+    """Refuse what neither a described operation nor an HTTP request can do."""
+    used = {step.service for step in steps if step.operation == GENERIC}
+    names = [s.name for s in sorted(map(catalogue.get, used), key=lambda s: s.id) if not is_reachable(s)]
+    if names:
+        raise UsageError(
+            f"{', '.join(names)} cannot be reached: nothing is described of it and it does not speak HTTP;"
+            " add an OpenAPI description of a service in front of it."
+        )
 
 
 def _trigger(trigger: TriggerSpec) -> TriggerSpec:
@@ -76,8 +85,8 @@ def _parameters(steps: tuple[StepSpec, ...], catalogue: Catalogue) -> tuple[Para
         operation = service.operation(step.operation)
         known = {parameter_name(step.service, p.name): p for p in operation.parameters} if operation else {}
         for name in _asked(step):
-            described = known.get(name)
-            found.setdefault(name, _described(name, described, service.name, step))
+            plain = described(name, service) if operation is None else None
+            found.setdefault(name, plain or _described(name, known.get(name), service.name, step))
     return tuple(found.values())
 
 

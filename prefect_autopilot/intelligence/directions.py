@@ -56,6 +56,7 @@ _TOLD = re.compile(
     r"|on)\b"
 )
 _ARRIVING = re.compile(r"\b(?:incoming|inbound|new)\s+$")
+_ORDERED = re.compile(r"\s*:\s+(?:please\s+)?([a-z]+)\b")
 _INTO = re.compile(r"^\s*(?:[a-z]+\s+)?into\b")
 _CHANGED = frozenset(
     {"turn", "turns", "convert", "converts", "transform", "transforms", "change", "translate"}
@@ -109,6 +110,8 @@ def _direction(
 
 def _by_words_beside(part: Part, before: str, after: str) -> tuple[Direction, str] | None:
     """Read the words next to a mention: "use AI", "by sending an email", "an email alert", "incoming"."""
+    if (order := _ORDERED.match(after)) and order[1] in words("verbs", "write"):
+        return "sink", "it is told what to do"
     is_kind = part.mention.form == "kind"
     if part.mention.kind == "llm" and re.search(r"\b(?:use|using|with|by|via|an?)\s*$", before):
         return "tool", "it works on content"

@@ -16,6 +16,9 @@ _STOP = frozenset(
 _LEAST = 1.0
 """Below this nothing in the words speaks for the operation: it is better none than a wrong one."""
 
+_DECISIVE = frozenset({"upload", "delete", "update", "invite", "comment", "create", "get"})
+"""What the words ask for clearly: where no operation does it, none other stands for it."""
+
 _PLUMBING = frozenset({"webhook", "webhooks", "me", "token", "label", "labels", "user", "users"})
 
 _ALSO = {"message": "send", "comment": "comment"}
@@ -42,7 +45,32 @@ def choose_operation(service: Service, said: str, direction: Direction) -> Opera
         key=lambda item: item[:2],
         default=None,
     )
-    return best[2] if best and best[0] >= _LEAST else None
+    if best and best[0] >= _LEAST:
+        return best[2]
+    return None if meanings & _DECISIVE else _usual(service, direction)
+
+
+def _usual(service: Service, direction: Direction) -> Operation | None:
+    """Return what is mostly done with a service of its kind, where the words say nothing of it at all."""
+    usual = table("arguments")["usual_nouns"]
+    nouns = {stem(noun) for kind in service.kinds for noun in usual.get(kind, ())}
+    about = [o for o in service.operations if _is_about(_shape(o.id, o.path, o.verbs).nouns, nouns)]
+    looks = [o for o in about if reads(o) and o.id.startswith(("list", "search", "read"))]
+    makes = [o for o in service.operations if _makes(o, service) and (o in about or "llm" in service.kinds)]
+    talks = bool({"chat", "sms"} & set(service.kinds)) or service.id in table("triggers")["messengers"]
+    return next(iter(looks if direction == "source" and not talks else makes), None)
+
+
+def _is_about(own: frozenset[str], usual: set[str]) -> bool:
+    """Tell whether an operation is about the usual thing; a service of no kind is about its first."""
+    return bool(own & usual) if usual else not own & _PLUMBING
+
+
+def _makes(operation: Operation, service: Service) -> bool:
+    meaning = _shape(operation.id, operation.path, operation.verbs).meaning
+    return not reads(operation) and (
+        meaning in {"create", "send"} or ("llm" in service.kinds and meaning == "complete")
+    )
 
 
 def stem(word: str) -> str:

@@ -56,7 +56,7 @@ def settle_exclusions(scene: Scene, clauses: tuple[Clause, ...]) -> Scene:
 
 
 def _with_role(part: Part, roles: dict[int, tuple[Role, str]]) -> Part:
-    if part.at not in roles:
+    if part.at not in roles or part.role == "mentioned":
         return part
     role, reason = roles[part.at]
     return replace(part, role=role, reason=reason)

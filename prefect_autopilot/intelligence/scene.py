@@ -24,8 +24,9 @@ _MOST = 0x0800
 _MOST_KINDS = 0x0400
 _OBJECTS = frozenset({"a", "an", "the", "me", "us", "them", "my", "our", "each", "every", "any"})
 _QUOTED = re.compile(
-    r"""\"(?!daily|weekly|monthly|hourly)[^\"\n\ue000-\uf8ff]{1,200}\"|(?<!\w)'[^'\n\ue000-\uf8ff]{2,200}'(?!\w)"""
+    r"""\"(?!daily|weekly|monthly|hourly)[^\"\n]{1,200}\"|(?<!\w)'(?:[^'\n]|(?<=\w)'(?=\w)){2,200}'(?!\w)"""
 )
+_NAME_ALONE = re.compile(r"[\"']\s*[\ue000-\uf8ff]\s*[\"']")
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,11 @@ def _mask(document: Document, mentions: tuple[Mention, ...]) -> Scene:
         place = mention.end
     out.append(lower[place:])
     origin += range(place, len(lower))
-    return Scene(document, _without_quotes("".join(out)), tuple(origin), tuple(parts))
+    text, quoted = _without_quotes("".join(out))
+    told = (
+        replace(p, role="mentioned", reason="part of a quoted text") if p.at in quoted else p for p in parts
+    )
+    return Scene(document, text, tuple(origin), tuple(told))
 
 
 def _is_order(kind: Mention) -> bool:
@@ -108,6 +113,17 @@ def _is_order(kind: Mention) -> bool:
     return verb in known and not verb.endswith("s") and rest.partition(" ")[0] in _OBJECTS
 
 
-def _without_quotes(text: str) -> str:
-    """Dot out what is quoted and names no service: it is a value, and no clause or schedule begins in it."""
-    return _QUOTED.sub(lambda found: found[0][0] + "·" * (len(found[0]) - 2) + found[0][-1], text)
+def _without_quotes(text: str) -> tuple[str, frozenset[int]]:
+    """Dot out what is quoted: it is a value, and no clause, service or schedule begins in it.
+
+    Returns the places of the names in it, too. A name alone in its quotes stays a name, and so do all where
+    the request names none outside of quotes.
+    """
+    quotes = [m for m in _QUOTED.finditer(text) if not _NAME_ALONE.fullmatch(m[0])]
+    names = {m.start() for m in re.finditer(ANY, text)}
+    inside = {at for at in names if any(q.start() < at < q.end() for q in quotes)}
+    if inside == names:
+        quotes, inside = [q for q in quotes if not re.search(ANY, q[0])], set()
+    for q in quotes:
+        text = f"{text[: q.start() + 1]}{'·' * (len(q[0]) - 2)}{text[q.end() - 1 :]}"
+    return text, frozenset(inside)

@@ -10,16 +10,16 @@ from prefect_autopilot.intelligence.clauses import Clause
 from prefect_autopilot.intelligence.data import table
 from prefect_autopilot.intelligence.directions import Direction, Placed
 from prefect_autopilot.intelligence.operations import choose_operation, reads
+from prefect_autopilot.intelligence.plain_http import GENERIC, plain_arguments, title
 from prefect_autopilot.intelligence.scene import ANY, Scene
 from prefect_autopilot.intelligence.trigger import Start, clause_span
 from prefect_autopilot.models import Constant, Operation, Service, ServiceTrigger, StepSpec
 from prefect_autopilot.services import Catalogue, connection_name
 
+__all__ = ["GENERIC", "Wanted", "wanted_calls", "write_steps"]
+
 MAX_STEPS = 30
 _QUOTES = re.compile(r"\"[^\"\n]*\"")
-GENERIC = "http_request"
-"""Operation of a step whose service has none described: a request by hand."""
-
 _EACH = re.compile(
     r"\b(?:(?:for each|for every|each|every)\b(?!\s+(?:other|single|second|\d+|[a-z]*day|week\w*"
     r"|month|quarter|year"
@@ -165,23 +165,23 @@ def write_steps(
         operation = choose_operation(call.service, said, call.direction)
         step_id = _step_id(call.service, operation, names)
         span = clause_span(scene, call.clause)
-        steps.append(
-            StepSpec(
-                id=step_id,
-                service=call.service.id,
-                operation=operation.id if operation else GENERIC,
-                connection=connection_name(call.service.id),
-                arguments=fill(call.service, operation, said, event=event, has_event=has_event, earlier=read)
-                if operation
-                else {},
-                condition=call.condition,
-                for_each=_for_each(scene, clauses, call, read),
-                summary=_summary(call.service, operation),
-                span=span if span.text else None,
-            )
+        is_read = reads(operation) if operation else call.direction == "source"
+        step = StepSpec(
+            id=step_id,
+            service=call.service.id,
+            operation=operation.id if operation else GENERIC,
+            connection=connection_name(call.service.id),
+            arguments=fill(call.service, operation, said, event=event, has_event=has_event, earlier=read)
+            if operation
+            else plain_arguments(call.service, said, is_read=is_read, has_event=has_event, earlier=read),
+            condition=call.condition,
+            for_each=_for_each(scene, clauses, call, read),
+            span=span if span.text else None,
         )
+        summary = _summary(call.service, operation) if operation else title(step, call.service)
+        steps.append(step.model_copy(update={"summary": summary}))
         steps += _in_other_channels(steps[-1], said, names)
-        if operation and (reads(operation) or call.direction == "tool"):
+        if is_read or call.direction == "tool":
             read = step_id
     return tuple(steps)
 
@@ -243,8 +243,6 @@ def _for_each(scene: Scene, clauses: tuple[Clause, ...], call: Wanted, read: str
     return read if _EACH.search(scene.words(call.clause.start if start is None else start, end)) else None
 
 
-def _summary(service: Service, operation: Operation | None) -> str:
-    if operation is None:
-        return f"Call {service.name}"
+def _summary(service: Service, operation: Operation) -> str:
     phrase = operation.verbs[0] if operation.verbs else operation.id.replace("_", " ")
     return f"{phrase[:1].upper()}{phrase[1:]} ({service.name})"

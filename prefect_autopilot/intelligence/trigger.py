@@ -9,6 +9,7 @@ from functools import cache
 from prefect_autopilot.intelligence.clauses import Clause, verbs
 from prefect_autopilot.intelligence.data import table, words
 from prefect_autopilot.intelligence.directions import Placed
+from prefect_autopilot.intelligence.events import changes, is_filler, known_event, stems, unannounced
 from prefect_autopilot.intelligence.scene import ANY, Scene
 from prefect_autopilot.intelligence.schedule import Schedule, read_schedule
 from prefect_autopilot.models import Service, Span, TriggerSpec, TriggerType
@@ -23,8 +24,8 @@ _EVENT_LEADS = re.compile(
 )
 _ARRIVING = re.compile(r"\b(?:new|incoming|received|updates (?:for|on|from|of))\b")
 _SUBJECT = re.compile(
-    r"\b(?:a|an|the|new|any)\s+(?:new\s+)?([a-z]{3,20})\s+(?:is|are|gets|was|has|fails|arrives|comes|over|above"
-    r"|below|under|with|from|moves|mentions)\b"
+    rf"\b(?:a|an|the|new|any)\s+(?:new\s+)?(?:{ANY}(?:'s)?\s+)?([a-z]{{3,20}})\s+(?:is|are|gets|was|has"
+    r"|fails|arrives|comes|over|above|below|under|with|from|moves|mentions)\b"
 )
 _FORMS = frozenset({"form", "survey", "quiz", "questionnaire"})
 """What is new is an answer, not they."""
@@ -32,56 +33,6 @@ _FORMS = frozenset({"form", "survey", "quiz", "questionnaire"})
 _EVENT_NOUNS = frozenset({"order", "booking", "charge", "mention", "meeting"})
 _LOOSE = frozenset({"nothing says that things come from it", "things are in it", "it happens there"})
 _IS_NEW = re.compile(r"\bnew\b")
-_FILLER = frozenset(
-    [
-        "a",
-        "an",
-        "the",
-        "my",
-        "our",
-        "your",
-        "new",
-        "every",
-        "each",
-        "any",
-        "all",
-        "some",
-        "this",
-        "that",
-        "in",
-        "on",
-        "at",
-        "to",
-        "from",
-        "of",
-        "for",
-        "is",
-        "are",
-        "was",
-        "gets",
-        "get",
-        "got",
-        "has",
-        "have",
-        "been",
-        "with",
-        "and",
-        "or",
-        "it",
-        "me",
-        "us",
-        "i",
-        "we",
-        "when",
-        "whenever",
-        "if",
-        "once",
-        "comes",
-        "come",
-        "arrives",
-        "arrive",
-    ]
-)
 
 
 @dataclass(frozen=True)
@@ -200,11 +151,16 @@ def _event(scene: Scene, source: Placed | None, catalogue: Catalogue, *, has_eve
         service = None
     where = source.clause if source else None
     event = None if service is None and type_ in {"chat", "webhook"} else _event_name(scene, source, service)
+    filter_ = _filter(scene, source, event)
+    own = _own_event(scene, source, service, event) if where and where.lead else None
+    is_known = service is not None and event in {t.event for t in service.triggers}
+    if own and not (is_known and changes(filter_ or "")):
+        event, filter_ = own, _filter(scene, source, own)
     spec = TriggerSpec(
         type=type_,
         service=service.id if service else None,
         event=event,
-        filter=_filter(scene, source, event),
+        filter=filter_,
         span=scene.document.span(*scene.clean(where.start, where.end)) if where else None,
     )
     return Start(spec, source if service or kind else None)
@@ -258,26 +214,15 @@ def _event_name(scene: Scene, source: Placed | None, service: Service | None) ->
     """Return the service's event whose phrase shares most words with the clause, else one named after it."""
     if source is None:
         return None
-    said = _stems(scene.words(source.clause.start, source.clause.end))
+    said = scene.words(source.clause.start, source.clause.end)
     text = scene.text[source.clause.start : source.clause.end]
     if service and service.triggers:
-        scored = [
-            (
-                max(
-                    (
-                        len(said & _stems(p)) / len(_stems(p) or {p})
-                        for p in (t.event.replace("_", " "), *t.phrases)
-                    ),
-                    default=0,
-                ),
-                -i,
-            )
-            for i, t in enumerate(service.triggers)
-        ]
-        score, place = max(scored)
+        known = known_event(service, said)
         subject = _SUBJECT.search(text)
-        if score or not subject or subject[1] in _FILLER:
-            return service.triggers[-place].event
+        if known is None and (not subject or is_filler(subject[1])):
+            known = service.triggers[0]
+        if known is not None:
+            return known.event
     at = source.part.at - source.clause.start
     after = re.match(r"\s+(?:new\s+)?([a-z]{3,20})\b", text[at + 1 :])
     before = re.search(r"([a-z]{3,20})\s+(?:in|on|from|at|to)\s+(?:[a-z]+\s+)?$", text[:at])
@@ -291,20 +236,29 @@ def _event_name(scene: Scene, source: Placed | None, service: Service | None) ->
     return "new_item"
 
 
+def _own_event(scene: Scene, source: Placed | None, service: Service | None, event: str | None) -> str | None:
+    """Return an event named after what happens, where the service is known to have none that tells of it."""
+    if source is None or service is None or not service.triggers:
+        return None
+    known = next((t for t in service.triggers if t.event == event), None)
+    return unannounced(known, scene.text[source.clause.start : source.clause.end])
+
+
 def _is_thing(word: str) -> bool:
     """Tell a noun from what happens to it ("placed", "fails", "reports")."""
-    if word in _FILLER | _FORMS or word in {"into", "then", "fails", "reports"} or word.endswith("ed"):
+    if (
+        is_filler(word)
+        or word in _FORMS
+        or word in {"into", "then", "fails", "reports"}
+        or word.endswith("ed")
+    ):
         return False
     return word not in verbs() or word in words("verbs", "nouns") or word in _EVENT_NOUNS
 
 
-def _stems(text: str) -> set[str]:
-    return {w.removesuffix("s") for w in re.findall(r"[a-z]+", text.lower()) if w not in _FILLER}
-
-
 def _filter(scene: Scene, source: Placed | None, event: str | None) -> str | None:
     """Return the words that narrow the event, in the person's words; what its name says needs no filter."""
-    announced = _stems((event or "").replace("_", " "))
+    announced = stems((event or "").replace("_", " "))
     if source is None:
         return None
     text = scene.words(source.clause.start, source.clause.end)
@@ -322,7 +276,12 @@ def _filter(scene: Scene, source: Placed | None, event: str | None) -> str | Non
         for i, (at, w) in enumerate(found)
         if not any(j != i and o <= at < o + len(x) and len(x) > len(w) for j, (o, x) in enumerate(found))
     ]
-    ordered = [w for _, w in sorted(found) if w in kept and not _stems(w) <= announced]
+    told = changes((event or "").replace("_", " "))
+    ordered = [
+        w
+        for _, w in sorted(found)
+        if w in kept and not stems(w) <= announced and not (changes(w) and changes(w) <= told)
+    ]
     return " and ".join(dict.fromkeys(ordered)) or None
 
 

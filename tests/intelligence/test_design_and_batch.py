@@ -9,9 +9,18 @@ from typing import Any
 import pytest
 
 from prefect_autopilot.cli.batch_analyze import analyze_rows, answer
+from prefect_autopilot.codegen import generate
 from prefect_autopilot.errors import UsageError
 from prefect_autopilot.intelligence import analyze, design
-from prefect_autopilot.models import Analysis, FromParameter, Text, WorkflowSpec
+from prefect_autopilot.models import (
+    Analysis,
+    Constant,
+    FromParameter,
+    FromStep,
+    FromTrigger,
+    Text,
+    WorkflowSpec,
+)
 from prefect_autopilot.services import Catalogue
 
 Ask = Callable[..., Analysis]
@@ -96,9 +105,46 @@ def test_what_is_still_open_cannot_be_designed(text: str, ask: Ask, catalogue: C
         design(ask(text), catalogue)
 
 
-def test_a_call_nobody_described_cannot_be_designed(ask: Ask, catalogue: Catalogue) -> None:
-    analysis = ask("when a trello card is new upload it to dropbox")
-    with pytest.raises(UsageError, match="Dropbox"):
+def test_a_call_nobody_described_becomes_an_http_request(ask: Ask, catalogue: Catalogue) -> None:
+    [step] = design(ask("when a trello card is new upload it to dropbox"), catalogue).steps
+    assert (step.service, step.operation, step.connection) == ("http", "request", "http-dropbox")
+    assert step.summary == "Send to Dropbox over HTTP"
+
+
+@pytest.mark.parametrize(
+    ("text", "method", "body"),
+    [
+        ("when a trello card is new upload it to dropbox", "POST", FromTrigger(path="")),
+        ("every day at 9 post 'hello' to hipchat", "POST", Constant(value={"text": "hello"})),
+        ("every day at 9 create a note in evernote", "POST", FromParameter(name="evernote_json")),
+        (
+            "every day at 9 get the trello cards and put them into evernote",
+            "POST",
+            FromStep(step="trello_list_cards"),
+        ),
+        ("every day at 9 get the notes from evernote and post them to slack", "GET", None),
+    ],
+    ids=["an event", "a quoted text", "nothing known", "an earlier answer", "a read"],
+)
+def test_a_plain_request_asks_for_its_address_and_sends_what_is_known(
+    text: str, method: str, body: object, ask: Ask, catalogue: Catalogue
+) -> None:
+    spec = design(ask(text), catalogue)
+    step = next(step for step in spec.steps if step.service == "http")
+    assert step.arguments["method"] == Constant(value=method)
+    assert step.arguments.get("json") == body
+    url = step.arguments["url"]
+    assert isinstance(url, FromParameter)
+    field = next(parameter for parameter in spec.parameters if parameter.name == url.name)
+    assert field.required
+    assert "address" in field.description
+    compile(generate(spec, catalogue).source, "flow", "exec")
+
+
+@pytest.mark.parametrize("service", ["mongodb", "redis", "ftp"])
+def test_what_no_http_request_reaches_is_said_so(service: str, ask: Ask, catalogue: Catalogue) -> None:
+    analysis = ask(f"when a trello card is new save it to {service}")
+    with pytest.raises(UsageError, match="cannot be reached"):
         design(analysis, catalogue)
 
 

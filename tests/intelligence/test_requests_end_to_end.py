@@ -296,17 +296,13 @@ REQUESTS = [
     # Filters and conditions.
     Request(
         "When a deal is won in HubSpot, congratulate the team in #sales on Slack",
-        "app_event hubspot new_deal",
+        "app_event hubspot deal_won",
         "slack.post_message",
-        "is won",
-        ends=ASKED,
     ),
     Request(
         "When a payment fails in Stripe, create a Zendesk ticket and post to #billing in Slack",
-        "app_event stripe new_payment",
+        "app_event stripe payment_failed",
         "zendesk.create_ticket slack.post_message",
-        "fails",
-        ends=ASKED,
     ),
     Request(
         "When an order over $200 is placed in Shopify, create a task in Asana",
@@ -381,7 +377,7 @@ REQUESTS = [
         "schedule 0 16 * * 5",
         "github.list_issues openai.chat slack.post_message",
     ),
-    # Services without a described operation: said, never guessed.
+    # Services without a described operation: called by a plain HTTP request, never by a wrong operation.
     Request(
         "When a message is posted in #support on Slack, create a Linear issue",
         "app_event slack message",
@@ -393,13 +389,11 @@ REQUESTS = [
         "When a Trello card is created, upload it to Dropbox",
         "app_event trello new_card",
         "dropbox.http_request",
-        ends=ASKED,
     ),
     Request(
         "Every Friday at 17:00 get the deals from HubSpot and send a summary via Telegram",
         "schedule 0 17 * * 5",
         "hubspot.http_request telegram.send_message",
-        ends=ASKED,
     ),
 ]
 
@@ -495,14 +489,11 @@ def test_what_cannot_be_generated_says_what_is_missing(request_: Request) -> Non
     assert raised.value.permanent
     assert "?" in text or "OpenAPI" in text
     asked = [request_.filter, *request_.conditions.values()]
-    is_undescribed = "http_request" in request_.steps
-    assert is_undescribed or any(words and words in text for words in asked)
+    assert any(words and words in text for words in asked)
 
 
 @by_text(REQUESTS)
 def test_its_spec_is_valid_and_survives_a_round_trip(request_: Request) -> None:
-    if "http_request" in request_.steps:
-        pytest.skip("no operation is described")
     spec = design(understood(request_.text), load_catalogue())
     assert WorkflowSpec.model_validate_json(spec.model_dump_json()) == spec
     assert spec.request == request_.text
@@ -513,8 +504,6 @@ def test_its_spec_is_valid_and_survives_a_round_trip(request_: Request) -> None:
 
 @by_text(REQUESTS)
 def test_every_reference_points_at_something_that_is_there(request_: Request) -> None:
-    if "http_request" in request_.steps:
-        pytest.skip("no operation is described")
     catalogue = load_catalogue()
     spec = design(understood(request_.text), catalogue)
     parameters = {parameter.name for parameter in spec.parameters}
@@ -551,7 +540,9 @@ def test_every_constant_stands_in_the_request(request_: Request) -> None:
         for name, argument in step.arguments.items():
             if argument.kind == "constant" and (step.service, name) != ("gmail", "user_id"):
                 operation = load_catalogue().get(step.service).operation(step.operation)
-                assert operation is not None
+                if operation is None:
+                    assert (name, argument.value) in {("method", "GET"), ("method", "POST")}
+                    continue
                 fixed = next(p for p in operation.parameters if p.name == name).choices
                 assert str(argument.value) in request_.text or list(fixed) == [argument.value]
 

@@ -1,0 +1,84 @@
+"""Which event of a service a clause speaks of: what it is about, and what happened to it."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+from prefect_autopilot.intelligence.data import table, words
+from prefect_autopilot.models import Service, ServiceTrigger
+
+_NEW = "created"
+_CHANGE_WEIGHT = 2.0
+_HAPPENS = re.compile(
+    r"\b(?P<thing>[a-z]{3,20}?)s?\s+(?:(?:is|are|was|were|gets?|got|has been|have been|being)\s+)?"
+    r"(?P<change>[a-z]+)\b"
+)
+
+
+def stems(text: str) -> set[str]:
+    """Return the words that say something, without plural."""
+    return {w.removesuffix("s") for w in re.findall(r"[a-z]+", text.lower()) if not is_filler(w)}
+
+
+def is_filler(word: str) -> bool:
+    """Tell whether a word says nothing of the thing an event is about."""
+    return word in words("triggers", "filler")
+
+
+@cache
+def _change_of() -> dict[str, str]:
+    return {word: change for change, listed in table("triggers")["change"].items() for word in listed}
+
+
+def changes(text: str) -> frozenset[str]:
+    """Return what a text says happened: "failed" for "fails", "declined" and "failed"."""
+    known = _change_of()
+    return frozenset(known[w] for w in re.findall(r"[a-z]+", text.lower()) if w in known)
+
+
+def known_event(service: Service, said: str) -> ServiceTrigger | None:
+    """Return the event whose words are nearest to ``said``, None where none shares a word with it.
+
+    What happened decides between events of one thing: a payment that fails is no new payment.
+    """
+    best: tuple[float, int, ServiceTrigger] | None = None
+    told, happened = stems(said), changes(said)
+    for place, trigger in enumerate(service.triggers):
+        phrases = (trigger.event.replace("_", " "), *trigger.phrases)
+        near = max(_nearness(told, phrase) for phrase in phrases)
+        if not near:
+            continue
+        own = frozenset().union(*map(changes, phrases)) or frozenset({_NEW})
+        score = near + _agreement(happened, own)
+        if best is None or (score, -place) > best[:2]:
+            best = (score, -place, trigger)
+    return best[2] if best else None
+
+
+def _nearness(told: set[str], phrase: str) -> float:
+    """Return the share of a phrase's words that were said; what happened alone names no thing."""
+    meant = stems(phrase)
+    nouns = {w for w in meant if w not in _change_of() and f"{w}s" not in _change_of()}
+    if not told & (nouns or meant):
+        return 0.0
+    return len(told & meant) / len(meant)
+
+
+def _agreement(happened: frozenset[str], own: frozenset[str]) -> float:
+    special = happened - {_NEW}
+    if special:
+        return _CHANGE_WEIGHT if special & own else 0.0
+    return _CHANGE_WEIGHT / 2 if _NEW in own else 0.0
+
+
+def unannounced(trigger: ServiceTrigger | None, said: str) -> str | None:
+    """Return the event of one's own that ``said`` needs, where ``trigger`` does not tell of that change."""
+    phrases = (trigger.event.replace("_", " "), *trigger.phrases) if trigger else ()
+    own = frozenset().union(*map(changes, phrases))
+    for found in _HAPPENS.finditer(said):
+        change, thing = _change_of().get(found["change"]), found["thing"]
+        is_thing = thing not in _change_of() and not is_filler(thing)
+        if is_thing and change and change != _NEW and change not in own:
+            return f"{thing}_{change}"
+    return None
