@@ -66,7 +66,7 @@ class Scope:
             return self.type_of(node.value)
         if isinstance(node, ast.Subscript):
             base = self.type_of(node.value)
-            return base if base.startswith((PLAIN, "pandas.", "polars.", "numpy.", "aws.")) else ""
+            return base if base.startswith((PLAIN, "pandas.", "polars.", "numpy.", "aws.", "mongo.")) else ""
         if isinstance(node, ast.Attribute):
             return self._type_of_attribute(node)
         return self._type_of_operation(node)
@@ -88,6 +88,11 @@ class Scope:
             return owner
         if owner in {PLAIN, "http.Response", "pathlib.Path"}:
             return PLAIN
+        entry = lookup(f"{owner}.{node.attr}") if owner else None
+        if entry and entry.returns and f"{owner}.{node.attr}" in entry.names:
+            return entry.returns
+        if owner.startswith("mongo."):
+            return owner  # databases and collections are attributes of their parents
         if owner in _HTTP_CLIENTS and node.attr in {"headers", "params", "cookies"}:
             return PLAIN
         return owner if owner.startswith(("pandas.", "polars.", "numpy.")) else ""

@@ -23,6 +23,7 @@ _LIMIT = re.compile(
     r"\bin (this|that|strict) order\b|\border matters\b|\bnot thread.?safe\b",
     re.IGNORECASE,
 )
+_LIMIT_TAG = re.compile(r"limit|throttl|serial|one.at.a.time|mutex|lock", re.IGNORECASE)
 _ITERATORS = frozenset(
     f"builtins.{name}" for name in ("iter", "zip", "map", "filter", "reversed", "enumerate", "open", "aiter")
 )
@@ -181,7 +182,9 @@ class Judge:
             node = function.node
             texts.append((node.lineno, ast.get_docstring(node) or ""))
             tags = function.options.get("tags")
-            texts.append((node.lineno, ast.unparse(tags) if tags else ""))
+            told = ast.unparse(tags) if tags else ""
+            if _LIMIT_TAG.search(told):
+                return f"line {node.lineno} is tagged {told}, which may stand for a limit"
             first = min([node.lineno, *(one.lineno for one in node.decorator_list)])
             while first - 1 in module.comments:
                 first -= 1
@@ -205,7 +208,9 @@ class Judge:
         options = [name for name in site.options if name not in _HARMLESS_OPTIONS]
         if options:
             return f"the call sets the option {options[0]} of its task"
-        if isinstance(site.replaced, ast.Await) != isinstance(site.task.node, ast.AsyncFunctionDef):
+        awaited = isinstance(site.replaced, ast.Await)
+        # ``submit`` starts tasks of both kinds, and its future is waited for without an await.
+        if site.flavour != "submit" and awaited != isinstance(site.task.node, ast.AsyncFunctionDef):
             return f"{site.task.node.name} is {'' if site.flavour == 'await' else 'not '}awaited"
         given = [*site.call.args, *(word.value for word in site.call.keywords), *site.options.values()]
         return next((reason for reason in map(self._value, given) if reason), "")

@@ -17,7 +17,7 @@ from prefect_autopilot.models import Rejection
 from prefect_autopilot.optimization.calls import CallSite, read_site, unconditional
 from prefect_autopilot.optimization.futures import module_name
 from prefect_autopilot.optimization.plan import MAX_WORKERS, SUBMIT_COST_S, FlowFile
-from prefect_autopilot.optimization.statements import StatementReader
+from prefect_autopilot.optimization.statements import StatementReader, is_effectful
 
 _FRESH_CALLS = frozenset({"builtins.dict", "builtins.list", "builtins.set", "copy.copy", "copy.deepcopy"})
 
@@ -158,10 +158,17 @@ def _check_exits(loop: ast.For, first: tuple[ast.stmt, ...]) -> None:
             raise BlockedError(f"line {part.lineno} leaves the loop: later items may never be asked for")
         if isinstance(part, ast.Yield | ast.YieldFrom | ast.Try | ast.With | ast.AsyncWith | ast.AsyncFor):
             raise BlockedError(f"line {part.lineno} ({type(part).__name__.lower()}) must not be crossed")
-    if any(isinstance(part, ast.Continue) for node in first for part in ast.walk(node)):
-        raise BlockedError("some items are skipped before the call")
-    if not all(isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign | ast.Expr) for node in first):
+    plain = [node for node in first if not skips(node)]
+    if any(isinstance(part, ast.Continue) for node in plain for part in ast.walk(node)):
+        raise BlockedError("some items are skipped before the call, in a way that is not plain")
+    if not all(isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign | ast.Expr) for node in plain):
         raise BlockedError("a block stands before the call")
+
+
+def skips(node: ast.stmt) -> bool:
+    """Tell whether a statement is ``if …: continue`` and nothing else."""
+    is_plain = isinstance(node, ast.If) and not node.orelse and len(node.body) == 1
+    return is_plain and isinstance(node, ast.If) and isinstance(node.body[0], ast.Continue)
 
 
 def _check_target(target: ast.expr) -> None:
@@ -180,6 +187,10 @@ def _check_first(
     if held:
         raise BlockedError(f"the items come from {held[0]}, a connection or open file")
     for node in first:
+        if skips(node):
+            if any(is_effectful(touch) for touch in reader.read(node).touches):
+                raise BlockedError(f"line {node.lineno} does more than compare")
+            continue
         wall = reader.read(node).wall
         if wall and "submit" not in ast.unparse(node):
             raise BlockedError(wall)

@@ -79,11 +79,15 @@ class FlowFile:
 
     def judge(self, flow: Function) -> Judge:
         """Return the judge of a flow's calls."""
-        return self._judges.setdefault(flow.name, Judge(self.reader, flow))
+        if flow.name not in self._judges:
+            self._judges[flow.name] = Judge(self.reader, flow)
+        return self._judges[flow.name]
 
     def statements(self, flow: Function) -> StatementReader:
         """Return the reader of a flow's statements."""
-        return self._statements.setdefault(flow.name, StatementReader(self.reader, flow))
+        if flow.name not in self._statements:
+            self._statements[flow.name] = StatementReader(self.reader, flow)
+        return self._statements[flow.name]
 
     def new_name(self, wanted: str) -> str:
         """Return a name that nothing in the file uses, and reserve it."""

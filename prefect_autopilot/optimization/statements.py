@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -95,7 +96,8 @@ class StatementReader:
             for part in ast.walk(flow.node)
             if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Load)
         ]
-        self._loads = {name: loads.count(name) for name in set(loads)}
+        self._loads = Counter(loads)
+        self._known: dict[int, Statement] = {}
         self._holds = self._read_holds()
 
     def _read_holds(self) -> dict[str, set[str]]:
@@ -124,7 +126,12 @@ class StatementReader:
         return frozenset(found)
 
     def read(self, node: ast.stmt) -> Statement:
-        """Return a statement with its edges."""
+        """Return a statement with its edges; each is read once."""
+        if id(node) not in self._known:
+            self._known[id(node)] = self._read(node)
+        return self._known[id(node)]
+
+    def _read(self, node: ast.stmt) -> Statement:
         head = _head(node)
         touches = tuple(touch for part in head for touch in self.reader.touches(part, self.flow))
         if isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign):

@@ -262,7 +262,6 @@ UNKNOWN = {
     "pickle": "pickle.load(open(x, 'rb'))",
     "method of a client that is not listed": "boto3.client('s3').frobnicate(Bucket=x)",
     "method of a resource": "boto3.resource('s3').Bucket(x)",
-    "language model": "OpenAI().chat.completions.create(model=x)",
     "frame of a parameter": "x.to_csv('a.csv')",
     "client of a parameter": "x.post(y)",
     "database of a parameter": "x.cursor()",

@@ -210,8 +210,9 @@ KEPT = {
         "not known",
     ),
     "skipped before the call": (
-        "for key in days:\n    if not key:\n        continue\n    r = read(key)\nreturn r",
-        "",
+        "for key in days:\n    if not key:\n"
+        "        print(key)\n        continue\n    r = read(key)\nreturn r",
+        "skipped before",
     ),
     "try": (
         "for key in days:\n    try:\n        r = read(key)\n    except ValueError:\n        r = 0\nreturn r",

@@ -135,3 +135,31 @@ def test_a_slow_task_gets_a_timeout_above_its_durations() -> None:
     history = FlowHistory(tasks={"t": TaskTiming(n=9, p50_s=10, p95_s=50)})
     plan = optimize(source, file="f.py", strategy=Strategy.RELIABILITY, history=history)
     assert "timeout=150" in plan.source
+
+
+SHARED = {
+    "requests session": (
+        "import requests\nC = requests.Session()",
+        "C.get('https://a.test/x', timeout=3)",
+        True,
+    ),
+    "httpx client": ("import httpx\nC = httpx.Client()", "C.get('https://a.test/x')", True),
+    "s3 client": ("import boto3\nC = boto3.client('s3')", "C.get_object(Bucket='b', Key=key)", True),
+    "database connection": (
+        "import psycopg2\nC = psycopg2.connect('x')",
+        "C.cursor().execute('SELECT 1')",
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize(("made", "used", "retried"), SHARED.values(), ids=SHARED)
+def test_a_shared_client_recovers_and_a_shared_connection_may_not(
+    made: str, used: str, *, retried: bool
+) -> None:
+    source = (
+        f"{made}\nfrom prefect import flow, task\n\n"
+        f"@task\ndef f(key):\n    return {used}\n\n@flow\ndef g():\n    return f('k')\n"
+    )
+    plan = optimize(source, file="flow.py", strategy=Strategy.RELIABILITY)
+    assert ("retries=3" in plan.source) is retried

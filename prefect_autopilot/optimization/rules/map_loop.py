@@ -27,6 +27,7 @@ from prefect_autopilot.optimization.fanout import (
     limited_start,
     loaded,
     rejection,
+    skips,
     split_loop,
     stored,
 )
@@ -107,6 +108,8 @@ def _keep_targets(flow: Function, parts: LoopParts) -> LoopParts:
     others = (part for part in ast.walk(flow.node) if isinstance(part, ast.Name) and id(part) not in inside)
     later = [part for part in others if repeated or part.lineno > end]
     names = [name for name in stored([parts.loop.target]) if name in loaded(later)]
+    if any(skips(node) for node in parts.first) and loaded(later) & stored([parts.loop.target, *parts.first]):
+        raise BlockedError("a name of the last round is read after the loop, and rounds are skipped")
     carried = tuple(dict.fromkeys([*parts.carried, *sorted(names)]))
     return LoopParts(parts.loop, parts.first, parts.second, parts.sites, carried)
 

@@ -24,6 +24,7 @@ from prefect_autopilot.optimization.plan import Finding, FlowFile, Proposal, Rul
 _NAME = "retry_reads"
 _DELAY = {"retry_delay_seconds": "[2, 4, 8]", "retry_jitter_factor": "0.5"}
 _RETRIES = {"retries": "3"}
+_RECOVERING = ("http", "aws", "slack", "cloud", "llm")
 
 
 def find(file: FlowFile) -> Iterator[Finding]:
@@ -71,12 +72,15 @@ def _refusal(task: Function, effect: FunctionEffect) -> str:
     """Return why a task gets no retries; empty where it may."""
     name, options = task.node.name, task.options
     evidence = effect.evidence[0] if effect.evidence else f"line {effect.line}"
+    # A client of HTTP opens a new connection after a fault; a database's one may be in a broken transaction.
+    shared = (one for one in effect.touches if one.shares and not one.resource.startswith(_RECOVERING))
+    fragile = tuple(dict.fromkeys(one.shares for one in shared))
     checks: tuple[tuple[bool, str], ...] = (
         (effect.level is Level.UNKNOWN, f"what {name} does is not known ({evidence})"),
         (effect.level is Level.WRITE, f"{name} writes ({evidence})"),
         (not effect.waits, f"{name} reads nothing over a network"),
         (bool(effect.mutates) or effect.is_generator, f"{name} changes or consumes what it is given"),
-        (bool(effect.shares), f"{name} uses {', '.join(effect.shares)}, which a fault may leave broken"),
+        (bool(fragile), f"{name} uses {', '.join(fragile)}, which a fault may leave broken"),
         ("**" in options or "retry_condition_fn" in options, f"{name} decides on its retries itself"),
     )
     return next((reason for holds, reason in checks if holds), "")
