@@ -18,6 +18,7 @@ from prefect_autopilot.errors import UsageError
 from prefect_autopilot.models import JSONDict, Operation, Parameter, Service
 from prefect_autopilot.services import listed_fields, pick, place, resource_of, sample_rows
 from prefect_autopilot.services.paths import WHOLE
+from prefect_autopilot.services.rich_text import text_of
 from prefect_autopilot.services.styles import gather
 
 _LISTS = ("list", "search", "query")
@@ -154,7 +155,8 @@ def _fields(operation: Operation, sent: Any) -> dict[str, Any]:
         at = parameter.at or parameter.name
         used.add(parameter.name if at == parameter.name else at.partition(".")[0])
         if parameter.name not in fields and (value := pick(sent, at)) is not None:
-            fields[parameter.name] = value
+            read = text_of(value) if parameter.document else None
+            fields[parameter.name] = value if read is None else read
     unknown = [name for name in sent if name not in used] if isinstance(sent, dict) else []
     return fields | {name: sent[name] for name in unknown}
 

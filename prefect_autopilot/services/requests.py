@@ -16,6 +16,7 @@ from prefect_autopilot.errors import ConfigurationError, UsageError
 from prefect_autopilot.models import Auth, Operation, Service, Value
 from prefect_autopilot.services.connections import credential_names
 from prefect_autopilot.services.paths import WHOLE, pick, place
+from prefect_autopilot.services.rich_text import atlassian_document
 from prefect_autopilot.services.styles import as_text, spread, wire_name
 
 MIME_FIELDS = ("to", "cc", "bcc", "subject", "body")
@@ -67,6 +68,8 @@ def _header(name: str, value: str) -> str:
 
 def _body(operation: Operation, fields: Mapping[str, Any]) -> Any:
     places = {parameter.name: parameter.at or parameter.name for parameter in operation.parameters}
+    written = {parameter.name for parameter in operation.parameters if parameter.document is not None}
+    fields = {n: atlassian_document(value) if n in written else value for n, value in fields.items()}
     body: dict[str, Any] = {}
     if operation.mime_at:
         place(body, operation.mime_at, mime_message({n: v for n, v in fields.items() if n in MIME_FIELDS}))

@@ -172,13 +172,16 @@ def test_a_sent_mail_is_recorded_in_readable_form() -> None:
 
 def test_friendly_parameters_are_read_back_from_nested_bodies() -> None:
     simulator = Simulator()
-    call(simulator, "jira", "create_issue", project="OPS", summary="S", labels=["x"])
+    call(
+        simulator, "jira", "create_issue", project="OPS", summary="S", labels=["x"], description="One\n\nTwo"
+    )
 
     assert simulator.calls[0].parameters == {
         "project": "OPS",
         "summary": "S",
         "issue_type": "Task",
         "labels": ["x"],
+        "description": "One\n\nTwo",
     }
 
 

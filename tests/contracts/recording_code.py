@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from recording import RECORDED, WrongPlanError, write
+from recording import CATALOG, RECORDED, WrongPlanError, mark, write
 
 PLAN = Path(__file__).parent / "code_plan.toml"
 BELOW = ">"
@@ -274,6 +274,8 @@ def main(arguments: Sequence[str]) -> int:
         except (WrongPlanError, KeyError, OSError) as error:
             failed += 1
             sys.stderr.write(f"{service}: {error}\n")
+    if told.into == RECORDED:
+        mark(RECORDED, CATALOG)
     return 1 if failed else 0
 
 
