@@ -1,26 +1,21 @@
 """Run generated source for real, in a process of its own, against simulated services.
 
 The process gets an allow-listed environment, a home of its own, limits on time, memory, processor and
-file size. That keeps mistakes in; it is no boundary against malicious source, which the generator's
-gate is there for.
+file size. A spare one waits, its imports made, for the next preview. That keeps mistakes in; it is no
+boundary against malicious source, which the generator's gate is there for.
 """
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import contextlib
 import json
 import os
-import signal
-import sys
-import tempfile
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 from prefect_autopilot.adapters.files import resolve_below
 from prefect_autopilot.adapters.prefect_target import PrefectTarget
+from prefect_autopilot.adapters.preview_worker import WORKERS, PreviewWorker
 from prefect_autopilot.adapters.simulator import Simulator, serve_simulator
 from prefect_autopilot.errors import UsageError
 from prefect_autopilot.models import GeneratedFlow, JSONDict, PreviewResult
@@ -29,24 +24,10 @@ from prefect_autopilot.redaction import redact
 PREVIEW_FLOW = "autopilot-preview"
 """Runs are made under a name of ours, so that nothing watches or resolves them."""
 
+SIMULATE = "PREFECT_AUTOPILOT_SIMULATE"
 _INHERITED = ("PATH", "LANG", "LC_ALL", "TZ", "SYSTEMROOT", "SSL_CERT_FILE", "PREFECT_API_SSL_CERT_FILE")
 _ERROR_LENGTH = 500
 _OUTPUT_LENGTH = 1_000_000
-
-_RUNNER = """
-import json, runpy, sys
-try:
-    import resource
-except ImportError:
-    pass
-else:
-    for kind, limit in ((resource.RLIMIT_CPU, 120), (resource.RLIMIT_FSIZE, 256 * 2**20)):
-        hard = resource.getrlimit(kind)[1]
-        resource.setrlimit(kind, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
-path, function, name = sys.argv[1:]
-flow = runpy.run_path(path, run_name="preview")[function]
-flow.with_options(name=name)(**json.load(sys.stdin))
-"""
 
 
 async def run_preview(
@@ -68,16 +49,22 @@ async def run_preview(
     simulated = simulator or Simulator()
     seen = len(simulated.calls)
     started = time.monotonic()
-    with (
-        tempfile.TemporaryDirectory(prefix="autopilot-preview-") as folder,
-        serve_simulator(simulated) as url,
-    ):
-        path = resolve_below(Path(folder), generated.file_name)
+    given = _as_json(parameters or {})
+    worker = WORKERS.take(lambda home: preview_environment(target, home, ""))
+    with worker, serve_simulator(simulated) as url:
+        path = resolve_below(worker.home, generated.file_name)
         path.write_text(generated.source, encoding="utf-8")
-        environment = preview_environment(target, Path(folder), url)
         if services is not None:
-            _lend(services, Path(folder))
-        error = await _run(path, generated.function, parameters or {}, environment, timeout_s)
+            _lend(services, worker.home)
+        job = {
+            "path": str(path),
+            "function": generated.function,
+            "name": PREVIEW_FLOW,
+            "environment": {SIMULATE: url},
+            "parameters": given,
+        }
+        error = await _run(worker, job, timeout_s)
+    WORKERS.warm(lambda home: preview_environment(target, home, ""))
     return PreviewResult(
         succeeded=error is None,
         calls=tuple(simulated.calls[seen:]),
@@ -104,7 +91,7 @@ def preview_environment(target: PrefectTarget | None, home: Path, simulator_url:
         "HOME": str(home),
         "PREFECT_HOME": str(home / "prefect"),
         "PREFECT_AUTOPILOT_HOME": str(home / "autopilot"),
-        "PREFECT_AUTOPILOT_SIMULATE": simulator_url,
+        SIMULATE: simulator_url,
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
         "PREFECT_CLI_PROMPT": "false",
@@ -125,45 +112,23 @@ def _credentials(auth: str | None) -> dict[str, str]:
     return {}
 
 
-async def _run(
-    path: Path, function: str, parameters: JSONDict, environment: Mapping[str, str], timeout_s: float
-) -> str | None:
-    """Return None when the flow ended well, else the last line of its error."""
+def _as_json(parameters: JSONDict) -> JSONDict:
     try:
-        given = json.dumps(parameters).encode()
+        json.dumps(parameters)
     except (TypeError, ValueError) as error:
         raise UsageError(f"The preview's parameters are no JSON: {error}.") from error
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-c",
-        _RUNNER,
-        str(path),
-        function,
-        PREVIEW_FLOW,
-        cwd=path.parent,
-        env=dict(environment),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,
-    )
+    return parameters
+
+
+async def _run(worker: PreviewWorker, job: JSONDict, timeout_s: float) -> str | None:
+    """Return None when the flow ended well, else the last line of its error."""
     try:
-        _, output = await asyncio.wait_for(process.communicate(given), timeout_s)
+        returncode, output = await worker.run(job, timeout_s)
     except TimeoutError:
         return f"The flow did not end within {timeout_s:g} s."
-    finally:
-        await _end(process)
-    if process.returncode == 0:
+    if returncode == 0:
         return None
-    return last_error(output[-_OUTPUT_LENGTH:].decode("utf-8", errors="replace"), process.returncode)
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """End the process and what it started: a temporary Prefect server is its child."""
-    with contextlib.suppress(ProcessLookupError):  # all of it may have ended already
-        # Its own session makes the group's id its own: nobody else is in it.
-        os.killpg(process.pid, signal.SIGKILL)
-    await process.wait()
+    return last_error(output[-_OUTPUT_LENGTH:].decode("utf-8", errors="replace"), returncode)
 
 
 def last_error(output: str, returncode: int | None) -> str:

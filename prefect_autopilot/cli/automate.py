@@ -43,9 +43,12 @@ def analyze(
     if output is not None:
         raise UsageError("--output belongs to --batch; redirect the standard output instead.")
     request, context = request_text(text), request_context(connected, timezone)
-    from prefect_autopilot.journeys import automate
+    import asyncio
 
-    analysis = automate.understand(request, context)
+    from prefect_autopilot.journeys import automate
+    from prefect_autopilot.journeys.memory import with_memory
+
+    analysis = automate.understand(request, asyncio.run(with_memory(context)))
     if as_json:
         write_json(analysis)
     else:
@@ -82,8 +85,11 @@ async def generate(
     if interactive and (as_json or plan is not None or text == "-"):
         raise UsageError("--interactive asks on the terminal; it goes with a request and without --json.")
     from prefect_autopilot.journeys import automate
+    from prefect_autopilot.journeys.memory import with_memory
 
-    analysis, flow = _planned(text, plan, request_context(connected, timezone), interactive=interactive)
+    context = request_context(connected, timezone)
+    context = context if plan is not None else await with_memory(context)
+    analysis, flow, chosen = _planned(text, plan, context, interactive=interactive)
     if flow is None:
         if as_json:
             write_json({"analysis": analysis})
@@ -92,8 +98,9 @@ async def generate(
         return 1
     told = Generated(analysis, flow, await automate.preview(flow) if preview or interactive else None)
     if interactive:
-        from prefect_autopilot.cli.interactive import may_deploy, open_values
+        from prefect_autopilot.cli.interactive import keep_choices, may_deploy, open_values
 
+        await keep_choices(context, chosen)
         _show_generated(told)
         deploy = may_deploy(told.preview)
         given = open_values(flow, given) if deploy else given
@@ -110,8 +117,8 @@ async def generate(
 
 def _planned(
     text: str | None, plan: Path | None, context: RequestContext, *, interactive: bool
-) -> tuple[Analysis | None, GeneratedFlow | None]:
-    """Return what was understood and the flow of it, None where there is none yet."""
+) -> tuple[Analysis | None, GeneratedFlow | None, RequestContext]:
+    """Return what was understood, the flow of it (None where there is none yet), and the context then."""
     from prefect_autopilot.journeys import automate
 
     if plan is not None:
@@ -119,15 +126,15 @@ def _planned(
 
         if text is not None:
             raise UsageError("Give either a request or --from FILE.")
-        return None, build_spec(read_spec_file(plan))
+        return None, build_spec(read_spec_file(plan)), context
     request = request_text(text)
     if interactive:
         from prefect_autopilot.cli.interactive import settle
 
-        analysis, _ = settle(request, context)
+        analysis, context = settle(request, context)
     else:
         analysis = automate.understand(request, context)
-    return analysis, automate.build(analysis) if analysis.status == "flow" else None
+    return analysis, automate.build(analysis) if analysis.status == "flow" else None, context
 
 
 def _keep_spec(told: Generated, spec: Path | None, *, replace: bool) -> None:

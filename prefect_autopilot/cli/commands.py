@@ -15,6 +15,8 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ),
     ("edit", "edit:edit", "Change just what is asked in a flow file, as a diff."),
     ("explain", "edit:explain", "Say in English what a flow does and what happens when it fails."),
+    ("remember", "memory:remember", "Remember which service you mean by a kind; show what is remembered."),
+    ("forget", "memory:forget", "Forget the service you meant by a kind, or all of them."),
     ("diagnose", "resolve:diagnose", "Say why a run failed and what helps."),
     ("sessions", "resolve:sessions", "List troubleshooting sessions, newest first."),
     ("detect", "observe:detect", "Find anomalies in run histories."),

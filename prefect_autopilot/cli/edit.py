@@ -36,12 +36,12 @@ async def edit(
     from prefect_autopilot.cli.automate import request_context
     from prefect_autopilot.journeys.edit import edit_file
     from prefect_autopilot.journeys.edit_schedule import reschedule
+    from prefect_autopilot.journeys.memory import with_memory
 
     request = request_text(text)
     path, function = flow_file(flow)
-    told = edit_file(
-        path, request, context=request_context(connected, timezone), function=function, write=write
-    )
+    context = await with_memory(request_context(connected, timezone))
+    told = edit_file(path, request, context=context, function=function, write=write)
     done: tuple[str, ...] = ()
     if told.schedule is not None:
         done = await reschedule(path, function, told.schedule, write=write)

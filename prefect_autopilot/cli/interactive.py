@@ -122,6 +122,22 @@ def answered(
     return f"{ended}{stop} {said}", context
 
 
+async def keep_choices(before: RequestContext, after: RequestContext) -> None:
+    """Remember the services that were chosen for a kind, and say so."""
+    from prefect_autopilot.journeys.memory import remember
+
+    known, chosen = _services(before), _services(after)
+    for kind, service in chosen.items():
+        if known.get(kind) != service:
+            await remember(kind, service, user=after.user_id)
+            write_line(f"Remembered: by {kind} you mean {service} (prefect-autopilot forget {kind}).")
+
+
+def _services(context: RequestContext) -> JSONDict:
+    under = context.preferences.get("services")
+    return under if isinstance(under, dict) else context.preferences
+
+
 def with_service(context: RequestContext, kind: str, service: str) -> RequestContext:
     """Return the context with a service preferred for a kind."""
     under = context.preferences.get("services")

@@ -61,9 +61,7 @@ def _days(left: ast.expr, operator: ast.cmpop, right: ast.expr) -> str | None:
     is_day = (
         isinstance(left, ast.Call) and isinstance(left.func, ast.Attribute) and left.func.attr == "weekday"
     )
-    if not is_day:
-        return None
-    numbers = _numbers(right)
+    numbers = _numbers(right) if is_day else []
     if not numbers:
         return None
     match operator, numbers:

@@ -12,6 +12,7 @@ from prefect_autopilot.store.hooks import Hooks, QueuedEvent
 from prefect_autopilot.store.journal import Journal, JournalEntry, JournalOutcome
 from prefect_autopilot.store.leases import WATCHER_LEASE
 from prefect_autopilot.store.notices import Delivery, Notices, PendingNotice
+from prefect_autopilot.store.preferences import Preferences
 from prefect_autopilot.store.runs import Runs, Workflow
 from prefect_autopilot.store.sessions import Sessions, run_claim
 from prefect_autopilot.store.tokens import AccessToken, Scope, Tokens
@@ -31,7 +32,7 @@ __all__ = [
 ]
 
 
-class Store(Runs, Journal, Sessions, Alerts, Notices, Hooks, Tokens):
+class Store(Runs, Journal, Sessions, Alerts, Notices, Hooks, Tokens, Preferences):
     """Everything the product remembers; every text is redacted before it is written, but events on their way.
 
     Every method raises StoreError, with ``permanent`` False where the same call can succeed later.
