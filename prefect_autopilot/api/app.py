@@ -12,6 +12,7 @@ from prefect_autopilot.api.context import Context
 from prefect_autopilot.api.errors import LastResort, install
 from prefect_autopilot.api.guard import Guard
 from prefect_autopilot.api.hooks import keep_outbox, mount_hooks
+from prefect_autopilot.api.page import mount_page
 from prefect_autopilot.api.pages import mount_pages
 from prefect_autopilot.api.routes import mount
 from prefect_autopilot.api.system import product_version
@@ -51,6 +52,7 @@ def build(context: Context, hosts: Iterable[str] = (), *, locked: bool = False) 
     mount(app)
     mount_hooks(app)
     mount_pages(app)
+    mount_page(app)
     install(app)
     # The last one added is the outermost.
     app.add_middleware(Door, context=context, locked=locked)

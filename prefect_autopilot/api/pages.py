@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, Response
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -26,13 +26,8 @@ POLICY = f"default-src 'none'; style-src 'sha256-{_DIGEST}'; frame-ancestors 'no
 
 
 def mount_pages(app: FastAPI) -> None:
-    """Add the page of the calls, and lead the root to it."""
+    """Add the page of the calls."""
     app.add_api_route("/docs", _docs, methods=["GET"], include_in_schema=False, response_model=None)
-    app.add_api_route("/", _root, methods=["GET"], include_in_schema=False, response_model=None)
-
-
-async def _root() -> Response:
-    return RedirectResponse("docs")
 
 
 async def _docs(request: Request) -> Response:

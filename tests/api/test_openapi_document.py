@@ -114,9 +114,3 @@ async def test_the_page_of_the_calls_needs_neither_scripts_nor_the_network(api: 
     assert page.text.count("<details>") == len(NAMES)
     assert "script-src" not in page.headers["content-security-policy"]
     assert "style-src 'sha256-" in page.headers["content-security-policy"]
-
-
-async def test_the_root_leads_to_the_page_of_the_calls(api: httpx.AsyncClient) -> None:
-    answer = await api.get("/")
-    assert answer.is_redirect
-    assert answer.headers["location"] == "docs"

@@ -1,0 +1,180 @@
+"""What the status page shows, as plain values: traffic lights with reasons, what to do, charts of runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from statistics import median, quantiles
+from typing import Literal, NamedTuple
+
+from prefect_autopilot.models import (
+    HealthScore,
+    ResolutionStatus,
+    RunRecord,
+    TroubleshootingSession,
+    Value,
+    WorkflowAlert,
+)
+from prefect_autopilot.troubleshooting.session import OPEN
+
+WIDTH, HEIGHT = 300, 60
+MOST_BARS = 30
+FEWEST_FOR_BAND = 5
+ESCALATED_SHOWN = timedelta(days=7)
+URGENT = frozenset({"critical", "high"})
+FAILED = frozenset({"FAILED", "CRASHED"})
+
+# Directions and marks of text, which could make a line read as something else.
+_INVISIBLE = (*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x2028, 0x2029)
+_CONTROLS = dict.fromkeys((*range(32), *range(127, 160), *_INVISIBLE), "�")
+_PLAIN = _CONTROLS | {ord("\n"): "\n", ord("\t"): "\t"}
+
+
+class Light(NamedTuple):
+    """A state as colour, sign and word: nobody has to see the colour."""
+
+    colour: str
+    sign: str
+    word: str
+
+
+LIGHTS = {
+    "healthy": Light("green", "●", "Healthy"),
+    "degraded": Light("amber", "▲", "Needs attention"),
+    "unhealthy": Light("red", "■", "Unhealthy"),
+    "unknown": Light("unknown", "?", "Unknown"),
+}
+
+
+class Bar(NamedTuple):
+    """One run of a chart."""
+
+    kind: Literal["ok", "failed", "other"]
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+class Picture(NamedTuple):
+    """A chart of runs: bars, the band of usual durations (top and height), and the same in words."""
+
+    text: str
+    bars: tuple[Bar, ...]
+    band: tuple[float, float] | None
+    width: int = WIDTH
+    height: int = HEIGHT
+
+
+class SessionFacts(Value):
+    """A session in a few lines."""
+
+    session_id: str
+    title: str
+    cause: str
+    status: str
+    since: str
+    todo: str
+
+
+def plain(text: object) -> str:
+    """Return text without what could steer a terminal or turn its reading direction around."""
+    return str(text).translate(_PLAIN)
+
+
+def light_of(health: HealthScore, alerts: Sequence[WorkflowAlert]) -> tuple[Light, str]:
+    """Return the light of a workflow and why; an urgent open alert keeps it from being green."""
+    urgent = [alert for alert in alerts if alert.severity in URGENT and alert.status == "firing"]
+    if urgent and health.status in {"healthy", "unknown"}:
+        return LIGHTS["degraded"], f"Alert: {urgent[0].title}. {health.reason}"
+    return LIGHTS[health.status], health.reason
+
+
+def facts_of(session: TroubleshootingSession) -> SessionFacts:
+    """Return a session in a few lines, with what a person has to do."""
+    diagnosis = session.diagnosis
+    what = f"{diagnosis.category} problem" if diagnosis is not None else "Something is wrong"
+    return SessionFacts(
+        session_id=session.session_id,
+        title=f"{what} in {session.workflow_id}".capitalize(),
+        cause=diagnosis.root_cause if diagnosis is not None else "Nothing was concluded yet.",
+        status=session.resolution_status.replace("_", " "),
+        since=session.start_time.strftime("%Y-%m-%d %H:%M UTC"),
+        todo=_todo(session),
+    )
+
+
+def wants_a_look(session: TroubleshootingSession, now: datetime) -> bool:
+    """Tell whether a session belongs on the overview: open, or handed to people in the last week."""
+    if session.resolution_status == ResolutionStatus.ESCALATED:
+        return now - (session.end_time or session.start_time) < ESCALATED_SHOWN
+    return session.resolution_status in OPEN
+
+
+def _todo(session: TroubleshootingSession) -> str:
+    advice = session.recommendations[0] if session.recommendations else ""
+    decision = session.decision
+    if session.resolution_status in {ResolutionStatus.ESCALATED, ResolutionStatus.MANUAL}:
+        return advice or "Look at the evidence and decide."
+    if session.end_time is not None:
+        return "Nothing: the session is over."
+    if decision is not None and decision.action == "propose":
+        return f"Decide on what is proposed: {decision.remedy.kind.replace('_', ' ')}. {decision.reason}"
+    if session.attempts and session.attempts[-1].verification is None:
+        return "Nothing now: what was done is being verified."
+    return advice or "Nothing now: the session goes on by itself."
+
+
+def picture_of(runs: Sequence[RunRecord]) -> Picture | None:
+    """Return the chart of the newest runs, oldest first; None where none of them took any time."""
+    shown = [run for run in runs if run.duration_s is not None][-MOST_BARS:]
+    lasted = [run.duration_s or 0.0 for run in shown]
+    if not shown or max(lasted) <= 0:
+        return None
+    scale, step = (HEIGHT - 4) / max(lasted), WIDTH / MOST_BARS
+    bars = tuple(
+        _bar(run, number * step, step, max(2.0, duration * scale))
+        for number, (run, duration) in enumerate(zip(shown, lasted, strict=True))
+    )
+    usual = [run.duration_s or 0.0 for run in shown if run.state.type == "COMPLETED"]
+    band = None
+    said = ""
+    if len(usual) >= FEWEST_FOR_BAND:
+        cuts = quantiles(usual, n=10)
+        low, high = max(0.0, cuts[0]), min(cuts[-1], max(lasted))
+        band = (round(HEIGHT - high * scale, 1), round(max(1.0, (high - low) * scale), 1))
+        said = f" Usually {_seconds(low)} to {_seconds(high)}."
+    failed = sum(run.state.type in FAILED for run in shown)
+    text = f"Last {len(shown)} runs: {failed} failed. Median {_seconds(median(lasted))}.{said}"
+    return Picture(text=text, bars=bars, band=band)
+
+
+def _bar(run: RunRecord, x: float, step: float, height: float) -> Bar:
+    kind: Literal["ok", "failed", "other"] = "ok" if run.state.type == "COMPLETED" else "other"
+    kind = "failed" if run.state.type in FAILED else kind
+    return Bar(kind, round(x + 1, 1), round(HEIGHT - height, 1), round(step - 2, 1), round(height, 1))
+
+
+def _seconds(value: float) -> str:
+    minute = 60
+    return f"{value:.3g} s" if value < minute else f"{value / minute:.3g} min"
+
+
+def headline(lights: Sequence[Light], open_sessions: int) -> str:
+    """Return the state of everything in one sentence."""
+    count = {word: sum(light.colour == word for light in lights) for word in ("red", "amber", "unknown")}
+    said = [
+        f"{number} {word}"
+        for number, word in (
+            (count["red"], "unhealthy"),
+            (count["amber"], "needing attention"),
+            (count["unknown"], "unknown"),
+        )
+        if number
+    ]
+    sessions = f"{open_sessions} open session{'' if open_sessions == 1 else 's'}"
+    if not lights:
+        return f"No workflow was seen yet, {sessions}"
+    if not said:
+        return f"All workflows on this page are healthy, {sessions}"
+    return f"Workflows: {', '.join(said)}; {sessions}"
