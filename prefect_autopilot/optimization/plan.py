@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from prefect_autopilot.effects import EffectReader, Function, OperationEffects
 from prefect_autopilot.effects.text import SourceText, TextEdit
@@ -37,6 +37,8 @@ class Proposal:
     """The flow whose task runner must be bounded for this edit."""
     imports: tuple[str, ...] = ()
     """Import statements the edit needs."""
+    risk: Literal["safe", "opt_in"] = "safe"
+    """An edit of risk opt_in is made only with the owner's consent."""
 
 
 @dataclass

@@ -41,7 +41,7 @@ def optimize(
             raise InvalidFlowError(
                 f"{file} holds no Prefect flow; give a file with a function decorated with @flow."
             )
-        changes, made, left = _one_round(parsed, strategy)
+        changes, made, left = _one_round(parsed, strategy, unsafe=unsafe)
         new = apply_edits(current, changes)
         line_of = _line_map(source.removeprefix(_BOM), current)
         edits += [one.model_copy(update={"line": line_of(one.line)}) for one in made]
@@ -50,7 +50,6 @@ def optimize(
             break
         ast.parse(new)
         current = new
-    del unsafe  # no rule with risk opt_in yet
     final = mark + current
     return OptimizationPlan(
         file=file,
@@ -63,7 +62,9 @@ def optimize(
     )
 
 
-def _one_round(file: FlowFile, strategy: Strategy) -> tuple[list[TextEdit], list[Rewrite], list[Rejection]]:
+def _one_round(
+    file: FlowFile, strategy: Strategy, *, unsafe: bool
+) -> tuple[list[TextEdit], list[Rewrite], list[Rejection]]:
     """Return the edits of all rules that do not touch one another, what they are, and what was left alone."""
     changes: list[TextEdit] = []
     made: list[Rewrite] = []
@@ -76,6 +77,10 @@ def _one_round(file: FlowFile, strategy: Strategy) -> tuple[list[TextEdit], list
         for finding in rule.find(file):
             if isinstance(finding, Rejection):
                 left.append(finding)
+                continue
+            if finding.risk == "opt_in" and not unsafe:
+                reason = f"{finding.reason}; it needs your consent (--unsafe)"
+                left.append(Rejection(rule=finding.rule, line=finding.line, reason=reason))
                 continue
             extra, needed, refusal = _bound(file, finding, bounded)
             if refusal:
@@ -103,6 +108,7 @@ def _rewrite(finding: Proposal) -> Rewrite:
         rule=finding.rule,
         line=finding.line,
         reason=finding.reason,
+        risk=finding.risk,
         evidence=finding.evidence,
         expected_saving_s=None if finding.saving_s is None else round(finding.saving_s, 3),
         undo=finding.undo,

@@ -210,8 +210,7 @@ KEPT = {
         "not known",
     ),
     "skipped before the call": (
-        "for key in days:\n    if not key:\n"
-        "        print(key)\n        continue\n    r = read(key)\nreturn r",
+        "for key in days:\n    if not key:\n        print()\n        continue\n    r = read(key)\nreturn r",
         "skipped before",
     ),
     "try": (

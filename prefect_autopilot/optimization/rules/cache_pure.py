@@ -1,0 +1,91 @@
+"""Keep the results of deterministic tasks that touch nothing outside, for an hour, by input and source.
+
+Before::
+
+    @task
+    def score(rows): ...
+
+After::
+
+    @task(cache_policy=INPUTS + TASK_SOURCE, cache_expiration=timedelta(hours=1), persist_result=True)
+    def score(rows): ...
+
+Opt-in: a stored result takes room, and a cached task shows as Cached instead of Completed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prefect_autopilot.effects import Function, Level
+from prefect_autopilot.models import Rejection, Strategy
+from prefect_autopilot.optimization.decorators import add_keywords
+from prefect_autopilot.optimization.plan import Finding, FlowFile, Proposal, Rule
+
+_NAME = "cache_pure"
+_POLICIES = "prefect.cache_policies"
+_IMPORTS = {
+    "INPUTS": (f"{_POLICIES}.INPUTS", f"from {_POLICIES} import INPUTS, TASK_SOURCE"),
+    "TASK_SOURCE": (f"{_POLICIES}.TASK_SOURCE", f"from {_POLICIES} import INPUTS, TASK_SOURCE"),
+    "timedelta": ("datetime.timedelta", "from datetime import timedelta"),
+}
+_WORDS = {
+    "cache_policy": "INPUTS + TASK_SOURCE",
+    "cache_expiration": "timedelta(hours=1)",
+    "persist_result": "True",
+}
+_DECIDED = ("cache_", "result_", "persist_", "refresh_")
+
+
+def find(file: FlowFile) -> Iterator[Finding]:
+    """Yield a cache for each task that history shows to repeat itself."""
+    for task in file.tasks:
+        timing = file.timing(task)
+        if timing is None or not timing.repeat_share or timing.p50_s is None or timing.calls_per_run is None:
+            continue
+        line = task.decorator.lineno if task.decorator else task.node.lineno
+        saving = timing.repeat_share * timing.calls_per_run * timing.p50_s
+        reason = _refusal(file, task)
+        edit = None if reason else add_keywords(file, task, _WORDS)
+        if edit is None:
+            yield Rejection(rule=_NAME, line=line, reason=reason or f"{task.node.name} has no decorator")
+            continue
+        missing = [text for name, (_, text) in _IMPORTS.items() if name not in file.module.imports]
+        yield Proposal(
+            rule=_NAME,
+            line=line,
+            reason=f"{task.node.name} computes the same again in {timing.repeat_share:.0%} of its calls "
+            f"(n = {timing.n})",
+            edits=(edit,),
+            evidence=file.reader.effect(task).evidence,
+            saving_s=saving,
+            undo=f"remove {', '.join(_WORDS)} from the decorator of {task.node.name}",
+            imports=tuple(dict.fromkeys(missing)),
+            risk="opt_in",
+        )
+
+
+def _refusal(file: FlowFile, task: Function) -> str:
+    """Return why a task must not be cached; empty where it may."""
+    name, effect = task.node.name, file.reader.effect(task)
+    evidence = effect.evidence[0] if effect.evidence else f"line {effect.line}"
+    taken = [
+        one
+        for one, (origin, _) in _IMPORTS.items()
+        if one in file.names and file.module.imports.get(one) != origin
+    ]
+    checks: tuple[tuple[bool, str], ...] = (
+        (effect.level is not Level.PURE, f"{name} does more than compute ({evidence})"),
+        (effect.nondeterministic, f"{name} reads the clock or chance"),
+        (bool(effect.mutates) or effect.is_generator, f"{name} changes or consumes what it is given"),
+        (not task.parameters, f"{name} takes nothing its result could depend on"),
+        (
+            any(one.startswith(_DECIDED) or one == "**" for one in task.options),
+            f"{name} decides on its cache",
+        ),
+        (bool(taken), f"{', '.join(taken)} means something else in this file"),
+    )
+    return next((reason for holds, reason in checks if holds), "")
+
+
+RULE = Rule(name=_NAME, strategies=frozenset({Strategy.COST}), find=find, order=60)
