@@ -47,7 +47,7 @@ class Call:
                 found[word.arg] = word.value
             elif isinstance(word.value, ast.Dict):
                 pairs = zip(word.value.keys, word.value.values, strict=True)
-                found |= {key.value: value for key, value in pairs if _is_text(key)}
+                found |= {text: value for key, value in pairs if (text := _text(key)) is not None}
         return found
 
     @property
@@ -213,7 +213,3 @@ def _option(call: ast.Call | None, name: str) -> str | None:
 
 def _text(node: ast.expr | None) -> str | None:
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
-
-
-def _is_text(node: ast.expr | None) -> bool:
-    return _text(node) is not None

@@ -99,7 +99,7 @@ def _score(call: Call, words: str) -> int:
         or (name and name.casefold() in said.split())
     ):
         score += 6
-    literals = {v.value.casefold() for v in call.arguments.values() if _is_text(v)}
+    literals = {text.casefold() for node in call.arguments.values() if (text := _text(node)) is not None}
     return score + 4 * any(one and one in said.split() for one in literals)
 
 
@@ -115,8 +115,8 @@ def _same(one: str, other: str) -> bool:
     )
 
 
-def _is_text(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+def _text(node: ast.expr) -> str | None:
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
 
 
 @dataclass(frozen=True)

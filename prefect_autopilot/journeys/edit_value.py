@@ -37,12 +37,12 @@ def change_value(flow: FlowSource, change: Change, catalogue: Catalogue) -> Made
     if change.old is None and distinct == {new}:
         return Made(notes=[f"It is {new!r} already."])
     if change.old is None and len(places) > 1:
-        options = tuple(f"{call.name}: {node.value}" for call, node in places)
+        options = tuple(f"{call.name}: {node.value!s}" for call, node in places)
         raise ask("value", f"Which of them should become {new!r}?", options)
     edits = [
         TextEdit(flow.text.start(node), flow.text.end(node), source_edit.shown(new)) for _, node in places
     ]
-    told = [f"{call.name}: {node.value!r} becomes {new!r}." for call, node in places]
+    told = [f"{call.name}: {str(node.value)!r} becomes {new!r}." for call, node in places]
     return Made(edits=edits, changes=told)
 
 

@@ -134,9 +134,9 @@ def _on_failure(flow: FlowSource) -> Iterator[str]:
 
 
 def _retries(call: Call) -> str:
-    words = {word.arg: word.value for word in (call.options.keywords if call.options else [])}
-    if call.function is not None:
-        words = {**call.function.options, **words}
+    given = call.options.keywords if call.options else []
+    words = dict(call.function.options) if call.function is not None else {}
+    words |= {word.arg: word.value for word in given if word.arg is not None}
     retries = words.get("retries")
     if retries is None or value(retries) == "0":
         return ""
@@ -267,7 +267,7 @@ class _Telling:
             text=f"{what}{filled}{many}{effect}.",
             service=service.id if service else None,
             operation=operation.id if operation else None,
-            effect=operation.effect if operation else "unknown",
+            effect=operation.effect.value if operation else "unknown",
         )
 
     def _own(self, call: Call, depth: int) -> ExplainedStep:

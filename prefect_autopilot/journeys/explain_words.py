@@ -98,7 +98,7 @@ def _value(  # noqa: PLR0911 - one case a shape reads best as one table
         case ast.Subscript(value=ast.Name(id="event"), slice=ast.Constant(value=str(key))):
             return f"the event's {key}"
         case ast.Subscript(value=inner, slice=ast.Constant(value=key)):
-            return f"{_value(inner)}'s {key}" if isinstance(key, str) else f"{_value(inner)}[{key}]"
+            return f"{_value(inner)}'s {key}" if isinstance(key, str) else f"{_value(inner)}[{key!r}]"
         case ast.Call(func=ast.Attribute(value=inner, attr=name), args=[]) if name in _PLAIN_METHODS:
             return _value(inner)
         case ast.Call(

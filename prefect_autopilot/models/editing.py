@@ -34,7 +34,8 @@ class ExplainedStep(Value):
     text: str
     service: str | None = None
     operation: str | None = None
-    effect: Literal["safe", "idempotent", "unsafe", "pure", "read", "write", "unknown"] | None = None
+    effect: str | None = None
+    """safe, idempotent or unsafe for a service; pure, read, write or unknown for other code."""
 
 
 class FlowExplanation(Value):
