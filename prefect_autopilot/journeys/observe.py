@@ -9,21 +9,42 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from prefect_autopilot.errors import ConflictError, UnknownNameError, UsageError
+from prefect_autopilot.journeys.judging import (
+    HISTORY_RUNS,
+    Case,
+    history,
+    is_due,
+    judge,
+    read_case,
+    rules_for,
+    series_of,
+    settings_of,
+    workflow_id,
+)
 from prefect_autopilot.models import (
     TERMINAL_STATES,
     HealthScore,
-    HistoryRun,
     JSONDict,
     MonitoringRule,
     Notice,
     RunRecord,
-    RunSeries,
     WorkflowAlert,
 )
-from prefect_autopilot.monitoring import alerts_of, baselines, detect, evaluate, health, metrics
+from prefect_autopilot.monitoring import health
 from prefect_autopilot.monitoring.calendars import next_fire
 from prefect_autopilot.monitoring.rules import NOT_LASTING
-from prefect_autopilot.store import Store, Workflow
+from prefect_autopilot.store import Store
+
+__all__ = [
+    "HISTORY_RUNS",
+    "assess",
+    "ingest",
+    "names",
+    "raise_alerts",
+    "read_schedules",
+    "series_of",
+    "workflow_id",
+]
 
 CURSOR = "observed-runs"
 OWN_PREFIX = "autopilot-"
@@ -31,7 +52,8 @@ FIRST_LOOK = timedelta(days=30)
 OVERLAP_S = 120.0
 PAGE_LIMIT = 10_000
 MOST_RUNS = 1_000_000
-HISTORY_RUNS = 500
+AT_ONCE = 50
+"""Workflows whose runs are held in memory at the same time."""
 SILENT_FOR = timedelta(days=14)
 """A workflow that has not run for so long is left alone."""
 MOST_NOTICES = 5
@@ -80,7 +102,7 @@ async def assess(store: Store, now: datetime) -> list[HealthScore]:
     """Return the health of every workflow seen, the worst first; unknown ones last."""
     scores = []
     for workflow in await store.workflows():
-        runs = await _history(store, workflow)
+        runs = await history(store, workflow)
         scores.append(health(workflow_id(workflow), runs, now))
     return sorted(scores, key=lambda score: (score.score is None, score.score or 0.0, score.workflow_id))
 
@@ -111,84 +133,56 @@ async def raise_alerts(
 ) -> tuple[WorkflowAlert, ...]:
     """Judge the stored runs and return the alerts that are new or changed, stored and with their notices.
 
-    1. build a series of each workflow, 2. detect anomalies, 3. evaluate the rules, 4. store each change,
-    5. queue what people are told. Whoever stored an alert of the same fingerprint first wins.
+    1. find the workflows in which something changed or is due, 2. let their monitors go on, 3. evaluate the
+    rules, 4. store each change, 5. queue what people are told. Whoever stored an alert of the same
+    fingerprint first wins.
     """
-    histories: dict[str, tuple[RunRecord, ...]] = {}
+    schedules = schedules or {}
+    known = await store.alerts()
+    concerned = {alert.workflow_id for alert in known if alert.status != "resolved"}
+    marks = await store.monitor_marks()
+    due = []
     for workflow in await store.workflows():
-        if workflow.last_at >= now - SILENT_FOR:
-            histories[workflow_id(workflow)] = await _history(store, workflow)
-    # Seconds of pure computing on a large server: the loop has other things to answer meanwhile.
-    changed = await asyncio.to_thread(
-        judge, histories, rules, await store.alerts(), now, schedules=schedules or {}
-    )
+        ident = workflow_id(workflow)
+        applying = rules_for(ident, rules)
+        settings = settings_of(schedules.get(ident), applying)
+        is_concern = ident in concerned or is_due(workflow, marks.get(ident), settings, now)
+        if workflow.last_at >= now - SILENT_FOR and is_concern:
+            due.append((workflow, applying))
+    # Deployments of one work pool are judged together as far as possible.
+    pools = {ident: mark.work_pool or "" for ident, mark in marks.items()}
+    due.sort(key=lambda entry: (pools.get(workflow_id(entry[0]), ""), workflow_id(entry[0])))
+    changed: list[WorkflowAlert] = []
+    for first in range(0, len(due), AT_ONCE):
+        cases = [
+            await read_case(store, workflow, applying, schedules.get(workflow_id(workflow)))
+            for workflow, applying in due[first : first + AT_ONCE]
+        ]
+        changed += await _judge(store, cases, known, now)
     return await _publish(store, changed, now)
 
 
-def judge(
-    histories: Mapping[str, Sequence[RunRecord]],
-    rules: Sequence[MonitoringRule],
-    known: Sequence[WorkflowAlert],
-    now: datetime,
-    *,
-    schedules: Mapping[str, JSONDict],
+async def _judge(
+    store: Store, cases: Sequence[Case], known: Sequence[WorkflowAlert], now: datetime
 ) -> list[WorkflowAlert]:
-    """Return the alerts that are new or changed; ``histories`` and ``schedules`` are by workflow id."""
-    series = [
-        series_of(ident, runs, now, schedule=schedules.get(ident))
-        for ident, runs in histories.items()
-        if runs
-    ]
-    found = detect(series)
-    changed: list[WorkflowAlert] = []
-    for one in series:
-        runs = histories[one.id]
-        changed += alerts_of(one.id, one.deployment, found[one.id], known, runs, now)
-        changed += evaluate(rules, metrics(one.id, runs, now), baselines(one.id, runs, now), known, now)
+    """Judge some workflows and keep where their monitors go on; unusable states are built anew."""
+    pools = {run.work_pool for case in cases for run in case.runs[-1:] if run.work_pool}
+    peers = await store.pool_leans(pools) if pools else {}
+    # Seconds of pure computing on a large server: the loop has other things to answer meanwhile.
+    changed, kept, unusable = await asyncio.to_thread(judge, cases, peers, known, now)
+    if kept:
+        await store.keep_monitors(kept)
+    if unusable:
+        again = [
+            await read_case(store, case.workflow, case.rules, case.schedule, anew=True) for case in unusable
+        ]
+        changed += await _judge(store, again, known, now)
     return changed
 
 
 async def names(store: Store) -> dict[str, tuple[str, str]]:
     """Return the names of flow and deployment ("" without one) of every workflow seen, by its id."""
     return {workflow_id(one): (one.flow_name, one.deployment_name or "") for one in await store.workflows()}
-
-
-def workflow_id(workflow: Workflow) -> str:
-    """Return what identifies a workflow: its deployment, or the flow where it runs without one."""
-    return workflow.deployment_id or workflow.flow_name
-
-
-def series_of(
-    ident: str, runs: Sequence[RunRecord], now: datetime, *, schedule: JSONDict | None = None
-) -> RunSeries:
-    """Return stored runs as the history that ``detect`` reads; runs that never started are left out."""
-    history = []
-    for run in runs:
-        began = run.start or (run.expected_start if run.state.type in TERMINAL_STATES else None)
-        if began is None:
-            continue
-        lasted = run.duration_s
-        if lasted is None and run.start is not None and run.end is not None:
-            lasted = (run.end - run.start).total_seconds()
-        history.append(
-            HistoryRun(
-                start=began,
-                expected_start=run.expected_start,
-                state=run.state.type,
-                duration_s=None if run.state.type == "RUNNING" else lasted,
-                version=run.deployment_version,
-                retries=max(0, run.run_count - 1),
-            )
-        )
-    last = runs[-1] if runs else None
-    return RunSeries(
-        id=ident,
-        deployment=(last.deployment_name or last.flow_name) if last else "",
-        work_pool=last.work_pool if last else None,
-        schedule=schedule,
-        now=now,
-        runs=tuple(history),
-    )
 
 
 def _readable(schedule: JSONDict) -> bool:
@@ -201,13 +195,6 @@ def _readable(schedule: JSONDict) -> bool:
 
 def _ended(runs: Iterable[RunRecord]) -> int:
     return sum(run.state.type in TERMINAL_STATES for run in runs)
-
-
-async def _history(store: Store, workflow: Workflow) -> tuple[RunRecord, ...]:
-    runs = await store.runs(
-        deployment_id=workflow.deployment_id, flow_name=workflow.flow_name, limit=HISTORY_RUNS
-    )
-    return tuple(run for run in runs if run.deployment_id == workflow.deployment_id)
 
 
 async def _publish(

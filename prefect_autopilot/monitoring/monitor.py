@@ -18,6 +18,7 @@ from prefect_autopilot.monitoring.stuck import StuckChannel
 
 INCIDENT_RUNS = 10
 """Findings of one kind at most this many runs apart are one incident."""
+MOST_INCIDENTS = 50
 
 
 class Channel(Protocol):
@@ -75,6 +76,19 @@ class Monitor:
         running = self._last is not None and self._last.state in {"RUNNING", "PENDING"}
         for found in (*self._stuck.waiting(now), *self._schedule.waiting(now, running=running)):
             self._tell(found)
+
+    def forget_old(self) -> None:
+        """Keep the newest 50 incidents: what is kept must not grow with the number of runs."""
+        gone = len(self._incidents) - MOST_INCIDENTS
+        if gone > 0:
+            del self._incidents[:gone]
+            self._open = {
+                kind: (place - gone, at) for kind, (place, at) in self._open.items() if place >= gone
+            }
+
+    def next_concern(self) -> float:
+        """Return the earliest moment at which waiting alone gives something to tell; infinite without one."""
+        return min(self._stuck.next_concern(), self._schedule.next_concern())
 
     def _tell(self, found: Finding) -> None:
         place, newest = self._open.get(found.kind, (-1, -INCIDENT_RUNS - 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 from prefect_autopilot.models import JSONDict, Severity
@@ -53,6 +54,10 @@ class ScheduleChannel:
         """Yield the times that have passed without a run up to ``now``."""
         if not running:
             yield from self._missed(now - self._grace(), now)
+
+    def next_concern(self) -> float:
+        """Return when the fire that is waited for counts as missed; infinite without one."""
+        return math.inf if self._due is None else self._due + self._grace()
 
     def _missed(self, before: float, until: float) -> Iterator[Finding]:
         """Yield one finding for all the fires from the due one to ``before``."""

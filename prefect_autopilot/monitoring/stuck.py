@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from prefect_autopilot.models import Severity
@@ -47,6 +48,10 @@ class StuckChannel:
         """Yield an alarm for every run that has been running too long at ``now``."""
         for run, allowed in self._running:
             yield from self._judge(run, allowed, now)
+
+    def next_concern(self) -> float:
+        """Return when the next running run counts as stuck; infinite without one."""
+        return min((run.start + allowed for run, allowed in self._running), default=math.inf)
 
     def _judge(self, run: Sample, allowed: float, until: float) -> Iterator[Finding]:
         if until - run.start <= allowed:

@@ -11,6 +11,7 @@ from prefect_autopilot.store.database import Database
 from prefect_autopilot.store.hooks import Hooks, QueuedEvent
 from prefect_autopilot.store.journal import Journal, JournalEntry, JournalOutcome
 from prefect_autopilot.store.leases import WATCHER_LEASE
+from prefect_autopilot.store.monitors import KeptMonitor, MonitorMark, Monitors
 from prefect_autopilot.store.notices import Delivery, Notices, PendingNotice
 from prefect_autopilot.store.preferences import Preferences
 from prefect_autopilot.store.runs import Runs, Workflow
@@ -23,6 +24,8 @@ __all__ = [
     "Delivery",
     "JournalEntry",
     "JournalOutcome",
+    "KeptMonitor",
+    "MonitorMark",
     "PendingNotice",
     "QueuedEvent",
     "Scope",
@@ -32,7 +35,7 @@ __all__ = [
 ]
 
 
-class Store(Runs, Journal, Sessions, Alerts, Notices, Hooks, Tokens, Preferences):
+class Store(Runs, Journal, Sessions, Alerts, Monitors, Notices, Hooks, Tokens, Preferences):
     """Everything the product remembers; every text is redacted before it is written, but events on their way.
 
     Every method raises StoreError, with ``permanent`` False where the same call can succeed later.

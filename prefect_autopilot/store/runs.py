@@ -28,6 +28,8 @@ class Workflow(NamedTuple):
     flow_name: str
     runs: int
     last_at: datetime
+    changed_at: datetime
+    """When the newest state of any of its runs began."""
 
 
 class Runs(Concept):
@@ -92,9 +94,15 @@ class Runs(Concept):
         """Return every deployment (or flow without one) of which runs were seen, the latest first."""
         column = tables.runs.c
         last = func.max(column.began, type_=tables.Moment())
+        changed = func.max(column.state_at, type_=tables.Moment())
         query = (
             select(
-                column.deployment_id, func.max(column.deployment_name), column.flow_name, func.count(), last
+                column.deployment_id,
+                func.max(column.deployment_name),
+                column.flow_name,
+                func.count(),
+                last,
+                changed,
             )
             .group_by(column.deployment_id, column.flow_name)
             .order_by(last.desc(), column.flow_name)

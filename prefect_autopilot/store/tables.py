@@ -16,6 +16,7 @@ from sqlalchemy import (
     Dialect,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -187,6 +188,22 @@ alerts = Table(
         sqlite_where=text("status <> 'resolved'"),
         postgresql_where=text("status <> 'resolved'"),
     ),
+)
+
+monitors = Table(
+    "autopilot_monitors",
+    metadata,
+    Column("workflow_id", _ID, primary_key=True),
+    Column("work_pool", _ID),
+    Column("judged_at", Moment, nullable=False),
+    Column("changed_at", Moment, nullable=False),
+    Column("runs", Integer, nullable=False),
+    Column("settings", String(64), nullable=False),
+    Column("next_at", Moment),
+    Column("through", Moment),
+    Column("leans", _JSON, nullable=False),
+    Column("state", LargeBinary),
+    Index("autopilot_monitors_by_pool", "work_pool"),
 )
 
 rules = Table(
