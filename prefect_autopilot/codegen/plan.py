@@ -131,6 +131,8 @@ def example_values(spec: WorkflowSpec) -> JSONDict:
 
 def _example(parameter: ParameterSpec) -> Any:
     """Return a value for an open parameter; an address must be one to be called."""
+    if parameter.example is not None:
+        return parameter.example
     is_address = parameter.type == "str" and parameter.name.rsplit("_", 1)[-1] in {"url", "uri", "link"}
     return "https://api.example.com/items" if is_address else _EXAMPLES[parameter.type]
 

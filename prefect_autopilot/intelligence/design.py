@@ -107,4 +107,5 @@ def _described(name: str, parameter: Parameter | None, service: str, step: StepS
         type=_TYPES.get(parameter.type, "str") if parameter else "str",
         required=True,
         description=f"{service}: {about} for {step.operation.replace('_', ' ')}.{detail}",
+        example=parameter.example if parameter else None,
     )

@@ -54,6 +54,8 @@ class Parameter(Value):
     description: str = ""
     default: Any = None
     choices: tuple[str, ...] = ()
+    example: Any = None
+    """A value that the service would take, where not every one of the type will do."""
     fields: tuple[Parameter, ...] = ()
     at: str | None = None
     """Dotted path of the body where the value goes, where that is not its name ('$': the body itself);

@@ -143,6 +143,8 @@ class ParameterSpec(Value):
     default: Any = None
     required: bool = False
     description: str = ""
+    example: Any = None
+    """A value to try the flow with, where not every one of the type will do."""
 
 
 class WorkflowSpec(Value):
