@@ -16,25 +16,52 @@ StrategyName = Literal["performance", "cost", "reliability", "hybrid"]
 
 
 def optimize(
-    file: Path,
+    file: Path | None = None,
     /,
     *,
     strategy: Annotated[StrategyName, Parameter(help="What the rewrite is for.")] = "performance",
     history: Annotated[Path | None, Parameter(help="JSON file with measured durations.")] = None,
     unsafe: Annotated[Flag, Parameter(help="Also make edits that need the owner's consent.")] = False,
     write: Annotated[Flag, Parameter(help="Replace the file; a backup is kept.")] = False,
+    patch: Annotated[Path | None, Parameter(help="Write the changes as a patch; the file stays.")] = None,
+    explain: Annotated[str | None, Parameter(help="Tell what a rule does, with an example.")] = None,
     as_json: JSONFlag = False,
 ) -> int:
     """Plan a faster, cheaper or safer version of a flow file."""
+    from prefect_autopilot.adapters.files import write_new
     from prefect_autopilot.cli.batch_optimize import optimize_file
+    from prefect_autopilot.errors import UsageError
     from prefect_autopilot.models import Strategy
 
+    if explain is not None:
+        write_line(explain_rule(explain))
+        return 0
+    if file is None:
+        raise UsageError(
+            "optimize requires a flow file, or --explain with a rule; see prefect-autopilot --help."
+        )
+    if write and patch is not None:
+        raise UsageError("Give --write to replace the file or --patch to leave it alone, not both.")
     plan = optimize_file(file, Strategy(strategy), history, unsafe=unsafe, write=write)
+    if patch is not None and plan["changed"]:
+        write_new(patch.parent, patch.name, plan["diff"])
     if as_json:
         write_json(plan)
     else:
         _show(plan, written=write)
     return 0
+
+
+def explain_rule(name: str) -> str:
+    """Return what a rule does, with an example before and after; raises UnknownNameError."""
+    from prefect_autopilot.errors import UnknownNameError
+    from prefect_autopilot.optimization import rules
+    from prefect_autopilot.optimization.rules import explanation
+
+    names = tuple(rule.name for rule in rules())
+    if name not in names:
+        raise UnknownNameError("rule", name, names)
+    return explanation(name)
 
 
 def _show(plan: JSONDict, *, written: bool) -> None:

@@ -15,3 +15,8 @@ def rules() -> tuple[Rule, ...]:
     names = sorted(module.name for module in pkgutil.iter_modules(__path__))
     found = (importlib.import_module(f"{__name__}.{name}").RULE for name in names)
     return tuple(sorted(found, key=lambda rule: (rule.order, rule.name)))
+
+
+def explanation(name: str) -> str:
+    """Return what a rule does, with an example before and after: the text at the head of its module."""
+    return (importlib.import_module(f"{__name__}.{name}").__doc__ or "").strip()

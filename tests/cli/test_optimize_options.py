@@ -1,0 +1,71 @@
+"""``optimize --explain`` and ``--patch``: a rule in words, and changes without touching the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from prefect_autopilot.cli.improve import explain_rule, optimize
+from prefect_autopilot.errors import UnknownNameError, UsageError
+from prefect_autopilot.optimization import rules
+
+FLOW = """import requests
+from prefect import flow, task
+
+
+@task
+def read(key):
+    return requests.get(f"https://a.test/{key}", timeout=3).json()
+
+
+@flow
+def main():
+    return [read(key) for key in "ab"]
+"""
+
+
+@pytest.mark.parametrize("name", [rule.name for rule in rules()])
+def test_every_rule_is_explained_with_an_example(name: str) -> None:
+    text = explain_rule(name)
+    assert "Before::" in text
+    assert "After::" in text
+
+
+def test_an_unknown_rule_names_those_there_are() -> None:
+    with pytest.raises(UnknownNameError, match="map_loop"):
+        explain_rule("faster")
+
+
+def test_explaining_needs_no_file(capsys: pytest.CaptureFixture[str]) -> None:
+    assert optimize(explain="map_loop") == 0
+    assert "submit" in capsys.readouterr().out
+
+
+def test_a_patch_holds_the_diff_and_the_file_stays(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, patch = tmp_path / "my_flow.py", tmp_path / "faster.patch"
+    path.write_text(FLOW)
+    assert optimize(path, patch=patch) == 0
+    assert path.read_text() == FLOW
+    assert patch.read_text().startswith("--- a/my_flow.py")
+    assert "read.submit(key)" in patch.read_text()
+    assert "Nothing was written" in capsys.readouterr().out
+
+
+def test_no_patch_is_written_where_nothing_changes(tmp_path: Path) -> None:
+    path, patch = tmp_path / "my_flow.py", tmp_path / "none.patch"
+    path.write_text("from prefect import flow\n\n@flow\ndef main():\n    return 1\n")
+    optimize(path, patch=patch)
+    assert not patch.exists()
+
+
+def test_without_a_file_there_is_nothing_to_plan() -> None:
+    with pytest.raises(UsageError, match="requires"):
+        optimize()
+
+
+def test_a_patch_instead_of_the_file_and_the_file_are_not_both_written(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="not both"):
+        optimize(tmp_path / "a.py", write=True, patch=tmp_path / "a.patch")
