@@ -15,6 +15,7 @@ from prefect_autopilot.models import (
 )
 from prefect_autopilot.troubleshooting.codes import http_status
 from prefect_autopilot.troubleshooting.knowledge import Pattern, find_service, load_patterns, words_said
+from prefect_autopilot.troubleshooting.model import Judgement, judge
 from prefect_autopilot.troubleshooting.parse import Failure, Unit, parse
 
 ROLE_DISCOUNT = {"raised": 0.0, "error": 0.04, "plain": 0.04, "warning": 0.12, "info": 0.40}
@@ -22,6 +23,10 @@ ROLE_DISCOUNT = {"raised": 0.0, "error": 0.04, "plain": 0.04, "warning": 0.12, "
 STEP_DISCOUNT = 0.05
 MAX_STEP_DISCOUNT = 0.2
 THRESHOLD = 0.35
+LEARNT = 0.55
+"""What the trained model must be sure of to be told at all."""
+PASSES = 0.4
+"""From this probability on a failure nobody knows is not called lasting."""
 MAX_QUOTE = 400
 PASSING_WORDS = (
     "transient",
@@ -56,9 +61,12 @@ def diagnose_failure(failure: Failure, *, state_type: str | None = None, context
     if state_type and state_type.upper() in {"CANCELLED", "CANCELLING"}:
         return _cancelled(failure, mark)
     candidates = sorted(_candidates(failure, context.lower()), key=lambda item: -item.score)
-    if not candidates or candidates[0].score < THRESHOLD:
-        return _unknown(failure, mark, candidates)
-    best = candidates[0]
+    best = candidates[0] if candidates and candidates[0].score >= THRESHOLD else None
+    if best is None:
+        learnt = judge(failure) if failure.units else None
+        if learnt and learnt.confidence >= LEARNT:
+            return _learnt(failure, mark, learnt, candidates)
+        return _unknown(failure, mark, candidates, passes=learnt.passes if learnt else 0.0)
     return _concluded(failure, mark, best, _alternatives(best, candidates[1:]))
 
 
@@ -128,20 +136,62 @@ def _evidence(unit: Unit) -> tuple[EvidenceLine, ...]:
     return tuple(lines)
 
 
+REMEDY_OF: dict[tuple[IssueCategory, bool], RemedyClass] = {
+    (IssueCategory.LOGIC, False): "fix_code",
+    (IssueCategory.DATA, False): "fix_data",
+    (IssueCategory.CONFIGURATION, False): "fix_configuration",
+    (IssueCategory.CONNECTIVITY, False): "fix_configuration",
+    (IssueCategory.PERMISSIONS, False): "grant_permission",
+    (IssueCategory.TIMEOUT, False): "raise_timeout",
+}
+"""What to do first about a kind of failure of which no more is known; what passes is tried again."""
+
+
+def _learnt(failure: Failure, mark: str, learnt: Judgement, candidates: list[Candidate]) -> Diagnosis:
+    """Return what the trained model says, never surer than it was right where it was held out."""
+    unit, passing = failure.units[0], learnt.passes >= PASSES
+    others = [other for other in candidates if other.pattern.category is not learnt.category][:1]
+    return Diagnosis(
+        category=learnt.category,
+        confidence=round(learnt.confidence, 3),
+        severity=Severity.MEDIUM if passing else Severity.HIGH,
+        transient=passing,
+        remedy="retry_backoff" if passing else REMEDY_OF.get((learnt.category, False), "none"),
+        service=find_service(failure),
+        root_cause=f"It reads like {learnt.category.value} failures: {_first_line(unit)}",
+        pattern="learnt",
+        fingerprint=mark,
+        exception=unit.name or None,
+        status=http_status(unit.codes),
+        retry_after_s=failure.retry_after_s,
+        connection=failure.call.connection if failure.call else None,
+        effect=failure.call.effect if failure.call else "unknown",
+        evidence=_evidence(unit),
+        alternatives=tuple(
+            Alternative(category=other.pattern.category, reason=f"{other.pattern.cause} fits too loosely")
+            for other in others
+        ),
+    )
+
+
 def _sounds_passing(failure: Failure) -> bool:
     """Tell whether the text of an unknown failure speaks of something that passes."""
     lowered = failure.text.lower()
     return failure.root is None and any(word in lowered for word in PASSING_WORDS)
 
 
-def _unknown(failure: Failure, mark: str, candidates: list[Candidate]) -> Diagnosis:
+def _first_line(unit: Unit) -> str:
+    return unit.text.split("\n", 1)[0][:MAX_QUOTE]
+
+
+def _unknown(failure: Failure, mark: str, candidates: list[Candidate], *, passes: float = 0.0) -> Diagnosis:
     unit = failure.units[0] if failure.units and failure.units[0].text else None
     remedy: RemedyClass = "none"
     return Diagnosis(
         category=IssueCategory.UNKNOWN,
         confidence=round(max((c.score for c in candidates), default=0.0), 3) if candidates else 0.0,
         severity=Severity.MEDIUM,
-        transient=_sounds_passing(failure),
+        transient=passes >= PASSES or _sounds_passing(failure),
         remedy=remedy,
         service=find_service(failure),
         root_cause=f"No known cause fits: {unit.text[:MAX_QUOTE]}"

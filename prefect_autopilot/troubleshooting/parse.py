@@ -14,12 +14,14 @@ Role = Literal["raised", "error", "plain", "warning", "info"]
 
 _FRAME = re.compile(r'^\s*File "([^"]+)", line (\d+)(?:, in (.+))?$')
 _HEADER = re.compile(
-    r"^(?:: )?(?P<name>(?:[A-Za-z_][\w$]*\.)*[A-Z_][\w$]*(?:\([\w.]+\))?)(?P<colon>:(?: (?P<message>.*))?)?$"
+    r"^(?:: )?(?P<name>(?:[A-Za-z_][\w$]*\.)*[A-Z_][\w$]*(?:\([\w.]+\))?"
+    # The standard library's old classes are written small: struct.error, ftplib.error_perm, socket.timeout.
+    r"|(?:[A-Za-z_]\w*\.)+(?:error(?:_\w+)?|timeout|gaierror|herror))(?P<colon>:(?: (?P<message>.*))?)?$"
 )
 _ERRORISH = re.compile(
     r"(?:Error|Exception|Exit|Interrupt|Timeout|TimedOut|Failure|Failed|Fault|Warning|NotFound|Denied|Violation|"
     r"Unavailable|Exhausted|Exceeded|Expired|Refused|Group|Closed|Lost|Died|Violations|Forbidden|Unauthorized|"
-    r"Retries|Result|Run|Gone|Conflict|Requests|Iteration|Worker|Skip|OOM|Throwable|ENOENT|Invalid\w*)$"
+    r"Retries|Result|Run|Gone|Conflict|Requests|Iteration|Worker|Skip|OOM|Throwable|ENOENT|Invalid\w*|\.(?:error(?:_\w+)?|timeout|gaierror|herror))$"
 )
 _DOTTED = re.compile(r"^[a-z_]\w*(?:\.[a-z_]\w*)+\.[A-Z]\w*[a-z]\w*: ")
 _INLINE = re.compile(
@@ -301,6 +303,10 @@ class _Reader:
         wrapped = _WRAPPER_TEXT.match(stripped)
         inner = wrapped["inner"] if wrapped else stripped
         named = _INLINE.search(inner) if role != "info" else None
+        if wrapped and not named:
+            # The class alone, or one whose name does not sound like an error.
+            header = _HEADER.match(inner)
+            named = header if header and ("." in header["name"] or _ERRORISH.search(header["name"])) else None
         name = named["name"] if named else ""
         if wrapped and named:
             role = "raised"

@@ -1,0 +1,90 @@
+"""Measure the diagnosis on the provoked corpus, and whether its confidence can be believed.
+
+    python benchmarks/diagnosis.py [--misses]
+
+The packaged model has seen these failures; ``train_diagnosis.py`` tells how it does on technologies held out.
+The reliability curve compares what the diagnosis is sure of with how often it is exactly right.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent / "corpus"))
+from provoke import read
+
+from prefect_autopilot.models import Diagnosis
+from prefect_autopilot.troubleshooting import diagnose_text
+
+BINS = 10
+
+
+def judged() -> Iterator[tuple[dict[str, Any], Diagnosis]]:
+    """Yield each failure of the corpus with its diagnosis."""
+    for row in read().values():
+        yield row, diagnose_text(row["text"])
+
+
+def accepted(row: dict[str, Any], diagnosis: Diagnosis) -> bool:
+    """Tell whether a category is the label or one that a person on call would accept, too."""
+    return diagnosis.category.value in {row["category"], *row["alternatives"]}
+
+
+def share(marks: list[bool]) -> str:
+    """Return how many of ``marks`` are set, and of how many."""
+    return f"{sum(marks) / len(marks):.3f} (n={len(marks)})" if marks else "- (n=0)"
+
+
+def reliability(rows: list[tuple[dict[str, Any], Diagnosis]]) -> tuple[list[str], float]:
+    """Return the lines of the curve and the expected calibration error over all answers."""
+    lines, error = [], 0.0
+    answered = [pair for pair in rows if pair[1].category.value != "unknown"]
+    for step in range(BINS):
+        inside = [pair for pair in answered if min(int(pair[1].confidence * BINS), BINS - 1) == step]
+        if inside:
+            sure = sum(diagnosis.confidence for _, diagnosis in inside) / len(inside)
+            right = sum(d.category.value == row["category"] for row, d in inside) / len(inside)
+            error += abs(sure - right) * len(inside) / len(answered)
+            lines.append(f"  says {sure:.2f}  right {right:.2f}  n={len(inside)}")
+    return lines, error
+
+
+def main() -> int:
+    """Print the figures."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--misses", action="store_true", help="list what was answered wrongly")
+    misses = parser.parse_args().misses
+    began = time.perf_counter()
+    rows = list(judged())
+    lasted = (time.perf_counter() - began) * 1000 / len(rows)
+    curve, error = reliability(rows)
+    told = [
+        f"category        {share([d.category.value == row['category'] for row, d in rows])}",
+        f"  or accepted   {share([accepted(*pair) for pair in rows])}",
+        f"transient       {share([d.transient == row['transient'] for row, d in rows])}",
+        f"no-retry right  {share([not row['transient'] for row, d in rows if not d.transient])}",
+        f"remedy          {share([d.remedy == row['remedy'] for row, d in rows])}",
+        f"sure (>= 0.7)   {share([d.confidence >= 0.7 for _, d in rows])}",
+        f"  of it right   {share([accepted(*pair) for pair in rows if pair[1].confidence >= 0.7])}",
+        f"ms a case       {lasted:.1f}",
+        "what it says and how often it is right:",
+        *curve,
+        f"expected calibration error {error:.3f}",
+    ]
+    if misses:
+        told += [
+            f"{row['id']}: {row['category']}, answered {d.category} by {d.pattern}"
+            for row, d in rows
+            if not accepted(row, d)
+        ]
+    sys.stdout.write("\n".join(told) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
