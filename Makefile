@@ -13,7 +13,7 @@ export DO_NOT_TRACK = 1
 export PREFECT_CLI_PROMPT = false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint format typecheck style counts clean
+.PHONY: help setup demo test check lint format typecheck style counts train bench-diagnosis clean
 
 help:  ## Show what there is
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -55,6 +55,12 @@ style: $(STAMP)  ## Print the house figures; fail when a limit is broken
 
 counts: $(STAMP)  ## Write the counts of the service catalogue into the README
 	@$(BIN)/python benchmarks/counts.py
+
+train: $(STAMP)  ## Train the model behind the diagnosis on the provoked failures
+	@$(BIN)/python benchmarks/train_diagnosis.py
+
+bench-diagnosis: $(STAMP)  ## Measure the diagnosis on the provoked failures, and its calibration
+	@$(BIN)/python benchmarks/diagnosis.py
 
 clean:  ## Remove what the other targets created
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
