@@ -71,10 +71,11 @@ def executed(text: str, function: str, line: int) -> frozenset[int] | None:
     node = chain[0]
     done = set(range(node.lineno, _head_end(chain[-1]) + 1))
     for around in chain[1:]:
-        if isinstance(around, LOOPS):
+        if isinstance(around, ast.For | ast.AsyncFor | ast.While):
             done |= _lines(around)
         elif isinstance(around, ast.Try | ast.TryStar):
-            for part in (*around.handlers, *around.finalbody):
+            parts: list[ast.stmt | ast.ExceptHandler] = [*around.handlers, *around.finalbody]
+            for part in parts:
                 done |= _lines(part)
     return frozenset(done)
 
@@ -86,7 +87,7 @@ def before(text: str, function: str, line: int) -> frozenset[int] | None:
         return None
     done = set(range(chain[0].lineno, chain[-1].lineno))
     for around in chain[1:]:
-        if isinstance(around, LOOPS):
+        if isinstance(around, ast.For | ast.AsyncFor | ast.While):
             done |= _lines(around)
     return frozenset(done)
 
