@@ -199,8 +199,6 @@ def _fitness(
     proof = "" if isinstance(remedy, AskOwner | RetryRun | RefreshCredentials) else remedy.proof
     known = diagnosis.category is not IssueCategory.UNKNOWN or bool(proof)
     sure = diagnosis.confidence >= policy.min_confidence or bool(proof) or renewed(attempts)
-    once = () if isinstance(remedy, AskOwner | RetryRun) else (remedy.kind,)
-    failed = any(attempt.remedy.kind in once for attempt in attempts)
     left = len(attempts) < policy.max_attempts_per_run
     return (
         _Check(
@@ -228,6 +226,15 @@ def _fitness(
             f"{len(attempts)} of {policy.max_attempts_per_run} attempts are used.",
             "escalate",
         ),
+        *_held(remedy, attempts, breaker_open=breaker_open),
+    )
+
+
+def _held(remedy: Remedy, attempts: tuple[Attempt, ...], *, breaker_open: bool) -> tuple[_Check, ...]:
+    """Return the checks that say whether the remedy has held where it was done before."""
+    once = () if isinstance(remedy, AskOwner | RetryRun) else (remedy.kind,)
+    failed = any(attempt.remedy.kind in once for attempt in attempts)
+    return (
         _Check(
             "remedy not yet failed",
             not failed,
