@@ -1,0 +1,140 @@
+"""The status page in a real browser without a window: forms work under its policy, and axe finds nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+
+from prefect_autopilot.api import create_app
+from prefect_autopilot.journeys import sessions
+from prefect_autopilot.models import RunRecord, StateRecord
+from prefect_autopilot.settings import Settings
+from prefect_autopilot.store import Scope, Store
+
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+AXE = os.environ.get("PREFECT_AUTOPILOT_TEST_AXE", "")
+SIZES = {"phone": {"width": 390, "height": 844}, "desktop": {"width": 1280, "height": 900}}
+
+
+async def fill(settings: Settings, clock: Any) -> str:
+    """Store runs, an open session, and a token; return the token."""
+    async with Store.open(settings.store_url.get_secret_value()) as store:
+        runs = []
+        for number in range(20):
+            at = clock.now - timedelta(hours=21 - number)
+            kind = "FAILED" if number > 17 else "COMPLETED"
+            state = StateRecord(id=f"s{number}", type=kind, name=kind.title(), timestamp=at)
+            lasted = {"start": at, "end": at + timedelta(minutes=1), "duration_s": 60.0 + number}
+            told = {"id": f"r{number}", "flow_name": "orders", "deployment_id": "d", "state": state, **lasted}
+            runs.append(RunRecord.model_validate(told))
+        await store.upsert_runs(runs)
+        logs = ["ERROR 401 Unauthorized: token expired <script>document.title='taken'</script>"]
+        opened = await sessions.open_session(store, "d", logs, clock.now, actor="test")
+        await sessions.recommend(store, opened.session_id, clock.now, actor="test")
+        day = timedelta(days=1)
+        return (await store.create_token("ops", Scope.APPROVER, day, clock.now, actor="test"))[0]
+
+
+@pytest.fixture
+def page_at(settings: Settings, clock: Any) -> Iterator[tuple[str, str]]:
+    """The address of a served page, and a token for it."""
+    token = asyncio.run(fill(settings, clock))
+    with socket.socket() as door:
+        door.bind(("127.0.0.1", 0))
+        server = uvicorn.Server(uvicorn.Config(create_app(settings, clock=clock), log_level="warning"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [door]})
+        thread.start()
+        deadline = time.monotonic() + 30
+        while not server.started and time.monotonic() < deadline:
+            time.sleep(0.05)
+        yield f"http://127.0.0.1:{door.getsockname()[1]}", token
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture
+def browser() -> Iterator[Any]:
+    driver = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if BROWSER is None:
+        pytest.skip("no Chromium is installed")
+    with driver.sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.mark.parametrize("size", list(SIZES))
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.timeout(120)
+def test_a_person_signs_in_reads_and_presses(
+    page_at: tuple[str, str], browser: Any, size: str, scheme: str
+) -> None:
+    address, token = page_at
+    context = browser.new_context(viewport=SIZES[size], color_scheme=scheme)
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda said: complaints.append(said.text) if "Policy" in said.text else None)
+    page.goto(f"{address}/")
+    page.fill("#token", token)
+    page.click("main button")
+    page.locator("h1", has_text="Workflows:").wait_for()
+    fits(page)
+    page.click(".card a")
+    page.wait_for_selector("ol.time")
+    fits(page)
+    page.click("text=Look whether it is solved")
+    page.locator("ol.time li", has_text="looked").first.wait_for()
+    page.goto(f"{address}/ui/describe")
+    page.fill("#text", "Every day at 9:00 post a message to #general in Slack")
+    page.click("main button")
+    assert "@flow" in page.inner_text("pre")
+    fits(page)
+    page.click("text=Sign out")
+    page.wait_for_selector("#token")
+    assert complaints == []
+    context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.timeout(120)
+def test_axe_finds_nothing(page_at: tuple[str, str], browser: Any, scheme: str) -> None:
+    if not AXE:
+        pytest.skip("PREFECT_AUTOPILOT_TEST_AXE names no axe.min.js (npm package axe-core)")
+    address, token = page_at
+    # The page's own policy would not let axe in either.
+    context = browser.new_context(viewport=SIZES["phone"], color_scheme=scheme, bypass_csp=True)
+    page = context.new_page()
+    page.goto(f"{address}/")
+    axe = Path(AXE).read_text(encoding="utf-8")
+    assert violations(page, axe) == []
+    page.fill("#token", token)
+    page.click("main button")
+    assert violations(page, axe) == []
+    page.click(".card a")
+    assert violations(page, axe) == []
+    page.goto(f"{address}/ui/describe")
+    page.fill("#text", "Every day at 9:00 post a message to #general in Slack")
+    page.click("main button")
+    assert violations(page, axe) == []
+    context.close()
+
+
+def fits(page: Any) -> None:
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def violations(page: Any, axe: str) -> list[Any]:
+    page.evaluate(axe)
+    found: list[Any] = page.evaluate("axe.run().then(told => told.violations.map(one => one.id))")
+    return found
