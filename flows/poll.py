@@ -63,7 +63,7 @@ async def announce(told: Announcement) -> None:
     try:
         # Not emit_event: it only queues, and what is queued may be lost after it was remembered as told.
         async with get_client() as client:
-            await client.request("POST", "/events", json=[event])  # type: ignore[arg-type]
+            await client.request("POST", "/events", json=[event])
     except httpx.HTTPStatusError as error:
         status = error.response.status_code
         raise PrefectError(

@@ -16,7 +16,10 @@ from uuid import UUID
 from prefect import task
 from prefect.cache_policies import CachePolicy
 from prefect.context import FlowRunContext, TaskRunContext
-from prefect.utilities.asyncutils import in_run_sync_loop, run_coro_as_sync
+from prefect.utilities.asyncutils import (
+    in_run_sync_loop,  # type: ignore[attr-defined]  # Prefect does not list it among its exports
+    run_coro_as_sync,
+)
 
 from prefect_autopilot.errors import ServiceError, UsageError
 from prefect_autopilot.tasks.connections import CLIENTS

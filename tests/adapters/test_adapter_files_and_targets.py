@@ -336,7 +336,9 @@ def test_a_preview_writes_only_into_its_own_folder(name: str) -> None:
         asyncio.run(run_preview(flow().model_copy(update={"file_name": name})))
 
 
-@pytest.mark.parametrize("parameters", [{"x": object()}, {"x": {1, 2}}, {"x": b"bytes"}], ids=["object", "set", "bytes"])
+@pytest.mark.parametrize(
+    "parameters", [{"x": object()}, {"x": {1, 2}}, {"x": b"bytes"}], ids=["object", "set", "bytes"]
+)
 def test_parameters_nobody_could_send_are_refused(parameters: JSONDict) -> None:
     with pytest.raises(UsageError, match="no JSON"):
         asyncio.run(run_preview(flow(), parameters))

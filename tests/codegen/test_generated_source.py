@@ -171,7 +171,9 @@ def test_any_json_value_survives_as_a_literal(spec: MakeSpec, catalogue: Catalog
     assert ast.literal_eval(keyword) == value
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf"), object()], ids=["nan", "inf", "-inf", "object"])
+@pytest.mark.parametrize(
+    "value", [float("nan"), float("inf"), float("-inf"), object()], ids=["nan", "inf", "-inf", "object"]
+)
 def test_what_json_cannot_hold_is_refused(spec: MakeSpec, catalogue: Catalogue, value: object) -> None:
     step = spec().steps[0].model_copy(update={"arguments": {"name": Constant(value=value)}})
     with pytest.raises(UsageError):
