@@ -56,6 +56,13 @@ _TOLD = re.compile(
     r"|on)\b"
 )
 _ARRIVING = re.compile(r"\b(?:incoming|inbound|new)\s+$")
+_WATCHED = re.compile(
+    r"\b(?:monitor|watch|check|read|parse|process|scan|triage|sort|classif|categori[sz])"
+    r"(?:e?s|ies|y|e|ing)?(?: for)? (?:my |our |the |all |new |incoming |every )*$"
+)
+_FOR_NEW = re.compile(
+    r"\b(?:for|of) (?:all |any |each |every |the )*(?:new|incoming|latest|recent) (?:[a-z]+ ){1,2}$"
+)
 _ORDERED = re.compile(r"\s*:\s+(?:please\s+)?([a-z]+)\b")
 _INTO = re.compile(r"^\s*(?:[a-z]+\s+)?into\b")
 _CHANGED = frozenset(
@@ -115,13 +122,12 @@ def _by_words_beside(part: Part, before: str, after: str) -> tuple[Direction, st
     is_kind = part.mention.form == "kind"
     if part.mention.kind == "llm" and re.search(r"\b(?:use|using|with|by|via|an?)\s*$", before):
         return "tool", "it works on content"
-    if _BY_SENDING.search(before):
+    if _BY_SENDING.search(before) or (is_kind and _WATCHED.search(before)):
         return "source", "sending to it starts the rest"
     if _TOLD.match(after) or (is_kind and _NOTICE.match(after)):
         return "sink", "the notice goes through it"
-    if is_kind and _ARRIVING.search(before):
-        return "source", "something new in it starts the rest"
-    return None
+    arrives = is_kind and _ARRIVING.search(before) is not None
+    return ("source", "something new in it starts the rest") if arrives else None
 
 
 def _goes_on(scene: Scene, clause: Clause, after: str, verb: str | None) -> bool:
@@ -176,7 +182,8 @@ def _by_preposition(before: str, after: str, verb: str | None) -> tuple[Directio
     if word in {"in", "on", "at", "within", "for"} and _is_place_of_source(before[: nearest[0]], after, verb):
         return "source", "things are in it"
     if word in {"in", "on", "at", "within"}:
-        return "sink", "it happens there"
+        is_for_new = _FOR_NEW.search(before[: nearest[0]]) is not None
+        return ("source", "things are in it") if is_for_new else ("sink", "it happens there")
     if word == "with" and verb in _REFILLED:
         return "source", "its data go into the other"
     if word == "for" and re.match(r"\s+(?:[a-z]+\s+)?[a-z]+s\b", after) and verb in words("verbs", "write"):

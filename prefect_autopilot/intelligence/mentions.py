@@ -73,8 +73,8 @@ def find_mentions(document: Document, names: Lexicon, connected: tuple[str, ...]
         hit = _longest(tokens, place, names)
         if hit and _is_idiom(tokens, hit):
             hit = None
-        if hit and hit.entry.doubtful and not _is_meant(tokens, hit, names, connected, titled=titled):
-            hit = None
+        while hit and hit.entry.doubtful and not _is_meant(tokens, hit, names, connected, titled=titled):
+            hit = _longest(tokens[: hit.last], place, names) if hit.last > place else None
         if hit is None:
             hit = _misspelt_pair(tokens, place, names) or _misspelt(tokens, place, names)
         if hit is None:

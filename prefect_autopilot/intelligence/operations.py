@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from prefect_autopilot.intelligence.data import table, words
 from prefect_autopilot.intelligence.directions import Direction
@@ -47,7 +47,14 @@ def choose_operation(service: Service, said: str, direction: Direction) -> Opera
     )
     if best and best[0] >= _LEAST:
         return best[2]
-    return None if meanings & _DECISIVE else _usual(service, direction)
+    told_clearly = any(word != "new" and word in _decisive() for word in told)
+    return None if told_clearly else _usual(service, direction)
+
+
+@cache
+def _decisive() -> frozenset[str]:
+    meaning = table("verbs")["meaning"]
+    return frozenset(word for one in _DECISIVE for word in meaning[one])
 
 
 def _usual(service: Service, direction: Direction) -> Operation | None:
@@ -114,8 +121,11 @@ def _score(
     elif shape.meaning and meanings and not is_read:
         score -= 3
     usual = table("arguments")["usual_nouns"]
-    if any(stem(noun) in shape.nouns for kind in service.kinds for noun in usual.get(kind, ())):
+    is_usual = any(stem(noun) in shape.nouns for kind in service.kinds for noun in usual.get(kind, ()))
+    if is_usual:
         score += 1.5
+    elif service.kinds and not is_read and not stems & shape.nouns and shape.meaning != "complete":
+        score -= 2.5  # "new cards to Slack" makes no channel
     if direction == "source":
         score += 2.5 if is_read else -2
         score -= 1.0 * shape.path_parameters if is_read and not operation.id.startswith("list") else 0

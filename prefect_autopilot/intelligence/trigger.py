@@ -169,13 +169,15 @@ def _event(scene: Scene, source: Placed | None, catalogue: Catalogue, *, has_eve
 def _type(
     scene: Scene, source: Placed | None, service: Service | None, kind: str | None, *, has_event: bool
 ) -> TriggerType | None:
-    text, lower = scene.text, scene.document.lower
+    lower = scene.document.lower
     kinds = set(service.kinds) if service else {kind} if kind else set()
     if service and re.search(r"\b(?:forms?|survey)\b", service.id.replace("_", " ")):
         kinds.add("form")
     in_event = source is not None and source.clause.lead is not None
-    if _words("webhook").search(text) and not (service and (in_event or _words("to_webhook").search(text))):
+    if _is_called(scene, source, service, in_event=in_event):
         return "webhook"
+    if _words("chat_start").search(lower):
+        return "chat"
     talks = service is not None and service.id in table("triggers")["messengers"]
     if (
         not talks
@@ -189,6 +191,17 @@ def _type(
     if "form" in kinds or _is_form(scene, source, service, kinds):
         return "form"
     return "app_event" if source is not None or has_event else None
+
+
+def _is_called(scene: Scene, source: Placed | None, service: Service | None, *, in_event: bool) -> bool:
+    """Tell whether somebody calls an address of ours, and not the flow one of a service's webhooks."""
+    if not in_event and _words("offers_api").search(scene.document.lower):
+        return True
+    if not _words("webhook").search(scene.text):
+        return False
+    sent_on = _words("to_webhook").search(scene.text)
+    is_before = source is not None and sent_on is not None and source.part.at < sent_on.end()
+    return service is None or not (in_event or is_before)
 
 
 def _is_form(scene: Scene, source: Placed | None, service: Service | None, kinds: set[str]) -> bool:

@@ -1,0 +1,63 @@
+"""What starts an automation that is told in a few words, as a title or a note."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from prefect_autopilot.models import Analysis
+
+Ask = Callable[..., Analysis]
+
+STARTS = [
+    ("This flow checks for new emails in a mailbox and saves the attachment to Dropbox.", "email", None),
+    ("Whenever a mail arrives in our shared mailbox, create a Zendesk ticket", "email", None),
+    ("Process incoming emails with OpenAI and save them to Airtable", "email", None),
+    ("Monitors email alerts and restarts the droplet in DigitalOcean", "email", None),
+    ("Email to Trello card", "email", None),
+    ("Send an SMS via Twilio for new Gmail emails", "email", "gmail"),
+    ("Create an Asana task for new posts on a Facebook page", "app_event", "facebook"),
+    ("Send a Slack message for new GitHub issues", "app_event", "github"),
+    ("Make a list of all new followers on Twitter", "app_event", "twitter"),
+    ("Dropbox files to Google Drive automatically", "app_event", "dropbox"),
+    ("New Trello cards to Slack automatically", "app_event", "trello"),
+    ("Sync Google Calendar with Trello", "app_event", "google_calendar"),
+    ("Turn starred Slack messages into Trello cards", "app_event", "slack"),
+    ("tool for moving Pipedrive deals into QuickBooks", "app_event", "pipedrive"),
+    ("Send new Shopify orders to a webhook", "app_event", "shopify"),
+    ("Capture form submissions and store them in Airtable", "form", None),
+    ("Save contact form entries to HubSpot", "form", None),
+    ("A chatbot that answers questions about our Notion pages with OpenAI", "chat", None),
+    ("Chat with your PDF files in Google Drive using OpenAI", "chat", None),
+    ("Triggered by a chat message, it searches Google Drive with OpenAI", "chat", None),
+    ("Create an exchange rate API with CoinGecko", "webhook", None),
+    ("Expose an HTTP endpoint that looks up a customer in Stripe", "webhook", None),
+    ("Triggers a webhook which creates a HubSpot contact", "webhook", None),
+    ("Create pictures with the OpenAI API and save them to Dropbox", "manual", None),
+    ("Schedule your tweets from Google Sheets", "schedule", None),
+    ("Daily digest of Hacker News to Slack", "schedule", None),
+]
+
+
+@pytest.mark.parametrize(("text", "kind", "service"), STARTS, ids=[row[0] for row in STARTS])
+def test_a_few_words_say_what_starts_it(text: str, kind: str, service: str | None, ask: Ask) -> None:
+    trigger = ask(text).trigger
+    assert trigger is not None
+    assert trigger.type == kind
+    assert service is None or trigger.service == service
+
+
+USUAL = [
+    ("New Trello cards to Slack automatically", "slack", "post_message"),
+    ("Daily digest of Hacker News to Slack", "slack", "post_message"),
+    ("Tell everybody about new Trello cards via Telegram", "telegram", "send_message"),
+]
+
+
+@pytest.mark.parametrize(("text", "service", "operation"), USUAL, ids=[row[0] for row in USUAL])
+def test_the_usual_thing_is_done_where_no_words_say_another(
+    text: str, service: str, operation: str, ask: Ask
+) -> None:
+    step = next(step for step in ask(text).steps if step.service == service)
+    assert step.operation == operation
