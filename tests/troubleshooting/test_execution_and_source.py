@@ -173,8 +173,7 @@ LOCKS = {
     "open x": "    with open(path, 'x') as file:\n        file.write(str(os.getpid()))\n",
     "touch": "    path.touch(exist_ok=False)\n    path.write_text(str(os.getpid()))\n",
     "asked": (
-        "    if path.exists():\n        raise RuntimeError('held')\n"
-        "    path.write_text(str(os.getpid()))\n"
+        "    if path.exists():\n        raise RuntimeError('held')\n    path.write_text(str(os.getpid()))\n"
     ),
 }
 
