@@ -16,8 +16,8 @@ from uuid import UUID
 from prefect import task
 from prefect.cache_policies import CachePolicy
 from prefect.context import FlowRunContext, TaskRunContext
-from prefect.utilities.asyncutils import (
-    in_run_sync_loop,  # type: ignore[attr-defined]  # Prefect does not list it among its exports
+from prefect.utilities.asyncutils import (  # type: ignore[attr-defined]  # one is not among its exports
+    in_run_sync_loop,
     run_coro_as_sync,
 )
 

@@ -350,7 +350,13 @@ class EffectReader:
             if not qualified.startswith("builtins."):
                 yield _unknown(node, qualified)
             return
-        yield self._entry_touch(entry, qualified, node, scope)
+        touch = self._entry_touch(entry, qualified, node, scope)
+        # A connection that is given is used; an engine hands out a connection to each thread.
+        given = [*node.args, *(word.value for word in node.keywords)]
+        kinds = [(one, scope.type_of(one)) for one in given if entry.effect is not Level.PURE]
+        held = [one for one, kind in kinds if is_handle(kind) and kind != "sqlalchemy.Engine"]
+        for name in sorted({name for one in held for name in scope.roots(one)}) or [""]:
+            yield touch.model_copy(update={"shares": name}) if name else touch
         if entry.mutates == "first" and node.args:
             yield from self._mutation(node.args[0], node.lineno, scope)
 

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from prefect_autopilot.models import OptimizationPlan
+from prefect_autopilot.models import OptimizationPlan, Strategy
+from prefect_autopilot.optimization import optimize
 
 CHANGED = {
     "two reads": (
@@ -356,3 +357,24 @@ def test_a_comment_that_describes_the_flow_is_no_limit(
         return a, b
         """,
     )
+
+
+GIVEN = {
+    "a connection": ("psycopg2.connect('x')", "pd.read_sql('SELECT 1', CONN)", False),
+    "a connection by keyword": ("psycopg2.connect('x')", "pd.read_sql('SELECT 1', con=CONN)", False),
+    "an engine": ("create_engine('postgresql://x')", "pd.read_sql('SELECT 1', CONN)", True),
+}
+
+
+@pytest.mark.parametrize(("made", "used", "changed"), GIVEN.values(), ids=GIVEN)
+def test_a_connection_that_a_library_is_given_is_not_shared_by_threads(
+    made: str, used: str, *, changed: bool
+) -> None:
+    source = (
+        "import pandas as pd, psycopg2\nfrom prefect import flow, task\n"
+        "from sqlalchemy import create_engine\n"
+        f"CONN = {made}\n\n@task\ndef a(key):\n    return {used}\n\n"
+        "@flow\ndef main():\n    x = a(1)\n    y = a(2)\n    return x, y\n"
+    )
+    plan = optimize(source, file="flow.py", strategy=Strategy.PERFORMANCE)
+    assert plan.changed is changed
