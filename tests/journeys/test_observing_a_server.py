@@ -15,7 +15,7 @@ import pytest
 from prefect_autopilot.cli import main
 from prefect_autopilot.errors import ConflictError, StoreError, UnknownNameError
 from prefect_autopilot.journeys import fleet as fleets
-from prefect_autopilot.journeys import observe
+from prefect_autopilot.journeys import judging, observe
 from prefect_autopilot.models import (
     AlertCondition,
     JSONDict,
@@ -25,7 +25,8 @@ from prefect_autopilot.models import (
     StateRecord,
     WorkflowAlert,
 )
-from prefect_autopilot.monitoring import FleetMetrics, detect
+from prefect_autopilot.monitoring import FleetMetrics
+from prefect_autopilot.monitoring.detection import resume
 from prefect_autopilot.store import Store
 
 HOURLY: JSONDict = {"interval": 3600, "anchor_date": "2026-01-01T00:00:00Z", "timezone": "UTC"}
@@ -193,25 +194,31 @@ async def test_the_loop_goes_on_while_runs_are_judged(
     loop_went_on = threading.Event()
     seen: list[bool] = []
 
-    def slow(series: list[RunSeries]) -> Any:
+    def slow(series: RunSeries, memory: Any) -> Any:
         seen.append(loop_went_on.wait(timeout=5))
-        return detect(series)
+        return resume(series, memory)
 
-    monkeypatch.setattr(observe, "detect", slow)
-    judging = asyncio.create_task(observe.raise_alerts(shop, (), now))
-    while not judging.done():
+    monkeypatch.setattr(judging, "resume", slow)
+    judged = asyncio.create_task(observe.raise_alerts(shop, (), now))
+    while not judged.done():
         await asyncio.sleep(0.01)
         loop_went_on.set()
     assert seen == [True]
-    assert len(await judging) == 1
+    assert len(await judged) == 1
 
 
-async def test_judging_alone_reads_and_writes_nothing(now: datetime) -> None:
-    runs = hours(now, "." * 60 + "FFF")
-    alerts = observe.judge({"dep-1": runs}, (), (), now, schedules={})
+async def cases_of(store: Store) -> list[judging.Case]:
+    return [await judging.read_case(store, one, (), None) for one in await store.workflows()]
+
+
+async def test_judging_alone_writes_nothing(shop: Store, now: datetime) -> None:
+    await shop.upsert_runs(hours(now, "." * 60 + "FFF"))
+    cases = await cases_of(shop)
+    alerts, _, _ = judging.judge(cases, {}, (), now)
     assert [alert.title for alert in alerts] == ["prod: consecutive failures"]
-    assert observe.judge({"dep-1": runs}, (), alerts, now, schedules={}) == []
-    assert observe.judge({"dep-1": []}, (), (), now, schedules={}) == []
+    assert judging.judge(cases, {}, alerts, now)[0] == []
+    assert await shop.alerts() == ()
+    assert judging.judge((), {}, (), now) == ([], [], [])
 
 
 async def test_watchers_that_judge_at_once_tell_one_alert(shop: Store, now: datetime) -> None:
@@ -226,7 +233,7 @@ async def test_another_open_alert_of_the_same_trouble_wins(
     shop: Store, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await shop.upsert_runs(hours(now, "." * 60 + "FFF"))
-    (mine,) = observe.judge({"dep-1": await shop.runs()}, (), (), now, schedules={})
+    (mine,), _, _ = judging.judge(await cases_of(shop), {}, (), now)
     theirs = mine.model_copy(update={"alert_id": "theirs", "created_at": now - timedelta(minutes=1)})
     real = shop.alerts
 
