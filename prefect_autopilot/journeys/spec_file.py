@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from prefect_autopilot.models import GeneratedFlow, JSONDict, WorkflowSpec
 LARGEST = 200_000
 """Characters; a plan of a hundred steps has about a tenth."""
 
+_NEXT_LINE = "\x85"
 SCHEMA_ID = "urn:prefect-autopilot:workflow-spec:1"
 _HEAD = (
     "# The plan of an automation, version 1; `prefect-autopilot generate --from FILE` makes the flow of it.\n"
@@ -31,7 +33,9 @@ def spec_yaml(spec: WorkflowSpec) -> str:
         **plain,
         "steps": [_with_kinds(step, spec, n) for n, step in enumerate(plain["steps"])],
     }
-    text: str = yaml.safe_dump(told, sort_keys=False, allow_unicode=True, width=100)
+    # PyYAML writes U+0085 at the end of a text as a line break that it does not read back.
+    is_plain = _NEXT_LINE not in json.dumps(told, ensure_ascii=False)
+    text: str = yaml.safe_dump(told, sort_keys=False, allow_unicode=is_plain, width=100)
     return _HEAD + text
 
 

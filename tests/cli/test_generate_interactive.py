@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from prefect_autopilot.cli import interactive, main
@@ -157,6 +157,8 @@ def test_a_plan_survives_yaml(text: str) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.text(max_size=80), st.text(max_size=40))
+@example("", "\x85")
+@example("a\x85", "ä")
 def test_any_text_of_a_plan_survives_yaml(said: str, value: str) -> None:
     step = StepSpec(
         id="a", service="slack", operation="post_message", connection="slack-default",
