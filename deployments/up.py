@@ -15,7 +15,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
 from prefect_autopilot.adapters.embedded import EmbeddedPrefect, running_server, running_worker
 from prefect_autopilot.adapters.prefect_target import PrefectTarget
-from prefect_autopilot.api import check_loopback, create_app
+from prefect_autopilot.api import check_loopback, create_app, has_tokens
 from prefect_autopilot.deployments.install import install
 from prefect_autopilot.deployments.operational import WORK_POOL
 from prefect_autopilot.errors import ConfigurationError
@@ -30,7 +30,7 @@ Tell = Callable[[str], None]
 async def up(settings: Settings | None = None, *, port: int = 4200, tell: Tell = print) -> None:
     """Run all parts until SIGTERM or SIGINT, then stop them in the reverse order."""
     settings = settings or load_settings()
-    check_loopback(settings.api_host)
+    check_loopback(settings.api_host, has_tokens=await has_tokens(settings))
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -109,7 +109,8 @@ async def serving(settings: Settings, fleet: FleetMetrics | None = None) -> Asyn
 
     Raises ConfigurationError where its address is taken.
     """
-    app = create_app(settings, fleet=fleet)
+    locked = await has_tokens(settings)
+    app = create_app(settings, fleet=fleet, hosts=(settings.api_host,), locked=locked)
     with _listening(settings.api_host, settings.api_port) as door:
         server = _QuietServer(uvicorn.Config(app, log_level="warning", lifespan="on"))
         work = asyncio.create_task(server.serve(sockets=[door]))

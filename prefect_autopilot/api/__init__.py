@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     DeskFactory = Callable[[Settings], AbstractAsyncContextManager[Desk]]
 
-__all__ = ["check_loopback", "create_app"]
+__all__ = ["check_loopback", "create_app", "has_tokens"]
 
 
 def create_app(
@@ -54,3 +54,11 @@ def check_loopback(host: str, *, has_tokens: bool = False) -> None:
             f"There is no access token, so the API listens on this machine only, not on {host!r};"
             " make one with prefect-autopilot tokens create, or use 127.0.0.1."
         )
+
+
+async def has_tokens(settings: Settings) -> bool:
+    """Tell whether an access token was ever made; raises StoreError."""
+    from prefect_autopilot.store import Store
+
+    async with Store.open(settings.store_url.get_secret_value()) as store:
+        return await store.has_tokens()

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 from prefect_autopilot.cli.output import Flag, write_line
 from prefect_autopilot.errors import UsageError
-
-if TYPE_CHECKING:
-    from prefect_autopilot.settings import Settings
 
 _LAST_PORT = 65_535
 
@@ -48,14 +45,16 @@ def serve(
     port: Annotated[int | None, Parameter(help="Port to listen on; the setting api_port otherwise.")] = None,
 ) -> int:
     """Serve the REST API on this machine until interrupted."""
+    import asyncio
+
     import uvicorn
 
-    from prefect_autopilot.api import check_loopback, create_app
+    from prefect_autopilot.api import check_loopback, create_app, has_tokens
     from prefect_autopilot.settings import load_settings
 
     settings = load_settings()
     address = (host or settings.api_host, settings.api_port if port is None else port)
-    locked = has_tokens(settings)
+    locked = asyncio.run(has_tokens(settings))
     check_loopback(address[0], has_tokens=locked)
     check_address(*address)
     app = create_app(settings, hosts=(address[0],), locked=locked)
@@ -64,19 +63,6 @@ def serve(
         app, host=address[0], port=address[1], log_level="warning", proxy_headers=False, server_header=False
     )
     return 0
-
-
-def has_tokens(settings: Settings) -> bool:
-    """Tell whether an access token was ever made; raises StoreError."""
-    import asyncio
-
-    from prefect_autopilot.store import Store
-
-    async def asked() -> bool:
-        async with Store.open(settings.store_url.get_secret_value()) as store:
-            return await store.has_tokens()
-
-    return asyncio.run(asked())
 
 
 def check_address(host: str, port: int) -> None:

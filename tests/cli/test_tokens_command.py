@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from prefect_autopilot.api import has_tokens
 from prefect_autopilot.cli import tokens
 from prefect_autopilot.cli.commands import TOKEN_COMMANDS, build_app
-from prefect_autopilot.cli.operate import has_tokens
 from prefect_autopilot.errors import UnknownNameError, UsageError
 from prefect_autopilot.settings import load_settings
 
@@ -58,12 +58,10 @@ async def test_a_token_without_end_is_not_made(days: int, home: Path) -> None:
     assert written_in(home) == b""
 
 
-def test_serving_knows_whether_there_are_tokens() -> None:
-    import asyncio
-
-    assert not has_tokens(load_settings())
-    asyncio.run(tokens.create("ops"))
-    assert has_tokens(load_settings())
+async def test_serving_knows_whether_there_are_tokens() -> None:
+    assert not await has_tokens(load_settings())
+    await tokens.create("ops")
+    assert await has_tokens(load_settings())
 
 
 def test_the_commands_are_those_of_the_table() -> None:

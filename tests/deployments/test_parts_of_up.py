@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from prefect_autopilot.deployments import up as module
 from prefect_autopilot.deployments.up import prefect_client, serving, watching
 from prefect_autopilot.errors import ConfigurationError, PrefectError
 from prefect_autopilot.settings import Settings, load_settings
+from prefect_autopilot.store import Scope, Store
 from prefect_autopilot.watcher import Watcher
 
 
@@ -62,6 +64,14 @@ async def test_the_api_answers_within_the_block_and_not_after_it(settings: Setti
     async with httpx.AsyncClient() as http:
         with pytest.raises(httpx.ConnectError):
             await http.get(url)
+
+
+async def test_with_a_token_made_nobody_is_answered_without_one(settings: Settings) -> None:
+    url = f"http://127.0.0.1:{settings.api_port}/api/v1/workflows/health"
+    async with Store.open(settings.store_url.get_secret_value()) as store:
+        await store.create_token("ops", Scope.VIEWER, timedelta(days=1), datetime.now(UTC), actor="test")
+    async with httpx.AsyncClient() as http, serving(settings):
+        assert (await http.get(url)).status_code == 401
 
 
 async def test_the_api_listens_on_the_address_of_the_settings_only(settings: Settings) -> None:
