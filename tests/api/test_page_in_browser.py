@@ -10,11 +10,12 @@ import threading
 import time
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 import uvicorn
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import sync_playwright
 
 from prefect_autopilot.api import create_app
 from prefect_autopilot.journeys import sessions
@@ -22,8 +23,8 @@ from prefect_autopilot.models import RunRecord, StateRecord
 from prefect_autopilot.settings import Settings
 from prefect_autopilot.store import Scope, Store
 
+IN_CI = os.environ.get("CI") == "true"
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
-AXE = os.environ.get("PREFECT_AUTOPILOT_TEST_AXE", "")
 SIZES = {"phone": {"width": 390, "height": 844}, "desktop": {"width": 1280, "height": 900}}
 
 
@@ -65,10 +66,10 @@ def page_at(settings: Settings, clock: Any) -> Iterator[tuple[str, str]]:
 
 @pytest.fixture
 def browser() -> Iterator[Any]:
-    driver = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     if BROWSER is None:
-        pytest.skip("no Chromium is installed")
-    with driver.sync_playwright() as started:
+        reason = "no Chromium is installed"
+        pytest.fail(reason) if IN_CI else pytest.skip(reason)
+    with sync_playwright() as started:
         opened = started.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
         yield opened
         opened.close()
@@ -109,24 +110,21 @@ def test_a_person_signs_in_reads_and_presses(
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.timeout(120)
 def test_axe_finds_nothing(page_at: tuple[str, str], browser: Any, scheme: str) -> None:
-    if not AXE:
-        pytest.skip("PREFECT_AUTOPILOT_TEST_AXE names no axe.min.js (npm package axe-core)")
     address, token = page_at
     # The page's own policy would not let axe in either.
     context = browser.new_context(viewport=SIZES["phone"], color_scheme=scheme, bypass_csp=True)
     page = context.new_page()
     page.goto(f"{address}/")
-    axe = Path(AXE).read_text(encoding="utf-8")
-    assert violations(page, axe) == []
+    assert violations(page) == []
     page.fill("#token", token)
     page.click("main button")
-    assert violations(page, axe) == []
+    assert violations(page) == []
     page.click(".card a")
-    assert violations(page, axe) == []
+    assert violations(page) == []
     page.goto(f"{address}/ui/describe")
     page.fill("#text", "Every day at 9:00 post a message to #general in Slack")
     page.click("main button")
-    assert violations(page, axe) == []
+    assert violations(page) == []
     context.close()
 
 
@@ -134,7 +132,5 @@ def fits(page: Any) -> None:
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-def violations(page: Any, axe: str) -> list[Any]:
-    page.evaluate(axe)
-    found: list[Any] = page.evaluate("axe.run().then(told => told.violations.map(one => one.id))")
-    return found
+def violations(page: Any) -> list[str]:
+    return [one["id"] for one in Axe().run(page).response["violations"]]
