@@ -58,11 +58,23 @@ def open_client(
         case "sql":
             from prefect_autopilot.adapters.sql import SQLClient
 
-            return SQLClient(service, credentials, base_url=base_url, connection=connection)
+            return SQLClient(
+                service,
+                credentials,
+                base_url=base_url,
+                connection=connection,
+                allow_private_network=allow_private_network,
+            )
         case "smtp":
             from prefect_autopilot.adapters.smtp import SMTPClient
 
-            return SMTPClient(service, credentials, base_url=base_url, connection=connection)
+            return SMTPClient(
+                service,
+                credentials,
+                base_url=base_url,
+                connection=connection,
+                allow_private_network=allow_private_network,
+            )
         case "any_http":
             from prefect_autopilot.adapters.any_http import AnyHTTPClient
 

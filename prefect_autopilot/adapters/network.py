@@ -85,7 +85,13 @@ class PublicNetwork(httpcore.AsyncNetworkBackend):
     ) -> httpcore.AsyncNetworkStream:
         """Open a socket to the first address of ``host`` that answers; raises ConfigurationError."""
         refused: Exception = httpcore.ConnectError(f"{host} has no address")
-        for address in await _addresses(host, port, timeout):
+        try:
+            found = await public_addresses(host, port, timeout)
+        except TimeoutError as error:
+            raise httpcore.ConnectTimeout(str(error)) from error
+        except OSError as error:
+            raise httpcore.ConnectError(str(error)) from error
+        for address in found:
             try:
                 return await self._backend.connect_tcp(address, port, timeout, local_address, socket_options)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
@@ -97,15 +103,20 @@ class PublicNetwork(httpcore.AsyncNetworkBackend):
         await self._backend.sleep(seconds)
 
 
-async def _addresses(host: str, port: int, seconds: float | None) -> list[str]:
+async def public_addresses(host: str, port: int, timeout_s: float | None) -> list[str]:
+    """Return the addresses a host has now, in the order in which they are to be tried.
+
+    Raises ConfigurationError where one of them is private, OSError (TimeoutError when it takes longer than
+    ``timeout_s``) where the host has none.
+    """
     check_host(host)
     try:
-        with anyio.fail_after(seconds):
+        with anyio.fail_after(timeout_s):
             rows = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except TimeoutError as error:
-        raise httpcore.ConnectTimeout(f"{host} could not be resolved in time") from error
+        raise TimeoutError(f"{host} could not be resolved in time") from error
     except (OSError, UnicodeError) as error:
-        raise httpcore.ConnectError(f"{host} could not be resolved") from error
+        raise OSError(f"{host} could not be resolved") from error
     found = list(dict.fromkeys(str(row[4][0]) for row in rows))
     if not all(map(is_public, found)):  # one private address among public ones is no accident
         raise _private(host)

@@ -7,6 +7,7 @@ import base64
 import binascii
 import mimetypes
 import smtplib
+import socket
 import ssl
 from collections.abc import Mapping, Sequence
 from email.message import EmailMessage
@@ -19,6 +20,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from pydantic import SecretStr
 
+from prefect_autopilot.adapters.network import public_addresses
 from prefect_autopilot.adapters.service_answers import CallFacts
 from prefect_autopilot.errors import ConfigurationError, ServiceError, UsageError
 from prefect_autopilot.models import JSONDict, Service, Value
@@ -54,14 +56,20 @@ class SMTPClient:
         connection: str | None = None,
         timeout_s: float = _TIMEOUT_S,
         trust: ssl.SSLContext | None = None,
+        allow_private_network: bool = False,
     ) -> None:
-        """Prepare calls; ``trust`` replaces the machine's certificates. Raises ConfigurationError."""
+        """Prepare calls; ``trust`` replaces the machine's certificates. Raises ConfigurationError.
+
+        Without ``allow_private_network`` a server on this machine or in a private network is refused, each
+        time a session is opened.
+        """
         self._plain = {name: secret.get_secret_value() for name, secret in credentials.items()}
         self.service = service
         self.connection = connection
         self._server = mail_server(service, base_url, self._plain)
         self._timeout_s = timeout_s
         self._trust = trust
+        self._allow_private = allow_private_network
         exposed = self._server.security == "none" and self._server.host not in _LOOPBACK
         if exposed and self._plain.get("password"):
             msg = f"The password would go to {self._server.host} unencrypted; use starttls or smtps."
@@ -86,7 +94,8 @@ class SMTPClient:
         """Send a message, or sign in and out; returns what the server took.
 
         The Message-ID is made from ``idempotency_key``, so that a second copy can be told from another
-        mail. Raises UsageError for parameters, ServiceError for what the server says.
+        mail. Raises UsageError for parameters, ConfigurationError for a private address that is not allowed,
+        ServiceError for what the server says.
         """
         operation = find_operation(self.service, operation_id)
         given = check_parameters(self.service, operation, parameters or {})
@@ -100,7 +109,8 @@ class SMTPClient:
             mark = f"<{idempotency_key}@{domain}>" if idempotency_key else make_msgid(domain=domain)
             message = compose(given, sender=sender, message_id=mark)
         try:
-            return await asyncio.to_thread(self._session, message, facts)
+            addresses = await self._addresses()
+            return await asyncio.to_thread(self._session, message, facts, addresses)
         # No cause is chained: smtplib keeps what was sent in its errors.
         except smtplib.SMTPException as error:
             raise _told(error, facts) from None
@@ -111,14 +121,20 @@ class SMTPClient:
             reason = f"The connection to {self.service.name} failed ({type(error).__name__}: {error})"
             raise facts.error(reason, permanent=False) from None
 
-    def _session(self, message: EmailMessage | None, facts: CallFacts) -> JSONDict:
+    async def _addresses(self) -> list[str]:
+        """Return what to connect to: the addresses that were checked, or the name where any is allowed."""
+        server = self._server
+        if self._allow_private:
+            return [server.host]
+        return await public_addresses(server.host, server.port, self._timeout_s)
+
+    def _session(self, message: EmailMessage | None, facts: CallFacts, addresses: Sequence[str]) -> JSONDict:
         server, trust = self._server, self._trust or ssl.create_default_context()
+        session: _Session | _TLSSession
         if server.security == "ssl":
-            session: smtplib.SMTP = smtplib.SMTP_SSL(
-                server.host, server.port, timeout=self._timeout_s, context=trust
-            )
+            session = _TLSSession(addresses, server, self._timeout_s, trust)
         else:
-            session = smtplib.SMTP(server.host, server.port, timeout=self._timeout_s)
+            session = _Session(addresses, server, self._timeout_s)
         with session:
             if server.security == "starttls":
                 session.starttls(context=trust)
@@ -136,6 +152,40 @@ class SMTPClient:
             reason = f"{self.service.name} took the message, but not for {told}; send it to them again"
             raise facts.error(reason, permanent=True)
         return {"message_id": str(message["Message-ID"]), "to": to}
+
+
+class _Session(smtplib.SMTP):
+    """A session with the first address that answers; certificates are those of the name."""
+
+    def __init__(self, addresses: Sequence[str], server: MailServer, timeout_s: float) -> None:
+        self._addresses = addresses
+        super().__init__(server.host, server.port, timeout=timeout_s)
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:  # noqa: ARG002  smtplib's
+        return _opened(self._addresses, port, timeout)
+
+
+class _TLSSession(smtplib.SMTP_SSL):
+    """The same, encrypted from the first byte."""
+
+    def __init__(
+        self, addresses: Sequence[str], server: MailServer, timeout_s: float, trust: ssl.SSLContext
+    ) -> None:
+        self._addresses, self._name, self._trust = addresses, server.host, trust
+        super().__init__(server.host, server.port, timeout=timeout_s, context=trust)
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:  # noqa: ARG002  smtplib's
+        return self._trust.wrap_socket(_opened(self._addresses, port, timeout), server_hostname=self._name)
+
+
+def _opened(addresses: Sequence[str], port: int, timeout_s: float) -> socket.socket:
+    refused: OSError = OSError("the host has no address")
+    for address in addresses:
+        try:
+            return socket.create_connection((address, port), timeout_s)
+        except OSError as error:
+            refused = error
+    raise refused
 
 
 def mail_server(service: Service, base_url: str | None, credentials: Mapping[str, str]) -> MailServer:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import SecretStr
 
+from prefect_autopilot.adapters.network import public_addresses
 from prefect_autopilot.adapters.service_answers import CallFacts
 from prefect_autopilot.adapters.sql_text import check_statement, escaped
 from prefect_autopilot.adapters.sql_values import for_column, rows_read
@@ -35,6 +36,14 @@ _DRIVERS: Mapping[str, str] = {
     "mysql": "aiomysql",
     "mssql": "aioodbc",
 }
+_EXTRAS = frozenset({"mysql", "mssql"})
+"""Backends whose driver is an extra of this package, of the same name; the others come with Prefect."""
+_PORTS: Mapping[str, int] = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+# Options of the drivers that name another place than the host of the address.
+_PLACES = frozenset(
+    {"host", "hostaddr", "addr", "address", "server", "dsn", "odbc_connect", "service", "unix_socket"}
+    | {"read_default_file", "read_default_group", "failover_partner"}
+)
 # Classes of SQLSTATE after which the same call may succeed: connection, rollback of a deadlock, resources,
 # lock not available, the server going away.
 _TRANSIENT_STATES = ("08", "40", "53", "55P03", "57P", "HYT")
@@ -52,13 +61,19 @@ class SQLClient:
         base_url: str | None = None,
         connection: str | None = None,
         timeout_s: float = _TIMEOUT_S,
+        allow_private_network: bool = False,
     ) -> None:
-        """Prepare calls; raises ConfigurationError for an unusable address or a missing driver."""
+        """Prepare calls; raises ConfigurationError for an unusable address or a missing driver.
+
+        Without ``allow_private_network`` a database server on this machine or in a private network is
+        refused, each time a connection is opened; a SQLite file is no server.
+        """
         plain = {name: secret.get_secret_value() for name, secret in credentials.items()}
         self.service = service
         self.connection = connection
         self._secrets = tuple(value for value in plain.values() if value)
         self._timeout_s = timeout_s
+        self._allow_private = allow_private_network
         self._url = database_url(service, base_url, plain)
         self._engine: AsyncEngine | None = None
 
@@ -86,7 +101,8 @@ class SQLClient:
     ) -> Any:
         """Call an operation and return rows as dicts of JSON values, or how many rows were changed.
 
-        Raises UsageError for parameters, ServiceError for what the database says.
+        Raises UsageError for parameters, ConfigurationError for a private address that is not allowed,
+        ServiceError for what the database says.
         """
         operation = find_operation(self.service, operation_id)
         given = check_parameters(self.service, operation, parameters or {})
@@ -124,10 +140,13 @@ class SQLClient:
             raise UsageError(msg)
         name = self.service.name
         try:
-            async with asyncio.timeout(self._timeout_s), self._engine.connect() as link:
-                if reads:
-                    await _read_only(link)
-                yield link
+            async with asyncio.timeout(self._timeout_s):
+                if not self._allow_private:
+                    await _check_public(self._url)
+                async with self._engine.connect() as link:
+                    if reads:
+                        await _read_only(link)
+                    yield link
         # No cause is chained: drivers put addresses and values into their texts.
         except TimeoutError:
             reason = f"{name} did not answer within {self._timeout_s:g} s"
@@ -172,7 +191,11 @@ def database_url(service: Service, base_url: str | None, credentials: Mapping[st
         raise ConfigurationError(msg)
     driver = _DRIVERS[backend]
     if importlib.util.find_spec(driver) is None:
-        msg = f"{service.name} needs the package {driver!r}; install it where the flow runs."
+        package = f"'prefect-autopilot[{backend}]'" if backend in _EXTRAS else driver
+        msg = (
+            f"{service.name} needs the package {driver!r}; install it where the flow runs:"
+            f" pip install {package}."
+        )
         raise ConfigurationError(msg)
     url = url.set(
         drivername=f"{backend}+{driver}",
@@ -188,6 +211,25 @@ def database_url(service: Service, base_url: str | None, credentials: Mapping[st
         msg = f"There is no database file {url.database!r}; correct the address of the connection."
         raise ConfigurationError(msg)
     return url
+
+
+async def _check_public(url: URL) -> None:
+    """Raise ConfigurationError unless every address of the database server is one of the public internet.
+
+    Drivers connect by name, because TLS is checked and routed by it.
+    """
+    backend = url.get_backend_name()
+    if backend == "sqlite":
+        return
+    elsewhere = sorted(name for name in url.query if name.lower() in _PLACES)
+    if elsewhere or not url.host:
+        told = f"names its host by {elsewhere[0]!r}" if elsewhere else "names no host"
+        msg = (
+            f"The address of the database {told}, which may be private; nothing was sent. Write it as"
+            f" {backend}://host/database, or set allow_private_network of the connection."
+        )
+        raise ConfigurationError(msg)
+    await public_addresses(url.host, url.port or _PORTS[backend], None)
 
 
 def _filled(service: Service, part: str | None, credentials: Mapping[str, str]) -> str | None:

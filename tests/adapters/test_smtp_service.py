@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import socket
 import socketserver
 import threading
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from email.policy import default
 from pathlib import Path
 from typing import Any, cast
 
+import anyio
 import pytest
 from pydantic import SecretStr
 
@@ -94,10 +96,18 @@ def mailbox() -> Iterator[Mailbox]:
         thread.join(5)
 
 
-def client(url: str | None, *, password: str = "hunter2-secret", **credentials: str) -> SMTPClient:
+def client(
+    url: str | None, *, password: str = "hunter2-secret", private: bool = True, **credentials: str
+) -> SMTPClient:
     held = {"username": "me@example.com", "password": password, **credentials}
     secrets = {name: SecretStr(value) for name, value in held.items()}
-    return SMTPClient(load_catalogue().get("email"), secrets, base_url=url, connection="email-default")
+    return SMTPClient(
+        load_catalogue().get("email"),
+        secrets,
+        base_url=url,
+        connection="email-default",
+        allow_private_network=private,
+    )
 
 
 async def test_a_mail_arrives_with_its_headers_and_text(mailbox: Mailbox) -> None:
@@ -358,3 +368,80 @@ def test_an_address_that_is_no_mail_server_is_refused(address: str | None) -> No
         mail_server(load_catalogue().get("email"), address, {})
 
     assert "pw" not in str(caught.value)
+
+
+@pytest.mark.parametrize("security", ["starttls", "starttls=off", "smtps"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "169.254.169.254", "10.0.0.7", "[::1]", "127.1"])
+async def test_mail_is_not_handed_to_a_private_address(host: str, security: str) -> None:
+    url = f"smtps://{host}" if security == "smtps" else f"smtp://{host}:2525?{security}"
+    async with client(url, private=False, password="") as mail:
+        with pytest.raises(ConfigurationError, match="allow_private_network"):
+            await mail.call("send_email", MAIL)
+
+
+async def test_a_private_mail_server_hears_nothing_unless_it_is_allowed(mailbox: Mailbox) -> None:
+    async with client(mailbox.url, private=False) as mail:
+        for operation, given in (("sign_in", {}), ("send_email", MAIL)):
+            with pytest.raises(ConfigurationError, match="nothing was sent"):
+                await mail.call(operation, given)
+    assert mailbox.said == []
+    async with client(mailbox.url) as mail:
+        await mail.call("sign_in")
+    assert mailbox.said
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
+    """What names mean; a test changes it as whoever owns a name may."""
+    table: dict[str, list[str]] = {}
+
+    async def look_up(host: str, port: int, **_: object) -> list[Any]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (one, port)) for one in table[host]]
+
+    monkeypatch.setattr(anyio, "getaddrinfo", look_up)
+    return table
+
+
+@pytest.mark.parametrize("found", [["10.0.0.7"], ["8.8.8.8", "10.0.0.7"], ["::1"]], ids=str)
+async def test_a_name_that_means_a_private_mail_server_is_refused_at_every_session(
+    names: dict[str, list[str]], found: list[str]
+) -> None:
+    names["mail.example"] = found
+    async with client("smtp://mail.example", private=False) as mail:
+        with pytest.raises(ConfigurationError, match=r"mail\.example is an address of a private network"):
+            await mail.call("send_email", MAIL)
+
+
+@pytest.mark.parametrize("security", ["starttls=off", "smtps"])
+async def test_the_session_goes_to_the_checked_address_and_trusts_the_name(
+    names: dict[str, list[str]], mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch, security: str
+) -> None:
+    names["mail.example"] = ["192.88.98.1", "8.8.8.8"]
+    tried: list[tuple[str, int]] = []
+    port = int(mailbox.url.rpartition(":")[2].partition("?")[0])
+    real = socket.create_connection
+
+    def connect(address: tuple[str, int], timeout: float) -> socket.socket:
+        tried.append(address)
+        if address[0] != "8.8.8.8":
+            raise ConnectionRefusedError(111, "refused")
+        return real(("127.0.0.1", port), timeout)
+
+    monkeypatch.setattr(socket, "create_connection", connect)
+    url = "smtps://mail.example" if security == "smtps" else f"smtp://mail.example:{port}?{security}"
+    async with client(url, private=False, password="") as mail:
+        if security == "smtps":
+            with pytest.raises(ServiceError, match="encrypted"):  # the server speaks no TLS
+                await mail.call("send_email", MAIL)
+        else:
+            await mail.call("send_email", MAIL | {"from": "me@example.com"})
+            assert len(mailbox.mails) == 1
+    assert [host for host, _ in tried] == ["192.88.98.1", "8.8.8.8"]
+
+
+async def test_a_mail_server_without_an_address_is_a_passing_failure(names: dict[str, list[str]]) -> None:
+    names["mail.example"] = []
+    async with client("smtp://mail.example", private=False) as mail:
+        with pytest.raises(ServiceError, match="no address") as caught:
+            await mail.call("send_email", MAIL)
+    assert not caught.value.permanent

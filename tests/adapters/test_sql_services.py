@@ -6,11 +6,13 @@ import asyncio
 import os
 import socket
 import sqlite3
+import tomllib
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from pydantic import SecretStr
 
@@ -33,6 +35,7 @@ def sqlite_client(path: Path, **options: Any) -> SQLClient:
 
 def postgres_client(url: str, credentials: dict[str, str] | None = None, **options: Any) -> SQLClient:
     secrets = {name: SecretStr(value) for name, value in (credentials or {}).items()}
+    options = {"allow_private_network": True, **options}
     return SQLClient(load_catalogue().get("postgres"), secrets, base_url=url, **options)
 
 
@@ -393,8 +396,13 @@ async def test_a_database_the_server_does_not_have_is_a_lasting_failure() -> Non
         ("postgres", "mysql://db.example/shop", {}, "starts with 'mysql'"),
         ("postgres", "db.example", {}, "cannot be read"),
         ("postgres", "https://db.example", {}, "https"),
-        ("mysql", "mysql://db.example/shop", {}, "'aiomysql'"),
-        ("microsoft_sql_server", "mssql://db.example/shop", {}, "'aioodbc'"),
+        ("mysql", "mysql://db.example/shop", {}, r"'aiomysql'.*pip install 'prefect-autopilot\[mysql\]'"),
+        (
+            "microsoft_sql_server",
+            "mssql://db.example/shop",
+            {},
+            r"'aioodbc'.*pip install 'prefect-autopilot\[mssql\]'",
+        ),
         ("sqlite", None, {}, "'path'"),
         ("sqlite", "sqlite:///no/such/file.db", {}, "no database file"),
         ("sqlite", "sqlite://", {}, "no database file"),
@@ -437,3 +445,80 @@ def test_libpq_words_for_encryption_reach_the_driver() -> None:
     url = database_url(load_catalogue().get("postgres"), "postgresql://h/d?sslmode=require", {})
 
     assert dict(url.query) == {"ssl": "require"}
+
+
+PRIVATE_PLACES = {
+    "loopback": "postgresql://127.0.0.1:5432/shop",
+    "local name": "postgresql://localhost/shop",
+    "metadata": "postgresql://169.254.169.254/shop",
+    "private": "postgresql://10.1.2.3/shop",
+    "IPv6": "postgresql://[::1]/shop",
+    "short": "postgresql://127.1/shop",
+    "socket": "postgresql:///shop?host=/var/run/postgresql",
+    "nothing": "postgresql:///shop",
+    "in a query": "postgresql:///shop?host=10.1.2.3:5432",
+    "beside the host": "postgresql://8.8.8.8/shop?host=10.1.2.3",
+}
+
+
+@pytest.mark.parametrize("url", PRIVATE_PLACES.values(), ids=PRIVATE_PLACES.keys())
+@pytest.mark.parametrize("operation", ["ping", "execute"])
+async def test_a_database_at_a_private_address_is_refused_unless_allowed(url: str, operation: str) -> None:
+    given = {"statement": "DELETE FROM orders"} if operation == "execute" else {}
+    async with postgres_client(url, {"username": "me"}, allow_private_network=False) as client:
+        with pytest.raises(ConfigurationError, match=r"nothing was sent.*allow_private_network"):
+            await client.call(operation, given)
+
+
+async def test_a_private_database_server_sees_no_connection() -> None:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        held.listen()
+        held.setblocking(False)  # noqa: FBT003  the socket's own
+        url = f"postgresql://127.0.0.1:{held.getsockname()[1]}/shop"
+        async with postgres_client(url, {"username": "me"}, allow_private_network=False) as client:
+            with pytest.raises(ConfigurationError):
+                await client.call("ping")
+        with pytest.raises(BlockingIOError):
+            held.accept()
+
+
+@pytest.mark.parametrize("found", [["10.0.0.7"], ["8.8.8.8", "127.0.0.1"], ["fd00::1"]], ids=str)
+async def test_what_a_database_name_means_is_checked_at_every_connection(
+    monkeypatch: pytest.MonkeyPatch, found: list[str]
+) -> None:
+    asked: list[tuple[str, int]] = []
+
+    async def look_up(host: str, port: int, **_: object) -> list[Any]:
+        asked.append((host, port))
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (one, port)) for one in found]
+
+    monkeypatch.setattr(anyio, "getaddrinfo", look_up)
+    async with postgres_client("postgresql://db.example/shop", allow_private_network=False) as client:
+        for _ in range(2):
+            with pytest.raises(ConfigurationError, match=r"db\.example is an address of a private network"):
+                await client.call("ping")
+    assert asked == [("db.example", 5432)] * 2
+
+
+async def test_a_database_name_nobody_knows_is_a_passing_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def look_up(*_: object, **__: object) -> list[Any]:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(anyio, "getaddrinfo", look_up)
+    async with postgres_client("postgresql://db.example/shop", allow_private_network=False) as client:
+        with pytest.raises(ServiceError, match="could not be resolved") as caught:
+            await client.call("ping")
+    assert not caught.value.permanent
+
+
+async def test_a_database_file_is_in_no_network(empty_file: Path) -> None:
+    async with sqlite_client(empty_file, allow_private_network=False) as client:
+        assert await client.call("ping") == [{"answer": 1}]
+
+
+@pytest.mark.parametrize(("driver", "extra"), [("aiomysql", "mysql"), ("aioodbc", "mssql")])
+def test_each_driver_that_is_no_dependency_is_an_extra_of_the_package(driver: str, extra: str) -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))
+    extras = project["project"]["optional-dependencies"]
+    assert any(one.startswith(driver) for one in extras[extra])

@@ -123,7 +123,9 @@ def test_a_database_that_is_not_there_is_told(tmp_path: Path) -> None:
 
 def test_a_mail_server_that_does_not_answer_is_told() -> None:
     held = {"username": "ada", "password": "made up"}
-    block = ServiceConnection(service="email", base_url="smtp://127.0.0.1:1", credentials=held)
+    block = ServiceConnection(
+        service="email", base_url="smtp://127.0.0.1:1", credentials=held, allow_private_network=True
+    )
 
     with pytest.raises(ServiceError):
         asyncio.run(block.verify())
