@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from typing import TYPE_CHECKING
 
@@ -32,6 +31,7 @@ def settle(request: str, context: RequestContext) -> tuple[Analysis, RequestCont
     Raises UsageError when the answers end or lead nowhere.
     """
     from prefect_autopilot.journeys import automate
+    from prefect_autopilot.journeys.answers import answered
 
     analysis = automate.understand(request, context)
     asked: dict[str, int] = {}
@@ -84,8 +84,8 @@ def open_values(flow: GeneratedFlow, given: JSONDict) -> JSONDict:
     from prefect_autopilot.journeys import automate
 
     known = dict(given)
-    for one in automate.open_parameters(flow):
-        if known.get(one.name) is not None or flow.spec.trigger.type == "manual":
+    for one in automate.needed_values(flow):
+        if known.get(one.name) is not None:
             continue
         write_line(one.description or one.name)
         said = _read(f"{one.name}: ")
@@ -98,54 +98,14 @@ def open_values(flow: GeneratedFlow, given: JSONDict) -> JSONDict:
     return known
 
 
-def answered(
-    request: str, context: RequestContext, question: Question, said: str
-) -> tuple[str, RequestContext]:
-    """Return request and context with an answer: a service in the context, anything else as a sentence."""
-    from prefect_autopilot.adapters.catalogue import user_catalogue
-
-    catalogue = user_catalogue()
-    found = (catalogue.get(said),) if said in catalogue else catalogue.find(said)
-    if len(found) == 1 and question.id.startswith("service_"):
-        kind = question.id.removeprefix("service_")
-        return request, with_service(context, kind, found[0].id)
-    if len(found) == 1 and question.id.startswith("choice_"):
-        others = set(question.options) - {found[0].id}
-        kept = tuple(one for one in context.connected_services if one not in others)
-        return request, context.model_copy(update={"connected_services": (*kept, found[0].id)})
-    if len(found) == 1 and question.id == "more":
-        return request, context.model_copy(
-            update={"connected_services": (*context.connected_services, found[0].id)}
-        )
-    ended = request.rstrip()
-    stop = "" if re.search(r"[.!?]$", ended) else "."
-    return f"{ended}{stop} {said}", context
-
-
 async def keep_choices(before: RequestContext, after: RequestContext) -> None:
     """Remember the services that were chosen for a kind, and say so."""
+    from prefect_autopilot.journeys.answers import newly_chosen
     from prefect_autopilot.journeys.memory import remember
 
-    known, chosen = _services(before), _services(after)
-    for kind, service in chosen.items():
-        if known.get(kind) != service:
-            await remember(kind, service, user=after.user_id)
-            write_line(f"Remembered: by {kind} you mean {service} (prefect-autopilot forget {kind}).")
-
-
-def _services(context: RequestContext) -> JSONDict:
-    under = context.preferences.get("services")
-    return under if isinstance(under, dict) else context.preferences
-
-
-def with_service(context: RequestContext, kind: str, service: str) -> RequestContext:
-    """Return the context with a service preferred for a kind."""
-    under = context.preferences.get("services")
-    if isinstance(under, dict):
-        preferences = context.preferences | {"services": under | {kind: service}}
-    else:
-        preferences = context.preferences | {kind: service}
-    return context.model_copy(update={"preferences": preferences})
+    for kind, service in newly_chosen(before, after).items():
+        await remember(kind, service, user=after.user_id)
+        write_line(f"Remembered: by {kind} you mean {service} (prefect-autopilot forget {kind}).")
 
 
 def _read(prompt: str) -> str:

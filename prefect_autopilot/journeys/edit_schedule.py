@@ -11,7 +11,7 @@ from prefect_autopilot.adapters.catalogue import user_catalogue
 from prefect_autopilot.adapters.prefect_target import PrefectTarget
 from prefect_autopilot.codegen.reading import read_flow
 from prefect_autopilot.errors import ConfigurationError, PrefectError, UsageError
-from prefect_autopilot.journeys.automate import open_client, schedules_of
+from prefect_autopilot.journeys.deployment import open_client, schedules_of
 from prefect_autopilot.journeys.edit import read_flow_file
 from prefect_autopilot.models import DeploymentSpec, TriggerSpec
 

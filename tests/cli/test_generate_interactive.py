@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from prefect_autopilot.cli import interactive, main
 from prefect_autopilot.errors import UsageError
 from prefect_autopilot.intelligence import analyze, design
+from prefect_autopilot.journeys import answers
 from prefect_autopilot.journeys.spec_file import LARGEST, build_spec, read_spec, spec_schema, spec_yaml
 from prefect_autopilot.models import Constant, PreviewResult, Question, RequestContext, StepSpec, WorkflowSpec
 from prefect_autopilot.services import load_catalogue
@@ -72,21 +73,21 @@ def test_answers_that_lead_nowhere_end_the_questions(typed: object) -> None:
 
 def test_a_free_answer_is_added_to_the_request() -> None:
     question = Question(id="steps", text="What?")
-    said, context = interactive.answered("Every day at 9.", RequestContext(), question, "post to Slack")
+    said, context = answers.answered("Every day at 9.", RequestContext(), question, "post to Slack")
     assert (said, context) == ("Every day at 9. post to Slack", RequestContext())
-    assert interactive.answered("Every day", RequestContext(), question, "x")[0] == "Every day. x"
+    assert answers.answered("Every day", RequestContext(), question, "x")[0] == "Every day. x"
 
 
 def test_an_alternative_is_settled_by_what_is_connected() -> None:
     question = Question(id="choice_slack_discord", text="Which?", options=("slack", "discord"))
     before = RequestContext(connected_services=("gmail", "slack"))
-    _, context = interactive.answered("x", before, question, "discord")
+    _, context = answers.answered("x", before, question, "discord")
     assert context.connected_services == ("gmail", "discord")
 
 
 def test_preferences_under_services_stay_there() -> None:
     before = RequestContext(preferences={"services": {"email": "gmail"}})
-    after = interactive.with_service(before, "chat", "slack")
+    after = answers.with_service(before, "chat", "slack")
     assert after.preferences == {"services": {"email": "gmail", "chat": "slack"}}
     assert before.preferences == {"services": {"email": "gmail"}}
 

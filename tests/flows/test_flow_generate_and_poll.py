@@ -32,7 +32,7 @@ pytestmark = pytest.mark.filterwarnings(
 def test_a_request_that_is_no_flow_yet_is_answered_and_nothing_is_written(
     server: Any, tmp_path: Any, request_text: str, status: str
 ) -> None:
-    told = server.run(generate(request=request_text))
+    told = server.run(generate(request=request_text, wait_minutes=0))
     assert told["status"] == status
     assert bool(told["questions"]) is (status == "clarify")
     assert set(told) == {"status", "questions"}
@@ -41,11 +41,14 @@ def test_a_request_that_is_no_flow_yet_is_answered_and_nothing_is_written(
 
 @pytest.mark.live
 @pytest.mark.timeout(180)
-def test_a_clear_request_is_written_and_tried_and_not_deployed_unless_told_so(server: Any) -> None:
+def test_a_clear_request_is_written_and_tried_not_deployed_where_nobody_waits(
+    server: Any,
+) -> None:
     told = server.run(
         generate(
             request="When I receive important emails, create Asana tasks and notify Slack",
             connected_services=["gmail", "asana", "slack"],
+            wait_minutes=0,
         )
     )
     assert told["status"] == "flow"
@@ -56,10 +59,6 @@ def test_a_clear_request_is_written_and_tried_and_not_deployed_unless_told_so(se
     assert "asana" in server.artifacts("autopilot-preview")[0]["data"].lower()
     flows = server.call("POST", "/flows/filter", {"flows": {"name": {"any_": [told["flow"]]}}})
     assert flows == []
-
-
-def test_deploying_is_nobodys_default() -> None:
-    assert generate.parameters.properties["deploy"]["default"] is False
 
 
 @pytest.fixture

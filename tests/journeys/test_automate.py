@@ -20,7 +20,7 @@ from prefect_autopilot.adapters.prefect_target import PrefectTarget
 from prefect_autopilot.adapters.simulator import Simulator, serve_simulator
 from prefect_autopilot.codegen import generate
 from prefect_autopilot.errors import ConfigurationError, ConflictError, PrefectError, UsageError
-from prefect_autopilot.journeys import automate
+from prefect_autopilot.journeys import automate, deployment
 from prefect_autopilot.models import (
     Constant,
     FromParameter,
@@ -277,7 +277,7 @@ def test_what_has_to_be_looked_for_is_polled_once_for_all(server: httpx.Client, 
     mail = [one for one in polls if one["name"] == "gmail-new-message"]
     assert len(mail) == 1
     assert mail[0]["parameters"]["connection"] == "gmail-default"
-    assert mail[0]["schedules"][0]["schedule"]["interval"] == automate.POLL_INTERVAL_S
+    assert mail[0]["schedules"][0]["schedule"]["interval"] == deployment.POLL_INTERVAL_S
 
 
 @pytest.mark.live
