@@ -12,7 +12,7 @@ from importlib import resources
 from typing import Any
 
 from prefect_autopilot.models import IssueCategory, RemedyClass, Severity
-from prefect_autopilot.troubleshooting.parse import Failure, Unit
+from prefect_autopilot.troubleshooting.parse import Failure, Frame, Unit
 
 BEGINNING = 4
 _NEVER = re.compile(r"(?!)")
@@ -240,7 +240,7 @@ def _service_by_path(text: str) -> str | None:
 
 def _service_of(unit: Unit) -> str | None:
     hosts = [host.lower() for host in _HOST.findall(unit.text)]
-    files = " ".join(frame.file for frame in unit.frames)
+    files = " ".join(frame.file for frame in _called(unit))
     lowered = unit.text.lower()
     best: tuple[int, int, str] | None = None
     for order, technology in enumerate(load_technologies()):
@@ -250,6 +250,12 @@ def _service_of(unit: Unit) -> str | None:
         if strength and (best is None or (strength, -order) > best[:2]):
             best = (strength, -order, technology.name)
     return best[2] if best else None
+
+
+def _called(unit: Unit) -> tuple[Frame, ...]:
+    """Return the frames that the user's code called; those before it are what runs the user's code."""
+    last = max((number for number, frame in enumerate(unit.frames) if frame.own), default=-1)
+    return unit.frames[last + 1 :]
 
 
 def _spoken_of(technology: Technology, text: str, lowered: str) -> bool:

@@ -67,6 +67,33 @@ def test_the_service_is_named_where_the_text_names_it(text: str, service: str | 
     assert find_service(parse(text)) == service
 
 
+TRACEBACK = """Traceback (most recent call last):
+  File "/opt/venv/lib/python3.11/site-packages/prefect/flow_engine.py", line 700, in run_flow_sync
+    engine.call_flow_fn()
+  File "/srv/flows/averages.py", line 12, in averages
+    return load(total)
+{called}{error}
+"""
+
+
+@pytest.mark.parametrize(
+    ("called", "error", "service"),
+    [
+        ("", "ZeroDivisionError: division by zero", None),
+        (
+            '  File "/opt/venv/lib/python3.11/site-packages/prefect/blocks/core.py", line 9, in load\n    call()\n',
+            "ValueError: unable to find the document",
+            "prefect",
+        ),
+    ],
+    ids=["it runs our code", "our code calls it"],
+)
+def test_what_only_runs_the_code_is_not_the_service_that_failed(
+    called: str, error: str, service: str | None
+) -> None:
+    assert find_service(parse(TRACEBACK.format(called=called, error=error))) == service
+
+
 def test_technologies_have_a_way_to_be_found() -> None:
     assert all(item.modules or item.hosts or item.words for item in load_technologies())
 
