@@ -81,7 +81,7 @@ TRACEBACK = """Traceback (most recent call last):
     [
         ("", "ZeroDivisionError: division by zero", None),
         (
-            '  File "/opt/venv/lib/python3.11/site-packages/prefect/blocks/core.py", line 9, in load\n    call()\n',
+            '  File "/opt/site-packages/prefect/blocks/core.py", line 9, in load\n    call()\n',
             "ValueError: unable to find the document",
             "prefect",
         ),
