@@ -9,6 +9,7 @@
     ├── PrefectError          the Prefect API refused or could not be reached
     ├── StoreError            our own database cannot be read or written
     ├── ServiceError          a service answered with an error; keeps what diagnosis needs
+    ├── LanguageModelError    a language model gave no usable answer; the offline reading stands
     ├── DeliveryError         a notification did not arrive
     ├── SignatureError        a webhook is not signed as its service signs (HTTP 401)
     └── ProofError            a rewrite could not be proven; it stays a proposal
@@ -127,6 +128,10 @@ class ServiceError(AutopilotError):
         self.request_id = request_id
         self.code = code
         """The service's own word for what is wrong, where it has one."""
+
+
+class LanguageModelError(AutopilotError):
+    """A language model was not asked, did not answer, or answered nothing that can be used."""
 
 
 class DeliveryError(AutopilotError):

@@ -5,12 +5,13 @@ Which Prefect server is watched is Prefect's own setting (``PREFECT_API_URL``).
 
 from __future__ import annotations
 
+import ipaddress
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -86,6 +87,29 @@ class Settings(BaseSettings):
         tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9.:\[\]-]+$")], ...],
         Field(description="Names besides those of this machine that the API answers to, as a JSON list"),
     ] = ()
+    ai_url: Annotated[
+        str | None,
+        Field(description="OpenAI-compatible address of a language model, http://localhost:11434/v1 for one"),
+    ] = None
+    ai_model: Annotated[
+        str | None, Field(min_length=1, max_length=200, description="Name of the language model there")
+    ] = None
+    ai_key: Annotated[SecretStr | None, Field(description="Key for that address; none: it needs no key")] = (
+        None
+    )
+    ai_key_block: Annotated[
+        str | None,
+        Field(pattern=r"^[a-z0-9-]+$", description="Prefect Secret block with that key, instead of ai_key"),
+    ] = None
+    ai_timeout_s: Annotated[
+        float, Field(gt=0, le=600, description="Seconds a language model may take for one request, all tries")
+    ] = 30
+    ai_tokens: Annotated[
+        int, Field(ge=500, le=1_000_000, description="Tokens one request may cost there, all tries together")
+    ] = 20_000
+    ai: Annotated[
+        bool, Field(description="Let the language model read requests too; off: nothing is sent anywhere")
+    ] = False
 
     @field_validator("home", "policy_file", "flows_folder")
     @classmethod
@@ -117,6 +141,35 @@ class Settings(BaseSettings):
             raise ValueError("must be an address such as https://hooks.example, without query")
         return url.rstrip("/")
 
+    @field_validator("ai_url")
+    @classmethod
+    def _reachable_safely(cls, url: str | None) -> str | None:
+        # Never the value in the message: an address may hold a password by mistake.
+        if url is None:
+            return None
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError("must be an address such as http://localhost:11434/v1, without query")
+        if parts.username or parts.password:
+            raise ValueError("must hold no credentials; give the key as ai_key or ai_key_block")
+        if parts.scheme == "http" and not _is_near(parts.hostname):
+            raise ValueError("must begin with https:// unless it is on this machine or network")
+        return url.rstrip("/")
+
+    @field_validator("ai_key_block")
+    @classmethod
+    def _one_key(cls, block: str | None, info: ValidationInfo) -> str | None:
+        if block is not None and info.data.get("ai_key") is not None:
+            raise ValueError("must not be set together with ai_key")
+        return block
+
+    @field_validator("ai")
+    @classmethod
+    def _has_model(cls, on: bool, info: ValidationInfo) -> bool:  # noqa: FBT001  # pydantic's signature
+        if on and not (info.data.get("ai_url") and info.data.get("ai_model")):
+            raise ValueError(f"needs {PREFIX}AI_URL and {PREFIX}AI_MODEL; nothing is assumed")
+        return on
+
     @field_validator("store_url")
     @classmethod
     def _known_database(cls, url: SecretStr) -> SecretStr:
@@ -145,6 +198,15 @@ class Settings(BaseSettings):
         home = init_settings().get("home") or env_settings().get("home") or DEFAULT_HOME
         file = TomlConfigSettingsSource(settings_cls, toml_file=Path(home).expanduser() / FILE_NAME)
         return init_settings, env_settings, file
+
+
+def _is_near(host: str) -> bool:
+    """Tell whether a host is this machine or of a private network, where a key may travel without TLS."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return "." not in host or host.endswith((".local", ".internal", ".lan"))
+    return address.is_private or address.is_loopback
 
 
 def load_settings(**overrides: object) -> Settings:

@@ -226,6 +226,8 @@ def request_context(connected: str | None, timezone: str) -> RequestContext:
         ) from None
     return RequestContext(timezone=timezone, connected_services=comma_separated(connected))
 
+    from prefect_autopilot.codegen.markdown import language_model_lines
+
 
 def show_analysis(analysis: Analysis) -> None:
     """Write an understanding as a person reads it: trigger, steps, what is open."""
@@ -249,6 +251,8 @@ def show_analysis(analysis: Analysis) -> None:
         options = f" ({', '.join(question.options)})" if question.options else ""
         write_line(f"question: {question.text}{options}")
     for line in analysis.unsupported:
+    for line in language_model_lines(analysis):
+        write_line(f"language model: {line}")
         write_line(f"not possible: {line}")
     for line in analysis.recommendations:
         write_line(f"advice: {line}")

@@ -40,10 +40,22 @@ def analysis_markdown(analysis: Analysis) -> str:
         ("Not supported", analysis.unsupported),
         ("Recommendations", analysis.recommendations),
         ("Reasons", analysis.reasons),
+        ("Language model", language_model_lines(analysis)),
     ):
         if texts:
             lines += [f"### {title}", "", *(f"- {inline(text)}" for text in texts), ""]
     return "\n".join(lines)
+
+
+def language_model_lines(analysis: Analysis) -> tuple[str, ...]:
+    """Return what a language model had to do with an analysis, nothing where none was asked."""
+    use = analysis.language_model
+    if use is None:
+        return ()
+    if not use.used:
+        return (f"This is the offline reading; the plan of {use.model} was not taken. {use.reason}",)
+    told = f"Start and steps are the plan of {use.model} at {use.host}, held against the catalogue."
+    return (told, f"It took {use.requests} requests and about {use.tokens} tokens.", *use.left_out)
 
 
 def code_markdown(generated: GeneratedFlow) -> str:

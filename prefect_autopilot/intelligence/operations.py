@@ -138,3 +138,11 @@ def _score(
     if shape.nouns & _PLUMBING and not (shape.nouns & _PLUMBING & stems):
         score -= 4
     return score - 0.3 * shape.path_parameters
+
+
+def destroys(operation: Operation) -> bool:
+    """Tell whether an operation takes something away: by its method, or by what its name says."""
+    return (
+        operation.method == "DELETE"
+        or table("verbs")["operations"].get(operation.id.lower().split("_")[0]) == "delete"
+    )

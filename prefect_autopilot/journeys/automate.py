@@ -21,6 +21,7 @@ from prefect_autopilot.journeys.deployment import (
 )
 from prefect_autopilot.journeys.desk import prefect_target
 from prefect_autopilot.models import (
+from prefect_autopilot.journeys.language_model import read_again
     Analysis,
     GeneratedFlow,
     JSONDict,
@@ -44,9 +45,12 @@ __all__ = [
 
 
 def understand(text: str, context: RequestContext | None = None) -> Analysis:
-    """Return what ``text`` was understood to ask for; a flow that cannot be built becomes a question."""
-    catalogue = user_catalogue()
-    analysis = analyze(text, context or RequestContext(), catalogue)
+    """Return what ``text`` was understood to ask for; a flow that cannot be built becomes a question.
+
+    Where the settings name a language model and switch it on, its plan is taken if it passes every check.
+    """
+    catalogue, context = user_catalogue(), context or RequestContext()
+    analysis = read_again(analyze(text, context, catalogue), context, catalogue, load_settings())
     if analysis.status != "flow":
         return analysis
     try:

@@ -105,6 +105,7 @@ from prefect_autopilot.models.workflow import (
     Text,
     TriggerSpec,
     TriggerType,
+    LanguageModelUse,
     WorkflowSpec,
 )
 
@@ -162,6 +163,7 @@ __all__ = [
     "Pause",
     "PreviewResult",
     "Proof",
+    "LanguageModelUse",
     "Question",
     "RefreshCredentials",
     "Rejection",

@@ -119,6 +119,22 @@ class Question(Value):
     options: tuple[str, ...] = ()
 
 
+class LanguageModelUse(Value):
+    """What a language model had to do with an analysis: its plan was taken, or why the offline one stands."""
+
+    model: str
+    host: str
+    """Where the request was sent, or would have been."""
+    used: bool
+    reason: str = ""
+    """Why its plan was not taken; empty where it was."""
+    requests: int = 0
+    tokens: int = 0
+    """Tokens of questions and answers, counted by the server or estimated from their length."""
+    left_out: tuple[str, ...] = ()
+    """What of its plan was not taken over, each with the reason."""
+
+
 class Analysis(Value):
     """What a request was understood to say, and why."""
 
@@ -133,6 +149,8 @@ class Analysis(Value):
     unsupported: tuple[str, ...] = ()
     recommendations: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
+    language_model: LanguageModelUse | None = None
+    """None: no language model was asked, and nothing was sent."""
 
 
 class ParameterSpec(Value):
