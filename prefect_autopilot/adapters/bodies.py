@@ -38,6 +38,8 @@ def encoded(operation: Operation, body: Any, files: ExitStack, **request: Any) -
             # httpx sends what it iterates over in chunks of unknown number, which storage services refuse.
             request["headers"] = {**request["headers"], "Content-Length": str(stream.size)}
         built = httpx.Request(**request, **content)
+        if operation.json_header and operation.body == "raw":
+            built.headers.setdefault("Content-Type", "application/octet-stream")
     except (TypeError, ValueError, RecursionError) as error:
         raise UsageError(f"{where} cannot be written as {operation.body}: {error}.") from error
     except OSError as error:

@@ -32,6 +32,8 @@ from prefect_autopilot.services import (
     find_operation,
     next_page,
     rows_of,
+    with_key,
+    with_proof,
 )
 
 MOST_PAGES = 200
@@ -122,12 +124,13 @@ class ServiceClient:
 
         With ``all_pages`` the rows of every page of a list. With ``save_to`` the answer goes into that
         file piece by piece, and ``path``, ``bytes`` and ``content_type`` are returned. ``idempotency_key``
-        is sent with an unsafe call where the service knows such a header. Nothing is sent before the
+        is sent with an unsafe call where the service knows such a header or field. Nothing is sent before the
         parameters are checked. Raises UnknownNameError, UsageError (the words of the caller) or
         ServiceError (the call).
         """
         operation = find_operation(self.service, operation_id)
-        checked = check_parameters(self.service, operation, parameters or {})
+        given = with_key(self.service, operation, parameters or {}, idempotency_key)
+        checked = check_parameters(self.service, operation, given)
         if all_pages:
             return await self._all_pages(operation, checked)
         target = Path(save_to) if save_to is not None else None
@@ -267,7 +270,7 @@ class ServiceClient:
             address = address.copy_merge_params(query)
         return encoded(
             operation,
-            request.body,
+            with_proof(operation, request.body, self._proof.body),
             files,
             method=request.method,
             url=address,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote, urlencode
 
 from starlette.requests import Request
 
@@ -63,6 +64,8 @@ class Accepted:
                 headers=request.headers,
                 body=body,
             )
+        if proof.body and not proof.body.items() <= _fields(request, body).items():
+            return False
         given = request.query_params.multi_items()
         headed = all(request.headers.get(name) == value for name, value in proof.headers.items())
         return headed and all(pair in given for pair in proof.query)
@@ -99,6 +102,31 @@ class Accepted:
         token = f"simulated-{self.service.id}-access_token-{self._made + 1}"
         self._held.append({"access_token": token, **more})
         return {"access_token": token, "token_type": "Bearer", "expires_in": TOKEN_LIFETIME_S}
+
+
+def _fields(request: Request, body: bytes) -> dict[str, Any]:
+    """Return the fields of a JSON body or a form, none of any other."""
+    kind = request.headers.get("content-type", "")
+    text = body.decode("utf-8", errors="replace")
+    if "form-urlencoded" in kind:
+        return dict(parse_qsl(text, keep_blank_values=True))
+    try:
+        told = json.loads(text) if "json" in kind else {}
+    except (ValueError, RecursionError):
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def without_proof(service: Service, request: Request, body: bytes) -> bytes:
+    """Return the body without the credential in it, which is no parameter of the operation."""
+    if service.auth.scheme != "body" or not (fields := _fields(request, body)):
+        return body
+    names = service.auth.name.split("+")
+    if "json" in request.headers.get("content-type", ""):
+        left = {name: value for name, value in fields.items() if name not in names}
+        return json.dumps(left).encode() if left else b""
+    pairs = parse_qsl(body.decode("utf-8", errors="replace"), keep_blank_values=True)
+    return urlencode([pair for pair in pairs if pair[0] not in names]).encode()
 
 
 def _client(header: str) -> tuple[str, str] | None:

@@ -29,14 +29,9 @@ from starlette.types import Receive, Scope, Send
 
 from prefect_autopilot.adapters.clients import check_call
 from prefect_autopilot.adapters.services import utc_now
-from prefect_autopilot.adapters.simulated_guard import Accepted, Limit
-from prefect_autopilot.adapters.simulated_service import (
-    Asked,
-    Reply,
-    SimulatedService,
-    matching,
-    read_request,
-)
+from prefect_autopilot.adapters.simulated_guard import Accepted, Limit, without_proof
+from prefect_autopilot.adapters.simulated_request import Asked, matching, read_request
+from prefect_autopilot.adapters.simulated_service import Reply, SimulatedService
 from prefect_autopilot.errors import AutopilotError, UnknownNameError, UsageError
 from prefect_autopilot.models import JSONDict, Operation, ServiceCall
 from prefect_autopilot.services import (
@@ -224,12 +219,15 @@ class Simulator:
         mark = [(name, value) for name, value in query if name == "_page"]
         query = [pair for pair in query if pair not in mark]
         try:
-            asked = read_request(operation, path, query, request.headers, body)
+            sent = without_proof(service, request, body)
+            asked = read_request(operation, path, query, request.headers, sent)
             checked = check_parameters(service, operation, asked.parameters)
             check_call(service, operation, checked)
         except UsageError as error:
             return twin.refusal(400, "invalid_arguments", error.message), {}
-        key = request.headers.get(service.idempotency_header or "", "")
+        key = request.headers.get(service.idempotency_header or "", "") or str(
+            checked.get(service.idempotency_field or "", "")
+        )
         if key and (service.id, key) in self._answered:
             return self._answered[service.id, key], checked
         reply = twin.answer(

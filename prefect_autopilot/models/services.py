@@ -36,12 +36,15 @@ class Auth(Value):
     """How a request proves who sends it."""
 
     scheme: Literal[
-        "none", "bearer", "header", "query", "basic", "oauth2", "sigv4", "oauth1", "bot_token"
+        "none", "bearer", "header", "query", "body", "basic", "oauth2", "sigv4", "oauth1", "bot_token"
     ] = "none"
     name: str = "Authorization"
     prefix: str = ""
     token_url: str | None = None
     refresh_url: str | None = None
+    username: str | None = None
+    password: str | None = None
+    """The half of basic auth that is the same for everybody, empty mostly; the other half is the key."""
 
 
 class Parameter(Value):
@@ -75,6 +78,8 @@ class Pagination(Value):
     kind: Literal["none", "cursor", "page", "offset", "link", "next_url"] = "none"
     request_param: str | None = None
     response_field: str | None = None
+    first: int | None = None
+    """Number of the first page or row; None: pages are counted from 1, rows from 0."""
 
 
 class Operation(Value):
@@ -92,6 +97,8 @@ class Operation(Value):
     """Where the service wants the body fields wrapped, Asana's ``data`` for one."""
     mime_at: str | None = None
     """Where the body wants a base64url MIME message, built from to, cc, bcc, subject and body (Gmail)."""
+    json_header: str | None = None
+    """Header that takes the body parameters as one JSON object, where the body is raw or there is none."""
     list_at: str | None = None
     pagination: Pagination = Pagination()
     effect: OperationEffect = OperationEffect.UNSAFE
@@ -188,6 +195,8 @@ class Service(Value):
     auth: Auth = Auth()
     rate_limit_per_s: float | None = None
     idempotency_header: str | None = None
+    idempotency_field: str | None = None
+    """Body parameter that takes the idempotency key, of those unsafe operations that have it."""
     success_field: str | None = None
     """Body field that must be true in an answer with status 200 (Slack's ``ok``)."""
     error_field: str | None = None

@@ -20,20 +20,24 @@ from prefect_autopilot.services.events import (
     sample_rows,
 )
 from prefect_autopilot.services.parameters import check_parameters, find_operation
-from prefect_autopilot.services.paths import pick, place
+from prefect_autopilot.services.paths import WHOLE, pick, place
 from prefect_autopilot.services.requests import (
     NextPage,
     RequestParts,
     authorise,
     build_request,
+    first_of,
     next_page,
     rows_of,
+    with_key,
+    with_proof,
 )
 from prefect_autopilot.services.signatures import STANDARD, TOLERANCE, Delivery, sign, signs_url, verify
 
 __all__ = [
     "STANDARD",
     "TOLERANCE",
+    "WHOLE",
     "Answer",
     "Catalogue",
     "CatalogueStats",
@@ -50,6 +54,7 @@ __all__ = [
     "event_payload",
     "find_operation",
     "find_trigger",
+    "first_of",
     "fold",
     "handshake_secret",
     "listed_fields",
@@ -69,4 +74,6 @@ __all__ = [
     "signs_url",
     "simulated_credentials",
     "verify",
+    "with_key",
+    "with_proof",
 ]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 from prefect_autopilot.errors import UnknownNameError
-from prefect_autopilot.models import Service
+from prefect_autopilot.models import Auth, Service
 from prefect_autopilot.services.catalogue import Catalogue
 
 _FIELD = re.compile(r"\{(\w+)\}")
@@ -41,11 +41,18 @@ def service_of_connection(connection: str, catalogue: Catalogue) -> Service:
 def credential_names(service: Service) -> tuple[str, ...]:
     """Return the credentials a connection of the service must hold, as the client looks them up."""
     auth = service.auth
-    if auth.scheme in ("query", "header") and "+" in auth.name:
+    if auth.scheme in ("query", "header", "body") and "+" in auth.name:
         return tuple(auth.name.split("+"))
-    if auth.scheme == "query":
+    if auth.scheme in ("query", "body") or open_half(auth):
         return ("api_key",)
     return _BY_SCHEME[auth.scheme]
+
+
+def open_half(auth: Auth) -> str | None:
+    """Return the half of basic auth that is the key where the other is the same for everybody, else None."""
+    if auth.scheme != "basic" or (auth.username is None and auth.password is None):
+        return None
+    return "password" if auth.password is None else "username"
 
 
 def address_fields(service: Service) -> tuple[str, ...]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import copy
+import json
+import uuid
 from collections.abc import Mapping
 from email.message import EmailMessage
 from pathlib import PurePath
@@ -13,8 +15,8 @@ from urllib.parse import quote, urljoin, urlsplit
 from pydantic import Field
 
 from prefect_autopilot.errors import ConfigurationError, UsageError
-from prefect_autopilot.models import Auth, Operation, Service, Value
-from prefect_autopilot.services.connections import credential_names
+from prefect_autopilot.models import Auth, Operation, OperationEffect, Pagination, Service, Value
+from prefect_autopilot.services.connections import credential_names, open_half
 from prefect_autopilot.services.paths import WHOLE, pick, place
 from prefect_autopilot.services.rich_text import atlassian_document
 from prefect_autopilot.services.styles import as_text, spread, wire_name
@@ -23,6 +25,8 @@ MIME_FIELDS = ("to", "cc", "bcc", "subject", "body")
 """Parameters that become an e-mail message where an operation wants one."""
 
 _WITHOUT_HEADER = ("none", "sigv4", "oauth1")  # those two sign each request
+_WITH_FIELDS = ("json", "form", "multipart")
+_KEYS = uuid.UUID("b3f1f4a8-6f0c-5d0e-8c55-6a1f2a9c7d30")
 
 
 class RequestParts(Value):
@@ -52,7 +56,11 @@ def build_request(operation: Operation, parameters: Mapping[str, Any]) -> Reques
             headers[wire] = _header(wire, written)
         else:
             fields[name] = value
-    body = None if operation.body == "none" else _body(operation, fields)
+    if operation.json_header:
+        written, body = _header_and_body(operation, fields)
+        headers[operation.json_header] = written
+    else:
+        body = None if operation.body == "none" else _body(operation, fields)
     return RequestParts(method=operation.method, path=path, query=tuple(query), headers=headers, body=body)
 
 
@@ -64,6 +72,16 @@ def _header(name: str, value: str) -> str:
         msg = f"The header {name!r} must hold nothing but ASCII characters; copy its value again."
         raise UsageError(msg)
     return value
+
+
+def _header_and_body(operation: Operation, fields: Mapping[str, Any]) -> tuple[str, Any]:
+    """Return the body parameters as JSON for a header, and what is left for the body itself."""
+    raw = {parameter.name for parameter in operation.parameters if parameter.at == WHOLE}
+    told = _body(operation, {name: value for name, value in fields.items() if name not in raw})
+    content = next((fields[name] for name in raw if name in fields), None)
+    # A header holds printable ASCII alone; what JSON escapes is read back as it was.
+    written = json.dumps(told, separators=(",", ":")).replace("\x7f", "\\u007f")
+    return written, content.encode() if isinstance(content, str) else content
 
 
 def _body(operation: Operation, fields: Mapping[str, Any]) -> Any:
@@ -122,7 +140,7 @@ def mime_message(fields: Mapping[str, Any]) -> str:
 
 
 def authorise(service: Service, credentials: Mapping[str, str]) -> RequestParts:
-    """Return the headers and query fields that prove who asks; ``path`` stays empty.
+    """Return the headers, query and body fields that prove who asks; ``path`` stays empty.
 
     Nothing for a scheme that signs each request. Raises ConfigurationError when a credential is missing.
     """
@@ -130,17 +148,54 @@ def authorise(service: Service, credentials: Mapping[str, str]) -> RequestParts:
     held = _held(service, credentials)
     headers: dict[str, str] = {}
     query: tuple[tuple[str, str], ...] = ()
+    body: dict[str, str] | None = None
     if scheme == "basic":
-        pair = f"{held['username']}:{held['password']}".encode()
+        halves = {"username": auth.username, "password": auth.password} | held
+        if key := open_half(auth):
+            halves[key] = held["api_key"]
+        pair = f"{halves['username']}:{halves['password']}".encode()
         headers["Authorization"] = "Basic " + base64.b64encode(pair).decode("ascii")
     elif scheme == "query":
-        query = tuple((name if "+" in auth.name else auth.name, value) for name, value in held.items())
+        query = tuple(_named(auth, held).items())
+    elif scheme == "body":
+        body = _named(auth, held)
     elif scheme == "header" and "+" in auth.name:
         headers = {name: _header(name, value) for name, value in held.items()}
     elif scheme not in _WITHOUT_HEADER and not _token_in_address(auth):
         prefix = auth.prefix or ("Bearer " if scheme in ("bearer", "oauth2") else "")
         headers[auth.name] = _header(auth.name, prefix + next(iter(held.values())))
-    return RequestParts(method="", path="", headers=headers, query=query)
+    return RequestParts(method="", path="", headers=headers, query=query, body=body)
+
+
+def _named(auth: Auth, held: Mapping[str, str]) -> dict[str, str]:
+    return {name if "+" in auth.name else auth.name: value for name, value in held.items()}
+
+
+def with_proof(operation: Operation, body: Any, proof: Mapping[str, str] | None) -> Any:
+    """Return a body with the fields that prove who asks; raises UsageError where it holds no fields."""
+    if not proof:
+        return body
+    if operation.body not in _WITH_FIELDS or not isinstance(body, Mapping | None):
+        msg = f"The body of {operation.id} must be an object: the service wants the credential in it."
+        raise UsageError(msg)
+    return {**(body or {}), **proof}
+
+
+def with_key(
+    service: Service, operation: Operation, parameters: Mapping[str, Any], key: str | None
+) -> Mapping[str, Any]:
+    """Return the parameters with an idempotency key where the service wants one among them.
+
+    One that is given stays. Without ``key`` every call is one of its own.
+    """
+    name = service.idempotency_field
+    if name is None or parameters.get(name) is not None or operation.effect is not OperationEffect.UNSAFE:
+        return parameters
+    if not any(one.name == name and one.location == "body" for one in operation.parameters):
+        return parameters
+    # Of one length, which no service finds too long.
+    made = uuid.uuid4() if key is None else uuid.uuid5(_KEYS, key)
+    return {**parameters, name: str(made)}
 
 
 def _token_in_address(auth: Auth) -> bool:
@@ -148,10 +203,10 @@ def _token_in_address(auth: Auth) -> bool:
 
 
 def _held(service: Service, credentials: Mapping[str, str]) -> dict[str, str]:
-    aliases = {"token": "access_token", "access_token": "token"}
+    aliases = {"token": "access_token", "access_token": "token", "api_key": open_half(service.auth)}
     held = {}
     for name in credential_names(service):
-        value = credentials.get(name) or credentials.get(aliases.get(name, name))
+        value = credentials.get(name) or credentials.get(aliases.get(name) or name)
         if not value:
             msg = f"The connection to {service.name} holds no {name!r}; add it to the connection."
             raise ConfigurationError(msg)
@@ -193,8 +248,14 @@ def next_page(
     if not rows:
         return None
     step = 1 if paging.kind == "page" else len(rows)
-    first = 1 if paging.kind == "page" else 0
-    return NextPage(parameters={**parameters, name: _counted(parameters.get(name), first) + step})
+    return NextPage(parameters={**parameters, name: _counted(parameters.get(name), first_of(paging)) + step})
+
+
+def first_of(paging: Pagination) -> int:
+    """Return the number by which the first page, or the first row, is asked for."""
+    if paging.first is not None:
+        return paging.first
+    return 1 if paging.kind == "page" else 0
 
 
 def _counted(value: Any, first: int) -> int:

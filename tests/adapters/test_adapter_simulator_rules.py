@@ -18,13 +18,8 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from prefect_autopilot.adapters.services import ServiceClient
-from prefect_autopilot.adapters.simulated_service import (
-    Asked,
-    SimulatedService,
-    matching,
-    read_mime,
-    read_request,
-)
+from prefect_autopilot.adapters.simulated_request import Asked, matching, read_mime, read_request
+from prefect_autopilot.adapters.simulated_service import SimulatedService
 from prefect_autopilot.adapters.simulator import Fault, Simulator
 from prefect_autopilot.errors import ServiceError, UnknownNameError, UsageError
 from prefect_autopilot.models import Auth, Operation, OperationEffect, Pagination, Parameter, Service
