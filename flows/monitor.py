@@ -7,6 +7,7 @@ from prefect.artifacts import acreate_table_artifact
 
 from prefect_autopilot.adapters.channels import deliver_pending
 from prefect_autopilot.journeys import observe
+from prefect_autopilot.journeys.deployed import read_deployed
 from prefect_autopilot.journeys.desk import open_desk
 from prefect_autopilot.models import JSONDict
 from prefect_autopilot.settings import load_settings
@@ -18,8 +19,9 @@ async def monitor() -> JSONDict:
     async with open_desk(load_settings()) as desk:
         now = desk.clock()
         read = await observe.ingest(desk.api, desk.store, now)
-        schedules = await observe.read_schedules(desk.api, desk.store)
-        alerts = await observe.raise_alerts(desk.store, await desk.store.rules(), now, schedules=schedules)
+        deployed = await read_deployed(desk.api, desk.store)
+        rules = await desk.store.rules()
+        alerts = await observe.raise_alerts(desk.store, rules, now, deployed=deployed, policy=desk.alerting)
         scores = await observe.assess(desk.store, now)
         # As Prefect writes them: flow/deployment.
         names = {

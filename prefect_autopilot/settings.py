@@ -6,6 +6,7 @@ Which Prefect server is watched is Prefect's own setting (``PREFECT_API_URL``).
 from __future__ import annotations
 
 import ipaddress
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -27,6 +28,7 @@ FILE_NAME = "settings.toml"
 DEFAULT_HOME = Path("~/.prefect-autopilot")
 
 _STORE_SCHEMES = ("sqlite://", "sqlite+aiosqlite://", "postgresql://", "postgres://", "postgresql+asyncpg://")
+_INCIDENT_URL = re.compile(r"(?:pagerduty|opsgenie)://[\w-]+(?:@[\w.-]+(?::\d+)?)?")
 
 
 class Settings(BaseSettings):
@@ -77,6 +79,22 @@ class Settings(BaseSettings):
         tuple[Annotated[str, Field(pattern=r"^[a-z0-9-]+/[a-z0-9-]+$")], ...],
         Field(description="Prefect blocks that every notice is sent through, slack-webhook/ops for one"),
     ] = ()
+    notify_incidents: Annotated[
+        tuple[SecretStr, ...],
+        Field(
+            description="Services that keep incidents, as a JSON list: pagerduty://ROUTING_KEY,"
+            " opsgenie://API_KEY, opsgenie://API_KEY@api.eu.opsgenie.com"
+        ),
+    ] = ()
+    alert_escalate_minutes: Annotated[
+        float, Field(ge=0, description="Minutes until a grave alert that nobody acknowledged is escalated")
+    ] = 30
+    alert_repeat_hours: Annotated[
+        float, Field(ge=0.1, description="Hours until an alert that nobody acknowledged is told again")
+    ] = 4
+    alerts_per_hour: Annotated[
+        int, Field(ge=1, description="Alerts told one by one in an hour; more come as a digest")
+    ] = 20
     public_url: Annotated[
         str | None,
         Field(description="Address under which services reach /hooks through a proxy, https://hooks.example"),
@@ -130,6 +148,13 @@ class Settings(BaseSettings):
         if url is not None and not url.get_secret_value().startswith(("http://", "https://")):
             raise ValueError("must begin with http:// or https://")
         return url
+
+    @field_validator("notify_incidents")
+    @classmethod
+    def _known_incident_service(cls, urls: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        if not all(_INCIDENT_URL.fullmatch(url.get_secret_value()) for url in urls):
+            raise ValueError("must be pagerduty://ROUTING_KEY or opsgenie://API_KEY")
+        return urls
 
     @field_validator("public_url")
     @classmethod

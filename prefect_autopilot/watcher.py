@@ -21,6 +21,7 @@ from prefect_autopilot.adapters.channels import deliver_pending
 from prefect_autopilot.adapters.prefect_target import PrefectTarget
 from prefect_autopilot.errors import AutopilotError, PrefectError
 from prefect_autopilot.journeys import observe, resolve
+from prefect_autopilot.journeys.deployed import read_deployed
 from prefect_autopilot.journeys.desk import Desk, open_desk, prefect_target
 from prefect_autopilot.journeys.leaked_slots import SlotWatch
 from prefect_autopilot.models import Origin, RunRecord, TroubleshootingSession
@@ -169,8 +170,10 @@ class Watcher:
             return
         store, since = self.desk.store, self._assessed_at or now - FIRST_LOOK_BACK
         await observe.ingest(self.desk.api, store, now)
-        schedules = await observe.read_schedules(self.desk.api, store)
-        await observe.raise_alerts(store, await store.rules(), now, schedules=schedules)
+        deployed = await read_deployed(self.desk.api, store)
+        await observe.raise_alerts(
+            store, await store.rules(), now, deployed=deployed, policy=self.desk.alerting
+        )
         for run in await store.runs(changed_since=since - OVERLAP, limit=MOST_OBSERVED):
             self.fleet.observe(run)
         self.fleet.set_names(await observe.names(store))

@@ -7,11 +7,13 @@ import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
+from urllib.parse import urlsplit
 
 import httpx
 from pydantic import SecretStr
 
 from prefect_autopilot.adapters import notice_blocks
+from prefect_autopilot.adapters.incident_services import events_of, tell_service
 from prefect_autopilot.errors import DeliveryError
 from prefect_autopilot.models import JSONDict, Notice, Value
 from prefect_autopilot.redaction import redact, redact_value
@@ -40,7 +42,7 @@ class Channel(Value):
     """Somewhere people are told; its URL is a secret, its name is what the record shows."""
 
     name: str
-    kind: Literal["webhook", "apprise", "block"]
+    kind: Literal["webhook", "apprise", "block", "incidents"]
     url: SecretStr = SecretStr("")
     block: str | None = None
     """Of kind block: where the Prefect server keeps it, ``type-slug/name``."""
@@ -71,9 +73,13 @@ def configured_channels(settings: Settings) -> tuple[Channel, ...]:
         Channel(name=f"apprise-{number}", kind="apprise", url=url)
         for number, url in enumerate(settings.notify_apprise, start=1)
     )
+    services = (
+        Channel(name=f"{urlsplit(url.get_secret_value()).scheme}-{number}", kind="incidents", url=url)
+        for number, url in enumerate(settings.notify_incidents, start=1)
+    )
     # Named after the block, so that a notice finds its channel again when the list is rearranged.
     blocks = (Channel(name=place, kind="block", block=place) for place in settings.notify_blocks)
-    return (*first, *others, *blocks)
+    return (*first, *others, *services, *blocks)
 
 
 async def deliver(
@@ -81,9 +87,12 @@ async def deliver(
 ) -> None:
     """Send a notice, redacted, to one channel; raises DeliveryError.
 
-    The error is permanent where the same notice will be refused again (a wrong URL, 404).
+    The error is permanent where the same notice will be refused again (a wrong URL, 404), and where it is
+    nothing for this channel: a service that keeps incidents is not told what needs nobody.
     """
-    if channel.block is not None:
+    if channel.kind == "incidents":
+        await _incidents(notice, channel, transport)
+    elif channel.block is not None:
         await _by_block(notice, channel.name, channel.block, transport)
     elif channel.kind == "webhook":
         await _post(notice, channel, transport)
@@ -122,7 +131,10 @@ def plain(text: str, limit: int = _LONGEST_TEXT) -> str:
 
 def payload(notice: Notice) -> JSONDict:
     """Return the JSON a webhook receives: ids and outcome for programs, title and text for people."""
-    body: JSONDict = redact_value(notice.model_dump(mode="json"))
+    body: JSONDict = redact_value(notice.model_dump(mode="json", exclude={"incidents"}))
+    if notice.incidents:
+        shown = {"action", "key", "severity"}
+        body["incidents"] = [event.model_dump(mode="json", include=shown) for event in notice.incidents]
     return body | {
         "title": plain(notice.title, _LONGEST_TITLE),
         "text": plain(notice.text),
@@ -176,6 +188,15 @@ async def _post(notice: Notice, channel: Channel, transport: httpx.AsyncBaseTran
         raise DeliveryError(
             f"Channel {channel.name} answered {answer.status_code}; {advice}.", permanent=not later
         )
+
+
+async def _incidents(notice: Notice, channel: Channel, transport: httpx.AsyncBaseTransport | None) -> None:
+    events = tuple(
+        event.model_copy(update={"title": plain(event.title, _LONGEST_TITLE)}) for event in events_of(notice)
+    )
+    if not events:
+        raise DeliveryError(f"Passed over: channel {channel.name} takes incidents, this needs nobody.")
+    await tell_service(events, plain(notice.text), channel.name, channel.url, transport)
 
 
 async def _by_block(

@@ -8,7 +8,7 @@ answers 503 under a few parallel writers) and on broken connections.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Self
 from urllib.parse import quote
@@ -264,6 +264,22 @@ class PrefectAPI:
         raws = await self.request("POST", "/deployments/filter", {"limit": PAGE, "sort": "NAME_ASC"})
         return tuple(raws)
 
+    async def deployments_by_id(self, ids: Sequence[str]) -> tuple[JSONDict, ...]:
+        """Return those of the deployments that exist, as the API tells them."""
+        found: list[JSONDict] = []
+        for start in range(0, len(ids), PAGE):
+            wanted = {"id": {"any_": list(ids[start : start + PAGE])}}
+            found += await self.request("POST", "/deployments/filter", {"deployments": wanted, "limit": PAGE})
+        return tuple(found)
+
+    async def automations(self) -> tuple[JSONDict, ...]:
+        """Return the enabled automations, up to one page; none where the server knows no automations."""
+        try:
+            raws = await self.request("POST", "/automations/filter", {"limit": PAGE})
+        except UnknownNameError:
+            return ()
+        return tuple(raw for raw in raws if raw.get("enabled"))
+
     async def full_limits(self) -> tuple[JSONDict, ...]:
         """Return the active global concurrency limits of which no slot is free, up to one page."""
         raws = await self.request("POST", "/v2/concurrency_limits/filter", {"limit": PAGE})
@@ -323,6 +339,19 @@ class PrefectAPI:
         if answer["status"] != "ACCEPT":
             reason = (answer.get("details") or {}).get("reason") or answer["status"]
             raise ConflictError(f"Prefect did not accept the retry of run {run_id}: {reason}")
+
+    async def withdraw_retry(self, run_id: str, *, message: str) -> None:
+        """Set a run whose retry has not begun back to failed; ``ConflictError`` where it has begun."""
+        run = await self.run(run_id)
+        if run.state.type != "SCHEDULED":
+            raise ConflictError(f"Run {run_id} is {run.state.name} already; cancel it in Prefect instead.")
+        state = {"type": "FAILED", "name": "Failed", "message": message}
+        answer = await self.request(
+            "POST", f"/flow_runs/{run_id}/set_state", {"state": state, "force": False}
+        )
+        if answer["status"] != "ACCEPT":
+            reason = (answer.get("details") or {}).get("reason") or answer["status"]
+            raise ConflictError(f"Prefect did not take the retry of run {run_id} back: {reason}")
 
     async def attach_markdown(self, run_id: str, *, key: str, markdown: str, description: str) -> str:
         """Attach a markdown artifact to a run and return its id; the same key makes a new version."""

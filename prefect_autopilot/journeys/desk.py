@@ -18,7 +18,7 @@ from prefect_autopilot.adapters.channels import Channel, configured_channels
 from prefect_autopilot.adapters.prefect_api import PrefectAPI
 from prefect_autopilot.adapters.prefect_target import PrefectTarget, find_target
 from prefect_autopilot.journeys.policy import read_policy
-from prefect_autopilot.models import RemedyPolicy
+from prefect_autopilot.models import AlertPolicy, RemedyPolicy
 from prefect_autopilot.settings import Settings
 from prefect_autopilot.store import Store
 
@@ -38,6 +38,7 @@ class Desk:
     store: Store
     policy: RemedyPolicy = field(default_factory=RemedyPolicy)
     channels: tuple[Channel, ...] = ()
+    alerting: AlertPolicy = field(default_factory=AlertPolicy)
     holder: str = "test"
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     jitter: Callable[[], float] = random.random
@@ -66,5 +67,10 @@ async def open_desk(settings: Settings, *, target: PrefectTarget | None = None) 
             store=store,
             policy=policy,
             channels=configured_channels(settings),
+            alerting=AlertPolicy(
+                escalate_after_s=settings.alert_escalate_minutes * 60,
+                repeat_s=settings.alert_repeat_hours * 3600,
+                most_per_hour=settings.alerts_per_hour,
+            ),
             holder=f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:6]}",
         )

@@ -125,12 +125,27 @@ def judge(
     for ident, (case, series, found) in judged.items():
         anomalies = tuple(one.as_anomaly() for one in found.monitor.findings)
         mine = of[ident]
-        changed += alerts_of(ident, series.deployment, anomalies, mine, case.runs, now)
+        found_now = list(alerts_of(ident, series.deployment, anomalies, mine, case.runs, now))
         if case.rules:
             measured = metrics(ident, case.runs, now)
-            changed += evaluate(case.rules, measured, baselines(ident, case.runs, now), mine, now)
+            found_now += evaluate(case.rules, measured, baselines(ident, case.runs, now), mine, now)
+        changed += (_labelled(alert, case, series) for alert in found_now)
         kept.append(_keep(case, series, found, now))
     return changed, kept, unusable
+
+
+def _labelled(alert: WorkflowAlert, case: Case, series: RunSeries) -> WorkflowAlert:
+    """Return an alert with what silences and groups go by."""
+    flow, deployment = case.workflow.flow_name, case.workflow.deployment_name
+    kind = alert.trigger_conditions.get("kind") or alert.trigger_conditions.get("rule_id")
+    labels = {
+        "workflow": "/".join(filter(None, (flow, deployment))),
+        "flow": flow,
+        "deployment": deployment or "",
+        "work_pool": series.work_pool or "",
+        "kind": str(kind or alert.alert_type.value),
+    }
+    return alert.model_copy(update={"labels": {name: value for name, value in labels.items() if value}})
 
 
 def _memory(case: Case) -> Memory | None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from prefect_autopilot.errors import ConflictError, UnknownNameError, UsageError
+from prefect_autopilot.errors import ConflictError
+from prefect_autopilot.journeys.alerting import tell_people
+from prefect_autopilot.journeys.deployed import Deployed
 from prefect_autopilot.journeys.judging import (
     HISTORY_RUNS,
     Case,
@@ -23,16 +24,13 @@ from prefect_autopilot.journeys.judging import (
 )
 from prefect_autopilot.models import (
     TERMINAL_STATES,
+    AlertPolicy,
     HealthScore,
-    JSONDict,
     MonitoringRule,
-    Notice,
     RunRecord,
     WorkflowAlert,
 )
 from prefect_autopilot.monitoring import health
-from prefect_autopilot.monitoring.calendars import next_fire
-from prefect_autopilot.monitoring.rules import NOT_LASTING
 from prefect_autopilot.store import Store
 
 __all__ = [
@@ -41,7 +39,6 @@ __all__ = [
     "ingest",
     "names",
     "raise_alerts",
-    "read_schedules",
     "series_of",
     "workflow_id",
 ]
@@ -56,8 +53,9 @@ AT_ONCE = 50
 """Workflows whose runs are held in memory at the same time."""
 SILENT_FOR = timedelta(days=14)
 """A workflow that has not run for so long is left alone."""
-MOST_NOTICES = 5
-"""Alerts of one pass that are told one by one; more become one digest."""
+REMEMBERED = timedelta(days=30)
+"""Resolved alerts older than this no longer matter to what is told."""
+POLICY = AlertPolicy()
 
 
 class ReadsRuns(Protocol):
@@ -67,13 +65,6 @@ class ReadsRuns(Protocol):
         self, since: datetime, *, overlap_s: float = ..., limit: int = ...
     ) -> tuple[RunRecord, ...]:
         """Return runs that ended since ``since`` less the overlap, and those under way."""
-
-
-class ReadsDeployments(Protocol):
-    """What the schedule channel needs of the Prefect API."""
-
-    async def deployment(self, deployment_id: str) -> JSONDict:
-        """Return a deployment as the API tells it."""
 
 
 async def ingest(api: ReadsRuns, store: Store, now: datetime) -> int:
@@ -107,29 +98,13 @@ async def assess(store: Store, now: datetime) -> list[HealthScore]:
     return sorted(scores, key=lambda score: (score.score is None, score.score or 0.0, score.workflow_id))
 
 
-async def read_schedules(api: ReadsDeployments, store: Store) -> dict[str, JSONDict]:
-    """Return the active schedule of each deployment that has exactly one, by deployment id."""
-    found: dict[str, JSONDict] = {}
-    for workflow in await store.workflows():
-        if workflow.deployment_id is None:
-            continue
-        try:
-            deployment = await api.deployment(workflow.deployment_id)
-        except UnknownNameError:
-            continue  # deleted since its last run: nothing is due any more
-        active = [entry["schedule"] for entry in deployment.get("schedules") or () if entry.get("active")]
-        # Fires of several schedules interleave; judging them by one of them would invent missed runs.
-        if len(active) == 1 and not deployment.get("paused") and _readable(active[0]):
-            found[workflow.deployment_id] = active[0]
-    return found
-
-
 async def raise_alerts(
     store: Store,
     rules: Sequence[MonitoringRule],
     now: datetime,
     *,
-    schedules: Mapping[str, JSONDict] | None = None,
+    deployed: Deployed | None = None,
+    policy: AlertPolicy = POLICY,
 ) -> tuple[WorkflowAlert, ...]:
     """Judge the stored runs and return the alerts that are new or changed, stored and with their notices.
 
@@ -137,8 +112,9 @@ async def raise_alerts(
     rules, 4. store each change, 5. queue what people are told. Whoever stored an alert of the same
     fingerprint first wins.
     """
-    schedules = schedules or {}
-    known = await store.alerts()
+    deployed = deployed or Deployed()
+    schedules = deployed.schedules
+    known = await store.alerts(since=now - REMEMBERED)
     concerned = {alert.workflow_id for alert in known if alert.status != "resolved"}
     marks = await store.monitor_marks()
     due = []
@@ -159,7 +135,12 @@ async def raise_alerts(
             for workflow, applying in due[first : first + AT_ONCE]
         ]
         changed += await _judge(store, cases, known, now)
-    return await _publish(store, changed, now)
+    stored = await _publish(store, changed)
+    standing = {alert.alert_id: alert for alert in (*known, *stored)}
+    groups = await tell_people(
+        store, tuple(standing.values()), now, upstreams=deployed.upstreams, policy=policy
+    )
+    return (*stored, *groups)
 
 
 async def _judge(
@@ -185,21 +166,11 @@ async def names(store: Store) -> dict[str, tuple[str, str]]:
     return {workflow_id(one): (one.flow_name, one.deployment_name or "") for one in await store.workflows()}
 
 
-def _readable(schedule: JSONDict) -> bool:
-    try:
-        next_fire(schedule)
-    except UsageError:
-        return False  # Prefect knows cron forms that we do not; such a deployment is judged without schedule
-    return True
-
-
 def _ended(runs: Iterable[RunRecord]) -> int:
     return sum(run.state.type in TERMINAL_STATES for run in runs)
 
 
-async def _publish(
-    store: Store, changed: Sequence[WorkflowAlert], now: datetime
-) -> tuple[WorkflowAlert, ...]:
+async def _publish(store: Store, changed: Sequence[WorkflowAlert]) -> tuple[WorkflowAlert, ...]:
     stored = []
     for alert in changed:
         try:
@@ -207,39 +178,4 @@ async def _publish(
         except ConflictError:
             continue  # another watcher or flow raised the same alert first and tells it
         stored.append(alert)
-    # What was only pending never became a concern: neither it nor its end is told.
-    told = [alert for alert in stored if alert.status == "firing" or _was_firing(alert)]
-    notices = [_notice(alert) for alert in told] if len(told) <= MOST_NOTICES else [_digest(told)]
-    for notice in notices:
-        await store.queue_notice(notice, now)
     return tuple(stored)
-
-
-def _was_firing(alert: WorkflowAlert) -> bool:
-    return alert.status == "resolved" and not (alert.resolution_notes or "").startswith(NOT_LASTING)
-
-
-def _notice(alert: WorkflowAlert) -> Notice:
-    over = alert.status == "resolved"
-    return Notice(
-        notice_id=_digest_of(f"{alert.alert_id}:{alert.status}"),
-        outcome="info",
-        title=f"{'Over: ' if over else ''}{alert.title}",
-        text=(alert.resolution_notes or "") if over else alert.description,
-        deployment_id=alert.workflow_id,
-    )
-
-
-def _digest(alerts: Sequence[WorkflowAlert]) -> Notice:
-    marks = ",".join(sorted(f"{alert.alert_id}:{alert.status}" for alert in alerts))
-    lines = [f"- {alert.severity.value}, {alert.status}: {alert.title}" for alert in alerts]
-    return Notice(
-        notice_id=_digest_of(marks),
-        outcome="info",
-        title=f"{len(alerts)} alerts changed",
-        text="\n".join(lines),
-    )
-
-
-def _digest_of(mark: str) -> str:
-    return hashlib.sha256(mark.encode()).hexdigest()[:32]

@@ -325,6 +325,16 @@ class AuditEntry(Value):
     digest: str = ""
 
 
+class IncidentEvent(Value):
+    """A step in the life of an incident, for services that keep incidents by a key of ours."""
+
+    action: Literal["trigger", "acknowledge", "resolve"]
+    key: str
+    title: str
+    severity: Severity = Severity.MEDIUM
+    source: str = ""
+
+
 class Notice(Value):
     """Something a person is told; ``outcome`` as in the watch contract."""
 
@@ -336,6 +346,8 @@ class Notice(Value):
     deployment_id: str | None = None
     session_id: str | None = None
     action: str | None = None
+    incidents: tuple[IncidentEvent, ...] = ()
+    """What a service such as PagerDuty is told of it; a digest has several."""
 
 
 class RemedyPolicy(Value):

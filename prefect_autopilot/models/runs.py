@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from prefect_autopilot.models.base import AlertCondition, AlertType, Foreign, JSONDict, Severity, Value
 
@@ -204,6 +204,65 @@ class WorkflowAlert(Value):
     acknowledged_by: str | None = None
     resolved_at: datetime | None = None
     resolution_notes: str | None = None
+    labels: dict[str, str] = Field(default_factory=dict)
+    """What it is about, for silences and groups: workflow, flow, work_pool, kind."""
+    members: tuple[str, ...] = ()
+    """Ids of the alerts that a group stands for."""
+    muted_by: str | None = None
+    """Why nobody is told: ``silence:ID``, ``group:ALERT`` or ``upstream:WORKFLOW``."""
+    told: int = 0
+    """How often people were told that it fires."""
+    told_at: datetime | None = None
+    escalated_at: datetime | None = None
+    over_told: bool = False
+    """People were told that it is over."""
+
+
+class Silence(Value):
+    """A time in which alerts that match are not told; they are still found, stored and shown.
+
+    The patterns are globs. With ``cron`` it is a maintenance window that recurs between its start and end:
+    from each time the expression fires for ``minutes``.
+    """
+
+    silence_id: str = ""
+    workflow: str = "*"
+    """Id of a workflow, its name as flow/deployment, or one of the two."""
+    kind: str = "*"
+    """Kind of an anomaly, id of a rule, or the type of the alert."""
+    work_pool: str = "*"
+    starts_at: datetime
+    ends_at: datetime
+    cron: str | None = None
+    minutes: float = Field(default=60, gt=0, le=7 * 24 * 60)
+    timezone: str = "UTC"
+    reason: str = ""
+    created_by: str = ""
+
+    @model_validator(mode="after")
+    def _ends_after_it_starts(self) -> Self:
+        if self.ends_at <= self.starts_at:
+            raise ValueError("a silence ends after it starts")
+        return self
+
+
+class AlertPolicy(Value):
+    """When people are told of alerts, and when once more."""
+
+    escalate_after_s: float = Field(default=1800, ge=0)
+    """A firing alert of severity high or critical that nobody acknowledged is escalated after so long."""
+    repeat_s: float = Field(default=4 * 3600, ge=60)
+    """A firing alert that nobody acknowledged is told again after so long."""
+    most_per_hour: int = Field(default=20, ge=1)
+    """Beyond this only critical alerts are told at once, the others in a digest."""
+    most_at_once: int = Field(default=5, ge=1)
+    """More alerts than this in one pass become one digest."""
+    digest_after_s: float = Field(default=1800, ge=0)
+    """What was held back is told in a digest after so long."""
+    group_least: int = Field(default=3, ge=2)
+    """Workflows of one work pool or flow that make one group."""
+    group_window_s: float = Field(default=600, ge=0)
+    """Alerts of a new group began within so long."""
 
 
 class Observation(Value):

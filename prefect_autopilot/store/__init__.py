@@ -1,4 +1,4 @@
-"""Our own database: runs, claims, leases, journal, sessions, audit trail, alerts, rules and outbox."""
+"""Our own database: runs, leases, journal, sessions, audit trail, alerts, rules, silences and outbox."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from prefect_autopilot.store.notices import Delivery, Notices, PendingNotice
 from prefect_autopilot.store.preferences import Preferences
 from prefect_autopilot.store.runs import Runs, Workflow
 from prefect_autopilot.store.sessions import Sessions, run_claim
+from prefect_autopilot.store.silences import Silences
 from prefect_autopilot.store.tokens import AccessToken, Scope, Tokens
 
 __all__ = [
@@ -35,7 +36,7 @@ __all__ = [
 ]
 
 
-class Store(Runs, Journal, Sessions, Alerts, Monitors, Notices, Hooks, Tokens, Preferences):
+class Store(Runs, Journal, Sessions, Alerts, Silences, Monitors, Notices, Hooks, Tokens, Preferences):
     """Everything the product remembers; every text is redacted before it is written, but events on their way.
 
     Every method raises StoreError, with ``permanent`` False where the same call can succeed later.

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy import delete, select, update
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, delete, or_, select, update
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from prefect_autopilot.errors import ConflictError, UnknownNameError
 from prefect_autopilot.models import MonitoringRule, WorkflowAlert
@@ -12,11 +16,26 @@ from prefect_autopilot.store.concept import Concept
 from prefect_autopilot.store.encoding import digest, dump, load
 
 
+def _locked(alert_id: str) -> Select[tuple[Any]]:
+    return select(tables.alerts.c.body).where(tables.alerts.c.id == alert_id).with_for_update()
+
+
 class Alerts(Concept):
     """Alerts by id and fingerprint; at most one of a fingerprint is unresolved."""
 
     async def save_alert(self, alert: WorkflowAlert) -> None:
-        """Write an alert, new or changed; raises ConflictError where another of its fingerprint is open."""
+        """Write an alert, new or changed; raises ConflictError where another of its fingerprint is open.
+
+        Who acknowledged it meanwhile stays, whatever the writer knew.
+        """
+        async with self._database.write() as connection:
+            body = (await connection.execute(_locked(alert.alert_id))).scalar_one_or_none()
+            if body is not None and (known := load(WorkflowAlert, body)).acknowledged:
+                seen = {"acknowledged": True, "acknowledged_by": known.acknowledged_by}
+                alert = alert.model_copy(update=seen)
+            await self._write_alert(connection, alert)
+
+    async def _write_alert(self, connection: AsyncConnection, alert: WorkflowAlert) -> None:
         row = {
             "fingerprint": alert.fingerprint,
             "workflow_id": alert.workflow_id,
@@ -27,22 +46,21 @@ class Alerts(Concept):
         column = tables.alerts.c
         insert = self._database.insert(tables.alerts).values(id=alert.alert_id, **row)
         statement = insert.on_conflict_do_update(index_elements=[column.id], set_=row)
-        async with self._database.write() as connection:
-            try:
-                await connection.execute(statement)
-            except IntegrityError:
-                raise ConflictError(
-                    f"An alert {alert.fingerprint!r} is open already; change that one."
-                ) from None
+        try:
+            await connection.execute(statement)
+        except IntegrityError:
+            raise ConflictError(f"An alert {alert.fingerprint!r} is open already; change that one.") from None
 
     async def alerts(
-        self, *, open_only: bool = False, workflow_id: str | None = None
+        self, *, open_only: bool = False, workflow_id: str | None = None, since: datetime | None = None
     ) -> tuple[WorkflowAlert, ...]:
-        """Return alerts, the latest first."""
+        """Return alerts, the latest first; with ``since`` those that are open or began after it."""
         column = tables.alerts.c
         query = select(column.body).order_by(column.created_at.desc(), column.id.desc())
         if open_only:
             query = query.where(column.status != "resolved")
+        if since is not None:
+            query = query.where(or_(column.status != "resolved", column.created_at > since))
         if workflow_id is not None:
             query = query.where(column.workflow_id == workflow_id)
         async with self._database.read() as connection:
@@ -67,9 +85,8 @@ class Alerts(Concept):
     async def acknowledge_alert(self, alert_id: str, by: str) -> WorkflowAlert:
         """Note who has seen an alert and return it; who was first stays. Raises UnknownNameError."""
         column = tables.alerts.c
-        query = select(column.body).where(column.id == alert_id).with_for_update()
         async with self._database.write() as connection:
-            body = (await connection.execute(query)).scalar_one_or_none()
+            body = (await connection.execute(_locked(alert_id))).scalar_one_or_none()
             if body is None:
                 raise UnknownNameError("alert", alert_id)
             alert = load(WorkflowAlert, body)

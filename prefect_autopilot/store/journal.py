@@ -8,10 +8,14 @@ from typing import Literal
 from sqlalchemy import ColumnElement, and_, func, or_, select, update
 
 from prefect_autopilot.errors import ConflictError, UnknownNameError
-from prefect_autopilot.models import Remedy, Value
+from prefect_autopilot.models import TERMINAL_STATES, Remedy, Value
 from prefect_autopilot.store import tables
 from prefect_autopilot.store.encoding import clean, dump, load
 from prefect_autopilot.store.leases import WATCHER_LEASE, Leases
+from prefect_autopilot.store.switches import Switches
+from prefect_autopilot.troubleshooting.learning import Record
+
+_RESET = "records:reset"
 
 JournalOutcome = Literal["applied", "failed", "skipped", "unknown"]
 """What became of an intent; unknown: a crash came in between and the world did not tell."""
@@ -33,7 +37,7 @@ class JournalEntry(Value):
     finished_at: datetime | None = None
 
 
-class Journal(Leases):
+class Journal(Switches, Leases):
     """Intents and results, and what the gate counts: attempts, remedies in a time, failed verifications."""
 
     async def journal_intent(
@@ -52,7 +56,8 @@ class Journal(Leases):
 
         None where the same kind of remedy was intended for this state before: then it must not be applied,
         whatever became of it. Raises ConflictError when ``lease_token`` is not the lease's newest, checked
-        in the same transaction; without a token (a person asks) no lease is checked.
+        in the same transaction; without a token (a person asks) no lease is checked. Raises ConflictError,
+        too, while all remedies are paused.
         """
         insert = self._database.insert(tables.journal).values(
             session_id=session_id,
@@ -67,6 +72,7 @@ class Journal(Leases):
         )
         statement = insert.on_conflict_do_nothing().returning(tables.journal.c.id)
         async with self._database.write() as connection:
+            await self._refuse_if_paused(connection)
             if lease_token is not None:
                 await self._check_lease(connection, lease, lease_token, now)
             entry_id: int | None = (await connection.execute(statement)).scalar_one_or_none()
@@ -138,6 +144,51 @@ class Journal(Leases):
         last_good = select(func.max(column.at)).where(cause, column.outcome == "verified").scalar_subquery()
         query = select(func.count()).where(
             cause, column.outcome == "failed", or_(last_good.is_(None), column.at > last_good)
+        )
+        async with self._database.read() as connection:
+            return (await connection.execute(query)).scalar_one()
+
+    async def remedy_records(self, fingerprint: str, deployment_id: str | None) -> dict[str, Record]:
+        """Return what each kind of remedy was worth for a cause on a deployment, since it was last reset."""
+        return (await self.all_remedy_records()).get((fingerprint, deployment_id or ""), {})
+
+    async def all_remedy_records(self) -> dict[tuple[str, str], dict[str, Record]]:
+        """Return the records of every cause and deployment by kind; what is unverified counts for neither."""
+        seen, done = tables.verifications.c, tables.journal.c
+        reset = select(tables.cursors.c.value).where(tables.cursors.c.name == _RESET).scalar_subquery()
+        query = (
+            select(seen.fingerprint, seen.deployment_id, done.kind, seen.outcome, func.count().label("n"))
+            .join_from(
+                tables.verifications,
+                tables.journal,
+                and_(done.session_id == seen.session_id, done.attempt == seen.attempt),
+            )
+            .where(seen.outcome.in_(("verified", "failed")), or_(reset.is_(None), seen.at > reset))
+            .group_by(seen.fingerprint, seen.deployment_id, done.kind, seen.outcome)
+        )
+        found: dict[tuple[str, str], dict[str, Record]] = {}
+        async with self._database.read() as connection:
+            for row in (await connection.execute(query)).all():
+                records = found.setdefault((row.fingerprint, row.deployment_id), {})
+                before = records.get(row.kind, Record())
+                good, bad = (row.n, 0) if row.outcome == "verified" else (0, row.n)
+                records[row.kind] = Record(before.good + good, before.bad + bad)
+        return found
+
+    async def reset_remedy_records(self, by: str, now: datetime) -> None:
+        """Begin all records anew; what was observed before stays in the store and no longer counts."""
+        insert = self._database.insert(tables.cursors).values(name=_RESET, value=now)
+        async with self._database.write() as connection:
+            await connection.execute(
+                insert.on_conflict_do_update(index_elements=["name"], set_={"value": now})
+            )
+            await self._append_audit(connection, by, "records reset", "everything", {}, now)
+
+    async def runs_ended_since(self, when: datetime) -> int:
+        """Count the observed runs that ended since."""
+        column = tables.runs.c
+        query = select(func.count()).where(
+            column.state_at >= when, column.state_type.in_(sorted(TERMINAL_STATES))
         )
         async with self._database.read() as connection:
             return (await connection.execute(query)).scalar_one()

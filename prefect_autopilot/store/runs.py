@@ -112,8 +112,9 @@ class Runs(Concept):
         return tuple(Workflow(*row) for row in rows)
 
     async def prune(self, before: datetime) -> int:
-        """Delete what ended before: runs, their claims, resolved alerts, notices; return the runs deleted.
+        """Delete what ended before and return how many runs that were.
 
+        Deleted are runs and their claims, resolved alerts, silences, notices and what monitors kept.
         Sessions, the journal and the audit trail stay, and so do claims on anything else: what polling has
         seen once is no news as long as its service lists it.
         """
@@ -130,6 +131,8 @@ class Runs(Concept):
             await connection.execute(
                 delete(tables.alerts).where(alert.created_at < before, alert.status == "resolved")
             )
+            await connection.execute(delete(tables.monitors).where(tables.monitors.c.judged_at < before))
+            await connection.execute(delete(tables.silences).where(tables.silences.c.ends_at < before))
             await connection.execute(delete(tables.deliveries).where(delivery.notice_id.in_(old_notices)))
             await connection.execute(delete(tables.notices).where(notice.queued_at < before))
         return gone.rowcount

@@ -16,6 +16,7 @@ from prefect_autopilot.store.audit import Audit
 from prefect_autopilot.store.encoding import dump, load
 from prefect_autopilot.store.leases import Leases
 from prefect_autopilot.store.runs import RUN_CLAIM
+from prefect_autopilot.store.storms import Storms
 
 _DONE = (ResolutionStatus.RESOLVED, ResolutionStatus.AUTO_RESOLVED, ResolutionStatus.CLOSED)
 
@@ -25,7 +26,7 @@ def run_claim(flow_run_id: str, run_count: int) -> str:
     return f"{RUN_CLAIM}{flow_run_id}:{run_count}"
 
 
-class Sessions(Audit, Leases):
+class Sessions(Storms, Audit, Leases):
     """Sessions by id, by run, by cause and by the time they want to be looked at again."""
 
     async def claim_session(self, session: TroubleshootingSession, holder: str, now: datetime) -> bool:

@@ -214,6 +214,15 @@ rules = Table(
     Column("body", _JSON, nullable=False),
 )
 
+silences = Table(
+    "autopilot_silences",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("ends_at", Moment, nullable=False),
+    Column("body", _JSON, nullable=False),
+    Index("autopilot_silences_by_end", "ends_at"),
+)
+
 notices = Table(
     "autopilot_notices",
     metadata,

@@ -68,6 +68,7 @@ class PrefectInMemory:
         self.task_runs: dict[str, list[dict[str, Any]]] = {}
         self.artifacts: list[dict[str, Any]] = []
         self.retries: list[dict[str, Any]] = []
+        self.automations: list[dict[str, Any]] = []
         self.flow_name = "orders"
         self.down = False
         self._ids = itertools.count(1)
@@ -161,6 +162,8 @@ class PrefectInMemory:
                 return [{"id": "flow-1", "name": self.flow_name}]
             case ["deployments", "filter"]:
                 return [{"id": "dep-1", "name": "prod"}]
+            case ["automations", "filter"]:
+                return self.automations
             case ["deployments", "dep-1"]:
                 return {
                     "id": "dep-1",

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from prefect_autopilot.errors import PrefectError, UnknownNameError
+from prefect_autopilot.errors import PrefectError
 from prefect_autopilot.journeys import observe
+from prefect_autopilot.journeys.deployed import Deployed, read_deployed
 from prefect_autopilot.models import (
     AlertCondition,
     AlertType,
@@ -63,10 +64,11 @@ class ListOfRuns:
         )
         return (*ended[-limit:], *(run for run in self.runs if run.end is None))
 
-    async def deployment(self, deployment_id: str) -> JSONDict:
-        if deployment_id not in self.deployments:
-            raise UnknownNameError("deployment", deployment_id)
-        return self.deployments[deployment_id]
+    async def deployments_by_id(self, ids: Sequence[str]) -> tuple[JSONDict, ...]:
+        return tuple({"id": ident} | self.deployments[ident] for ident in ids if ident in self.deployments)
+
+    async def automations(self) -> tuple[JSONDict, ...]:
+        return ()
 
 
 def hourly(now: datetime, states: str) -> list[RunRecord]:
@@ -205,7 +207,12 @@ async def test_a_rule_is_pending_first_and_only_then_told(store: Store, now: dat
 async def test_many_alerts_at_once_are_one_notice(store: Store, now: datetime) -> None:
     for number in range(8):
         runs = hourly(now, "." * 60 + "FFF")
-        changes = {"deployment_id": f"dep-{number}", "deployment_name": f"d{number}"}
+        changes = {
+            "deployment_id": f"dep-{number}",
+            "deployment_name": f"d{number}",
+            "flow_name": f"flow-{number}",
+            "work_pool": f"pool-{number}",
+        }
         await store.upsert_runs(
             [run.model_copy(update={"id": f"{number}-{run.id}"} | changes) for run in runs]
         )
@@ -232,7 +239,7 @@ async def test_a_known_schedule_finds_missing_runs(store: Store, now: datetime) 
         [run.model_copy(update={"expected_start": run.start}) for run in hourly(silent, "." * 60)]
     )
     assert await observe.raise_alerts(store, (), now) == ()
-    (alert,) = await observe.raise_alerts(store, (), now, schedules={"dep-1": HOURLY})
+    (alert,) = await observe.raise_alerts(store, (), now, deployed=Deployed({"dep-1": HOURLY}))
     assert alert.title == "prod: missed schedule"
 
 
@@ -257,7 +264,7 @@ async def test_only_one_active_schedule_is_followed(
     if deployment is not None:
         api.deployments["dep-1"] = deployment
     await store.upsert_runs(hourly(now, ".."))
-    assert await observe.read_schedules(api, store) == expected
+    assert (await read_deployed(api, store)).schedules == expected
 
 
 def test_a_series_holds_what_the_detectors_need(now: datetime) -> None:

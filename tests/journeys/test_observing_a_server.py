@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,13 @@ from typing import Any
 import pytest
 
 from prefect_autopilot.cli import main
-from prefect_autopilot.errors import ConflictError, StoreError, UnknownNameError
+from prefect_autopilot.errors import ConflictError, StoreError
 from prefect_autopilot.journeys import fleet as fleets
 from prefect_autopilot.journeys import judging, observe
+from prefect_autopilot.journeys.deployed import Deployed, read_deployed
 from prefect_autopilot.models import (
     AlertCondition,
+    AlertPolicy,
     JSONDict,
     MonitoringRule,
     RunRecord,
@@ -265,18 +267,17 @@ async def test_a_store_that_fails_is_not_swallowed(
 
 async def test_a_workflow_silent_for_a_fortnight_is_left_alone(shop: Store, now: datetime) -> None:
     await shop.upsert_runs(hours(now - timedelta(days=15), "." * 60))
-    assert await observe.raise_alerts(shop, (), now, schedules={"dep-1": HOURLY}) == ()
+    assert await observe.raise_alerts(shop, (), now, deployed=Deployed({"dep-1": HOURLY})) == ()
 
 
-@pytest.mark.parametrize("number", [1, observe.MOST_NOTICES, observe.MOST_NOTICES + 1, 12])
+@pytest.mark.parametrize("number", [1, AlertPolicy().most_at_once, AlertPolicy().most_at_once + 1, 12])
 async def test_up_to_five_alerts_are_told_one_by_one(shop: Store, now: datetime, number: int) -> None:
     for i in range(number):
-        await shop.upsert_runs(
-            hours(now, "." * 40 + "FFF", 1000 * i, deployment_id=f"d{i}", deployment_name=f"n{i}")
-        )
+        own = {"deployment_id": f"d{i}", "deployment_name": f"n{i}", "flow_name": f"f{i}", "work_pool": None}
+        await shop.upsert_runs(hours(now, "." * 40 + "FFF", 1000 * i, **own))
     assert len(await observe.raise_alerts(shop, (), now)) == number
     waiting = await shop.pending_notices(now, "webhook")
-    assert len(waiting) == (number if number <= observe.MOST_NOTICES else 1)
+    assert len(waiting) == (number if number <= AlertPolicy().most_at_once else 1)
     text = " ".join(one.notice.title + one.notice.text for one in waiting)
     assert all(f"n{i}:" in text for i in range(number))
 
@@ -317,15 +318,6 @@ async def test_a_rule_that_only_was_pending_is_never_told(shop: Store, now: date
     assert await shop.pending_notices(now + timedelta(hours=1), "webhook") == ()
 
 
-async def test_a_deployment_that_was_deleted_has_no_schedule(shop: Store, now: datetime) -> None:
-    class Gone:
-        async def deployment(self, deployment_id: str) -> JSONDict:
-            raise UnknownNameError("deployment", deployment_id)
-
-    await shop.upsert_runs(hours(now, ".."))
-    assert await observe.read_schedules(Gone(), shop) == {}
-
-
 @pytest.mark.parametrize(
     ("schedule", "followed"),
     [
@@ -346,13 +338,16 @@ async def test_a_schedule_is_followed_where_it_can_be_read(
     followed: bool,  # noqa: FBT001 - a column of the table
 ) -> None:
     class One:
-        async def deployment(self, _: str) -> JSONDict:
-            return {"schedules": [{"active": True, "schedule": schedule}]}
+        async def deployments_by_id(self, ids: Sequence[str]) -> tuple[JSONDict, ...]:
+            return tuple({"id": one, "schedules": [{"active": True, "schedule": schedule}]} for one in ids)
+
+        async def automations(self) -> tuple[JSONDict, ...]:
+            return ()
 
     await shop.upsert_runs(hours(now, "." * 30))
-    found = await observe.read_schedules(One(), shop)
+    found = (await read_deployed(One(), shop)).schedules
     assert found == ({"dep-1": schedule} if followed else {})
-    await observe.raise_alerts(shop, (), now, schedules=found)  # whatever is followed can be judged
+    await observe.raise_alerts(shop, (), now, deployed=Deployed(found))  # whatever is followed can be judged
 
 
 # --- names ----------------------------------------------------------------------------------------------

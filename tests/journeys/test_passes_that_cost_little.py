@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from prefect_autopilot.journeys import observe
+from prefect_autopilot.journeys.deployed import Deployed
 from prefect_autopilot.models import AlertCondition, MonitoringRule, RunRecord, StateRecord
 from prefect_autopilot.store import KeptMonitor, Store
 
@@ -65,8 +66,10 @@ async def test_after_an_hour_everything_is_looked_at_again(kept: Store) -> None:
 async def test_a_schedule_whose_time_has_come_is_judged_without_a_run(kept: Store) -> None:
     schedule = {"interval": 3600, "anchor_date": NOW.isoformat(), "timezone": "UTC"}
     await kept.upsert_runs(hourly("one", "." * 40))
-    await observe.raise_alerts(kept, (), NOW, schedules={"one": schedule})
-    (alert,) = await observe.raise_alerts(kept, (), NOW + timedelta(minutes=20), schedules={"one": schedule})
+    await observe.raise_alerts(kept, (), NOW, deployed=Deployed({"one": schedule}))
+    (alert,) = await observe.raise_alerts(
+        kept, (), NOW + timedelta(minutes=20), deployed=Deployed({"one": schedule})
+    )
     assert alert.trigger_conditions["kind"] == "missed_schedule"
 
 

@@ -29,6 +29,7 @@ SPEC = {"name": "mail-to-asana", "request": "Make tasks", "trigger": TRIGGER, "s
 DEPLOYMENT = {"name": "prod", "flow_name": "mail", "entrypoint": "mail.py:mail"}
 
 NEEDED: dict[str, dict[str, Any]] = {
+    "AlertPolicy": {},
     "Alternative": {"category": "data", "reason": "No row was read."},
     "Analysis": {"text": "Do it", "status": "flow", "confidence": 0.5},
     "Anomaly": {"start": NOW, "end": NOW, "kind": "slow", "severity": "low", "score": 1.5},
@@ -51,10 +52,12 @@ NEEDED: dict[str, dict[str, Any]] = {
     "Evidence": {"run": RUN, "read_at": NOW},
     "EvidenceLine": {"text": "503", "where": "log 12"},
     "FlowHistory": {},
+    "Silence": {"starts_at": NOW, "ends_at": NOW + timedelta(hours=1)},
     "FromParameter": {"name": "project"},
     "FromStep": {"step": "one"},
     "FromTrigger": {"path": "subject"},
     "ForgetCachedResult": {"flow_run_id": "r1", "task_run_id": "t1", "storage_key": "fx"},
+    "IncidentEvent": {"action": "trigger", "key": "a1", "title": "prod: slow"},
     "GateCheck": {"name": "mode", "passed": False, "reason": "propose"},
     "GeneratedFlow": {
         "spec": SPEC,
@@ -92,6 +95,10 @@ NEEDED: dict[str, dict[str, Any]] = {
     "ReleaseSlots": {"flow_run_id": "r1", "limit_name": "writers", "slots": 1, "active_slots": 1},
     "RemedyDecision": {"action": "propose", "remedy": RETRY, "reason": "mode is propose"},
     "RemedyPolicy": {},
+    "PolicyOverride": {"match": ("nightly",)},
+    "QuietHours": {"start": "22:00:00", "end": "06:00:00"},
+    "Approval": {"by": "person:ada", "at": NOW, "state_id": "s"},
+    "Storm": {"cause": "f"},
     "RemoveStaleLock": {"flow_run_id": "r1", "path": "a.lock", "holder_pid": 7},
     "RequestContext": {},
     "RetryRun": {"flow_run_id": "r1", "delay_s": 5},
