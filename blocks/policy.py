@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
 
 from prefect.blocks.core import Block
 from pydantic import Field, HttpUrl
@@ -32,8 +33,16 @@ class AutopilotPolicy(Block):
     )
     _documentation_url = HttpUrl("https://docs.prefect.io/v3/concepts/blocks")
 
-    mode: Literal["propose", "auto"] = Field(
-        default="propose", description="Whether remedies are only proposed or carried out as well."
+    mode: Literal["propose", "approve", "auto"] = Field(
+        default="propose",
+        description="Whether remedies are only proposed, asked for in the Prefect UI, or carried out.",
+    )
+    remedies: dict[str, Literal["propose", "approve", "auto"]] = Field(
+        default_factory=dict, description="Modes of single remedies: retry_run, refresh_credentials, …"
+    )
+    deployments: list[dict[str, Any]] = Field(
+        default_factory=list,
+        description="What holds for some deployments or tags: match, mode, remedies, max_attempts_per_run.",
     )
     min_confidence: float = Field(
         default=0.7, ge=0, le=1, description="Confidence below which a diagnosis is never acted upon."
@@ -41,14 +50,33 @@ class AutopilotPolicy(Block):
     max_attempts_per_run: int = Field(
         default=3, ge=0, le=10, description="Remedies carried out for one run at most."
     )
+    min_between_attempts_s: float = Field(
+        default=0, ge=0, description="Seconds between two remedies of one run, besides the backoff."
+    )
     max_remedies_per_minute: int = Field(
         default=10, ge=0, description="Remedies carried out in one minute at most, over all runs."
+    )
+    max_share_of_runs: float = Field(
+        default=0.05, ge=0, le=1, description="Remedies in an hour as a share of the runs that ended in it."
+    )
+    free_remedies: int = Field(
+        default=60, ge=0, description="Remedies in an hour for which the share is not looked at."
     )
     breaker_failures: int = Field(
         default=3, ge=1, description="Failed remedies in a row after which nothing is done any more."
     )
     max_wait_s: float = Field(default=3600, ge=0, description="Longest wait before a retry, in seconds.")
     paused: bool = Field(default=False, description="Whether every remedy is held back.")
+    quiet_hours: list[dict[str, Any]] = Field(
+        default_factory=list,
+        description="Hours in which nothing is done: start, end, days (mon to sun), timezone.",
+    )
+    shadow_until: datetime | None = Field(
+        default=None, description="Until then only what would have been done is shown."
+    )
+    storm_runs: int = Field(
+        default=20, ge=2, description="Failures of one cause at once that are handled as one, a canary first."
+    )
     protected_deployments: list[str] = Field(
         default_factory=list, description="Deployments whose runs are never touched."
     )

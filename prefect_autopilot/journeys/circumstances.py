@@ -13,7 +13,9 @@ from prefect_autopilot.journeys.leaked_slots import limit_of, prove
 from prefect_autopilot.journeys.remedies import MARK
 from prefect_autopilot.journeys.repairs import at_lock, find_repair
 from prefect_autopilot.journeys.reruns import Repetition, RerunCode, all_persisted, failed_tasks
-from prefect_autopilot.models import Attempt, Evidence, Repair, TroubleshootingSession
+from prefect_autopilot.models import Approval, Attempt, Evidence, Repair, TroubleshootingSession
+from prefect_autopilot.troubleshooting.consent import Usage
+from prefect_autopilot.troubleshooting.learning import Records
 
 
 class Circumstances(TypedDict):
@@ -22,7 +24,7 @@ class Circumstances(TypedDict):
     rerun: RerunVerdict
     persisted_results: bool
     attempts: tuple[Attempt, ...]
-    recent_remedies: int
+    usage: Usage
     breaker_open: bool
     own_flow: bool
     human_touched: bool
@@ -30,6 +32,8 @@ class Circumstances(TypedDict):
     failing_effect: Repetition
     earlier_effect: Repetition
     repair: Repair | None
+    records: Records
+    approval: Approval | None
 
 
 async def circumstances_of(desk: Desk, session: TroubleshootingSession, evidence: Evidence) -> Circumstances:
@@ -46,7 +50,7 @@ async def circumstances_of(desk: Desk, session: TroubleshootingSession, evidence
         rerun=code.verdict,
         persisted_results=code.direct_is_harmless and all_persisted(evidence),
         attempts=session.attempts,
-        recent_remedies=await desk.store.remedies_since(desk.clock() - timedelta(minutes=1)),
+        usage=await usage_of(desk),
         breaker_open=failed >= desk.policy.breaker_failures,
         own_flow=run.flow_name.startswith(OWN_PREFIX),
         human_touched=_human_touched(session, evidence),
@@ -54,6 +58,20 @@ async def circumstances_of(desk: Desk, session: TroubleshootingSession, evidence
         failing_effect=failing,
         earlier_effect=earlier,
         repair=repair,
+        records=await desk.store.remedy_records(session.fingerprint, run.deployment_id),
+        approval=session.approval,
+    )
+
+
+async def usage_of(desk: Desk) -> Usage:
+    """Return what was done lately over all runs, as our own journal and the runs seen tell."""
+    now, store = desk.clock(), desk.store
+    pause = await store.pause()
+    return Usage(
+        last_minute=await store.remedies_since(now - timedelta(minutes=1)),
+        last_hour=await store.remedies_since(now - timedelta(hours=1)),
+        runs_last_hour=await store.runs_ended_since(now - timedelta(hours=1)),
+        paused_by=pause.by if pause else None,
     )
 
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Literal
 
 import yaml
 from pydantic import ValidationError
 
 from prefect_autopilot.errors import ConfigurationError
-from prefect_autopilot.models import RemedyPolicy
+from prefect_autopilot.models import Mode, RemedyPolicy
 
 
-def read_policy(path: Path | None, *, mode: Literal["propose", "auto"]) -> RemedyPolicy:
+def read_policy(path: Path | None, *, mode: Mode) -> RemedyPolicy:
     """Read a policy from YAML or TOML; without a file everything but ``mode`` keeps its default.
 
     Fails closed: an invalid file raises ``ConfigurationError`` that says where, and nothing is ever done

@@ -16,6 +16,7 @@ from prefect_autopilot.adapters.prefect_api import OWN_PREFIX
 from prefect_autopilot.errors import UnknownNameError
 from prefect_autopilot.journeys.circumstances import circumstances_of
 from prefect_autopilot.journeys.desk import Desk
+from prefect_autopilot.journeys.proposals import look_at_proposal
 from prefect_autopilot.journeys.remedies import apply_once
 from prefect_autopilot.journeys.tell import publish
 from prefect_autopilot.models import (
@@ -108,12 +109,13 @@ async def advance(desk: Desk, session_id: str) -> TroubleshootingSession:
     try:
         while _is_due(session, desk.clock()):
             moved = await _step(desk, session, token)
-            if moved.due_at is None:
+            if _to_be_told(session, moved):
                 # Before it is saved: a crash in between tells it again under the same id, never not at all.
                 await publish(desk, moved)
             version = await desk.store.save_session(moved, version)
-            detail = {"trail": list(moved.trail[len(session.trail) :])}
-            await desk.store.audit(desk.holder, _happened(session, moved), session_id, detail, desk.clock())
+            if said := list(moved.trail[len(session.trail) :]):
+                happened = _happened(session, moved)
+                await desk.store.audit(desk.holder, happened, session_id, {"trail": said}, desk.clock())
             session = moved
     finally:
         await desk.store.release_lease(lease, token)
@@ -126,7 +128,7 @@ async def until_settled(desk: Desk, session_id: str, *, wait_s: float) -> Troubl
     while True:
         session = await advance(desk, session_id)
         now = desk.clock()
-        if session.due_at is None or now >= deadline:
+        if session.due_at is None or session.resolution_status is ResolutionStatus.MANUAL or now >= deadline:
             return session
         pause = min(session.due_at, deadline) - now
         await asyncio.sleep(max(0.2, pause.total_seconds()))
@@ -136,13 +138,20 @@ def _is_due(session: TroubleshootingSession, now: datetime) -> bool:
     return session.due_at is not None and session.due_at <= now
 
 
+def _to_be_told(before: TroubleshootingSession, after: TroubleshootingSession) -> bool:
+    """Tell whether a session ended or became a proposal just now."""
+    manual = ResolutionStatus.MANUAL
+    proposed = after.resolution_status is manual and before.resolution_status is not manual
+    return proposed or (after.due_at is None and after.resolution_status is not manual)
+
+
 def _lease(session_id: str) -> str:
     return f"session:{session_id}"
 
 
 def _happened(before: TroubleshootingSession, after: TroubleshootingSession) -> str:
     """Name what an audit entry is about: the step that was taken, or the end of the session."""
-    if after.due_at is None:
+    if _to_be_told(before, after):
         return after.resolution_status.value
     return before.current_step.value
 
@@ -162,6 +171,8 @@ async def _step(desk: Desk, session: TroubleshootingSession, token: int) -> Trou
     match session.current_step:
         case SessionStep.VERIFICATION:
             return await _look_at(desk, session, run)
+        case SessionStep.RESOLUTION if session.resolution_status is ResolutionStatus.MANUAL:
+            return await look_at_proposal(desk, session, run)
         case SessionStep.RESOLUTION:
             return await _resolve(desk, session, run, token)
         case _:

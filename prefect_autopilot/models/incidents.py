@@ -17,6 +17,7 @@ from prefect_autopilot.models.base import (
     Severity,
     Value,
 )
+from prefect_autopilot.models.policy import Approval, Mode
 from prefect_autopilot.models.runs import LogRecord, Observation, RunRecord, StateRecord, TaskRunRecord
 
 RemedyClass = Literal[
@@ -255,12 +256,18 @@ class GateCheck(Value):
 
 
 class RemedyDecision(Value):
-    """What may be done about a failure now: act, propose, escalate or leave alone, with every check."""
+    """What may be done about a failure now: act, wait, propose, escalate or leave alone, with every check."""
 
-    action: Literal["act", "propose", "escalate", "stand_down"]
+    action: Literal["act", "wait", "propose", "escalate", "stand_down"]
     remedy: Remedy
     checks: tuple[GateCheck, ...] = ()
     reason: str
+    state_id: str = ""
+    """State of the run that was decided about."""
+    wait_until: datetime | None = None
+    """When to ask the gate again, where it said wait."""
+    mode: Mode = "propose"
+    """What the owner's policy says of this remedy for this run."""
 
 
 class Verification(Value):
@@ -285,6 +292,19 @@ class Attempt(Value):
     verification: Verification | None = None
 
 
+class Storm(Value):
+    """Many runs that failed for one cause, in one session; counts of runs besides the session's own."""
+
+    cause: str
+    """Fingerprint of the message that the runs ended with."""
+    runs: int = 0
+    released: int = 0
+    resolved: int = 0
+    failed: int = 0
+    left: int = 0
+    """Runs of which nothing was done: somebody acted first, they are gone, or the gate said no."""
+
+
 class TroubleshootingSession(Value):
     """One incident from first failure to close; every change is a new value and an audit entry."""
 
@@ -299,6 +319,9 @@ class TroubleshootingSession(Value):
     findings: tuple[DiagnosticFinding, ...] = ()
     diagnosis: Diagnosis | None = None
     decision: RemedyDecision | None = None
+    approval: Approval | None = None
+    """A person's yes to the decision's proposal."""
+    storm: Storm | None = None
     attempts: tuple[Attempt, ...] = ()
     steps_completed: tuple[SessionStep, ...] = ()
     current_step: SessionStep = SessionStep.IDENTIFICATION
@@ -348,18 +371,3 @@ class Notice(Value):
     action: str | None = None
     incidents: tuple[IncidentEvent, ...] = ()
     """What a service such as PagerDuty is told of it; a digest has several."""
-
-
-class RemedyPolicy(Value):
-    """What may be done unattended. The default proposes and never acts."""
-
-    mode: Literal["propose", "auto"] = "propose"
-    min_confidence: float = Field(default=0.7, ge=0, le=1)
-    max_attempts_per_run: int = Field(default=3, ge=0, le=10)
-    max_remedies_per_minute: int = Field(default=10, ge=0)
-    breaker_failures: int = Field(default=3, ge=1)
-    max_wait_s: float = Field(default=3600, ge=0)
-    paused: bool = False
-    protected_deployments: tuple[str, ...] = ()
-    rerun_allowed: tuple[str, ...] = ()
-    """Deployment names or tags whose owners say that the flow may be run again."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
 
 from prefect_autopilot.effects import RerunVerdict
 from prefect_autopilot.models import (
     FAILURE_STATES,
+    Approval,
     AskOwner,
     Attempt,
     Diagnosis,
@@ -24,6 +23,18 @@ from prefect_autopilot.models import (
     RetryRun,
     RunRecord,
 )
+from prefect_autopilot.troubleshooting.consent import (
+    KEEPS_THE_PLAN,
+    Action,
+    Check,
+    Usage,
+    answered,
+    approved,
+    consent,
+    mode_of,
+    names_of,
+)
+from prefect_autopilot.troubleshooting.learning import Record, Records
 from prefect_autopilot.troubleshooting.remedies import (
     NEEDS_CONSENT,
     Effect,
@@ -34,7 +45,6 @@ from prefect_autopilot.troubleshooting.remedies import (
     renewed,
 )
 
-Action = Literal["act", "propose", "escalate", "stand_down"]
 SAME_MOMENT = timedelta(seconds=5)
 QUOTA_PATTERNS = frozenset({"hard-quota", "http-429-daily", "resource-class"})
 
@@ -47,16 +57,6 @@ _PLANS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Check:
-    """A condition, what follows when it does not hold, and why it does or does not."""
-
-    name: str
-    passed: bool
-    reason: str
-    otherwise: Action
-
-
 def decide(
     diagnosis: Diagnosis,
     evidence: Evidence,
@@ -65,7 +65,7 @@ def decide(
     rerun: RerunVerdict,
     persisted_results: bool,
     attempts: tuple[Attempt, ...] = (),
-    recent_remedies: int = 0,
+    usage: Usage | None = None,
     breaker_open: bool = False,
     own_flow: bool = False,
     human_touched: bool = False,
@@ -75,16 +75,28 @@ def decide(
     failing_effect: Effect = "unknown",
     earlier_effect: Effect = "unknown",
     repair: Repair | None = None,
+    records: Records | None = None,
+    approval: Approval | None = None,
 ) -> RemedyDecision:
     """Return what may be done now; acts only if every check passes, and records all of them.
 
-    ``recent_remedies`` are those of the last minute; ``attempts`` the remedies this run has had;
+    ``usage`` is what was done lately over all runs; ``attempts`` are the remedies this run has had;
     ``persisted_results`` that every finished task of the run can be skipped; ``failing_effect`` and
     ``earlier_effect`` what the failed step and the finished steps before it do when repeated;
-    ``repair`` is what can be removed with proof; ``jitter`` lies between 0 and 1.
+    ``repair`` is what can be removed with proof; ``jitter`` lies between 0 and 1. ``records`` say what
+    remedies were worth for this cause; ``approval`` is a person's yes to an earlier proposal.
     """
+    records = records or {}
+    approval = approval if approved(approval, evidence.run) else None
+    demoted = frozenset(kind for kind, record in records.items() if record.demoted)
     remedy = choose(
-        diagnosis, evidence, attempts=attempts, refreshable=refreshable, jitter=jitter, repair=repair
+        diagnosis,
+        evidence,
+        attempts=attempts,
+        refreshable=refreshable,
+        jitter=jitter,
+        repair=repair,
+        demoted=demoted,
     )
     repeat = may_repeat(
         diagnosis,
@@ -97,11 +109,16 @@ def decide(
     )
     checks = (
         *_standing(evidence, diagnosis, remedy, own_flow=own_flow, human_touched=human_touched, now=now),
-        *_fitness(diagnosis, evidence, policy, remedy, attempts, breaker_open=breaker_open),
-        _repeatable(repeat, remedy),
-        *_consent(evidence, policy, remedy, recent_remedies),
+        *_fitness(diagnosis, evidence, policy, remedy, attempts),
+        *_held(remedy, attempts, records.get(remedy.kind, Record()), breaker_open=breaker_open),
+        _repeatable(repeat, remedy, approval),
+        *consent(evidence, policy, remedy, attempts, usage or Usage(), now=now),
     )
-    return _decided(diagnosis, evidence, remedy, checks)
+    if approval is not None:
+        checks = answered(checks, approval)
+    decision = _decided(diagnosis, evidence, remedy, checks)
+    mode = mode_of(policy, evidence.run, remedy)
+    return decision.model_copy(update={"state_id": evidence.run.state.id, "mode": mode})
 
 
 def _standing(
@@ -112,27 +129,27 @@ def _standing(
     own_flow: bool,
     human_touched: bool,
     now: datetime,
-) -> tuple[_Check, ...]:
+) -> tuple[Check, ...]:
     """Return the checks that say whether there is anything to do at all."""
     run, state = evidence.run, evidence.run.state
     waits = isinstance(remedy, ReleaseSlots) and state.type == "RUNNING"
     failing = waits or state.type in FAILURE_STATES
     later = recovery(evidence)
     return (
-        _Check("state", failing, f"The run is {state.name}.", "stand_down"),
-        _Check(
+        Check("state", failing, f"The run is {state.name}.", "stand_down"),
+        Check(
             "cancelled",
             diagnosis.pattern != "cancelled",
             "Nobody cancelled the run." if diagnosis.pattern != "cancelled" else "The run was cancelled.",
             "stand_down",
         ),
-        _Check(
+        Check(
             "own flow",
             not own_flow,
             f"{run.flow_name or 'The flow'} is {'one' if own_flow else 'none'} of our own.",
             "stand_down",
         ),
-        _Check(
+        Check(
             "human",
             not human_touched,
             "A person has acted on this run since it failed."
@@ -140,7 +157,7 @@ def _standing(
             else "No person has acted on this run since it failed.",
             "stand_down",
         ),
-        _Check(
+        Check(
             "recovered",
             later is None,
             f"Run {later.name or later.id} of the same work has completed since."
@@ -148,7 +165,7 @@ def _standing(
             else "No later run of the same work has completed.",
             "stand_down",
         ),
-        _Check(
+        Check(
             "clock",
             state.timestamp <= now + SAME_MOMENT,
             f"The state dates from {state.timestamp.isoformat()}.",
@@ -186,9 +203,7 @@ def _fitness(
     policy: RemedyPolicy,
     remedy: Remedy,
     attempts: tuple[Attempt, ...],
-    *,
-    breaker_open: bool,
-) -> tuple[_Check, ...]:
+) -> tuple[Check, ...]:
     """Return the checks that say whether a remedy of ours can help."""
     allowed = not isinstance(remedy, AskOwner)
     consent = (
@@ -199,12 +214,13 @@ def _fitness(
     proof = "" if isinstance(remedy, AskOwner | RetryRun | RefreshCredentials) else remedy.proof
     known = diagnosis.category is not IssueCategory.UNKNOWN or bool(proof)
     sure = diagnosis.confidence >= policy.min_confidence or bool(proof) or renewed(attempts)
-    left = len(attempts) < policy.max_attempts_per_run
+    most = policy.attempts_for(names_of(evidence.run))
+    left = len(attempts) < most
     return (
-        _Check(
+        Check(
             "cause known", known, "The cause is known." if known else "The cause is not known.", "escalate"
         ),
-        _Check(
+        Check(
             "class",
             allowed,
             f"{diagnosis.remedy} can be done without a person."
@@ -212,7 +228,7 @@ def _fitness(
             else _needs_person(diagnosis, evidence),
             "propose" if consent else "escalate",
         ),
-        _Check(
+        Check(
             "confidence",
             sure,
             f"Proved: {proof}."
@@ -220,22 +236,23 @@ def _fitness(
             else f"Confidence {diagnosis.confidence:.2f}, {policy.min_confidence:.2f} is asked for.",
             "propose",
         ),
-        _Check(
+        Check(
             "attempts",
             left,
-            f"{len(attempts)} of {policy.max_attempts_per_run} attempts are used.",
+            f"{len(attempts)} of {most} attempts are used.",
             "escalate",
         ),
-        *_held(remedy, attempts, breaker_open=breaker_open),
     )
 
 
-def _held(remedy: Remedy, attempts: tuple[Attempt, ...], *, breaker_open: bool) -> tuple[_Check, ...]:
+def _held(
+    remedy: Remedy, attempts: tuple[Attempt, ...], record: Record, *, breaker_open: bool
+) -> tuple[Check, ...]:
     """Return the checks that say whether the remedy has held where it was done before."""
     once = () if isinstance(remedy, AskOwner | RetryRun) else (remedy.kind,)
     failed = any(attempt.remedy.kind in once for attempt in attempts)
     return (
-        _Check(
+        Check(
             "remedy not yet failed",
             not failed,
             f"{remedy.kind.replace('_', ' ').capitalize()} was done already and the run failed again."
@@ -243,13 +260,22 @@ def _held(remedy: Remedy, attempts: tuple[Attempt, ...], *, breaker_open: bool) 
             else "This remedy has not failed here.",
             "escalate",
         ),
-        _Check(
+        Check(
             "breaker",
             not breaker_open,
             "The breaker is open: this remedy has failed too often for this cause."
             if breaker_open
             else "The breaker is closed.",
             "escalate",
+        ),
+        Check(
+            "track record",
+            not record.demoted,
+            f"It has helped {record.good} of {record.seen} times here,"
+            f" at best {record.interval[1]:.0%} of the time."
+            if record.demoted
+            else f"It has helped {record.good} of {record.seen} times here.",
+            "propose",
         ),
     )
 
@@ -260,76 +286,36 @@ def _needs_person(diagnosis: Diagnosis, evidence: Evidence) -> str:
     return f"{diagnosis.category} with remedy {diagnosis.remedy} needs a person, not a retry."
 
 
-def _repeatable(repeat: Repeatability, remedy: Remedy) -> _Check:
+def _repeatable(repeat: Repeatability, remedy: Remedy, approval: Approval | None) -> Check:
     if isinstance(remedy, AskOwner | ReleaseSlots):
-        return _Check("repeatable", passed=True, reason="Nothing would be repeated.", otherwise="propose")
-    return _Check("repeatable", repeat.allowed, repeat.reason, "propose")
-
-
-def _consent(
-    evidence: Evidence, policy: RemedyPolicy, remedy: Remedy, recent_remedies: int
-) -> tuple[_Check, ...]:
-    """Return the checks of the owner's policy."""
-    run = evidence.run
-    names = {run.deployment_name or "", run.deployment_id or "", *run.tags} - {""}
-    protected = bool(names & set(policy.protected_deployments))
-    budget = recent_remedies < policy.max_remedies_per_minute
-    delay = 0.0 if isinstance(remedy, AskOwner) else remedy.delay_s
-    return (
-        _Check("mode", policy.mode == "auto", f"The policy's mode is {policy.mode}.", "propose"),
-        _Check(
-            "paused",
-            not policy.paused,
-            "All remedies are paused." if policy.paused else "Remedies are not paused.",
-            "propose",
-        ),
-        _Check(
-            "protected",
-            not protected,
-            "The deployment is protected." if protected else "The deployment is not protected.",
-            "propose",
-        ),
-        _Check(
-            "deployment",
-            run.deployment_id is not None,
-            "The run belongs to a deployment."
-            if run.deployment_id
-            else "The run has no deployment, so Prefect cannot start it again.",
-            "propose",
-        ),
-        _Check(
-            "budget",
-            budget,
-            f"{recent_remedies} of {policy.max_remedies_per_minute} remedies a minute are used.",
-            "propose",
-        ),
-        _Check(
-            "wait",
-            delay <= policy.max_wait_s,
-            f"The wait is {delay:.0f} s, at most {policy.max_wait_s:.0f} s are allowed.",
-            "propose",
-        ),
-    )
+        return Check("repeatable", passed=True, reason="Nothing would be repeated.", otherwise="propose")
+    if not repeat.allowed and approval is not None and approval.rerun:
+        said = f"{approval.by} has made sure that it may be done again."
+        return Check("repeatable", passed=True, reason=said, otherwise="propose")
+    return Check("repeatable", repeat.allowed, repeat.reason, "propose")
 
 
 def _decided(
-    diagnosis: Diagnosis, evidence: Evidence, remedy: Remedy, checks: tuple[_Check, ...]
+    diagnosis: Diagnosis, evidence: Evidence, remedy: Remedy, checks: tuple[Check, ...]
 ) -> RemedyDecision:
     told = tuple(GateCheck(name=check.name, passed=check.passed, reason=check.reason) for check in checks)
     failed = [check for check in checks if not check.passed]
     if not failed:
         return RemedyDecision(action="act", remedy=remedy, checks=told, reason=_plan(diagnosis, remedy))
-    order: tuple[Action, ...] = ("stand_down", "escalate", "propose")
+    order: tuple[Action, ...] = ("stand_down", "escalate", "propose", "wait")
     action = next(kind for kind in order if any(check.otherwise == kind for check in failed))
     reasons = [check.reason for check in failed if check.otherwise == action]
     reason = reasons[0] if action == "stand_down" else " ".join(reasons)
-    # A plan that only lacks the owner's yes stays concrete, so that a yes is enough.
-    only_consent = action == "propose" and all(
-        check.name in {"mode", "paused", "protected", "budget"} for check in failed
-    )
-    if only_consent and not isinstance(remedy, AskOwner):
+    # A plan that only lacks the owner's yes, or time, stays concrete, so that either is enough.
+    concrete = action in {"propose", "wait"} and all(check.name in KEEPS_THE_PLAN for check in failed)
+    if concrete and not isinstance(remedy, AskOwner):
+        ends = [check.until for check in failed if check.until is not None]
         return RemedyDecision(
-            action=action, remedy=remedy, checks=told, reason=f"{_plan(diagnosis, remedy)} {reason}"
+            action=action,
+            remedy=remedy,
+            checks=told,
+            reason=f"{_plan(diagnosis, remedy)} {reason}",
+            wait_until=max(ends) if action == "wait" else None,
         )
     asked = AskOwner(flow_run_id=evidence.run.id, advice=_advice(diagnosis, action, reason))
     return RemedyDecision(action=action, remedy=asked, checks=told, reason=reason)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -108,23 +109,44 @@ def choose(
     refreshable: bool,
     jitter: float,
     repair: Repair | None = None,
+    demoted: frozenset[str] = frozenset(),
 ) -> Remedy:
-    """Return the remedy that fits: a proved repair, new credentials, a retry for what passes, or a person."""
+    """Return the remedy that fits: a proved repair, new credentials, a retry for what passes, or a person.
+
+    ``demoted`` are kinds that were seen not to hold for this cause: the next one that fits comes before them.
+    """
     run_id = evidence.run.id
     if renewed(attempts):
         return RetryRun(flow_run_id=run_id, delay_s=SETTLE_S, because="refresh_credentials")
+    fitting = _fitting(
+        diagnosis, evidence, attempts=attempts, refreshable=refreshable, jitter=jitter, repair=repair
+    )
+    # Sorting keeps the order of what is equally good.
+    best = min(fitting, key=lambda remedy: remedy.kind in demoted, default=None)
+    return best or AskOwner(flow_run_id=run_id, advice=diagnosis.root_cause)
+
+
+def _fitting(
+    diagnosis: Diagnosis,
+    evidence: Evidence,
+    *,
+    attempts: tuple[Attempt, ...],
+    refreshable: bool,
+    jitter: float,
+    repair: Repair | None,
+) -> Iterator[Remedy]:
+    run_id = evidence.run.id
     if repair is not None:
-        return repair
+        yield repair
     expired = diagnosis.remedy == "refresh_credentials" and diagnosis.pattern != "grant-revoked"
     if expired and refreshable and diagnosis.connection:
-        return RefreshCredentials(flow_run_id=run_id, connection=diagnosis.connection, delay_s=SETTLE_S)
+        yield RefreshCredentials(flow_run_id=run_id, connection=diagnosis.connection, delay_s=SETTLE_S)
     taken_away = killed(diagnosis, evidence)
     passes = diagnosis.transient and diagnosis.category is not IssueCategory.UNKNOWN
     if not (_ran_again(attempts, evidence) or _killed_before(evidence)) if taken_away else passes:
         delay = retry_delay(diagnosis, attempts=len(attempts), jitter=jitter)
         because: RemedyClass = "retry_backoff" if taken_away else diagnosis.remedy
-        return RetryRun(flow_run_id=run_id, delay_s=delay, because=because)
-    return AskOwner(flow_run_id=run_id, advice=diagnosis.root_cause)
+        yield RetryRun(flow_run_id=run_id, delay_s=delay, because=because)
 
 
 def renewed(attempts: tuple[Attempt, ...]) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 from prefect_autopilot.errors import ConflictError
 from prefect_autopilot.models import (
+    Approval,
     AskOwner,
     Attempt,
     Diagnosis,
@@ -18,6 +19,11 @@ from prefect_autopilot.models import (
     Verification,
     WorkflowIssue,
 )
+from prefect_autopilot.troubleshooting.consent import KEEPS_THE_PLAN
+
+LOOK_AT_PROPOSAL = timedelta(seconds=30)
+SELDOM = timedelta(minutes=30)
+PROPOSAL_LASTS = timedelta(days=3)
 
 OPEN = frozenset({ResolutionStatus.IN_PROGRESS, ResolutionStatus.MANUAL, ResolutionStatus.PARTIAL})
 ORDER = tuple(SessionStep)
@@ -82,16 +88,26 @@ def conclude(
 def resolve(
     session: TroubleshootingSession, decision: RemedyDecision, *, now: datetime
 ) -> TroubleshootingSession:
-    """Return the session with the gate's decision; anything but act ends or hands over."""
+    """Return the session with the gate's decision; anything but act and wait ends or hands over.
+
+    A proposal is looked at again soon: it ends by itself when somebody else has seen to the run.
+    """
     _must_be(session, SessionStep.RESOLUTION)
     said = f"decided to {decision.action.replace('_', ' ')}: {decision.reason}"
     if decision.action == "act":
         return _changed(
             session, said, now, decision=decision, due_at=now, resolution_status=ResolutionStatus.IN_PROGRESS
         )
+    if decision.action == "wait":
+        return _waits(session, decision, said, now)
     if decision.action == "propose":
         return _changed(
-            session, said, now, decision=decision, due_at=None, resolution_status=ResolutionStatus.MANUAL
+            session,
+            said,
+            now,
+            decision=decision,
+            due_at=now + LOOK_AT_PROPOSAL,
+            resolution_status=ResolutionStatus.MANUAL,
         )
     status = ResolutionStatus.ESCALATED if decision.action == "escalate" else ResolutionStatus.CLOSED
     return _changed(
@@ -104,6 +120,81 @@ def resolve(
         end_time=now,
         steps_completed=(*session.steps_completed, SessionStep.RESOLUTION),
     )
+
+
+def _waits(
+    session: TroubleshootingSession, decision: RemedyDecision, said: str, now: datetime
+) -> TroubleshootingSession:
+    """Return the session that asks the gate again later; the same reason is written down once."""
+
+    def stopped(one: RemedyDecision) -> list[str]:
+        return [check.name for check in one.checks if not check.passed]
+
+    before = session.decision
+    changes = {
+        "decision": decision,
+        "due_at": decision.wait_until or now + LOOK_AT_PROPOSAL,
+        "resolution_status": ResolutionStatus.IN_PROGRESS,
+    }
+    if before is not None and before.action == "wait" and stopped(before) == stopped(decision):
+        return session.model_copy(update=changes)
+    return _changed(session, said, now, **changes)
+
+
+def approve(session: TroubleshootingSession, approval: Approval, *, now: datetime) -> TroubleshootingSession:
+    """Return the session with a person's yes; the gate is asked again before anything is done.
+
+    Raises ConflictError where nothing waits for a person, and where a yes alone would change nothing.
+    """
+    decision = _awaiting(session)
+    if approval.state_id != decision.state_id:
+        raise ConflictError("The run has changed since the proposal was made; look at the session again.")
+    if isinstance(decision.remedy, AskOwner) and not _rerun_is_all(decision, approval):
+        raise ConflictError(f"A yes is not enough here: {decision.reason}")
+    how = ", who has made sure that the work may be done again" if approval.rerun else ""
+    return _changed(
+        session,
+        f"approved by {approval.by}{how}",
+        now,
+        approval=approval,
+        due_at=now,
+        resolution_status=ResolutionStatus.IN_PROGRESS,
+    )
+
+
+def _rerun_is_all(decision: RemedyDecision, approval: Approval) -> bool:
+    failed = {check.name for check in decision.checks if not check.passed}
+    return approval.rerun and "repeatable" in failed and failed - KEEPS_THE_PLAN == {"repeatable"}
+
+
+def deny(session: TroubleshootingSession, by: str, reason: str, *, now: datetime) -> TroubleshootingSession:
+    """Return the session closed by a person's no; raises ConflictError where nothing waits for a person."""
+    _awaiting(session)
+    return close(session, f"denied by {by}{f': {reason}' if reason else ''}", now=now)
+
+
+def _awaiting(session: TroubleshootingSession) -> RemedyDecision:
+    decision = session.decision
+    waits = decision is not None and decision.action in {"propose", "wait"}
+    if session.current_step is not SessionStep.RESOLUTION or not waits or session.end_time is not None:
+        raise ConflictError(
+            f"Session {session.session_id} is {session.resolution_status};"
+            " no proposal of it waits for a person."
+        )
+    assert decision is not None
+    return decision
+
+
+def looked_at_proposal(session: TroubleshootingSession, *, now: datetime) -> TroubleshootingSession:
+    """Return a proposal that still stands, to be looked at later; the older it is, the later.
+
+    After three days nobody looks any more, and the proposal stays as it is.
+    """
+    _must_be(session, SessionStep.RESOLUTION)
+    age = now - session.start_time
+    if age > PROPOSAL_LASTS:
+        return session.model_copy(update={"due_at": None})
+    return session.model_copy(update={"due_at": now + min(max(LOOK_AT_PROPOSAL, age / 4), SELDOM)})
 
 
 def applied(

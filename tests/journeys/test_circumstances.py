@@ -24,6 +24,7 @@ from prefect_autopilot.models import (
     TaskRunRecord,
     TroubleshootingSession,
 )
+from prefect_autopilot.troubleshooting.consent import Usage
 
 NOW = datetime(2026, 3, 2, 3, 0, tzinfo=UTC)
 HEAD = "import json\nimport httpx\nfrom prefect import flow, task\n\n"
@@ -305,7 +306,7 @@ async def test_an_ordinary_first_failure_stands_in_nobodys_way(desk: Desk) -> No
     assert seen["rerun"].level == "safe"
     assert seen["failing_effect"] == "safe"
     assert seen["earlier_effect"] == "none"
-    assert (seen["attempts"], seen["recent_remedies"], seen["breaker_open"]) == ((), 0, False)
+    assert (seen["attempts"], seen["usage"], seen["breaker_open"]) == ((), Usage(), False)
     assert (seen["own_flow"], seen["human_touched"], seen["refreshable"]) == (False, False, False)
 
 
@@ -472,6 +473,8 @@ async def test_remedies_of_the_last_minute_are_counted_over_all_runs(desk: Desk,
     for number in range(3):
         remedy = RetryRun(flow_run_id=f"run-{number}", delay_s=0)
         await desk.store.journal_intent(f"s{number}", remedy.flow_run_id, "st", 1, remedy, None, clock.now)
-    assert (await found(desk))["recent_remedies"] == 3
+    assert (await found(desk))["usage"] == Usage(last_minute=3, last_hour=3)
     clock.forward(61)
-    assert (await found(desk))["recent_remedies"] == 0
+    assert (await found(desk))["usage"] == Usage(last_minute=0, last_hour=3)
+    clock.forward(3600)
+    assert (await found(desk))["usage"] == Usage()

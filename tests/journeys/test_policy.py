@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, time
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from prefect_autopilot.errors import ConfigurationError
 from prefect_autopilot.journeys.policy import read_policy
-from prefect_autopilot.models import RemedyPolicy
+from prefect_autopilot.models import PolicyOverride, QuietHours, RemedyPolicy
 
 WHOLE = """
 mode: auto
@@ -24,6 +25,19 @@ paused: true
 protected_deployments: [billing, payroll]
 rerun_allowed:
   - nightly-orders
+remedies: {refresh_credentials: approve}
+deployments:
+  - match: [payroll, critical]
+    mode: propose
+    remedies: {retry_run: approve}
+    max_attempts_per_run: 1
+min_between_attempts_s: 300
+max_share_of_runs: 0.1
+free_remedies: 5
+quiet_hours:
+  - {start: "22:00", end: "06:00", days: [fri, sat], timezone: Europe/Berlin}
+shadow_until: 2026-03-09T00:00:00Z
+storm_runs: 50
 """
 
 
@@ -50,6 +64,21 @@ def test_every_setting_of_a_file_is_read(tmp_path: Path) -> None:
         paused=True,
         protected_deployments=("billing", "payroll"),
         rerun_allowed=("nightly-orders",),
+        remedies={"refresh_credentials": "approve"},
+        deployments=(
+            PolicyOverride(
+                match=("payroll", "critical"),
+                mode="propose",
+                remedies={"retry_run": "approve"},
+                max_attempts_per_run=1,
+            ),
+        ),
+        min_between_attempts_s=300,
+        max_share_of_runs=0.1,
+        free_remedies=5,
+        quiet_hours=(QuietHours(start=time(22), end=time(6), days=("fri", "sat"), timezone="Europe/Berlin"),),
+        shadow_until=datetime(2026, 3, 9, tzinfo=UTC),
+        storm_runs=50,
     )
 
 

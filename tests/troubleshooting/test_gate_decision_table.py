@@ -20,6 +20,7 @@ from prefect_autopilot.models import (
     RetryRun,
 )
 from prefect_autopilot.troubleshooting import decide, diagnose_text, may_repeat, recovery
+from prefect_autopilot.troubleshooting.consent import Usage
 from prefect_autopilot.troubleshooting.remedies import choose, retry_delay
 
 Make = Callable[..., Any]
@@ -183,10 +184,14 @@ POLICIES = [
     pytest.param({"max_attempts_per_run": 0}, {}, "escalate", ["attempts"], id="no attempt allowed"),
     pytest.param({"max_remedies_per_minute": 0}, {}, "propose", ["budget"], id="no budget"),
     pytest.param(
-        {"max_remedies_per_minute": 3}, {"recent_remedies": 2}, "act", [], id="the last of the budget"
+        {"max_remedies_per_minute": 3},
+        {"usage": Usage(last_minute=2)},
+        "act",
+        [],
+        id="last of the budget",
     ),
     pytest.param(
-        {"max_remedies_per_minute": 3}, {"recent_remedies": 3}, "propose", ["budget"], id="budget used"
+        {"max_remedies_per_minute": 3}, {"usage": Usage(last_minute=3)}, "wait", ["budget"], id="budget used"
     ),
     pytest.param({"max_wait_s": 0}, {}, "propose", ["wait"], id="no wait allowed"),
     pytest.param({}, {"breaker_open": True}, "escalate", ["breaker"], id="breaker open"),

@@ -27,6 +27,7 @@ from prefect_autopilot.models import (
     Verification,
 )
 from prefect_autopilot.troubleshooting import decide, diagnose_text, verify
+from prefect_autopilot.troubleshooting.consent import Usage
 
 Make = Callable[..., Any]
 AUTO = RemedyPolicy(mode="auto")
@@ -158,7 +159,7 @@ def test_what_is_proved_is_done_before_a_mere_retry_and_says_why(gate: Make, rep
         ({"policy": RemedyPolicy(mode="auto", paused=True)}, "propose"),
         ({"policy": RemedyPolicy(mode="auto", protected_deployments=("load-orders/prod",))}, "propose"),
         ({"policy": RemedyPolicy(mode="auto", max_attempts_per_run=0)}, "escalate"),
-        ({"recent_remedies": 10}, "propose"),
+        ({"usage": Usage(last_minute=10)}, "wait"),
         ({"breaker_open": True}, "escalate"),
         ({"own_flow": True}, "stand_down"),
         ({"human_touched": True}, "stand_down"),

@@ -25,6 +25,7 @@ from prefect_autopilot.models import (
     Severity,
 )
 from prefect_autopilot.troubleshooting import decide, diagnose_text
+from prefect_autopilot.troubleshooting.consent import Usage
 from prefect_autopilot.troubleshooting.remedies import retry_delay
 
 Make = Callable[..., Any]
@@ -198,7 +199,7 @@ BLOCKED = [
     ({"policy": RemedyPolicy(mode="auto", min_confidence=0.99)}, "propose", "confidence"),
     ({"policy": RemedyPolicy(mode="auto", max_wait_s=1)}, "propose", "wait"),
     ({"policy": RemedyPolicy(mode="auto", max_attempts_per_run=0)}, "escalate", "attempts"),
-    ({"recent_remedies": 10}, "propose", "budget"),
+    ({"usage": Usage(last_minute=10)}, "wait", "budget"),
     ({"breaker_open": True}, "escalate", "breaker"),
     ({"own_flow": True}, "stand_down", "own flow"),
     ({"human_touched": True}, "stand_down", "human"),

@@ -224,7 +224,10 @@ def test_a_decision_against_acting_ends_the_session(action: str) -> None:
 
 def test_a_proposal_waits_for_a_person_and_may_still_be_carried_out() -> None:
     value = session.resolve(at_resolution(), decision("propose"), now=BEGIN)
-    assert (value.resolution_status, value.due_at) == (ResolutionStatus.MANUAL, None)
+    assert (value.resolution_status, value.due_at) == (
+        ResolutionStatus.MANUAL,
+        BEGIN + session.LOOK_AT_PROPOSAL,
+    )
     done = session.applied(value, attempt(1, REMEDIES[0], BEGIN), now=BEGIN)
     assert done.resolution_status is ResolutionStatus.IN_PROGRESS
 

@@ -1,0 +1,145 @@
+"""What may be done unattended: the policy for all or some deployments, and a person's yes."""
+
+from __future__ import annotations
+
+from datetime import datetime, time, timedelta
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AwareDatetime, Field, field_validator, model_validator
+
+from prefect_autopilot.models.base import Value
+
+Mode = Literal["propose", "approve", "auto"]
+"""propose tells a person; approve also asks for a yes in the Prefect UI; auto does what the gate allows."""
+
+RemedyKind = Literal[
+    "retry_run",
+    "refresh_credentials",
+    "remove_stale_lock",
+    "forget_cached_result",
+    "run_refresher",
+    "release_slots",
+]
+Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+_STRICTEST_FIRST: tuple[Mode, ...] = ("propose", "approve", "auto")
+_Name = Annotated[str, Field(min_length=1, max_length=500)]
+
+
+class QuietHours(Value):
+    """Local hours in which nothing is done unattended; ``end`` before ``start`` is that of the next day."""
+
+    start: time
+    end: time
+    days: tuple[Weekday, ...] = WEEKDAYS
+    """Days on which the hours begin."""
+    timezone: str = "UTC"
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError(f"there is no time zone {name!r}; write it as Europe/Berlin") from None
+        return name
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> QuietHours:
+        if self.start == self.end:
+            raise ValueError("start and end are the same; leave the hours out, or pause everything")
+        if self.start.tzinfo or self.end.tzinfo:
+            raise ValueError("hours are those of the timezone; write them without an offset")
+        return self
+
+    def until(self, now: datetime) -> datetime | None:
+        """Return when the quiet hours around ``now`` end, None where it is not quiet."""
+        local = now.astimezone(ZoneInfo(self.timezone))
+        for back in (0, 1):
+            day = local.date() - timedelta(days=back)
+            if WEEKDAYS[day.weekday()] not in self.days:
+                continue
+            start = datetime.combine(day, self.start, tzinfo=local.tzinfo)
+            last = day + timedelta(days=1) if self.end < self.start else day
+            end = datetime.combine(last, self.end, tzinfo=local.tzinfo)
+            if start <= local < end:
+                return end
+        return None
+
+
+class PolicyOverride(Value):
+    """What holds for some deployments in place of the general policy."""
+
+    match: Annotated[tuple[_Name, ...], Field(min_length=1)]
+    """Names, flow/deployment names, ids or tags of deployments; one that fits is enough."""
+    mode: Mode | None = None
+    remedies: dict[RemedyKind, Mode] = Field(default_factory=dict)
+    max_attempts_per_run: int | None = Field(default=None, ge=0, le=10)
+
+
+class RemedyPolicy(Value):
+    """What may be done unattended. The default proposes and never acts."""
+
+    mode: Mode = "propose"
+    remedies: dict[RemedyKind, Mode] = Field(default_factory=dict)
+    """Modes of single remedies in place of ``mode``."""
+    deployments: tuple[PolicyOverride, ...] = ()
+    """Where several fit a run, the strictest holds."""
+    min_confidence: float = Field(default=0.7, ge=0, le=1)
+    max_attempts_per_run: int = Field(default=3, ge=0, le=10)
+    min_between_attempts_s: float = Field(default=0, ge=0)
+    """Seconds between two remedies of one run, besides the backoff of a retry."""
+    max_remedies_per_minute: int = Field(default=10, ge=0)
+    max_share_of_runs: float = Field(default=0.05, ge=0, le=1)
+    """Remedies in an hour as a share of the runs that ended in it; looked at beyond ``free_remedies``."""
+    free_remedies: int = Field(default=60, ge=0)
+    """Remedies in an hour for which the share is not looked at: the share of a few runs says nothing."""
+    breaker_failures: int = Field(default=3, ge=1)
+    max_wait_s: float = Field(default=3600, ge=0)
+    paused: bool = False
+    quiet_hours: tuple[QuietHours, ...] = ()
+    shadow_until: AwareDatetime | None = None
+    """Until then only what would have been done is shown, and what happened then."""
+    storm_runs: int = Field(default=20, ge=2)
+    """Failures of one cause seen at once that make a storm: one session, a canary first."""
+    protected_deployments: tuple[str, ...] = ()
+    rerun_allowed: tuple[str, ...] = ()
+    """Deployment names or tags whose owners say that the flow may be run again."""
+
+    def mode_for(self, kind: str, names: frozenset[str]) -> Mode:
+        """Return the mode of a remedy for a run with these names, the strictest of what fits it best."""
+        told = [one for one in self.deployments if names & set(one.match)]
+        for found in (
+            [mode for one in told for key, mode in one.remedies.items() if key == kind],
+            [one.mode for one in told if one.mode is not None],
+            [mode for key, mode in self.remedies.items() if key == kind],
+        ):
+            if found:
+                return min(found, key=_STRICTEST_FIRST.index)
+        return self.mode
+
+    def attempts_for(self, names: frozenset[str]) -> int:
+        """Return how many remedies a run with these names may have."""
+        told = [
+            one.max_attempts_per_run
+            for one in self.deployments
+            if one.max_attempts_per_run is not None and names & set(one.match)
+        ]
+        return min(told, default=self.max_attempts_per_run)
+
+    def quiet_until(self, now: datetime) -> datetime | None:
+        """Return when the last quiet hours around ``now`` end, None where it is not quiet."""
+        ends = [end for hours in self.quiet_hours if (end := hours.until(now)) is not None]
+        return max(ends, default=None)
+
+
+class Approval(Value):
+    """A person's yes to one proposal, for the state of the run that the person saw."""
+
+    by: str
+    at: datetime
+    state_id: str
+    rerun: bool = False
+    """The person has made sure that the work may be done again."""
