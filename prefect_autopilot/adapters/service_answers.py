@@ -187,7 +187,8 @@ def _check_success(
 ) -> None:
     """Raise for an answer with a good status that reports a failure in its body."""
     service = facts.service
-    failed = bool(service.success_field) and not pick(value, service.success_field or "")
+    said = pick(value, service.success_field) if service.success_field else True
+    failed = said != service.success_value if service.success_field and service.success_value else not said
     code = pick(value, service.error_field) if service.error_field else None
     graphql = operation is not None and (
         operation.path.endswith("graphql") or any(_is_graphql(one) for one in operation.parameters)

@@ -49,6 +49,7 @@ class SimulatedService:
         self.rows: dict[str, list[JSONDict]] = copy.deepcopy(sample_rows(service.id)) if seeded else {}
         self._page_size = page_size
         self._made = 0
+        self._good = service.success_value or True
         self._wrapper = next((op.body_at for op in service.operations if op.body_at), None)
 
     def answer(self, asked: Asked, address: str) -> Reply:
@@ -84,7 +85,9 @@ class SimulatedService:
         """Return an error in the service's own form; some services say it with status 200."""
         told = message or code.replace("_", " ")
         if self.service.success_field and status < 429:  # noqa: PLR2004  rate limits and outages keep their status
-            return Reply(200, {self.service.success_field: False, self.service.error_field or "error": code})
+            failed: JSONDict = {self.service.success_field: "fail" if self.service.success_value else False}
+            place(failed, self.service.error_field or "error", code)
+            return Reply(200, failed)
         body: JSONDict = {}
         if self.service.error_field:
             place(body, self.service.error_field, told)
@@ -166,7 +169,7 @@ class SimulatedService:
         if self._wrapper:
             return {self._wrapper: row}
         if self.service.success_field:
-            return {**row, self.service.success_field: True, resource: row}
+            return {**row, self.service.success_field: self._good, resource: row}
         return row
 
     def _list(self, asked: Asked, resource: str, address: str) -> Reply:
@@ -185,7 +188,7 @@ class SimulatedService:
         shown = [{name: row[name] for name in fields if name in row} for row in page] if fields else page
         body: Any = shown
         if asked.operation.list_at != WHOLE:
-            body = {self.service.success_field: True} if self.service.success_field else {}
+            body = {self.service.success_field: self._good} if self.service.success_field else {}
             place(body, asked.operation.list_at or f"{resource}s", shown)
         return self._paged(asked, body, address, f"p{start + size}" if more else None)
 

@@ -199,6 +199,8 @@ class Service(Value):
     """Body parameter that takes the idempotency key, of those unsafe operations that have it."""
     success_field: str | None = None
     """Body field that must be true in an answer with status 200 (Slack's ``ok``)."""
+    success_value: str | None = None
+    """What that field holds in a good answer, where it is no truth value (UptimeRobot's ``ok``)."""
     error_field: str | None = None
     verification: str | None = None
     """Operation that shows that a connection works."""

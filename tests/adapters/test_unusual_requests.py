@@ -431,3 +431,60 @@ def test_every_service_with_keys_among_the_parameters_has_an_operation_that_take
             ]
             assert named, service.id
             assert not any(one.required for one in named), "nobody is to be asked for a key that we make"
+
+
+MONITOR = Catalogue(
+    {
+        "monitor.toml": """id = "monitor"
+name = "Monitor"
+base_url = "https://monitor.example"
+success_field = "stat"
+success_value = "ok"
+error_field = "error.message"
+status = "declared"
+
+[[operations]]
+id = "list_monitors"
+method = "GET"
+path = "/monitors"
+list_at = "monitors"
+effect = "safe"
+
+[[operations]]
+id = "get_monitor"
+method = "GET"
+path = "/monitors/{id}"
+effect = "safe"
+parameters = [{ name = "id", location = "path", required = true }]
+"""
+    }
+).get("monitor")
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ({"stat": "fail", "error": {"message": "api_key is wrong"}}, "api_key is wrong"),
+        ({"stat": "OK?"}, "no reason given"),
+        ({"stat": True}, "no reason given"),
+        ({}, "no reason given"),
+        ([], "no reason given"),
+    ],
+    ids=["a failure", "another word", "truth", "nothing", "a list"],
+)
+async def test_an_answer_without_the_word_for_success_is_a_failure(answer: Any, told: str) -> None:
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, json=answer))
+    async with ServiceClient(MONITOR, {}, transport=transport) as client:
+        with pytest.raises(ServiceError, match=told):
+            await client.call("list_monitors")
+
+
+async def test_a_simulated_service_says_success_and_failure_in_the_service_s_words() -> None:
+    simulated = Simulator(Catalogue({}).joined({"monitor": MONITOR.model_dump()}, lambda _: MONITOR))
+    transport = httpx.ASGITransport(simulated)
+    async with ServiceClient(MONITOR, {}, transport=transport, base_url="http://simulator/monitor") as client:
+        assert (await client.call("list_monitors"))["stat"] == "ok"
+        simulated.seed("monitor", "monitor", {"id": "1"})
+        with pytest.raises(ServiceError, match="not_found") as caught:
+            await client.call("get_monitor", {"id": "2"})
+    assert caught.value.status == 200

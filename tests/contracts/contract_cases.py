@@ -17,7 +17,7 @@ from prefect_autopilot.adapters.oauth import Renew
 from prefect_autopilot.adapters.rates import RateGate
 from prefect_autopilot.adapters.services import ServiceClient
 from prefect_autopilot.models import Operation, Parameter, Service
-from prefect_autopilot.services import address_fields, load_catalogue, simulated_credentials
+from prefect_autopilot.services import address_fields, first_of, load_catalogue, simulated_credentials
 
 RECORDED = Path(__file__).parent / "recorded"
 FIXTURES: Mapping[str, Fact] = {
@@ -83,7 +83,7 @@ def first_page(case: str) -> dict[str, Any]:
     """Return the required parameters, counted from the first page."""
     parameters, paging = required(case), told(case)[3].pagination
     if paging.request_param in parameters and paging.kind in ("page", "offset"):
-        parameters[paging.request_param] = 1 if paging.kind == "page" else 0
+        parameters[paging.request_param] = first_of(paging)
     return parameters
 
 
@@ -127,6 +127,8 @@ def shape_of(parameter: Parameter, operation: Operation, fact: Fact) -> Fact:
         return next(({"type": one["type"]} for one in known), {"type": "any"})
     body = {**fact["body"], "type": fact["body"]["root"]}
     place = parameter.at or parameter.name
+    if place == "$" and operation.body == "raw":
+        return {"type": "string"}
     if place != "$" and operation.body_at:
         place = f"{operation.body_at}.{place}"
     if parameter.at is None and parameter.name in body.get("properties", {}):
@@ -209,10 +211,12 @@ class Pages:
         return number if shape.get("type") in ("integer", "number") else f"p{number}"
 
     def _first(self) -> int:
-        """Return the number of the first page: 1 where the entry gives no other."""
+        """Return the number of the first page, or the default that the entry gives."""
         name = self.operation.pagination.request_param
         told = [one.default for one in self.operation.parameters if one.name == name]
-        return next((int(number) for number in told if number is not None), 1)
+        return next(
+            (int(number) for number in told if number is not None), first_of(self.operation.pagination)
+        )
 
     def expected(self) -> list[str]:
         """Return what the pages after the first have to be asked with."""

@@ -7,7 +7,7 @@ import email
 import json
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -36,6 +36,16 @@ class Received:
     query: tuple[tuple[str, str], ...]
     headers: Mapping[str, str]
     body: bytes
+    without: frozenset[str] = frozenset()
+    """Names of body fields that are credentials, and so no parameters of an operation."""
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The named fields of a body, whatever it is written as."""
+        if "json" not in self.content_type:
+            return dict(self.form)
+        told = json.loads(self.body)
+        return told if isinstance(told, dict) else {}
 
     @property
     def content_type(self) -> str:
@@ -116,7 +126,8 @@ class RecordedService:
         if not self._proved(request, slots):
             return Answer(401, {"refused": ["no credential where the source wants one"]})
         operation = self.fixture["operations"][name]
-        refusals = [*self._wrong_parameters(operation, request), *_wrong_body(operation, request)]
+        asked = replace(request, without=frozenset(self._credential_names(operation)))
+        refusals = [*self._wrong_parameters(operation, asked), *_wrong_body(operation, asked)]
         if refusals:
             return Answer(400, {"refused": refusals})
         if self.answers:
@@ -170,7 +181,7 @@ class RecordedService:
             return told.startswith("Bearer ") and told.removeprefix("Bearer ") in self.secrets
         if kind == "http":
             basic = auth["scheme"] == "basic" and told.startswith("Basic ")
-            return basic and self._known_pair(told.removeprefix("Basic "))
+            return basic and self._known_pair(auth, told.removeprefix("Basic "))
         if kind == "apiKey":
             return self._key(auth, request, slots) in self.secrets
         return kind == "none" or self._signed(kind, told, request)
@@ -183,9 +194,10 @@ class RecordedService:
         wanted = {"oauth_signature", "oauth_nonce", "oauth_timestamp", "oauth_signature_method"}
         return unquote(parts.get("oauth_consumer_key", "")) in self.secrets and wanted <= set(parts)
 
-    def _known_pair(self, encoded: str) -> bool:
+    def _known_pair(self, auth: Fact, encoded: str) -> bool:
         name, _, password = base64.b64decode(encoded).decode().partition(":")
-        return name in self.secrets and password in self.secrets
+        halves = {"username": name, "password": password}
+        return all(auth[n] == v if n in auth else v in self.secrets for n, v in halves.items())
 
     @staticmethod
     def _key(auth: Fact, request: Received, slots: Mapping[str, str]) -> str | None:
@@ -194,6 +206,8 @@ class RecordedService:
             return dict(request.query).get(name)
         if auth["in"] == "path":
             return slots.get(_group(name))
+        if auth["in"] == "body":
+            return request.fields.get(name)
         value = request.headers.get(name.lower())
         if value is None:
             return None
@@ -298,9 +312,17 @@ def _wrong_body(operation: Fact, request: Received) -> Iterable[str]:
         except ValueError:
             yield "the body is no JSON"
         else:
-            yield from wrong_value("body", value, shape)
+            yield from wrong_value("body", _parameters(value, request), shape)
     elif "form" in request.content_type:
-        yield from _wrong_form(body, request.form)
+        form = [pair for pair in request.form if pair[0].lower() not in request.without]
+        yield from _wrong_form(body, form)
+
+
+def _parameters(value: Any, request: Received) -> Any:
+    """Return what of a JSON body is no credential."""
+    if not isinstance(value, dict):
+        return value
+    return {name: inner for name, inner in value.items() if name.lower() not in request.without}
 
 
 def _same_kind(sent: str, wanted: str) -> bool:
@@ -360,6 +382,8 @@ def good_answer(operation: Fact) -> Answer:
 def sample(shape: Shape) -> Any:
     """Return a value of a shape, with one entry in every list."""
     kind = shape["type"]
+    if "value" in shape:
+        return shape["value"]
     if kind == "object":
         return {name: sample(inner) for name, inner in shape.get("properties", {}).items()}
     if kind == "array":

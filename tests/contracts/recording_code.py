@@ -158,9 +158,20 @@ def auth_fact(told: Mapping[str, Any], files: CodeFiles) -> dict[str, Any]:
         _need(told["name"].lower() in literals.lower(), told, literals)
         _need((told.get("prefix") or "").strip() in literals, told, literals)
         return {"prefix": None, **fact}
+    for half in {"username", "password"} & told.keys():
+        _need(_half_shown(half, told[half], literals), told, literals)
     words = BASIC_WORDS if told.get("scheme") == "basic" else ("bearer",)
     _need(any(word in literals.lower() for word in words), told, literals)
     return fact
+
+
+def _half_shown(half: str, value: str, literals: str) -> bool:
+    """Tell whether the code writes this half of basic auth as a literal."""
+    if half == "username":
+        forms = (f"`{value}:${{", f"'{value}:' +", f"user: '{value}'")
+    else:
+        forms = (f"}}:{value}`", f"pass: '{value}'", f"password: '{value}'")
+    return any(form in literals for form in forms)
 
 
 def _need(holds: bool, told: Mapping[str, Any], literals: str) -> None:  # noqa: FBT001 - a check, not a switch
@@ -170,7 +181,7 @@ def _need(holds: bool, told: Mapping[str, Any], literals: str) -> None:  # noqa:
 
 
 def shape_of(fields: Sequence[str], files: CodeFiles) -> dict[str, Any]:
-    """Return the shape of fields written ``a>b type place [required]``; more may be sent or answered."""
+    """Return the shape of fields written ``a>b type[=value] place [required]``; there may be more of them."""
     root: dict[str, Any] = {"type": "object", "properties": {}, "required": [], "open": True}
     for told in fields:
         path, kind, place, *rest = told.split(" ")
@@ -186,7 +197,10 @@ def shape_of(fields: Sequence[str], files: CodeFiles) -> dict[str, Any]:
             for key, value in (("properties", {}), ("required", []), ("open", True)):
                 below.setdefault(key, value)
             spot = below
-        spot["properties"].setdefault(names[-1], _value(kind))
+        kind, _, always = kind.partition("=")
+        if always:
+            files.prove_word(place, always)
+        spot["properties"].setdefault(names[-1], _value(kind) | ({"value": always} if always else {}))
         if rest == ["required"]:
             spot["required"] = sorted({*spot["required"], names[-1]})
     return root

@@ -42,7 +42,7 @@ def address_agrees(service: Service, fixture: Fact) -> bool:
 def proof_agrees(auth: Auth, facts: list[Fact]) -> bool:
     """Tell whether a source proves a caller as the entry does."""
     found = [one for one in facts if _is(auth, one)]
-    if auth.scheme in ("query", "header") and "+" in auth.name:
+    if auth.scheme in ("query", "header", "body") and "+" in auth.name:
         names = {one["name"] for one in facts if one["type"] == "apiKey" and one["in"] == auth.scheme}
         return set(auth.name.split("+")) <= names
     if auth.scheme == "oauth2" and auth.token_url:
@@ -59,7 +59,9 @@ def _is(auth: Auth, fact: Fact) -> bool:
     spelt = auth.name.lower() == "authorization" and kind == ("http", auth.prefix.strip().lower())
     agreeing = {
         "oauth2": kind[0] == "oauth2",
-        "basic": kind == ("http", "basic"),
+        "basic": kind == ("http", "basic")
+        and (fact.get("username"), fact.get("password")) == (auth.username, auth.password),
+        "body": named and where == "body",
         "bearer": kind[0] == "oauth2" or bearer or in_header,
         "query": named and where == "query",
         "header": in_header or spelt,
@@ -214,6 +216,12 @@ def test_addresses_are_compared_without_their_slots(base: str, server: str, same
         (Auth(scheme="query", name="key"), {"type": "apiKey", "in": "query", "name": "key"}, True),
         (Auth(scheme="query", name="key+token"), {"type": "apiKey", "in": "query", "name": "key"}, False),
         (Auth(scheme="header", name="id+key"), {"type": "apiKey", "in": "header", "name": "id"}, False),
+        (Auth(scheme="basic", password=""), {"type": "http", "scheme": "basic"}, False),
+        (Auth(scheme="basic"), {"type": "http", "scheme": "basic", "password": ""}, False),
+        (Auth(scheme="basic", password=""), {"type": "http", "scheme": "basic", "password": ""}, True),
+        (Auth(scheme="basic", username=""), {"type": "http", "scheme": "basic", "password": ""}, False),
+        (Auth(scheme="body", name="key"), {"type": "apiKey", "in": "body", "name": "key"}, True),
+        (Auth(scheme="body", name="key"), {"type": "apiKey", "in": "query", "name": "key"}, False),
         (Auth(scheme="sigv4"), {"type": "sigv4"}, True),
         (Auth(scheme="none"), {"type": "http", "scheme": "bearer"}, False),
         (

@@ -138,6 +138,17 @@ def test_an_answer_that_is_the_list_itself_is_a_list(roots: dict[str, Path]) -> 
         pytest.param("auth.0", {"type": "http", "scheme": "basic", "code": ["0:2 api/v2"]}, id="no pair"),
         pytest.param(
             "auth.0",
+            {
+                "type": "http",
+                "scheme": "basic",
+                "password": "",
+                "code": ["0:4 Authorization: `Token ${key}`"],
+            },
+            id="a half nobody leaves empty",
+        ),
+        pytest.param("operations.list_tasks.answer", ["items array=ok 0:8"], id="a value that is not there"),
+        pytest.param(
+            "auth.0",
             {"type": "oauth2", "token_url": "https://example.com/token", "code": ["0:2 example.com"]},
             id="a token address that is not there",
         ),
@@ -159,6 +170,40 @@ def test_what_the_code_does_not_say_is_refused(place: str, value: object, roots:
 
     with pytest.raises(WrongPlanError):
         record("tasks", changed(place, value), roots, TODAY)
+
+
+@pytest.mark.parametrize(
+    ("half", "code"),
+    [
+        ("username", "Basic ${btoa(`:${apiKey}`)}"),
+        ("username", "Basic ${btoa(':' + apiKey)}"),
+        ("password", "Basic ${btoa(`${apiKey}:`)}"),
+        ("password", "user: apiKey, pass: ''"),
+    ],
+    ids=["before the key", "added before it", "after the key", "a field of its own"],
+)
+def test_an_empty_half_of_a_pair_is_recorded_where_the_code_shows_it(
+    half: str, code: str, roots: dict[str, Path]
+) -> None:
+    (roots["npm:tasks"] / "pair.js").write_text(code + "\n", "utf-8")
+    told = {"type": "http", "scheme": "basic", half: "", "code": [f"2:1 {code}"]}
+    plan = changed("auth.0", told) | {"files": ["call.js", "node.js", "pair.js"]}
+
+    assert record("tasks", plan, roots, TODAY)["auth"][0][half] == ""
+
+    other = {"username": "password", "password": "username"}[half]
+    swapped = {key: value for key, value in told.items() if key != half} | {other: ""}
+    with pytest.raises(WrongPlanError):
+        record("tasks", plan | {"auth": [swapped]}, roots, TODAY)
+
+
+def test_a_value_that_never_changes_is_recorded_with_it(roots: dict[str, Path]) -> None:
+    (roots["npm:tasks"] / "said.js").write_text("if (answer.stat !== 'ok') throw 1;\n", "utf-8")
+    plan = changed("operations.list_tasks.answer", ["stat string=ok 2:1"])
+    plan["files"] = ["call.js", "node.js", "said.js"]
+
+    shape = record("tasks", plan, roots, TODAY)["operations"]["list_tasks"]["responses"]["200"]["shape"]
+    assert shape["properties"]["stat"] == {"type": "string", "value": "ok"}
 
 
 @pytest.mark.parametrize(

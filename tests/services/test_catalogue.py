@@ -103,7 +103,11 @@ def faults(operation: Operation) -> list[str]:
         "no words for it": not operation.verbs,
         "nobody confirms it": not operation.sources,
         "a read with a body": operation.method in ("GET", "HEAD") and operation.body != "none",
-        "body fields without a body": operation.body == "none" and bool(in_body),
+        "body fields without a body": operation.body == "none"
+        and not operation.json_header
+        and bool(in_body),
+        "a JSON header beside a body of fields": bool(operation.json_header)
+        and operation.body not in ("raw", "none"),
         "pages that cannot be asked for": paged is not None and paged not in names,
         "pages of a call with an effect": paged is not None and operation.effect is not OperationEffect.SAFE,
     }
