@@ -6,7 +6,8 @@ import asyncio
 import json
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, TypeVar
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from prefect_autopilot import codegen
@@ -83,9 +84,12 @@ def _use(
 
 
 def _in_own_loop(work: Callable[[], Coroutine[None, None, Result]]) -> Result:
-    """Run in a thread with an event loop of its own: callers are plain functions, some inside a loop."""
+    """Run in a thread with an event loop of its own: callers are plain functions, some inside a loop.
+
+    The context goes along, because Prefect keeps there which server is meant.
+    """
     with ThreadPoolExecutor(1, thread_name_prefix="language-model") as pool:
-        return pool.submit(lambda: asyncio.run(work())).result()
+        return pool.submit(copy_context().run, lambda: asyncio.run(work())).result()
 
 
 async def _read(
@@ -144,7 +148,7 @@ async def model_key(settings: Settings) -> str | None:
 
     try:
         async with asyncio.timeout(settings.ai_timeout_s):
-            block = await Secret.aload(settings.ai_key_block)
+            block: Any = await Secret.aload(settings.ai_key_block)
         value = block.get()
     except (ValueError, TimeoutError, PrefectException, httpx.HTTPError) as error:
         raise LanguageModelError(

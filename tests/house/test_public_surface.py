@@ -35,7 +35,10 @@ ROOMS = (
     "monitoring",
     "troubleshooting",
 )
-HEAVY = ("prefect", "sklearn", "statsmodels", "scipy", "pandas", "libcst", "fastapi", "sqlalchemy", "alembic")
+HEAVY = (
+    *("prefect", "sklearn", "statsmodels", "scipy", "pandas", "libcst", "fastapi", "sqlalchemy", "alembic"),
+    *("pydantic_ai", "openai", "httpx2"),
+)
 
 
 def modules_after(statement: str) -> set[str]:
