@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from uuid import uuid4
 
 import httpx
 from pydantic import SecretStr
@@ -129,7 +130,8 @@ class ServiceClient:
         ServiceError (the call).
         """
         operation = find_operation(self.service, operation_id)
-        given = with_key(self.service, operation, parameters or {}, idempotency_key)
+        # A call that is nobody's repetition is one of its own.
+        given = with_key(self.service, operation, parameters or {}, idempotency_key or uuid4().hex)
         checked = check_parameters(self.service, operation, given)
         if all_pages:
             return await self._all_pages(operation, checked)

@@ -182,11 +182,11 @@ def with_proof(operation: Operation, body: Any, proof: Mapping[str, str] | None)
 
 
 def with_key(
-    service: Service, operation: Operation, parameters: Mapping[str, Any], key: str | None
+    service: Service, operation: Operation, parameters: Mapping[str, Any], key: str
 ) -> Mapping[str, Any]:
     """Return the parameters with an idempotency key where the service wants one among them.
 
-    One that is given stays. Without ``key`` every call is one of its own.
+    One that is given stays.
     """
     name = service.idempotency_field
     if name is None or parameters.get(name) is not None or operation.effect is not OperationEffect.UNSAFE:
@@ -194,8 +194,7 @@ def with_key(
     if not any(one.name == name and one.location == "body" for one in operation.parameters):
         return parameters
     # Of one length, which no service finds too long.
-    made = uuid.uuid4() if key is None else uuid.uuid5(_KEYS, key)
-    return {**parameters, name: str(made)}
+    return {**parameters, name: str(uuid.uuid5(_KEYS, key))}
 
 
 def _token_in_address(auth: Auth) -> bool:

@@ -388,7 +388,7 @@ REQUESTS = [
     Request(
         "When a Trello card is created, upload it to Dropbox",
         "app_event trello new_card",
-        "dropbox.http_request",
+        "dropbox.upload_file",
     ),
     Request(
         "Every Friday at 17:00 get the deals from HubSpot and send a summary via Telegram",
