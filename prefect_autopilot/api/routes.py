@@ -8,7 +8,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from prefect_autopilot.api import automation, monitoring, system, troubleshooting
+from prefect_autopilot.api import alerting, automation, monitoring, system, troubleshooting
 from prefect_autopilot.api.access import needs
 from prefect_autopilot.api.errors import MEDIA_TYPE, Problem
 from prefect_autopilot.models import JSONDict
@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 COMPUTES_ONLY = frozenset(
-    {automation.analyze_request, automation.generate_workflow, automation.analyze_optimization}
+    {
+        automation.analyze_request,
+        automation.generate_workflow,
+        automation.analyze_optimization,
+        alerting.rehearse_rule,
+    }
 )
 """Calls that take a body and change nothing."""
 ACTS = frozenset({troubleshooting.resolve_issues, troubleshooting.troubleshoot_automatically})
@@ -65,6 +70,11 @@ def _monitoring() -> tuple[Route, ...]:
         Route("GET", f"{base}/metrics", monitoring.monitoring_metrics, "monitoring"),
         Route("GET", f"{base}/alerts", monitoring.list_alerts, "monitoring"),
         Route("POST", f"{base}/alerts", monitoring.add_rule, "monitoring"),
+        Route("POST", f"{base}/alerts/dry-run", alerting.rehearse_rule, "monitoring"),
+        Route("POST", f"{base}/alerts/{{alert_id}}/acknowledge", alerting.acknowledge_alert, "monitoring"),
+        Route("GET", f"{base}/silences", alerting.list_silences, "monitoring"),
+        Route("POST", f"{base}/silences", alerting.add_silence, "monitoring"),
+        Route("POST", f"{base}/silences/{{silence_id}}/end", alerting.end_silence, "monitoring"),
     )
 
 

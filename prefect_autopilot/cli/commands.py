@@ -60,6 +60,22 @@ TOKEN_COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("revoke", "tokens:revoke", "End an access token and its browser sessions."),
 )
 
+ALERT_COMMANDS: tuple[tuple[str, str, str], ...] = (
+    ("list", "alerts:list_alerts", "List the alerts that are open."),
+    ("ack", "alerts:ack", "Take an alert on; it is not repeated or escalated any more."),
+    ("silence", "alerts:silence", "Tell nobody of alerts that match for some time."),
+    ("silences", "alerts:silences", "List silences and maintenance windows."),
+    ("unsilence", "alerts:unsilence", "End a silence before its time."),
+    ("send-test", "alerts:send_test", "Send a test notice to every channel."),
+)
+
+RULE_COMMANDS: tuple[tuple[str, str, str], ...] = (
+    ("list", "rules:list_rules", "List the monitoring rules."),
+    ("apply", "rules:apply", "Check and store the rules of a YAML file."),
+    ("dry-run", "rules:dry_run", "Say how often rules would have fired."),
+    ("remove", "rules:remove", "Remove a rule."),
+)
+
 
 def build_app() -> App:
     """Return the command line with every command registered by name only."""
@@ -73,11 +89,22 @@ def build_app() -> App:
     )
     services = App(name="services", help="Look into the service catalogue; connect a service.")
     tokens = App(name="tokens", help="Access tokens of the REST API and the status page.")
-    for target, commands in ((app, COMMANDS), (services, SERVICE_COMMANDS), (tokens, TOKEN_COMMANDS)):
+    alerts = App(name="alerts", help="Alerts: list, acknowledge, silence; test the channels.")
+    rules = App(name="rules", help="Monitoring rules: check, try out, store.")
+    groups = (
+        (app, COMMANDS),
+        (services, SERVICE_COMMANDS),
+        (tokens, TOKEN_COMMANDS),
+        (alerts, ALERT_COMMANDS),
+        (rules, RULE_COMMANDS),
+    )
+    for target, commands in groups:
         for name, place, line in commands:
             target.command(f"{_ROOM}.{place}", name=name, help=line)
     app.command(services)
     app.command(tokens)
+    app.command(alerts)
+    app.command(rules)
     return app
 
 

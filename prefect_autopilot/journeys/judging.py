@@ -18,9 +18,9 @@ from prefect_autopilot.models import (
 )
 from prefect_autopilot.monitoring import alerts_of, baselines, evaluate, metrics
 from prefect_autopilot.monitoring.detection import Judgement, Memory, resume
-from prefect_autopilot.monitoring.measures import MOMENTARY
+from prefect_autopilot.monitoring.measures import MOMENTARY, outcomes
 from prefect_autopilot.monitoring.pools import LEAST_DEPLOYMENTS, Lean, together
-from prefect_autopilot.monitoring.rules import EVERY_WORKFLOW
+from prefect_autopilot.monitoring.rules import EVERY_WORKFLOW, OUTCOMES
 from prefect_autopilot.monitoring.sample import moment
 from prefect_autopilot.store import KeptMonitor, MonitorMark, Store, Workflow
 from prefect_autopilot.store.encoding import digest
@@ -128,7 +128,8 @@ def judge(
         found_now = list(alerts_of(ident, series.deployment, anomalies, mine, case.runs, now))
         if case.rules:
             measured = metrics(ident, case.runs, now)
-            found_now += evaluate(case.rules, measured, baselines(ident, case.runs, now), mine, now)
+            earlier = baselines(ident, case.runs, now) | {(ident, OUTCOMES): outcomes(case.runs)}
+            found_now += evaluate(case.rules, measured, earlier, mine, now)
         changed += (_labelled(alert, case, series) for alert in found_now)
         kept.append(_keep(case, series, found, now))
     return changed, kept, unusable

@@ -102,6 +102,7 @@ class AlertCondition(StrEnum):
     CHANGE_PERCENT = "change_percent"
     BASELINE_RATIO = "baseline_ratio"
     TREND = "trend"
+    SLO_BURN = "slo_burn"
 
 
 class AlertType(StrEnum):

@@ -184,6 +184,10 @@ class MonitoringRule(Value):
     description: str = ""
     cooldown_minutes: float = 5
     is_active: bool = True
+    objective: float = Field(default=0.99, gt=0, lt=1)
+    """Of ``slo_burn``: the share of runs that is to succeed."""
+    window_runs: int = Field(default=48, ge=4, le=500)
+    """Of ``slo_burn``: the newest finished runs that count, and of them the newest twelfth, at least 3."""
 
 
 class WorkflowAlert(Value):

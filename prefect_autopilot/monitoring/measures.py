@@ -108,6 +108,11 @@ def baselines(
     return found
 
 
+def outcomes(runs: Iterable[RunRecord]) -> list[float]:
+    """Return 1 for each finished run that failed and 0 for each that succeeded, oldest first."""
+    return [float(run.state.type in FAILURE_STATES) for run in finished(runs)]
+
+
 def _throughput(done: Sequence[RunRecord], now: datetime) -> float:
     since = now - THROUGHPUT_WINDOW
     count = sum(since < at <= now for run in done if (at := began(run)) is not None)

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from statistics import median
+from statistics import fmean, median
 
 from prefect_autopilot.models import AlertCondition, MonitoringRule, Severity, WorkflowAlert, WorkflowMetric
 from prefect_autopilot.monitoring.statistics import mann_kendall
@@ -18,6 +18,10 @@ NOT_LASTING = "It did not last: "
 HYSTERESIS = 0.1
 """A firing alert resolves only when the value is this share of the threshold on the good side of it."""
 SAME = 1e-9
+OUTCOMES = "outcomes"
+"""Name under which the baselines hold 1 for each failed and 0 for each completed run, oldest first."""
+BURN_PARTS = 12
+LEAST_BURNING = 3
 TREND_VALUES = 8
 TREND_Z = 1.96
 
@@ -58,7 +62,9 @@ def evaluate(
             workflow = metric.tags.get("workflow_id", "")
             if metric.name != rule.metric_name or rule.workflow_id not in {workflow, EVERY_WORKFLOW}:
                 continue
-            reading = read(rule, metric.value, baselines.get((workflow, metric.name), ()))
+            burns = rule.condition is AlertCondition.SLO_BURN
+            earlier = baselines.get((workflow, OUTCOMES if burns else metric.name), ())
+            reading = read(rule, metric.value, earlier)
             if reading is None:
                 continue
             known = newest.get(fingerprint(rule, workflow))
@@ -77,6 +83,8 @@ def read(rule: MonitoringRule, value: float, baseline: Sequence[float]) -> Readi
     if not math.isfinite(value):
         return None
     earlier = [known for known in baseline if math.isfinite(known)]
+    if rule.condition is AlertCondition.SLO_BURN:
+        return _burn(rule, earlier)
     special = READINGS.get(rule.condition)
     if special is not None:
         return special(rule.metric_name, value, earlier)
@@ -98,6 +106,7 @@ COMPARE: dict[AlertCondition, Callable[[float, float, float], bool]] = {
     AlertCondition.GREATER_THAN_OR_EQUAL: lambda value, threshold, slack: value >= threshold - slack,
     AlertCondition.LESS_THAN: lambda value, threshold, slack: value < threshold + slack,
     AlertCondition.LESS_THAN_OR_EQUAL: lambda value, threshold, slack: value <= threshold + slack,
+    AlertCondition.SLO_BURN: lambda value, threshold, slack: value >= threshold - slack,
     AlertCondition.EQUAL: lambda value, threshold, _: math.isclose(value, threshold, abs_tol=SAME),
     AlertCondition.NOT_EQUAL: lambda value, threshold, _: not math.isclose(value, threshold, abs_tol=SAME),
     AlertCondition.BASELINE_RATIO: lambda value, threshold, slack: (
@@ -132,6 +141,25 @@ def _trend(name: str, value: float, earlier: Sequence[float]) -> Reading | None:
     z = mann_kendall(values)
     change = 100 * (end - start) / abs(start) if abs(z) >= TREND_Z else 0.0
     return Reading(change, f"{name} has a trend of {change:+.1f} % over {len(values)} values (z {z:.1f})")
+
+
+def _burn(rule: MonitoringRule, outcomes: Sequence[float]) -> Reading | None:
+    """Return how many times faster than allowed failures use up the error budget, in both windows.
+
+    The long window says that it matters, the short one that it still goes on (multi-window burn rates of the
+    SRE workbook, in runs instead of hours: flows run too seldom for hours). ``outcomes`` are 1 for a failure.
+    """
+    short = max(LEAST_BURNING, rule.window_runs // BURN_PARTS)
+    if len(outcomes) < max(short, rule.window_runs // 2):
+        return None
+    window = outcomes[-rule.window_runs :]
+    shares = [fmean(window), fmean(window[-short:])]
+    burn = min(shares) / (1 - rule.objective)
+    text = (
+        f"the error budget of {1 - rule.objective:.2%} is used up {burn:.1f} times too fast"
+        f" ({sum(window):g} of the last {len(window)} runs failed)"
+    )
+    return Reading(burn, text)
 
 
 READINGS: dict[AlertCondition, Callable[[str, float, Sequence[float]], Reading | None]] = {

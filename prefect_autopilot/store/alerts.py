@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from prefect_autopilot.errors import ConflictError, UnknownNameError
-from prefect_autopilot.models import MonitoringRule, WorkflowAlert
+from prefect_autopilot.models import AlertCondition, MonitoringRule, WorkflowAlert
 from prefect_autopilot.store import tables
 from prefect_autopilot.store.concept import Concept
 from prefect_autopilot.store.encoding import digest, dump, load
@@ -100,7 +100,10 @@ class Alerts(Concept):
     async def add_rule(self, rule: MonitoringRule) -> MonitoringRule:
         """Write a rule and return it; one without an id gets an id made of its content."""
         if not rule.rule_id:
-            content = digest(rule.model_dump(mode="json", exclude={"rule_id", "is_active"}))
+            burns = rule.condition is AlertCondition.SLO_BURN
+            # What only a burn rate reads must not give the same rule another id.
+            apart = {"rule_id", "is_active"} | (set() if burns else {"objective", "window_runs"})
+            content = digest(rule.model_dump(mode="json", exclude=apart))
             rule = rule.model_copy(update={"rule_id": f"rule-{content[:16]}"})
         row = {"workflow_id": rule.workflow_id, "body": dump(rule, self._secrets)}
         insert = self._database.insert(tables.rules).values(id=rule.rule_id, **row)

@@ -54,7 +54,7 @@ VOCABULARIES: list[tuple[type[StrEnum], str]] = [
         AlertCondition,
         (
             "greater_than greater_than_or_equal less_than less_than_or_equal equal not_equal change_percent"
-            " baseline_ratio trend"
+            " baseline_ratio trend slo_burn"
         ),
     ),
     (
