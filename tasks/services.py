@@ -36,6 +36,7 @@ SIMULATE = "PREFECT_AUTOPILOT_SIMULATE"
 
 RETRY_DELAYS_S = (2.0, 10.0)
 _REPEATABLE = ("safe", "idempotent")
+_OVER_HTTP = ("http", "any_http")
 _ATTEMPTS_KEPT = 32
 
 
@@ -162,7 +163,7 @@ async def _call(
     if (target := given.pop("save_to", None)) is not None:
         options["save_to"] = target
     async with _ready(connection, run) as client:
-        if target is not None and client.service.protocol != "http":
+        if target is not None and client.service.protocol not in _OVER_HTTP:
             msg = f"{client.service.name} answers with rows; save them to a file in the flow."
             raise UsageError(msg)
         return await client.call(operation, given, **options)

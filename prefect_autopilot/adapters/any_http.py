@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -60,11 +61,13 @@ class AnyHTTPClient:
         *,
         all_pages: bool = False,  # noqa: ARG002  nothing is known of pages
         idempotency_key: str | None = None,  # noqa: ARG002  no header is known for it
+        save_to: Path | str | None = None,
     ) -> Any:
         """Make one request and return its answer: JSON, text, or None where there is none.
 
-        Raises UsageError for parameters, ConfigurationError for a private address that is not allowed,
-        ServiceError for what the other side says.
+        With ``save_to`` the answer to a GET goes into that file piece by piece, whatever its type. Raises
+        UsageError for parameters, ConfigurationError for a private address that is not allowed, ServiceError
+        for what the other side says.
         """
         operation = find_operation(self.service, operation_id)
         given = check_parameters(self.service, operation, parameters or {})
@@ -84,7 +87,7 @@ class AnyHTTPClient:
             gate=self._gate,
             allow_private_network=self._allow_private,
         ) as client:
-            return await client.call(meant.id, sent)
+            return await client.call(meant.id, sent, save_to=save_to)
 
 
 def address(text: str) -> httpx.URL:

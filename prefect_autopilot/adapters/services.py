@@ -136,7 +136,7 @@ class ServiceClient:
         if all_pages:
             return await self._all_pages(operation, checked)
         target = Path(save_to) if save_to is not None else None
-        if target is not None and operation.effect is not OperationEffect.SAFE:
+        if target is not None and not _only_reads(self.service, operation, checked):
             msg = f"{self.service.id}.{operation.id} changes something; only what is read is saved to a file."
             raise UsageError(msg)
         request = build_request(operation, checked)
@@ -285,6 +285,12 @@ class ServiceClient:
 
     def _facts(self, operation: Operation) -> CallFacts:
         return CallFacts(self.service, operation.id, operation.effect.value, self.connection, self._secrets)
+
+
+def _only_reads(service: Service, operation: Operation, given: Mapping[str, Any]) -> bool:
+    # What any address is asked depends on the method of the call.
+    reads = service.protocol == "any_http" and given.get("method") in ("GET", "HEAD")
+    return reads or operation.effect is OperationEffect.SAFE
 
 
 async def _read(response: httpx.Response, facts: CallFacts) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -10,6 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from prefect_autopilot.adapters.any_http import AnyHTTPClient
+from prefect_autopilot.adapters.services import ServiceClient
 from prefect_autopilot.adapters.simulator import Simulator
 from prefect_autopilot.errors import ConfigurationError, ServiceError, UsageError
 from prefect_autopilot.services import load_catalogue
@@ -145,3 +148,71 @@ async def test_the_stand_in_takes_a_request_and_refuses_a_wrong_address() -> Non
         bad = await web.post("/http/request", json={"url": "file:///etc/passwd"})
 
     assert (good.status_code, bad.status_code) == (200, 400)
+
+
+PAGE = "Straße;7\n" * 1000
+CONTENTS = {
+    "text": ("text/csv; charset=utf-8", PAGE.encode()),
+    "another charset": ("text/plain; charset=latin-1", PAGE.encode("latin-1")),
+    "a web page": ("text/html", b"<html>Hello</html>"),
+    "JSON": ("application/json", b'{"rows": [1, 2]}'),
+    "bytes": ("application/pdf", b"%PDF\x00\xff"),
+    "nothing": ("text/plain", b""),
+}
+
+
+def answering(kind: str, content: bytes, status: int = 200) -> httpx.MockTransport:
+    return httpx.MockTransport(
+        lambda _: httpx.Response(status, content=content, headers={"content-type": kind})
+    )
+
+
+def reader(transport: httpx.MockTransport) -> AnyHTTPClient:
+    return AnyHTTPClient(load_catalogue().get("http"), {}, transport=transport)
+
+
+@pytest.mark.parametrize(("kind", "content"), CONTENTS.values(), ids=CONTENTS.keys())
+async def test_an_answer_is_saved_byte_for_byte_whatever_it_is(
+    tmp_path: Path, kind: str, content: bytes
+) -> None:
+    target = tmp_path / "answer"
+    told = await reader(answering(kind, content)).call("request", {"url": URL}, save_to=target)
+    assert target.read_bytes() == content
+    assert told == {
+        "path": str(target),
+        "bytes": len(content),
+        "content_type": kind.partition(";")[0],
+    }
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+async def test_what_changes_something_is_not_saved_and_not_sent(tmp_path: Path, method: str) -> None:
+    side = Side()
+    with pytest.raises(UsageError, match="only what is read"):
+        await client(side).call("request", {"url": URL, "method": method}, save_to=tmp_path / "x")
+    assert side.requests == []
+    assert os.listdir(tmp_path) == []
+
+
+async def test_a_refusal_is_told_and_leaves_no_file(tmp_path: Path) -> None:
+    transport = answering("text/plain", b"gone", 410)
+    with pytest.raises(ServiceError) as caught:
+        await reader(transport).call("request", {"url": URL}, save_to=tmp_path / "x")
+    assert caught.value.status == 410
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(("method", "saved"), [("GET", True), ("POST", False)])
+async def test_a_preview_saves_what_the_real_call_would(tmp_path: Path, method: str, *, saved: bool) -> None:
+    target = tmp_path / "answer.json"
+    transport = httpx.ASGITransport(Simulator())
+    async with ServiceClient(
+        load_catalogue().get("http"), {}, transport=transport, base_url="http://simulator/http"
+    ) as calls:
+        given = {"url": URL, "method": method}
+        if saved:
+            assert (await calls.call("request", given, save_to=target))["path"] == str(target)
+        else:
+            with pytest.raises(UsageError, match="only what is read"):
+                await calls.call("request", given, save_to=target)
+    assert target.exists() is saved

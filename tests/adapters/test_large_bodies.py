@@ -1,0 +1,147 @@
+"""Large bodies both ways over a real socket: what is in memory at once is a piece, never the whole."""
+
+from __future__ import annotations
+
+import asyncio
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prefect_autopilot.adapters.any_http import AnyHTTPClient
+from prefect_autopilot.adapters.clients import open_client
+from prefect_autopilot.models import Auth, Operation, Parameter, Service
+from prefect_autopilot.services import load_catalogue
+
+MB = 2**20
+SIZE = 48 * MB
+MOST = 6 * MB
+"""Bytes that may be held at once while ``SIZE`` pass."""
+
+STORE = Service(
+    id="store",
+    name="Store",
+    base_url="http://store.example",
+    auth=Auth(),
+    operations=(
+        Operation(id="get_file", method="GET", path="/file", effect="safe"),
+        Operation(
+            id="put_raw",
+            method="PUT",
+            path="/raw",
+            body="raw",
+            parameters=(Parameter(name="content", type="any", at="$"),),
+        ),
+        Operation(
+            id="put_argued",
+            method="POST",
+            path="/argued",
+            body="raw",
+            json_header="X-Arg",
+            parameters=(Parameter(name="content", type="any", at="$"), Parameter(name="path")),
+        ),
+        Operation(
+            id="put_form",
+            method="POST",
+            path="/form",
+            body="multipart",
+            parameters=(Parameter(name="file", type="any"), Parameter(name="title")),
+        ),
+    ),
+)
+
+
+class Wire:
+    """An HTTP server that keeps only how many bytes of a body it was sent."""
+
+    def __init__(self) -> None:
+        self.received = 0
+        self.headers = ""
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        self.headers = head
+        left = int(head.partition("content-length: ")[2].partition("\r\n")[0] or 0)
+        while left:
+            piece = await reader.read(min(left, MB // 4))
+            if not piece:
+                break
+            left -= len(piece)
+            self.received += len(piece)
+        size = SIZE if head.startswith("get") else 2
+        writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\nConnection: close\r\n\r\n".encode())
+        if size == SIZE:
+            piece = b"x" * (MB // 4)
+            for _ in range(SIZE // len(piece)):
+                writer.write(piece)
+                await writer.drain()
+        else:
+            writer.write(b"{}")
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+
+@asynccontextmanager
+async def served() -> Any:
+    wire = Wire()
+    server = await asyncio.start_server(wire.answer, "127.0.0.1", 0)
+    async with server:
+        yield wire, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+@pytest.fixture
+def peak() -> Iterator[Callable[[], int]]:
+    """Bytes that were held at once since the test began; the machinery is imported before."""
+    tracemalloc.start()
+    tracemalloc.reset_peak()
+    yield lambda: tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
+    file = tmp_path / "large.bin"
+    with file.open("wb") as opened:
+        opened.truncate(SIZE)
+    return file
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("operation", ["put_raw", "put_argued", "put_form"])
+async def test_a_large_file_is_sent_piece_by_piece(
+    operation: str, large: Path, peak: Callable[[], int]
+) -> None:
+    async with served() as (wire, url):
+        given = {"file": large, "title": "T"} if operation == "put_form" else {"content": large}
+        async with open_client(STORE, {}, base_url=url, allow_private_network=True) as client:
+            await client.call(operation, given)
+    assert wire.received >= SIZE
+    assert "transfer-encoding" not in wire.headers
+    assert peak() < MOST
+
+
+@pytest.mark.timeout(30)
+async def test_a_large_answer_is_saved_piece_by_piece(tmp_path: Path, peak: Callable[[], int]) -> None:
+    target = tmp_path / "answer.bin"
+    async with served() as (_, url):
+        client: Any = open_client(STORE, {}, base_url=url, allow_private_network=True)
+        async with client:
+            told = await client.call("get_file", save_to=target)
+    assert told["bytes"] == SIZE == target.stat().st_size
+    assert peak() < MOST
+
+
+@pytest.mark.timeout(30)
+async def test_a_large_answer_of_any_address_is_saved_piece_by_piece(
+    tmp_path: Path, peak: Callable[[], int]
+) -> None:
+    target = tmp_path / "answer.bin"
+    async with served() as (_, url):
+        client = AnyHTTPClient(load_catalogue().get("http"), {}, allow_private_network=True)
+        told = await client.call("request", {"url": f"{url}/file"}, save_to=target)
+    assert told["bytes"] == SIZE
+    assert peak() < MOST
