@@ -72,13 +72,22 @@ def write_new(folder: Path, name: str, text: str) -> Path:
         except FileExistsError:
             if path.is_file() and path.read_bytes() == content:
                 return path
-            raise ConflictError(
-                f"{path} exists with other content; choose another name or remove it."
-            ) from None
+            raise _taken(path) from None
         finally:
             temporary.unlink()
         _sync_folder(path.parent)
     return path
+
+
+def check_free(folder: Path, name: str, text: str) -> None:
+    """Raise ConflictError where ``write_new`` would; nothing is written."""
+    path = resolve_below(folder, name)
+    if path.exists() and not (path.is_file() and path.read_bytes() == _encoded(text)):
+        raise _taken(path)
+
+
+def _taken(path: Path) -> ConflictError:
+    return ConflictError(f"{path} exists with other content; choose another name or remove it.")
 
 
 def replace(path: Path, text: str, expected_sha256: str) -> Path:

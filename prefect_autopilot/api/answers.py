@@ -60,7 +60,10 @@ class GeneratedWorkflow(Value):
     spec: WorkflowSpec | None = None
     source: str | None = None
     file_name: str | None = None
+    test_source: str | None = None
+    test_file_name: str | None = None
     deployment: DeploymentSpec | None = None
+    connections: tuple[str, ...] = ()
     questions: tuple[Question, ...] = ()
 
 

@@ -167,12 +167,14 @@ class Generated:
 
     def as_json(self) -> JSONDict:
         """Return what programs read."""
-        return {name: value for name, value in vars(self).items() if name not in {"is_shown", "spec_file"}}
+        from prefect_autopilot.journeys import automate
+
+        told = {name: value for name, value in vars(self).items() if name not in {"is_shown", "spec_file"}}
+        return told | {"connections": automate.connections(self.flow)}
 
 
 async def _keep(told: Generated, output: Path | None, parameters: JSONDict | None, *, replace: bool) -> None:
     """Write the flow, and deploy it when ``parameters`` are given (an empty mapping counts)."""
-    from prefect_autopilot.adapters import files
     from prefect_autopilot.journeys import automate
 
     if parameters is not None:
@@ -184,12 +186,7 @@ async def _keep(told: Generated, output: Path | None, parameters: JSONDict | Non
             told.deployment = await automate.deploy(told.flow, folder, parameters=parameters, replace=replace)
         told.file = str(folder / told.flow.file_name)
     elif output is not None:
-        path = output / told.flow.file_name
-        if replace and path.exists():
-            files.replace(path, told.flow.source, files.digest_of(path))
-        else:
-            path = files.write_new(output, told.flow.file_name, told.flow.source)
-        told.file = str(path)
+        told.file = str(automate.write_flow(told.flow, output, replace=replace))
 
 
 def read_parameters(pairs: tuple[str, ...]) -> JSONDict:
@@ -226,11 +223,11 @@ def request_context(connected: str | None, timezone: str) -> RequestContext:
         ) from None
     return RequestContext(timezone=timezone, connected_services=comma_separated(connected))
 
-    from prefect_autopilot.codegen.markdown import language_model_lines
-
 
 def show_analysis(analysis: Analysis) -> None:
     """Write an understanding as a person reads it: trigger, steps, what is open."""
+    from prefect_autopilot.codegen.markdown import language_model_lines
+
     write_line(f"{analysis.status}, confidence {analysis.confidence:.2f}")
     if analysis.trigger is not None:
         trigger = analysis.trigger
@@ -251,11 +248,11 @@ def show_analysis(analysis: Analysis) -> None:
         options = f" ({', '.join(question.options)})" if question.options else ""
         write_line(f"question: {question.text}{options}")
     for line in analysis.unsupported:
-    for line in language_model_lines(analysis):
-        write_line(f"language model: {line}")
         write_line(f"not possible: {line}")
     for line in analysis.recommendations:
         write_line(f"advice: {line}")
+    for line in language_model_lines(analysis):
+        write_line(f"language model: {line}")
 
 
 def _flows_folder() -> Path:
@@ -265,6 +262,8 @@ def _flows_folder() -> Path:
 
 
 def _show_generated(told: Generated) -> None:
+    from prefect_autopilot.journeys import automate
+
     if not told.is_shown:
         if told.preview is not None:
             _show_preview(told.preview)
@@ -274,11 +273,16 @@ def _show_generated(told: Generated) -> None:
         write_line(f"plan        {told.spec_file}")
     if told.file is not None:
         write_line(f"file        {told.file}")
+        write_line(f"test        {Path(told.file).with_name(told.flow.test_file_name)}")
     if told.deployment is not None:
         spec = told.flow.deployment
         write_line(f"deployment  {spec.flow_name}/{spec.name} ({told.deployment})")
-    for connection in told.missing_connections:
-        write_line(f"missing     the connection {connection}; see prefect-autopilot services connect --help")
+    is_known = told.deployment is not None
+    for connection in told.missing_connections if is_known else automate.connections(told.flow):
+        write_line(
+            f"{'missing' if is_known else 'needs':<12}the connection {connection};"
+            " see prefect-autopilot services connect --help"
+        )
 
 
 def _show_preview(result: PreviewResult) -> None:

@@ -9,6 +9,7 @@ from prefect_autopilot.codegen.gate import check_source
 from prefect_autopilot.codegen.module import build_module
 from prefect_autopilot.codegen.plan import Plan, PlannedStep, make_plan
 from prefect_autopilot.codegen.printer import render
+from prefect_autopilot.codegen.proof_module import build_test
 from prefect_autopilot.models import (
     Argument,
     Constant,
@@ -35,7 +36,11 @@ def generate(spec: WorkflowSpec, catalogue: Catalogue) -> GeneratedFlow:
     sample = _sample(plan)
     tree = build_module(plan, sample)
     source = render(tree)
-    check_source(source, tree, build_module(_harmless(plan), _harmless_json(sample)))
+    twin, harmless = _harmless(plan), _harmless_json(sample)
+    check_source(source, tree, build_module(twin, harmless))
+    test_tree = build_test(plan, sample)
+    test_source = render(test_tree)
+    check_source(test_source, test_tree, test_tree)
     file_name = f"{plan.function}.py"
     return GeneratedFlow(
         spec=spec,
@@ -44,6 +49,8 @@ def generate(spec: WorkflowSpec, catalogue: Catalogue) -> GeneratedFlow:
         source=source,
         deployment=_deployment(plan, file_name),
         sample_event=sample,
+        test_file_name=f"test_{file_name}",
+        test_source=test_source,
     )
 
 

@@ -6,11 +6,14 @@ What is not understood is None, and the generator then asks: a condition is neve
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from operator import ge, gt, le, lt
 from typing import Any
 
 from prefect_autopilot.codegen.events import Amount, Operator, Shape, sample_event, write
 from prefect_autopilot.codegen.names import slug
 from prefect_autopilot.models import JSONDict, Value
+from prefect_autopilot.services import pick
 
 _MAX_LITERAL = 200
 _BOUNDS: tuple[tuple[str, Operator], ...] = (
@@ -53,6 +56,7 @@ _FILLER = re.compile(
 _NOUNS = re.compile(
     r"\s(?:e-?mails?|messages?|mails?|ones?|items?|issues?|tasks?|payments?|orders?|charges?)$"
 )
+_COMPARED: dict[str, Callable[[Any, Any], bool]] = {"over": gt, "from": ge, "under": lt, "to": le}
 _NEGATIVE_BOUND: dict[Operator, Operator] = {"over": "to", "to": "over", "under": "from", "from": "under"}
 
 
@@ -252,3 +256,21 @@ def sample_for(shape: Shape, paths: tuple[str, ...], checks: tuple[Check, ...]) 
     sample = sample_event(shape, (*paths, *(path for check in checks for path in check.paths)))
     satisfy(sample, checks)
     return sample
+
+
+def holds(check: Check, sample: JSONDict) -> bool:
+    """Return whether ``sample`` meets ``check``, as the generated source decides it."""
+    value = pick(sample, check.path)
+    match check.operator:
+        case "present":
+            met = bool(value)
+        case "includes":
+            met = check.value in (value or [])
+        case "equals":
+            met = value == check.value
+        case "mentions":
+            text = " ".join(str(pick(sample, path)) for path in check.paths)
+            met = str(check.value) in text.casefold()
+        case _:
+            met = _COMPARED[check.operator](float(value or 0) / check.scale, check.value)
+    return met != check.negated

@@ -73,8 +73,15 @@ def code_markdown(generated: GeneratedFlow) -> str:
             *(line for line in lines if line),
             f"**Connections:** {connections}",
             fenced(generated.source.rstrip(), "python"),
+            *_test_of(generated),
         ]
     )
+
+
+def _test_of(generated: GeneratedFlow) -> list[str]:
+    if not generated.test_source:
+        return []
+    return [f"## {inline(generated.test_file_name)}", fenced(generated.test_source.rstrip(), "python")]
 
 
 def preview_markdown(result: PreviewResult) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import keyword
 import textwrap
 from collections.abc import Iterator
 from itertools import groupby
@@ -10,11 +11,11 @@ from itertools import groupby
 from prefect_autopilot.codegen import nodes
 from prefect_autopilot.codegen.checks import expression, joined_text
 from prefect_autopilot.codegen.conditions import Check
-from prefect_autopilot.codegen.names import EVENT, identifier
+from prefect_autopilot.codegen.names import EVENT
 from prefect_autopilot.codegen.plan import Plan, PlannedStep, example_values, parameter_names
 from prefect_autopilot.codegen.scope import Scope
 from prefect_autopilot.models import FromStep, JSONDict, ParameterSpec, Text
-from prefect_autopilot.services import resource_of
+from prefect_autopilot.services import WHOLE, resource_of
 
 _DOC_WIDTH = 84
 _TYPES = {"str": "str", "int": "int", "float": "float", "bool": "bool"}
@@ -233,7 +234,7 @@ def _call(step: PlannedStep, scope: Scope, wanted: set[str]) -> list[ast.stmt]:
         value = scope.value(argument)
         if step.as_json(parameter):
             value = nodes.method(nodes.name("json"), "dumps", value, indent=ast.Constant(2))
-        if parameter.isidentifier() and identifier(parameter) == parameter:
+        if parameter.isidentifier() and not keyword.iskeyword(parameter):
             named.append(ast.keyword(parameter, value))
         else:
             # Names such as "from" or "order-id" are no Python names.
@@ -246,7 +247,8 @@ def _call(step: PlannedStep, scope: Scope, wanted: set[str]) -> list[ast.stmt]:
         return [*statements, ast.Expr(call)]
     scope.results[step.spec.id] = scope.new_name(_result_name(step), "result")
     if step.operation.list_at is not None:
-        scope.lists[step.spec.id] = tuple(step.operation.list_at.split("."))
+        is_whole = step.operation.list_at == WHOLE
+        scope.lists[step.spec.id] = () if is_whole else tuple(step.operation.list_at.split("."))
     return [*statements, nodes.assign(scope.results[step.spec.id], call)]
 
 

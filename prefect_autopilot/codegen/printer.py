@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 import unicodedata
 
 WIDTH = 88
 INDENT = "    "
+_INSTALLED = frozenset({"prefect", "prefect_autopilot", "pytest"})
 
 _OPERATORS: dict[type[ast.AST], str] = {
     ast.Eq: "==",
@@ -52,14 +54,15 @@ def _blank_lines(previous: ast.stmt | None, statement: ast.stmt) -> int:
         return 0
     imports = (ast.Import, ast.ImportFrom)
     if isinstance(previous, imports) and isinstance(statement, imports):
-        return int(_is_stdlib(previous) and not _is_stdlib(statement))
+        return int(_section(previous) != _section(statement))
     return 1 if isinstance(statement, imports) else 2
 
 
-def _is_stdlib(statement: ast.stmt) -> bool:
-    return isinstance(statement, ast.Import) or (
-        isinstance(statement, ast.ImportFrom) and statement.module == "typing"
-    )
+def _section(statement: ast.Import | ast.ImportFrom) -> int:
+    """Return which block of imports a statement stands in: Python's own, installed ones, the file beside."""
+    module = statement.names[0].name if isinstance(statement, ast.Import) else str(statement.module)
+    top = module.split(".")[0]
+    return 0 if top in sys.stdlib_module_names else 1 if top in _INSTALLED else 2
 
 
 def _statement(  # noqa: C901, PLR0911 - one case a node kind reads best as one table
@@ -84,6 +87,10 @@ def _statement(  # noqa: C901, PLR0911 - one case a node kind reads best as one 
             return _condition(test, indent) + _body(body, indent + INDENT)
         case ast.For(target=ast.Name(id=name), iter=items, body=body, orelse=[]):
             return _fit(f"for {name} in ", items, ":", indent) + _body(body, indent + INDENT)
+        case ast.With(items=[ast.withitem(context_expr=value, optional_vars=ast.Name(id=name))], body=body):
+            return _fit("with ", value, f" as {name}:", indent) + _body(body, indent + INDENT)
+        case ast.Assert(test=test, msg=None):
+            return [f"{indent}assert {_flat(test)}"]
         case ast.FunctionDef():
             return _function(node, indent)
     raise TypeError(f"No layout for the statement {type(node).__name__}.")
@@ -207,6 +214,8 @@ def _flat(node: ast.expr) -> str:  # noqa: C901, PLR0911, PLR0912 - one case a n
             return f"-{_literal(value)}"
         case ast.JoinedStr(values=values):
             return _joined(values)
+        case ast.Yield(value=ast.Name(id=name)):
+            return f"yield {name}"
     raise TypeError(f"No layout for the expression {type(node).__name__}.")
 
 

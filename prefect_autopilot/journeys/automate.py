@@ -18,10 +18,11 @@ from prefect_autopilot.journeys.deployment import (
     polled_event,
     renamed,
     trigger_of,
+    write_flow,
 )
 from prefect_autopilot.journeys.desk import prefect_target
-from prefect_autopilot.models import (
 from prefect_autopilot.journeys.language_model import read_again
+from prefect_autopilot.models import (
     Analysis,
     GeneratedFlow,
     JSONDict,
@@ -34,6 +35,7 @@ from prefect_autopilot.settings import load_settings
 
 __all__ = [
     "build",
+    "connections",
     "deploy",
     "missing_connections",
     "needed_values",
@@ -41,6 +43,7 @@ __all__ = [
     "preview",
     "preview_parameters",
     "understand",
+    "write_flow",
 ]
 
 
@@ -125,7 +128,7 @@ async def missing_connections(
 
     missing: list[str] = []
     async with open_client(target) as client:
-        for name in _connections(generated):
+        for name in connections(generated):
             try:
                 await client.read_block_document_by_name(name, CONNECTION_BLOCK, include_secrets=False)
             except ObjectNotFound:
@@ -133,7 +136,8 @@ async def missing_connections(
     return tuple(missing)
 
 
-def _connections(generated: GeneratedFlow) -> tuple[str, ...]:
+def connections(generated: GeneratedFlow) -> tuple[str, ...]:
+    """Return every connection that has to be there, that of the watched service first."""
     polled = polled_event(generated)
     source = [connection_name(polled[0].id)] if polled else []
     return tuple(dict.fromkeys([*source, *generated.spec.connections]))

@@ -117,7 +117,7 @@ async def deploy(
         check_polling(*polled, polling)
     async with open_client(target) as client:
         await _check_ownership(client, generated.deployment)
-        path = _write(generated, folder, replace=replace)
+        path = write_flow(generated, folder, replace=replace)
         await _ensure_pool(client, generated.deployment.work_pool)
         deployment_id = await _apply(client, generated, path, given)
         await _apply_trigger(client, generated.deployment, deployment_id)
@@ -162,14 +162,29 @@ async def _check_ownership(client: PrefectClient, deployment: DeploymentSpec) ->
         raise ConflictError(f"The deployment {name} exists and was not generated; choose another name.")
 
 
-def _write(generated: GeneratedFlow, folder: Path, *, replace: bool) -> Path:
+def write_flow(generated: GeneratedFlow, folder: Path, *, replace: bool = False) -> Path:
+    """Write the flow and the test beside it into ``folder``, and return the path of the flow.
+
+    Raises ConflictError, before anything is written, where a file of the name has other content and
+    ``replace`` is not set; what is replaced is kept as a backup.
+    """
+    wanted = {generated.file_name: generated.source, generated.test_file_name: generated.test_source}
+    written = {name: text for name, text in wanted.items() if name}
+    if not replace:
+        for name, text in written.items():
+            files.check_free(folder, name, text)
+    first, *_ = [_written(folder, name, text, replace=replace) for name, text in written.items()]
+    return first
+
+
+def _written(folder: Path, name: str, text: str, *, replace: bool) -> Path:
     try:
-        return files.write_new(folder, generated.file_name, generated.source)
+        return files.write_new(folder, name, text)
     except ConflictError:
         if not replace:
             raise
-    path = files.resolve_below(folder, generated.file_name)
-    files.replace(path, generated.source, files.digest_of(path))
+    path = files.resolve_below(folder, name)
+    files.replace(path, text, files.digest_of(path))
     return path
 
 

@@ -210,6 +210,9 @@ class GeneratedFlow(Value):
     deployment: DeploymentSpec
     sample_event: JSONDict = Field(default_factory=dict)
     """An event the preview may start it with."""
+    test_file_name: str = ""
+    test_source: str = ""
+    """A pytest file that runs the flow against simulated services; it stands beside the flow."""
 
 
 class ServiceCall(Value):

@@ -44,6 +44,7 @@ ALLOWED: dict[str, set[str]] = {
     "cli": EVERYTHING,
     "demo": EVERYTHING,
     "up": EVERYTHING,
+    "testing": BELOW_BLOCKS,
     "__main__": {"cli"},
     "": EVERYTHING,
 }
