@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +166,10 @@ def answering(kind: str, content: bytes, status: int = 200) -> httpx.MockTranspo
     )
 
 
+def names_in(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
 def reader(transport: httpx.MockTransport) -> AnyHTTPClient:
     return AnyHTTPClient(load_catalogue().get("http"), {}, transport=transport)
 
@@ -191,7 +194,7 @@ async def test_what_changes_something_is_not_saved_and_not_sent(tmp_path: Path, 
     with pytest.raises(UsageError, match="only what is read"):
         await client(side).call("request", {"url": URL, "method": method}, save_to=tmp_path / "x")
     assert side.requests == []
-    assert os.listdir(tmp_path) == []
+    assert names_in(tmp_path) == []
 
 
 async def test_a_refusal_is_told_and_leaves_no_file(tmp_path: Path) -> None:
@@ -199,7 +202,7 @@ async def test_a_refusal_is_told_and_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(ServiceError) as caught:
         await reader(transport).call("request", {"url": URL}, save_to=tmp_path / "x")
     assert caught.value.status == 410
-    assert os.listdir(tmp_path) == []
+    assert names_in(tmp_path) == []
 
 
 @pytest.mark.parametrize(("method", "saved"), [("GET", True), ("POST", False)])
