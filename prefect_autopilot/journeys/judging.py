@@ -17,6 +17,7 @@ from prefect_autopilot.models import (
     WorkflowAlert,
 )
 from prefect_autopilot.monitoring import alerts_of, baselines, evaluate, metrics
+from prefect_autopilot.monitoring.broken import FAULTS, broken, mended
 from prefect_autopilot.monitoring.detection import Judgement, Memory, resume
 from prefect_autopilot.monitoring.measures import MOMENTARY, outcomes
 from prefect_autopilot.monitoring.pools import LEAST_DEPLOYMENTS, Lean, together
@@ -44,6 +45,11 @@ class Case:
     schedule: JSONDict | None
     settings: str
     kept: KeptMonitor | None
+
+    @property
+    def name(self) -> str:
+        """What people call the workflow, as Prefect writes it: flow/deployment."""
+        return "/".join(filter(None, (self.workflow.flow_name, self.workflow.deployment_name)))
 
     def series(self, now: datetime) -> RunSeries:
         """Return the runs as the history that monitors read."""
@@ -108,20 +114,29 @@ def judge(
     ``peers`` are the other workflows of the cases' work pools.
     """
     judged: dict[str, tuple[Case, RunSeries, Judgement]] = {}
+    changed: list[WorkflowAlert] = []
     unusable = []
+    of = defaultdict(list)
+    for alert in known:
+        of[alert.workflow_id].append(alert)
     for case in cases:
-        series = case.series(now)
-        found = resume(series, _memory(case))
+        memory = _memory(case)
+        try:
+            series = case.series(now)
+            found = resume(series, memory)
+        except FAULTS as error:
+            if memory is None:
+                changed += broken(case.ident, case.name, error, of[case.ident], now)
+            else:
+                unusable.append(case)  # perhaps what was kept is at fault: once more from the runs
+            continue
         if found is None:
             unusable.append(case)
         else:
             judged[case.ident] = (case, series, found)
+            changed += mended(case.ident, of[case.ident], now)
     _judge_pools(judged, peers)
-    changed: list[WorkflowAlert] = []
     kept = []
-    of = defaultdict(list)
-    for alert in known:
-        of[alert.workflow_id].append(alert)
     for ident, (case, series, found) in judged.items():
         anomalies = tuple(one.as_anomaly() for one in found.monitor.findings)
         mine = of[ident]
@@ -140,7 +155,7 @@ def _labelled(alert: WorkflowAlert, case: Case, series: RunSeries) -> WorkflowAl
     flow, deployment = case.workflow.flow_name, case.workflow.deployment_name
     kind = alert.trigger_conditions.get("kind") or alert.trigger_conditions.get("rule_id")
     labels = {
-        "workflow": "/".join(filter(None, (flow, deployment))),
+        "workflow": case.name,
         "flow": flow,
         "deployment": deployment or "",
         "work_pool": series.work_pool or "",
