@@ -20,7 +20,7 @@ from pydantic import SecretStr
 from prefect_autopilot.adapters.channels import deliver_pending
 from prefect_autopilot.adapters.prefect_target import PrefectTarget
 from prefect_autopilot.errors import AutopilotError, PrefectError
-from prefect_autopilot.journeys import observe, resolve
+from prefect_autopilot.journeys import observe, resolve, storms
 from prefect_autopilot.journeys.deployed import read_deployed
 from prefect_autopilot.journeys.desk import Desk, open_desk, prefect_target
 from prefect_autopilot.journeys.leaked_slots import SlotWatch
@@ -114,10 +114,11 @@ class Watcher:
     async def _reconcile(self, now: datetime) -> int:
         failed = await self._new_failures(now)
         sessions = {session.session_id: session for session in await self.desk.store.due_sessions(now)}
-        for run in failed:
-            origin: Origin = "event" if run.id in self.hint.heard else "reconcile"
-            if session := await resolve.take_up(self.desk, run, origin=origin):
+        found = await storms.sort_out(self.desk, failed, self._origin)
+        for run in found.single:
+            if session := await resolve.take_up(self.desk, run, origin=self._origin(run)):
                 sessions[session.session_id] = session
+        sessions |= {session.session_id: session for session in found.storms}
         for session in await self.slots.look(self.desk):
             sessions[session.session_id] = session
         # Only now: a crash in between looks at the same failures again, claims make it harmless.
@@ -126,6 +127,9 @@ class Watcher:
         await self._assess(now)
         await self._prune(now)
         return len(sessions)
+
+    def _origin(self, run: RunRecord) -> Origin:
+        return "event" if run.id in self.hint.heard else "reconcile"
 
     async def _holds_lease(self, now: datetime) -> bool:
         store, holder = self.desk.store, self.desk.holder

@@ -8,7 +8,8 @@ answers 503 under a few parallel writers) and on broken connections.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import math
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Self
 from urllib.parse import quote
@@ -157,19 +158,7 @@ class PrefectAPI:
 
         A keyset over ``end_time``: offset paging grows faster than linear and loses rows that move.
         """
-        ended: dict[str, JSONDict] = {}
-        after = since - timedelta(seconds=overlap_s)
-        before: str | None = None
-        while len(ended) < limit:
-            window: JSONDict = {"after_": after.isoformat()} | ({"before_": before} if before else {})
-            page = await self._page(
-                {"end_time": window, "state": {"type": {"any_": sorted(TERMINAL_STATES)}}}, "END_TIME_DESC"
-            )
-            fresh = [raw for raw in page if raw["id"] not in ended]
-            ended |= {raw["id"]: raw for raw in fresh}
-            if len(page) < PAGE or not fresh:
-                break
-            before = page[-1]["end_time"]
+        ended = await self._ended_since(since - timedelta(seconds=overlap_s), TERMINAL_STATES, limit)
         active = await self._page(
             {"state": {"type": {"any_": ["RUNNING", "PENDING", "PAUSED", "CANCELLING"]}}}, "START_TIME_DESC"
         )
@@ -178,20 +167,26 @@ class PrefectAPI:
 
     async def failed_runs_since(self, since: datetime) -> tuple[RunRecord, ...]:
         """Return failed and crashed runs of others' flows that ended since ``since``, oldest first."""
-        raws: dict[str, JSONDict] = {}
+        raws = await self._ended_since(since, FAILURE_STATES)
+        runs = await self._records(list(reversed(raws.values())))
+        return tuple(run for run in runs if not run.flow_name.startswith(OWN_PREFIX))
+
+    async def _ended_since(
+        self, after: datetime, types: Iterable[str], limit: float = math.inf
+    ) -> dict[str, JSONDict]:
+        """Return runs that ended in these states, newest first, by a keyset over their end."""
+        found: dict[str, JSONDict] = {}
         before: str | None = None
-        while True:
-            window: JSONDict = {"after_": since.isoformat()} | ({"before_": before} if before else {})
-            page = await self._page(
-                {"end_time": window, "state": {"type": {"any_": sorted(FAILURE_STATES)}}}, "END_TIME_DESC"
-            )
-            fresh = [raw for raw in page if raw["id"] not in raws]
-            raws |= {raw["id"]: raw for raw in fresh}
+        while len(found) < limit:
+            window: JSONDict = {"after_": after.isoformat()} | ({"before_": before} if before else {})
+            wanted = {"end_time": window, "state": {"type": {"any_": sorted(types)}}}
+            page = await self._page(wanted, "END_TIME_DESC")
+            fresh = [raw for raw in page if raw["id"] not in found]
+            found |= {raw["id"]: raw for raw in fresh}
             if len(page) < PAGE or not fresh:
                 break
             before = page[-1]["end_time"]
-        runs = await self._records(list(reversed(raws.values())))
-        return tuple(run for run in runs if not run.flow_name.startswith(OWN_PREFIX))
+        return found
 
     async def runs_of(self, deployment_id: str, *, limit: int = 20) -> tuple[RunRecord, ...]:
         """Return the newest started runs of a deployment, newest first."""
@@ -200,6 +195,13 @@ class PrefectAPI:
         )
         started = [raw for raw in raws if raw["state_type"] not in {"SCHEDULED", None}]
         return await self._records(started)
+
+    async def runs_by_id(self, ids: Sequence[str]) -> tuple[RunRecord, ...]:
+        """Return those of these runs that there are, in any order."""
+        found: list[JSONDict] = []
+        for start in range(0, len(ids), PAGE):
+            found += await self._filter_runs({"id": {"any_": list(ids[start : start + PAGE])}}, "ID_DESC")
+        return await self._records(found)
 
     async def states(self, run_id: str) -> tuple[StateRecord, ...]:
         """Return a run's states, oldest first."""
@@ -346,9 +348,8 @@ class PrefectAPI:
         if run.state.type != "SCHEDULED":
             raise ConflictError(f"Run {run_id} is {run.state.name} already; cancel it in Prefect instead.")
         state = {"type": "FAILED", "name": "Failed", "message": message}
-        answer = await self.request(
-            "POST", f"/flow_runs/{run_id}/set_state", {"state": state, "force": False}
-        )
+        body = {"state": state, "force": False}
+        answer = await self.request("POST", f"/flow_runs/{run_id}/set_state", body)
         if answer["status"] != "ACCEPT":
             reason = (answer.get("details") or {}).get("reason") or answer["status"]
             raise ConflictError(f"Prefect did not take the retry of run {run_id} back: {reason}")

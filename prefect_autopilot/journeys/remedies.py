@@ -37,7 +37,15 @@ async def apply_once(
     number = len(session.attempts) + 1
     attempt = Attempt(number=number, remedy=remedy, state_id_before=state_id)
     entry = await desk.store.journal_intent(
-        session.session_id, remedy.flow_run_id, state_id, number, remedy, token, desk.clock(), lease=lease
+        session.session_id,
+        remedy.flow_run_id,
+        state_id,
+        number,
+        remedy,
+        token,
+        desk.clock(),
+        lease=lease,
+        most_per_minute=desk.policy.max_remedies_per_minute,
     )
     if entry is None:
         return attempt.model_copy(update={"error": "this remedy was begun before for this state of the run"})

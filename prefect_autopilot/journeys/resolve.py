@@ -14,7 +14,9 @@ from typing import Literal
 from prefect_autopilot.adapters.evidence import read_evidence
 from prefect_autopilot.adapters.prefect_api import OWN_PREFIX
 from prefect_autopilot.errors import UnknownNameError
+from prefect_autopilot.journeys import storms
 from prefect_autopilot.journeys.circumstances import circumstances_of
+from prefect_autopilot.journeys.code_fault import with_proposal
 from prefect_autopilot.journeys.desk import Desk
 from prefect_autopilot.journeys.proposals import look_at_proposal
 from prefect_autopilot.journeys.remedies import apply_once
@@ -164,10 +166,12 @@ async def _stored(desk: Desk, session_id: str) -> tuple[TroubleshootingSession, 
 
 
 async def _step(desk: Desk, session: TroubleshootingSession, token: int) -> TroubleshootingSession:
+    if session.storm is not None and session.storm.spreads:
+        return await storms.release(desk, session, token=token, lease=_lease(session.session_id))
     try:
         run = await desk.api.run(session.flow_run_id or "")
     except UnknownNameError:
-        return steps.close(session, "the run was deleted, there is nothing left to resolve", now=desk.clock())
+        return _deleted(session, desk.clock())
     match session.current_step:
         case SessionStep.VERIFICATION:
             return await _look_at(desk, session, run)
@@ -176,7 +180,14 @@ async def _step(desk: Desk, session: TroubleshootingSession, token: int) -> Trou
         case SessionStep.RESOLUTION:
             return await _resolve(desk, session, run, token)
         case _:
-            return _understand(desk, session, await read_evidence(desk.api, run, now=desk.clock()))
+            evidence = await read_evidence(desk.api, run, now=desk.clock())
+            return await with_proposal(desk.language_model, _understand(desk, session, evidence), evidence)
+
+
+def _deleted(session: TroubleshootingSession, now: datetime) -> TroubleshootingSession:
+    if session.storm is not None:
+        return storms.without_canary(session, "it was deleted", now)
+    return steps.close(session, "the run was deleted, there is nothing left to resolve", now=now)
 
 
 def _understand(desk: Desk, session: TroubleshootingSession, evidence: Evidence) -> TroubleshootingSession:
@@ -205,6 +216,8 @@ async def _resolve(
     circumstances = await circumstances_of(desk, session, evidence)
     now, jitter = desk.clock(), desk.jitter()
     decision = decide(session.diagnosis, evidence, desk.policy, **circumstances, now=now, jitter=jitter)
+    if decision.action == "stand_down" and session.storm is not None:
+        return storms.without_canary(session, decision.reason, now)
     resolving = steps.resolve(session, decision, now=now)
     if decision.action != "act":
         return resolving
@@ -265,7 +278,7 @@ async def _look_at(desk: Desk, session: TroubleshootingSession, run: RunRecord) 
         return steps.escalate(moved, f"unverified: {verification.reason}", now=now)
     if verification.outcome == "failed":
         return moved.model_copy(update={"due_at": now + _settle(run)})
-    return moved
+    return await storms.spread(desk, moved) if storms.begins_to_spread(moved) else moved
 
 
 async def _look_at_refresher(desk: Desk, session: TroubleshootingSession) -> TroubleshootingSession:

@@ -27,6 +27,8 @@ async def publish(desk: Desk, session: TroubleshootingSession) -> None:
     """Attach the report to the run and queue a notice, once for each outcome and attempt of the session."""
     await _attach(desk, session)
     outcome = _OUTCOMES.get(session.resolution_status)
+    if session.storm is not None and session.resolution_status is ResolutionStatus.PARTIAL:
+        outcome = "info"  # the end of a storm, with what became of its runs
     if outcome is None:
         return
     now = desk.clock()
@@ -38,7 +40,7 @@ async def publish(desk: Desk, session: TroubleshootingSession) -> None:
         Notice(
             notice_id=hashlib.sha256(mark.encode()).hexdigest()[:32],
             outcome=outcome,
-            title=f"{_subject(session)}: {cause}",
+            title=f"{_subject(session)}{_further(session)}: {cause}",
             text=f"{session.trail[-1] if session.trail else ''}\n{advice}".strip(),
             flow_run_id=session.flow_run_id,
             deployment_id=session.workflow_id,
@@ -64,6 +66,11 @@ async def _attach(desk: Desk, session: TroubleshootingSession) -> None:
         await desk.store.audit(
             desk.holder, "artifact not attached", session.session_id, {"error": error.message}, desk.clock()
         )
+
+
+def _further(session: TroubleshootingSession) -> str:
+    storm = session.storm
+    return f" and {storm.runs} further runs" if storm is not None and storm.runs else ""
 
 
 def _subject(session: TroubleshootingSession) -> str:

@@ -17,6 +17,7 @@ from prefect_autopilot.models.base import (
     Severity,
     Value,
 )
+from prefect_autopilot.models.editing import FaultProposal
 from prefect_autopilot.models.policy import Approval, Mode
 from prefect_autopilot.models.runs import LogRecord, Observation, RunRecord, StateRecord, TaskRunRecord
 
@@ -297,6 +298,8 @@ class Storm(Value):
 
     cause: str
     """Fingerprint of the message that the runs ended with."""
+    spreads: bool = False
+    """The session's own run was verified; the others follow."""
     runs: int = 0
     released: int = 0
     resolved: int = 0
@@ -326,6 +329,8 @@ class TroubleshootingSession(Value):
     steps_completed: tuple[SessionStep, ...] = ()
     current_step: SessionStep = SessionStep.IDENTIFICATION
     recommendations: tuple[str, ...] = ()
+    proposal: FaultProposal | None = None
+    """What a language model says of a fault in code; None where none was asked."""
     resolution_status: ResolutionStatus = ResolutionStatus.IN_PROGRESS
     due_at: datetime | None = None
     """When the session wants to be looked at again; None when nothing is to come."""

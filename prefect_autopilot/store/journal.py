@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from prefect_autopilot.errors import ConflictError, UnknownNameError
 from prefect_autopilot.models import TERMINAL_STATES, Remedy, Value
@@ -51,13 +52,15 @@ class Journal(Switches, Leases):
         now: datetime,
         *,
         lease: str = WATCHER_LEASE,
+        most_per_minute: int | None = None,
     ) -> int | None:
         """Journal that a remedy is about to be applied to this state of a run; return the entry's id.
 
         None where the same kind of remedy was intended for this state before: then it must not be applied,
         whatever became of it. Raises ConflictError when ``lease_token`` is not the lease's newest, checked
         in the same transaction; without a token (a person asks) no lease is checked. Raises ConflictError,
-        too, while all remedies are paused.
+        too, while all remedies are paused, and when ``most_per_minute`` others were intended in the last
+        minute: sessions that decide side by side must not spend the same budget.
         """
         insert = self._database.insert(tables.journal).values(
             session_id=session_id,
@@ -75,6 +78,8 @@ class Journal(Switches, Leases):
             await self._refuse_if_paused(connection)
             if lease_token is not None:
                 await self._check_lease(connection, lease, lease_token, now)
+            if most_per_minute is not None:
+                await self._check_budget(connection, most_per_minute, now)
             entry_id: int | None = (await connection.execute(statement)).scalar_one_or_none()
         return entry_id
 
@@ -193,12 +198,18 @@ class Journal(Switches, Leases):
         async with self._database.read() as connection:
             return (await connection.execute(query)).scalar_one()
 
+    async def _check_budget(self, connection: AsyncConnection, most: int, now: datetime) -> None:
+        query = _acts(tables.journal.c.intended_at >= now - timedelta(minutes=1))
+        used = (await connection.execute(query)).scalar_one()
+        if used >= most:
+            raise ConflictError(
+                f"{used} of {most} remedies a minute were used meanwhile; the gate is asked again later.",
+                permanent=False,
+            )
+
     async def _count(self, condition: ColumnElement[bool]) -> int:
-        column = tables.journal.c
-        counted = and_(column.kind != "ask_owner", or_(column.outcome.is_(None), column.outcome != "skipped"))
-        query = select(func.count()).select_from(tables.journal).where(condition, counted)
         async with self._database.read() as connection:
-            return (await connection.execute(query)).scalar_one()
+            return (await connection.execute(_acts(condition))).scalar_one()
 
     async def _entries(self, condition: ColumnElement[bool]) -> tuple[JournalEntry, ...]:
         column = tables.journal.c
@@ -207,3 +218,10 @@ class Journal(Switches, Leases):
         async with self._database.read() as connection:
             rows = (await connection.execute(query)).mappings().all()
         return tuple(load(JournalEntry, dict(row)) for row in rows)
+
+
+def _acts(condition: ColumnElement[bool]) -> Select[tuple[int]]:
+    """Count the acts that were intended; questions to a person and what was skipped are none."""
+    column = tables.journal.c
+    counted = and_(column.kind != "ask_owner", or_(column.outcome.is_(None), column.outcome != "skipped"))
+    return select(func.count()).select_from(tables.journal).where(condition, counted)

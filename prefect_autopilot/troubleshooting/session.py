@@ -257,6 +257,21 @@ def checked(
     return _changed(session, said, now, attempts=attempts, due_at=None)
 
 
+def spread(session: TroubleshootingSession, *, now: datetime) -> TroubleshootingSession:
+    """Return a storm's session whose canary was verified, to go on with the runs that failed alike."""
+    if session.storm is None:
+        raise ConflictError("Only the session of a storm has further runs to go on with.")
+    return _changed(
+        session,
+        f"goes on with {session.storm.runs} further runs that failed alike",
+        now,
+        storm=session.storm.model_copy(update={"spreads": True}),
+        resolution_status=ResolutionStatus.IN_PROGRESS,
+        due_at=now,
+        end_time=None,
+    )
+
+
 def prepared(
     session: TroubleshootingSession, verification: Verification, *, now: datetime
 ) -> TroubleshootingSession:

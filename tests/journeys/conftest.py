@@ -185,6 +185,8 @@ class PrefectInMemory:
     def _filtered(self, body: dict[str, Any]) -> list[dict[str, Any]]:
         wanted = body["flow_runs"]
         found = list(self.runs.values())
+        if "id" in wanted:
+            return [self.runs[one] for one in wanted["id"]["any_"] if one in self.runs]
         if "state" in wanted:
             found = [run for run in found if run["state_type"] in wanted["state"]["type"]["any_"]]
         if "end_time" in wanted:

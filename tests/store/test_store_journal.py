@@ -203,3 +203,41 @@ async def test_a_crash_between_intent_and_result_leaves_an_open_intent(
         (entry,) = await store.open_intents()
         assert (entry.flow_run_id, entry.outcome) == ("run-1", None)
         assert await intend(store, remedy, now) is None, "nobody repeats what may have happened"
+
+
+@pytest.mark.parametrize("seconds", [0, 59], ids=["at once", "within the minute"])
+async def test_sessions_side_by_side_do_not_spend_the_same_budget(
+    store: Store, other: Store, now: datetime, seconds: int
+) -> None:
+    async def spend(opened: Store, number: int, at: datetime) -> int | None:
+        remedy = RetryRun(flow_run_id=f"run-{number}", delay_s=0)
+        return await opened.journal_intent(
+            "s", remedy.flow_run_id, "st", 1, remedy, None, at, most_per_minute=2
+        )
+
+    assert await spend(store, 1, now) is not None
+    assert await spend(other, 2, now) is not None
+    later = now + timedelta(seconds=seconds)
+    with pytest.raises(ConflictError, match="2 of 2") as told:
+        await spend(other, 3, later)
+    assert not told.value.permanent
+    assert len(await store.journal("s")) == 2
+    assert await spend(other, 3, now + timedelta(seconds=61)) is not None
+
+
+async def test_of_many_that_spend_at_once_no_more_than_the_budget_succeed(
+    store: Store, now: datetime
+) -> None:
+    async def spend(number: int) -> bool:
+        remedy = RetryRun(flow_run_id=f"run-{number}", delay_s=0)
+        try:
+            return (
+                await store.journal_intent(
+                    "s", remedy.flow_run_id, "st", 1, remedy, None, now, most_per_minute=3
+                )
+                is not None
+            )
+        except ConflictError:
+            return False
+
+    assert sum(await asyncio.gather(*(spend(number) for number in range(10)))) == 3

@@ -1,0 +1,289 @@
+"""Many runs that fail for one cause: one session, one notice, a canary first, then a tenth, then the rest."""
+
+from __future__ import annotations
+
+import math
+import uuid
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from prefect_autopilot.adapters.evidence import read_evidence
+from prefect_autopilot.adapters.prefect_api import OWN_PREFIX
+from prefect_autopilot.errors import ConflictError, UnknownNameError
+from prefect_autopilot.journeys.circumstances import circumstances_of
+from prefect_autopilot.journeys.desk import Desk
+from prefect_autopilot.journeys.remedies import apply_once
+from prefect_autopilot.models import (
+    FAILURE_STATES,
+    Diagnosis,
+    Origin,
+    RemedyDecision,
+    ResolutionStatus,
+    RetryRun,
+    RunRecord,
+    Storm,
+    TroubleshootingSession,
+)
+from prefect_autopilot.store.storms import RunStart, StormStage
+from prefect_autopilot.troubleshooting import decide, diagnose
+from prefect_autopilot.troubleshooting import session as steps
+from prefect_autopilot.troubleshooting.text import digest, template
+
+CANARY_SHARE = 0.1
+SETTLE = timedelta(seconds=12)
+"""Logs come late, and a death is told twice; a storm has the time."""
+LOOK_EVERY = timedelta(seconds=10)
+AT_ONCE = 10
+"""Runs released at one look at most."""
+MOST_OBSERVED = 1000
+UNSEEN_AFTER = timedelta(hours=1)
+"""A released run that nobody saw end until then is left."""
+MOST_STORMS = 5
+"""Storms of one cause in one hour that are told apart."""
+
+_NAMES = uuid.UUID("6f1c53d2-9d0e-4c39-8a35-0a4f0f7b1c7e")
+_OVER = frozenset({ResolutionStatus.AUTO_RESOLVED, ResolutionStatus.RESOLVED, ResolutionStatus.CLOSED})
+_NOT_NOW = frozenset({"paused", "quiet hours", "budget", "share", "interval", "shadow"})
+
+
+@dataclass(frozen=True)
+class Sorted:
+    """Failures that go their own way, and the sessions of storms that the others were joined to."""
+
+    single: tuple[RunRecord, ...]
+    storms: tuple[TroubleshootingSession, ...]
+
+
+def cause_of(run: RunRecord) -> str:
+    """Return what runs that ended alike share: their state and its message without ids and numbers."""
+    return digest((run.state.type, template(run.state.message or run.state.name)))
+
+
+async def sort_out(
+    desk: Desk, failed: Iterable[RunRecord], origin_of: Callable[[RunRecord], Origin]
+) -> Sorted:
+    """Join failures that came in number with one cause to one session each; return the others as they are.
+
+    A cause is a storm from ``storm_runs`` failures in one look on, and stays one while its session is open
+    or handed over. Nothing is read from Prefect for it.
+    """
+    groups: defaultdict[str, list[RunRecord]] = defaultdict(list)
+    for run in failed:
+        if run.state.type in FAILURE_STATES and not run.flow_name.startswith(OWN_PREFIX):
+            groups[cause_of(run)].append(run)
+    single: list[RunRecord] = []
+    storms: list[TroubleshootingSession] = []
+    for cause, runs in groups.items():
+        session, free_id = await _standing(desk, cause)
+        if session is None and len(runs) >= desk.policy.storm_runs:
+            session = await _open(desk, free_id, cause, runs, origin_of)
+        if session is None:
+            single += runs
+            continue
+        starts = [(run.id, run.run_count) for run in runs]
+        await desk.store.join_storm(session.session_id, starts, desk.clock())
+        storms.append(session)
+    return Sorted(tuple(single), tuple(storms))
+
+
+async def _standing(desk: Desk, cause: str) -> tuple[TroubleshootingSession | None, str]:
+    """Return the storm of a cause that is not over, and the id that the next one would have."""
+    now = desk.clock()
+    free = ""
+    for hour in (now - timedelta(hours=1), now):
+        for number in range(MOST_STORMS):
+            ident = str(uuid.uuid5(_NAMES, f"{cause}:{hour:%Y-%m-%dT%H}:{number}"))
+            found = await desk.store.session(ident)
+            if found is None:
+                free = ident
+                break
+            if found.resolution_status not in _OVER:
+                return found, ""
+    return None, free
+
+
+async def _open(
+    desk: Desk,
+    ident: str,
+    cause: str,
+    runs: Sequence[RunRecord],
+    origin_of: Callable[[RunRecord], Origin],
+) -> TroubleshootingSession | None:
+    """Open the storm's session on its canary: the first run of a deployment that nobody has claimed yet."""
+    now = desk.clock()
+    for run in sorted(runs, key=lambda one: (one.deployment_id is None, one.state.timestamp)):
+        session = steps.start(
+            ident, run.deployment_id or run.flow_name, flow_run_id=run.id, run_count=run.run_count, now=now
+        ).model_copy(
+            update={
+                "storm": Storm(cause=cause, runs=len(runs) - 1),
+                "origin": origin_of(run),
+                "due_at": now + SETTLE,
+            }
+        )
+        try:
+            claimed = bool(ident) and await desk.store.claim_session(session, desk.holder, now)
+        except ConflictError:
+            return None  # another watcher opened it at this moment
+        if claimed:
+            detail = {"run": run.id, "origin": session.origin, "runs": len(runs)}
+            await desk.store.audit(desk.holder, "opened", ident, detail, now)
+            return session
+    return None
+
+
+def begins_to_spread(session: TroubleshootingSession) -> bool:
+    """Tell whether the canary of a storm has just been verified."""
+    storm = session.storm
+    return (
+        storm is not None
+        and not storm.spreads
+        and session.resolution_status is ResolutionStatus.AUTO_RESOLVED
+    )
+
+
+async def spread(desk: Desk, session: TroubleshootingSession) -> TroubleshootingSession:
+    """Go on with the runs that failed as the verified canary did; without any, the session is done."""
+    counts = await desk.store.storm_counts(session.session_id)
+    if not counts.total():
+        return session
+    known = session.model_copy(update={"storm": _counted(session, counts)})
+    return steps.spread(known, now=desk.clock())
+
+
+def without_canary(session: TroubleshootingSession, why: str, now: datetime) -> TroubleshootingSession:
+    """Hand a storm over whose canary can show nothing any more: its other runs still wait."""
+    return steps.escalate(session, f"the first run of the storm is no example any more: {why}", now=now)
+
+
+async def release(
+    desk: Desk, session: TroubleshootingSession, *, token: int, lease: str
+) -> TroubleshootingSession:
+    """Look at the runs released so far, and release as many more as canary, budget and gate allow."""
+    ident = session.session_id
+    await _observe(desk, ident)
+    storm = _counted(session, await desk.store.storm_counts(ident))
+    if storm.failed >= desk.policy.breaker_failures:
+        told = session.model_copy(update={"storm": storm})
+        return steps.escalate(told, f"stopped: {_told(storm)}", now=desk.clock())
+    waiting = storm.runs - storm.released - storm.resolved - storm.failed - storm.left
+    if waiting or storm.released:
+        await _release_some(desk, session, _allowed(storm), token=token, lease=lease)
+        storm = _counted(session, await desk.store.storm_counts(ident))
+        return session.model_copy(update={"storm": storm, "due_at": desk.clock() + LOOK_EVERY})
+    whole = storm.resolved == storm.runs
+    status = ResolutionStatus.AUTO_RESOLVED if whole else ResolutionStatus.PARTIAL
+    told = session.model_copy(update={"storm": storm})
+    return steps.close(told, _told(storm), now=desk.clock(), status=status)
+
+
+def _counted(session: TroubleshootingSession, counts: Counter[str]) -> Storm:
+    cause = session.storm.cause if session.storm else ""
+    return Storm(
+        cause=cause,
+        spreads=True,
+        runs=counts.total(),
+        released=counts["released"],
+        resolved=counts["resolved"],
+        failed=counts["failed"],
+        left=counts["left"],
+    )
+
+
+def _told(storm: Storm) -> str:
+    rest = storm.runs - storm.resolved - storm.failed - storm.left
+    return (
+        f"of {storm.runs} further runs {storm.resolved} completed after their retry, {storm.failed} failed"
+        f" again, {storm.left} were left alone, {rest} still wait"
+    )
+
+
+def _allowed(storm: Storm) -> int:
+    """Return how many runs may be released now: a tenth of all until it has completed, then any."""
+    tenth = math.ceil(CANARY_SHARE * (storm.runs + 1))
+    if storm.resolved + 1 >= tenth:
+        return AT_ONCE
+    return min(AT_ONCE, max(0, tenth - 1 - storm.resolved - storm.released))
+
+
+async def _release_some(
+    desk: Desk, session: TroubleshootingSession, most: int, *, token: int, lease: str
+) -> None:
+    for start in await desk.store.storm_runs(session.session_id, "waiting", most):
+        stage = await _release_one(desk, session, start, token=token, lease=lease)
+        if stage is None:
+            return
+        await desk.store.move_storm_runs(session.session_id, [start], stage, desk.clock())
+
+
+async def _release_one(
+    desk: Desk, session: TroubleshootingSession, start: RunStart, *, token: int, lease: str
+) -> StormStage | None:
+    """Ask the gate about one run as about any other, and retry it; None where nothing may be done now."""
+    try:
+        run = await desk.api.run(start[0])
+    except UnknownNameError:
+        return "left"
+    if run.state.type not in FAILURE_STATES or run.run_count != start[1]:
+        return "left"
+    evidence = await read_evidence(desk.api, run, now=desk.clock())
+    diagnosis = diagnose(evidence)
+    if not _alike(diagnosis, session.diagnosis):
+        return "left"
+    approval = session.approval
+    own = session.model_copy(
+        update={
+            "flow_run_id": run.id,
+            "run_count": run.run_count,
+            "diagnosis": diagnosis,
+            "fingerprint": diagnosis.fingerprint,
+            "attempts": (),
+            # A yes to the canary is one to the runs that failed alike.
+            "approval": approval.model_copy(update={"state_id": run.state.id}) if approval else None,
+        }
+    )
+    circumstances = await circumstances_of(desk, own, evidence)
+    decision = decide(
+        diagnosis, evidence, desk.policy, **circumstances, now=desk.clock(), jitter=desk.jitter()
+    )
+    if decision.action != "act" or not isinstance(decision.remedy, RetryRun):
+        return None if _not_now(decision) else "left"
+    attempt = await apply_once(desk, own, decision.remedy, state_id=run.state.id, token=token, lease=lease)
+    return "released" if attempt.error is None else "left"
+
+
+def _alike(one: Diagnosis, other: Diagnosis | None) -> bool:
+    same = ("category", "pattern", "remedy", "transient", "service")
+    return other is not None and all(getattr(one, name) == getattr(other, name) for name in same)
+
+
+def _not_now(decision: RemedyDecision) -> bool:
+    failed = {check.name for check in decision.checks if not check.passed}
+    return decision.action in {"wait", "propose"} and failed <= _NOT_NOW
+
+
+async def _observe(desk: Desk, ident: str) -> None:
+    """Write down which of the released runs have ended, and how."""
+    released = await desk.store.storm_runs(ident, "released", MOST_OBSERVED)
+    seen = {run.id: run for run in await desk.api.runs_by_id([run_id for run_id, _ in released])}
+    stages: defaultdict[StormStage, list[RunStart]] = defaultdict(list)
+    now = desk.clock()
+    for start in released:
+        run = seen.get(start[0])
+        if (stage := _stage(run, start, now)) is not None:
+            stages[stage].append(start)
+    for stage, starts in stages.items():
+        await desk.store.move_storm_runs(ident, starts, stage, now)
+
+
+def _stage(run: RunRecord | None, start: RunStart, now: datetime) -> StormStage | None:
+    if run is None or run.state.type == "CANCELLED":
+        return "left"
+    again = run.run_count > start[1]
+    if run.state.type == "COMPLETED":
+        return "resolved" if again else "left"
+    if run.state.type in FAILURE_STATES and again:
+        return "failed"
+    return "left" if now - run.state.timestamp > UNSEEN_AFTER else None

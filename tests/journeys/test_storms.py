@@ -1,0 +1,240 @@
+"""Many runs that fail for one cause: one session, few notices, a canary before the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from prefect_autopilot.journeys import proposals
+from prefect_autopilot.journeys.desk import Desk
+from prefect_autopilot.journeys.storms import _allowed, cause_of
+from prefect_autopilot.models import RemedyPolicy, ResolutionStatus, Storm, TroubleshootingSession
+from prefect_autopilot.watcher import Watcher
+
+BUG = "KeyError: 'total'"
+REFUSED = "ConnectionRefusedError: [Errno 111] Connection refused"
+QUICK = {"mode": "auto", "max_remedies_per_minute": 1000, "free_remedies": 10_000}
+
+
+def fail_many(prefect: Any, count: int, name: str = "run", **how: Any) -> None:
+    for number in range(count):
+        run_id = f"{name}-{number}"
+        prefect.fail(run_id, **how)
+        prefect.clock.forward(-1.9)
+        prefect.runs[run_id]["parameters"] = {"part": run_id}
+
+
+@pytest.fixture
+def desk(make_desk: Callable[..., Desk]) -> Desk:
+    return make_desk(policy=RemedyPolicy.model_validate(QUICK))
+
+
+async def ticks(desk: Desk, count: int = 1, seconds: float = 15) -> None:
+    watcher = Watcher(desk)
+    for _ in range(count):
+        await watcher.tick()
+        desk.clock.forward(seconds)  # type: ignore[attr-defined]
+
+
+async def all_sessions(desk: Desk) -> tuple[TroubleshootingSession, ...]:
+    return await desk.store.sessions(limit=1000)
+
+
+async def notices(desk: Desk) -> list[Any]:
+    """What people are told of sessions; alerts about the workflow's health are another matter."""
+    return [one for one in await everything_told(desk) if one.session_id]
+
+
+async def everything_told(desk: Desk) -> list[Any]:
+    return [one.notice for one in await desk.store.pending_notices(desk.clock(), "webhook")]
+
+
+def finish_retried(prefect: Any) -> None:
+    for one in prefect.retries:
+        if prefect.runs[one["run"]]["state_type"] == "SCHEDULED":
+            prefect.finish(one["run"])
+
+
+async def test_three_causes_are_three_sessions_and_a_handful_of_notices(desk: Desk, prefect: Any) -> None:
+    fail_many(prefect, 30, "outage")
+    fail_many(prefect, 30, "bug", error=BUG)
+    fail_many(prefect, 30, "refused", error=REFUSED)
+    await ticks(desk, 3)
+    assert len(await all_sessions(desk)) == 3
+    told = await notices(desk)
+    assert [one.outcome for one in told] == ["escalated"]
+    assert "29 further runs" in told[0].title
+    assert len(await everything_told(desk)) <= 10
+    assert len(prefect.retries) == 2
+
+
+async def test_the_canary_goes_first_then_a_tenth_then_the_rest(desk: Desk, prefect: Any) -> None:
+    fail_many(prefect, 60)
+    await ticks(desk, 3)
+    assert len(prefect.retries) == 1
+    finish_retried(prefect)
+    await ticks(desk, 4)
+    assert len(prefect.retries) == 6
+    finish_retried(prefect)
+    for _ in range(12):
+        await ticks(desk)
+        finish_retried(prefect)
+    assert len({one["run"] for one in prefect.retries}) == len(prefect.retries) == 60
+    [session] = await all_sessions(desk)
+    assert session.resolution_status is ResolutionStatus.AUTO_RESOLVED
+    assert session.storm is not None
+    assert (session.storm.runs, session.storm.resolved) == (59, 59)
+    assert [one.outcome for one in await notices(desk)] == ["resolved"]
+
+
+async def test_nothing_but_the_canary_is_touched_while_it_fails(desk: Desk, prefect: Any) -> None:
+    fail_many(prefect, 25)
+    for _ in range(12):
+        await ticks(desk, 1, 60)
+        for one in prefect.retries:
+            if prefect.runs[one["run"]]["state_type"] == "SCHEDULED":
+                prefect.fail(one["run"])
+    assert {one["run"] for one in prefect.retries} == {"run-0"}
+    [session] = await all_sessions(desk)
+    assert session.resolution_status is ResolutionStatus.ESCALATED
+    assert [one.outcome for one in await notices(desk)] == ["escalated"]
+
+
+async def test_three_runs_that_fail_again_stop_the_release(desk: Desk, prefect: Any) -> None:
+    fail_many(prefect, 60)
+    await ticks(desk, 3)
+    finish_retried(prefect)
+    await ticks(desk, 4)
+    for one in prefect.retries[1:]:
+        prefect.fail(one["run"])
+    await ticks(desk, 4)
+    assert len(prefect.retries) == 6
+    [session] = await all_sessions(desk)
+    assert session.resolution_status is ResolutionStatus.ESCALATED
+    assert "5 failed again" in session.trail[-1]
+
+
+async def test_the_budget_of_a_minute_holds_within_a_storm(
+    make_desk: Callable[..., Desk], prefect: Any
+) -> None:
+    desk = make_desk(policy=RemedyPolicy(mode="auto", max_remedies_per_minute=2))
+    fail_many(prefect, 60)
+    await ticks(desk, 3)
+    for _ in range(20):
+        before = len(prefect.retries)
+        finish_retried(prefect)
+        await ticks(desk, 3, 20)
+        assert len(prefect.retries) - before <= 3
+    assert len(prefect.retries) > 20
+
+
+async def test_a_run_somebody_has_seen_to_is_left_alone(desk: Desk, prefect: Any) -> None:
+    fail_many(prefect, 25)
+    await ticks(desk, 3)
+    prefect.finish("run-3")
+    prefect.add_state("run-4", "CANCELLED", "Cancelled")
+    del prefect.runs["run-5"]
+    for _ in range(12):
+        finish_retried(prefect)
+        await ticks(desk)
+    touched = {one["run"] for one in prefect.retries}
+    assert not touched & {"run-3", "run-4", "run-5"}
+    [session] = await all_sessions(desk)
+    assert session.resolution_status is ResolutionStatus.PARTIAL
+    assert session.storm is not None
+    assert (session.storm.resolved, session.storm.left) == (21, 3)
+    assert [one.outcome for one in await notices(desk)] == ["info"]
+
+
+async def test_late_runs_of_the_cause_join_the_storm_that_stands(desk: Desk, prefect: Any) -> None:
+    fail_many(prefect, 25, error=BUG)
+    await ticks(desk, 2)
+    fail_many(prefect, 3, "late", error=BUG)
+    await ticks(desk, 2)
+    assert len(await all_sessions(desk)) == 1
+    assert len(await notices(desk)) == 1
+
+
+async def test_a_few_failures_alike_are_sessions_of_their_own(desk: Desk, prefect: Any) -> None:
+    fail_many(prefect, 19)
+    await ticks(desk)
+    assert len(await all_sessions(desk)) == 19
+
+
+async def test_two_watchers_see_one_storm(make_desk: Callable[..., Desk], prefect: Any) -> None:
+    policy = RemedyPolicy.model_validate(QUICK)
+    first, second = make_desk(policy=policy, holder="a"), make_desk(policy=policy, holder="b")
+    fail_many(prefect, 25)
+    for desk in (first, second, first, second):
+        await ticks(desk)
+    assert len(await all_sessions(first)) == 1
+    assert len(prefect.retries) == 1
+
+
+async def test_one_yes_is_enough_for_all_that_failed_alike(
+    make_desk: Callable[..., Desk], prefect: Any
+) -> None:
+    desk = make_desk(policy=RemedyPolicy.model_validate(QUICK | {"mode": "propose"}))
+    fail_many(prefect, 25)
+    await ticks(desk, 3)
+    assert prefect.retries == []
+    [session] = await all_sessions(desk)
+    [told] = await notices(desk)
+    assert (told.outcome, "24 further runs" in told.title) == ("proposal", True)
+    await proposals.approve(desk.store, session.session_id, by="person:ada", clock=desk.clock)
+    for _ in range(12):
+        await ticks(desk)
+        finish_retried(prefect)
+    assert len(prefect.retries) == 25
+
+
+async def test_a_pause_holds_a_storm_where_it_is(desk: Desk, prefect: Any) -> None:
+    fail_many(prefect, 60)
+    await ticks(desk, 3)
+    finish_retried(prefect)
+    await desk.store.pause_all("person:eve", desk.clock())
+    await ticks(desk, 6)
+    assert len(prefect.retries) == 1
+    await desk.store.resume_all("person:eve", desk.clock())
+    await ticks(desk, 4)
+    assert len(prefect.retries) == 6
+
+
+async def test_a_storm_whose_canary_somebody_retried_is_handed_over(desk: Desk, prefect: Any) -> None:
+    fail_many(prefect, 25)
+    await ticks(desk, 1, 1)
+    prefect.add_state("run-0", "SCHEDULED", "AwaitingRetry", "retried in the UI")
+    desk.clock.forward(10)  # type: ignore[attr-defined]
+    await ticks(desk, 2)
+    [session] = await all_sessions(desk)
+    assert session.resolution_status is ResolutionStatus.ESCALATED
+    assert prefect.retries == []
+
+
+@pytest.mark.parametrize(
+    ("storm", "most"),
+    [
+        ({"runs": 9}, 10),
+        ({"runs": 59}, 5),
+        ({"runs": 59, "released": 5}, 0),
+        ({"runs": 59, "released": 2, "resolved": 2}, 1),
+        ({"runs": 59, "resolved": 5}, 10),
+        ({"runs": 59, "released": 3, "failed": 1}, 2),
+        ({"runs": 9999}, 10),
+        ({"runs": 9999, "released": 999}, 0),
+        ({"runs": 9999, "resolved": 999}, 10),
+    ],
+    ids=["ten", "a tenth", "is out", "half seen", "seen", "some failed", "many", "all out", "then any"],
+)
+def test_a_tenth_is_seen_good_before_the_rest_is_released(storm: dict[str, int], most: int) -> None:
+    assert _allowed(Storm.model_validate({"cause": "f", "spreads": True} | storm)) == most
+
+
+async def test_runs_are_alike_when_only_ids_and_numbers_differ(desk: Desk, prefect: Any) -> None:
+    prefect.fail("run-1", error="ValueError: row 17 of /data/a/b.csv")
+    prefect.fail("run-2", error="ValueError: row 18 of /data/a/c.csv")
+    prefect.fail("run-3", error="ValueError: no such column")
+    causes = [cause_of(await desk.api.run(f"run-{number}")) for number in (1, 2, 3)]
+    assert causes[0] == causes[1] != causes[2]
