@@ -9,7 +9,7 @@ from zoneinfo import available_timezones
 
 from prefect_autopilot import services
 from prefect_autopilot.codegen.conditions import Check, read_condition
-from prefect_autopilot.codegen.events import Shape, event_name, shape_of, trigger_of
+from prefect_autopilot.codegen.events import Shape, event_name, sample_event, shape_of, trigger_of
 from prefect_autopilot.codegen.names import EVENT, flow_name, identifier, module_name, step_title
 from prefect_autopilot.errors import UnknownNameError, UsageError
 from prefect_autopilot.models import (
@@ -234,6 +234,30 @@ def _check_paths(plan: Plan) -> None:
 def _is_list(sample: JSONDict, path: str) -> bool:
     found = services.pick(sample, path)
     return found is None or isinstance(found, list)
+
+
+def rows_to_seed(spec: WorkflowSpec) -> tuple[tuple[str, str, JSONDict], ...]:
+    """Return service, resource and a row for each list of a loop that simulated services have empty.
+
+    Without a row the body of the loop would never be tried.
+    """
+    lists = {step.for_each.split(".")[0] for step in spec.steps if step.for_each}
+    wanted: list[tuple[str, str, JSONDict]] = []
+    for step in spec.steps:
+        resource = services.resource_of(step.service, step.operation)
+        if step.id in lists and not services.sample_rows(step.service).get(resource):
+            read = [path for other in spec.steps for path in _step_paths(other, step.id)]
+            wanted.append((step.service, resource, sample_event(Shape(), ("id", "name", *read))))
+    return tuple(wanted)
+
+
+def _step_paths(step: StepSpec, source: str) -> list[str]:
+    parts = [
+        part
+        for argument in step.arguments.values()
+        for part in (argument.parts if isinstance(argument, Text) else (argument,))
+    ]
+    return [part.path for part in parts if isinstance(part, FromStep) and part.step == source and part.path]
 
 
 def _trigger_paths(argument: Argument) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 from prefect_autopilot.codegen import nodes
 from prefect_autopilot.codegen.conditions import Check, holds, sample_for
 from prefect_autopilot.codegen.names import EVENT
-from prefect_autopilot.codegen.plan import Plan, example_values, parameter_names
+from prefect_autopilot.codegen.plan import Plan, example_values, parameter_names, rows_to_seed
 from prefect_autopilot.models import JSONDict
 
 _SERVICES = "SimulatedServices"
@@ -67,6 +67,7 @@ def _test(plan: Plan, name: str, event: JSONDict, expected: list[str]) -> ast.Fu
         name,
         [ast.arg(_FIXTURE, nodes.name(_SERVICES))],
         [
+            *_seeds(plan),
             nodes.assign("called", run),
             nodes.assign("expected", nodes.literal(wanted)),
             ast.Assert(nodes.compare(seen, ast.Eq(), nodes.name("expected"))),
@@ -78,6 +79,17 @@ def _test(plan: Plan, name: str, event: JSONDict, expected: list[str]) -> ast.Fu
         ],
         ast.Constant(None),
     )
+
+
+def _seeds(plan: Plan) -> list[ast.stmt]:
+    """Give the lists that a loop goes through a row where simulated services have none."""
+    simulator = ast.Attribute(nodes.name(_FIXTURE), "simulator", ast.Load())
+    return [
+        ast.Expr(
+            nodes.method(simulator, "seed", ast.Constant(service), ast.Constant(resource), nodes.literal(row))
+        )
+        for service, resource, row in rows_to_seed(plan.spec)
+    ]
 
 
 def _function(

@@ -104,11 +104,14 @@ async def preview(
         known: PrefectTarget | None = target or prefect_target()
     except ConfigurationError:
         known = None
+    simulator = Simulator(user_catalogue())
+    for service, resource, row in codegen.rows_to_seed(generated.spec):
+        simulator.seed(service, resource, row)
     return await run_preview(
         generated,
         preview_parameters(generated),
         target=known,
-        simulator=Simulator(user_catalogue()),
+        simulator=simulator,
         services=user_services().folder,
         timeout_s=timeout_s,
     )

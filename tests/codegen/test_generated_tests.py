@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from prefect_autopilot.codegen import generate
+from prefect_autopilot.codegen import generate, rows_to_seed
 from prefect_autopilot.codegen.conditions import Check, holds
 from prefect_autopilot.errors import UsageError
 from prefect_autopilot.intelligence import analyze, design
@@ -85,6 +85,24 @@ def test_a_test_is_the_same_bytes_each_time_and_formatted(text: str, tmp_path: P
             check=False,
         )
         assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "is_seeded"),
+    [
+        (LOOP, False),
+        ("Every day at 18:00 get all open Jira issues and for each one send a Slack message to #qa", True),
+        (PLAIN, False),
+    ],
+    ids=["list with rows", "empty list", "no list"],
+)
+def test_a_list_that_would_be_empty_has_a_row_so_that_its_loop_is_tried(
+    text: str,
+    is_seeded: bool,  # noqa: FBT001 - a table's column
+) -> None:
+    flow = flow_of(text)
+    assert ("services.simulator.seed(" in flow.test_source) is is_seeded
+    assert bool(rows_to_seed(flow.spec)) is is_seeded
 
 
 def test_words_of_a_request_do_not_become_code_of_its_test() -> None:
