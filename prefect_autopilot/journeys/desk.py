@@ -45,6 +45,8 @@ class Desk:
     refresh: Callable[[str, datetime], Awaitable[None]] = refresh_connection
     outgoing: httpx.AsyncBaseTransport | None = None
     """Transport of notifications, None for the network."""
+    language_model: Settings | None = None
+    """Settings that switch a language model on, None where none is asked."""
 
 
 def prefect_target() -> PrefectTarget:
@@ -67,6 +69,7 @@ async def open_desk(settings: Settings, *, target: PrefectTarget | None = None) 
             store=store,
             policy=policy,
             channels=configured_channels(settings),
+            language_model=settings if settings.ai else None,
             alerting=AlertPolicy(
                 escalate_after_s=settings.alert_escalate_minutes * 60,
                 repeat_s=settings.alert_repeat_hours * 3600,

@@ -133,7 +133,7 @@ def question(
     return json.dumps(redact_value(told, secrets), ensure_ascii=False)
 
 
-async def model_key(settings: Settings) -> str | None:
+async def model_key(settings: Settings, *, timeout_s: float | None = None) -> str | None:
     """Return the key of the language model from the settings or their Prefect Secret block, None for none.
 
     Raises LanguageModelError where the block cannot be read.
@@ -147,7 +147,7 @@ async def model_key(settings: Settings) -> str | None:
     from prefect.exceptions import PrefectException
 
     try:
-        async with asyncio.timeout(settings.ai_timeout_s):
+        async with asyncio.timeout(timeout_s or settings.ai_timeout_s):
             block: Any = await Secret.aload(settings.ai_key_block)
         value = block.get()
     except (ValueError, TimeoutError, PrefectException, httpx.HTTPError) as error:

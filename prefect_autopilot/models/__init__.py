@@ -13,7 +13,7 @@ from prefect_autopilot.models.base import (
     Strategy,
     Value,
 )
-from prefect_autopilot.models.editing import ExplainedStep, FlowEdit, FlowExplanation
+from prefect_autopilot.models.editing import ExplainedStep, FaultProposal, FlowEdit, FlowExplanation
 from prefect_autopilot.models.incidents import (
     Alternative,
     AskOwner,
@@ -105,6 +105,7 @@ from prefect_autopilot.models.workflow import (
     FromStep,
     FromTrigger,
     GeneratedFlow,
+    LanguageModelUse,
     ParameterSpec,
     PreviewResult,
     Question,
@@ -116,7 +117,6 @@ from prefect_autopilot.models.workflow import (
     Text,
     TriggerSpec,
     TriggerType,
-    LanguageModelUse,
     WorkflowSpec,
 )
 
@@ -146,6 +146,7 @@ __all__ = [
     "EvidenceLine",
     "ExplainedStep",
     "FindingPattern",
+    "FaultProposal",
     "FlowEdit",
     "FlowExplanation",
     "FlowHistory",

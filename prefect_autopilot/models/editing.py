@@ -54,3 +54,20 @@ class FlowExplanation(Value):
     on_failure: tuple[str, ...] = ()
     rerun: str = ""
     """Whether it can be run again after it failed, and why."""
+
+
+class FaultProposal(Value):
+    """What a language model says of a fault in code, for a person to read; nothing applies it."""
+
+    model: str
+    host: str
+    narrative: str = ""
+    patch: str = ""
+    """Unified diff of the flow's own file; empty where none was proposed or none passed the checks."""
+    file: str = ""
+    sha256: str = ""
+    """Of the file the patch is for: another file is another fault."""
+    reason: str = ""
+    """Why there is no proposal; empty where there is one."""
+    requests: int = 0
+    tokens: int = 0

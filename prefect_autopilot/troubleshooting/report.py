@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from prefect_autopilot.models import Diagnosis, RemedyDecision, TroubleshootingSession
+from prefect_autopilot.models.editing import FaultProposal
 
 MAX_FOREIGN = 2000
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()#+\-!|<>~&$:@])")
@@ -21,6 +22,8 @@ def report(session: TroubleshootingSession) -> str:
         parts += _diagnosis(session.diagnosis)
     if session.recommendations:
         parts += ["## What to do", "\n".join(f"- {plain(line)}" for line in session.recommendations)]
+    if session.proposal is not None:
+        parts += _proposal(session.proposal)
     if session.decision is not None:
         parts += _decision(session.decision)
     if session.attempts:
@@ -68,6 +71,17 @@ def _decision(decision: RemedyDecision) -> list[str]:
         f"**{plain(decision.action)}** ({plain(decision.remedy.kind)}): {plain(decision.reason)}",
         "\n".join([*head, *checks]),
     ]
+
+
+def _proposal(proposal: FaultProposal) -> list[str]:
+    head = f"## What the language model {plain(proposal.model)} says"
+    if proposal.reason:
+        return [head, f"Nothing that can be used: {plain(proposal.reason)}"]
+    parts = [head, fenced(proposal.narrative)]
+    if proposal.patch:
+        told = f"A patch for {plain(proposal.file)}, not tried and not applied; it compiles."
+        parts += [told, fenced(proposal.patch)]
+    return parts
 
 
 def _attempts(session: TroubleshootingSession) -> list[str]:

@@ -270,11 +270,11 @@ def test_an_injected_deletion_is_not_planned(switched_on: Any) -> None:
             "arguments": {},
         }
     )
-    own = {(one.service, one.operation) for one in offline(text).steps}
     switched_on.says(obeying)
     analysis = automate.understand(text)
-    if ("airtable", "delete_record") not in own:
-        assert_fell_back(analysis, text)
+    assert_fell_back(analysis, text)
+    assert "destroys" in used(analysis).reason
+    assert not [one for one in analysis.steps if one.operation.startswith("delete")]
 
 
 def test_an_injected_recipient_is_not_sent_to(switched_on: Any) -> None:

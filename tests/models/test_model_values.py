@@ -67,11 +67,13 @@ NEEDED: dict[str, dict[str, Any]] = {
         "deployment": DEPLOYMENT,
     },
     "ExplainedStep": {"line": 3, "depth": 0, "kind": "call", "text": "Post Slack message"},
+    "FaultProposal": {"model": "small", "host": "localhost"},
     "FlowEdit": {"file": "a.py", "request": "also post to Discord", "status": "unchanged"},
     "FlowExplanation": {"file": "a.py", "function": "f", "name": "f"},
     "HealthScore": {"workflow_id": "w", "status": "unknown", "reason": "3 runs", "last_updated": NOW},
     "HistoryRun": {"start": NOW, "state": "COMPLETED"},
     "IncidentRun": {},
+    "LanguageModelUse": {"model": "small", "host": "localhost", "used": True},
     "LogRecord": {"timestamp": NOW, "level": 40, "message": "boom"},
     "MonitoringRule": {
         "workflow_id": "w",
