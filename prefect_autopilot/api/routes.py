@@ -8,7 +8,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from prefect_autopilot.api import alerting, automation, monitoring, system, troubleshooting
+from prefect_autopilot.api import alerting, automation, decisions, monitoring, system, troubleshooting
 from prefect_autopilot.api.access import needs
 from prefect_autopilot.api.errors import MEDIA_TYPE, Problem
 from prefect_autopilot.models import JSONDict
@@ -26,7 +26,17 @@ COMPUTES_ONLY = frozenset(
     }
 )
 """Calls that take a body and change nothing."""
-ACTS = frozenset({troubleshooting.resolve_issues, troubleshooting.troubleshoot_automatically})
+ACTS = frozenset(
+    {
+        troubleshooting.resolve_issues,
+        troubleshooting.troubleshoot_automatically,
+        decisions.approve_session,
+        decisions.deny_session,
+        decisions.undo_session,
+        decisions.pause_remedies,
+        decisions.resume_remedies,
+    }
+)
 """Calls that may apply remedies to runs."""
 
 ENHANCED = "/workflows/enhanced"
@@ -94,6 +104,11 @@ def _troubleshooting() -> tuple[Route, ...]:
         ("POST", "/automated-troubleshooting", calls.troubleshoot_automatically),
         ("POST", "/sessions", calls.open_session),
         ("GET", "/sessions", calls.list_sessions),
+        ("POST", f"{SESSION}/approve", decisions.approve_session),
+        ("POST", f"{SESSION}/deny", decisions.deny_session),
+        ("POST", f"{SESSION}/undo", decisions.undo_session),
+        ("POST", "/remedies/pause", decisions.pause_remedies),
+        ("POST", "/remedies/resume", decisions.resume_remedies),
     )
     return (
         Route("POST", f"{enhanced}/analyze", calls.analyze_failure, "troubleshooting"),

@@ -13,7 +13,11 @@ from prefect_autopilot.api.routes import Route, examples, routes
 
 NAMES = [route.endpoint.__name__ for route in routes()]
 WITHOUT_BODY = {"diagnose_session", "recommend_for_session"}
-OF_A_SESSION = [route for route in routes() if "{session_id}" in route.path]
+DECIDED = {"approve_session", "deny_session", "undo_session"}
+"""They need a proposal or an act under way, which the session of the examples has not."""
+OF_A_SESSION = [
+    route for route in routes() if "{session_id}" in route.path and route.endpoint.__name__ not in DECIDED
+]
 
 
 @pytest.fixture
@@ -41,7 +45,7 @@ async def test_the_document_is_openapi_3_1(document: dict[str, Any]) -> None:
 
 
 def test_every_call_has_a_name_of_its_own() -> None:
-    assert len(NAMES) == len(set(NAMES)) == 33
+    assert len(NAMES) == len(set(NAMES)) == 38
     assert set(examples()) == set(NAMES)
 
 
