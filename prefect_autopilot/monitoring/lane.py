@@ -18,6 +18,8 @@ COLD_RUNS = 8
 LEAST_SPIKE = math.log(1.7)
 COLD_OF_LONGEST = math.log(3.0)
 COLD_OF_MEDIAN = math.log(3.3)
+COLD_SIGMAS = 3.43
+"""Standard scores of a chance of 3 in 10,000."""
 CLIP = 2.5
 REFERENCE_RUNS = 300
 REFERENCE_LAG = 40
@@ -30,8 +32,12 @@ LEAST_SIGMAS = 3.2
 MOST_EXCESSES = 9.0
 REGULAR_SPREAD = 0.25
 HEAVIER = 1.3
+SCATTERED = 1.5
+"""Durations that need so much wider a limit have extremes of their own: each is remembered as it is."""
 CROWD = 3
 CROWD_RUNS = 100
+YOUNG_RUNS = 60
+"""Until then nobody can tell an incident from a second mode (a cache that misses): slow runs set the bar."""
 APART = 3
 LEAN_RUNS = 10
 LEAN_HOLD = 25
@@ -128,11 +134,29 @@ class Lane:
         if len(tail) < COLD_RUNS:
             return math.inf
         if len(tail) < TAIL_FROM:
-            return max(COLD_OF_MEDIAN, tail.ordered[-1] + COLD_OF_LONGEST)
+            return max(COLD_OF_MEDIAN, tail.ordered[-1] + COLD_OF_LONGEST, self._prediction_limit())
         foot = tail.quantile(0.9)
-        wide = 1 + HEAVIER * min(1.0, max(0.0, tail.spread() - REGULAR_SPREAD) / REGULAR_SPREAD)
-        reach = wide * min(STRETCH * (tail.ordered[-1] - foot), MOST_EXCESSES * tail.mean_excess(0.9))
+        reach = self._width() * min(
+            STRETCH * (tail.ordered[-1] - foot), MOST_EXCESSES * tail.mean_excess(0.9)
+        )
         return max(LEAST_SPIKE, LEAST_SIGMAS * tail.spread(), foot + reach)
+
+    def _width(self) -> float:
+        """Return by how much the limit of scattering durations is wider than that of regular ones."""
+        return 1 + HEAVIER * min(1.0, max(0.0, self._tail.spread() - REGULAR_SPREAD) / REGULAR_SPREAD)
+
+    def _prediction_limit(self) -> float:
+        """Return the one-sided prediction limit for the next of few normal values.
+
+        The quantile of Student's t is that of the normal distribution with the first term of its expansion
+        (Fisher and Cornish 1960).
+        """
+        values = self._tail.ordered
+        runs = len(values)
+        mean = sum(values) / runs
+        sigma = math.sqrt(sum((value - mean) ** 2 for value in values) / (runs - 1))
+        quantile = COLD_SIGMAS * (1 + (COLD_SIGMAS**2 + 1) / (4 * (runs - 1)))
+        return mean + quantile * sigma * math.sqrt(1 + 1 / runs)
 
     def version_changed(self) -> None:
         """Remember the level before a new version: what follows is compared with it."""
@@ -165,7 +189,7 @@ class Lane:
         if not self._spikes or self.seen - self._spikes[-1] > APART:
             self._spikes.append(self.seen)
         lately = sum(self.seen - then < CROWD_RUNS for then in self._spikes)
-        if lately >= CROWD:
+        if lately >= CROWD or self.seen < YOUNG_RUNS or self._width() >= SCATTERED:
             return excess
         return limit if lately == CROWD - 1 else self._tail.ordered[-1]
 

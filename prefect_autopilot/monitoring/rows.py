@@ -10,6 +10,8 @@ from prefect_autopilot.monitoring.sample import Finding, Sample
 from prefect_autopilot.monitoring.windows import SortedWindow
 
 LEAST_RUNS = 30
+RUNS_OF_PART_OF_A_DAY = 72
+"""So many runs tell what is usual although they do not yet cover a day with its quiet hours."""
 DAY = 86_400.0
 MEMORY_DAYS = 15
 OF_LEAST = 0.6
@@ -48,8 +50,11 @@ class RowsChannel:
 
     def _is_low(self, run: Sample) -> bool:
         assert run.rows is not None
+        assert self._first is not None
         known = self._rows
         if len(known) < LEAST_RUNS or known.median() < 1:
+            return False
+        if len(known) < RUNS_OF_PART_OF_A_DAY and run.start - self._first < DAY:
             return False
         if run.rows >= OF_MEDIAN * known.median() or (
             run.rows > 0 and run.rows >= OF_LEAST * known.ordered[0]

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prefect_autopilot.monitoring.cusum import BernoulliCusum
 from prefect_autopilot.monitoring.statistics import mad, mann_kendall, percentile, wilson_lower
 from prefect_autopilot.monitoring.windows import SortedWindow
 
@@ -69,21 +68,3 @@ def test_mann_kendall_tells_the_direction(values: list[float], sign: int) -> Non
 def test_mad_and_percentile_ignore_one_outlier() -> None:
     assert mad([1, 2, 3, 4, 1000]) == pytest.approx(1.4826)
     assert percentile([1, 2, 3, 4, 1000], 0.75) == 4
-
-
-def test_the_cusum_rises_with_frequent_hits_and_rests_otherwise() -> None:
-    cusum = BernoulliCusum(prior=0.02, least=0.12, ratio=4)
-    quiet = max(cusum.update(hit=i % 50 == 0) for i in range(500))
-    risen = max(cusum.update(hit=i % 3 == 0) for i in range(30))
-    assert quiet < 5
-    assert risen > 10.5
-
-
-def test_the_cusum_learns_the_usual_share_late() -> None:
-    cusum = BernoulliCusum(prior=0.02, least=0.12, ratio=4, lag=20)
-    for _ in range(20):
-        cusum.update(hit=True)
-    assert cusum.base == pytest.approx(0.02)
-    for _ in range(20):
-        cusum.update(hit=True)
-    assert cusum.base > 0.2
