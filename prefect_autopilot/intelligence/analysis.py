@@ -13,6 +13,7 @@ from prefect_autopilot.intelligence.directions import Placed, place
 from prefect_autopilot.intelligence.document import Document, read, without_surrogates
 from prefect_autopilot.intelligence.kinds import Slot
 from prefect_autopilot.intelligence.language import detect, language_name
+from prefect_autopilot.intelligence.left_out import missing_branch, unwritten
 from prefect_autopilot.intelligence.lexicon import lexicon
 from prefect_autopilot.intelligence.mentions import find_mentions
 from prefect_autopilot.intelligence.questions import choice_question, merged, slot_question
@@ -178,7 +179,7 @@ def _judged(text: str, reading: _Reading, catalogue: Catalogue) -> Analysis:
         trigger=reading.start.spec,
         steps=reading.steps,
         questions=merged(questions),
-        unsupported=reading.unknown,
+        unsupported=(*reading.unknown, *unwritten(reading.scene)),
         recommendations=recommend(reading.start, reading.steps, by_hand, reading.unknown, catalogue),
         reasons=_reasons(reading, services, by_hand, catalogue),
     )
@@ -232,6 +233,8 @@ def _questions(reading: _Reading, catalogue: Catalogue) -> list[Question]:
         questions.append(
             Question(id="steps", text="What should start it, and what should be done with these services?")
         )
+    branch = missing_branch(reading.scene, reading.steps) if reading.steps and not questions else None
+    questions += [branch] if branch else []
     if schedule and schedule.proposed and not schedule.problems and reading.start.spec:
         questions.append(Question(id="time", text=f"Is this right? {' '.join(schedule.proposed)}"))
     return questions

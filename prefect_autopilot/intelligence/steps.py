@@ -32,6 +32,8 @@ _ONLY_IF = re.compile(r"(?:but )?only if\b")
 _IF = re.compile(r"(?:but |and )?(?:if|in case)\b")
 _SPARE = re.compile(r"\b(?:that|this|it)(?: is|'s)(?: not|n't)? (?:available|possible|down|working)\b")
 _OPPOSITE = re.compile(r"^[\s,;.]*(?:and |or )?(?:otherwise|else|if not|everything else|the rest)\b")
+_TOLD = re.compile(r"\b(?:me|us|him|her|them|everyone|everybody)\b")
+_LOOKED_UP = re.compile(r"\b(?:get|gets|give|fetch|read|list|search|find|collect|export|pull|look|show)\b")
 _INLINE = re.compile(r"\b(?P<word>only if|unless|if|but only when|only when)\b\s*(?P<what>[^.,;>]{3,120})$")
 
 
@@ -60,9 +62,17 @@ def wanted_calls(
         if is_start and not _answers(scene, place, start, catalogue):
             continue
         condition = _condition(scene, clauses, place.clause, start.source.clause if start.source else None)
-        found.append(Wanted(catalogue.get(service), place.direction, place.clause, place.part.at, condition))
+        direction = _as_told(scene, place, catalogue.get(service))
+        found.append(Wanted(catalogue.get(service), direction, place.clause, place.part.at, condition))
     found.sort(key=lambda w: (index[w.clause], w.direction != "source", w.at))
     return tuple(_without_repeats(found, start))[:MAX_STEPS]
+
+
+def _as_told(scene: Scene, place: Placed, service: Service) -> Direction:
+    """Return the direction of a call; somebody told by a messenger ("slack me when …") is written to."""
+    said = scene.words(place.clause.start, place.clause.end)
+    is_told = "chat" in service.kinds and _TOLD.search(said) and not _LOOKED_UP.search(said)
+    return "sink" if place.direction == "source" and is_told else place.direction
 
 
 def _is_beside(place: Placed, source: Placed) -> bool:

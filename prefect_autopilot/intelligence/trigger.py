@@ -277,7 +277,7 @@ def _filter(scene: Scene, source: Placed | None, event: str | None) -> str | Non
     text = scene.words(source.clause.start, source.clause.end)
     found: list[tuple[int, str]] = []
     for adjective in table("triggers")["adjectives"]:
-        match = re.search(rf"(?<![\w-]){re.escape(adjective)}(?![\w-])", text)
+        match = re.search(rf"(?<![\w#-]){re.escape(adjective)}(?![\w-])", text)
         if match:
             found.append((match.start(), match[0]))
     for pattern in table("triggers")["phrases"]:

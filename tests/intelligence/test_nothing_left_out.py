@@ -1,0 +1,106 @@
+"""Remarks become no steps, and what no step does is asked or said."""
+
+from __future__ import annotations
+
+import pytest
+
+from prefect_autopilot.intelligence import analyze
+from prefect_autopilot.models import Analysis, RequestContext
+from prefect_autopilot.services import load_catalogue
+
+
+def read(text: str) -> Analysis:
+    return analyze(text, RequestContext(), load_catalogue())
+
+
+@pytest.mark.parametrize(
+    ("text", "unused", "used"),
+    [
+        ("Our Shopify store looks great. Every Sunday at 6pm post 'bye' to Slack", "shopify", ["slack"]),
+        ("The Zendesk queue is busy. Every Monday at 9 create a task in Asana", "zendesk", ["asana"]),
+        (
+            "We love Notion at our company. When a GitHub issue is opened, post it to Slack",
+            "notion",
+            ["slack"],
+        ),
+        ("I really like Trello. Every day at 8 post 'hi' to #all in Slack", "trello", ["slack"]),
+        ("My boss at Spotify wants new Zendesk tickets posted to Slack", "spotify", ["slack"]),
+        ("Zoom in on this: every Monday at 9 post 'numbers' to #all in Slack", "zoom", ["slack"]),
+    ],
+    ids=["store", "queue", "love", "like", "boss", "figure of speech"],
+)
+def test_a_remark_on_a_service_is_no_step(text: str, unused: str, used: list[str]) -> None:
+    analysis = read(text)
+    assert analysis.status == "flow"
+    assert [step.service for step in analysis.steps] == used
+    assert [one.role for one in analysis.services if one.service == unused] == ["mentioned"]
+
+
+@pytest.mark.parametrize(
+    ("text", "used"),
+    [
+        ("Every day at 9 add the Shopify orders to Airtable", {"shopify", "airtable"}),
+        ("I would like new Typeform responses in Notion", {"notion"}),
+        ("When our Zendesk ticket is solved, post it to Slack", {"slack"}),
+    ],
+    ids=["no remark", "would like", "our, in an event"],
+)
+def test_what_is_asked_for_is_no_remark(text: str, used: set[str]) -> None:
+    assert used <= {step.service for step in read(text).steps}
+
+
+def test_a_remark_alone_makes_no_flow() -> None:
+    analysis = read("Our Shopify store looks great")
+    assert (analysis.status, analysis.steps) == ("clarify", ())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "When a Stripe payment over $1000 succeeds post to #big in Slack, otherwise post to #sales",
+        "If a new Zendesk ticket mentions refund, create a Linear issue; else add a row to Google Sheets",
+    ],
+    ids=["otherwise", "else"],
+)
+def test_a_branch_that_no_step_takes_is_asked_for(text: str) -> None:
+    analysis = read(text)
+    assert analysis.status == "clarify"
+    assert [question.id for question in analysis.questions] == ["otherwise"]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("wait 2 days after a Shopify order, then email the customer with Gmail", "wait 2 days"),
+        ("When a GitHub issue opens, delay for 10 minutes, then post to Slack", "delay for 10 minutes"),
+        ("When an order comes in on Shopify ask #ok in Slack for approval, then bill it in Xero", "approval"),
+    ],
+    ids=["wait", "delay", "approval"],
+)
+def test_what_a_flow_would_not_do_is_said(text: str, told: str) -> None:
+    assert told in " ".join(read(text).unsupported)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "When a Shopify order is delayed, post it to Slack",
+        "When a Zendesk ticket is waiting, tell #help in Slack",
+    ],
+    ids=["delayed", "waiting"],
+)
+def test_a_state_is_no_wait(text: str) -> None:
+    assert read(text).unsupported == ()
+
+
+@pytest.mark.parametrize(
+    "text", ["slack me when stripe payment fails", "slack us when a GitHub issue is opened"], ids=["me", "us"]
+)
+def test_who_is_told_by_a_messenger_is_written_to(text: str) -> None:
+    assert [(step.service, step.operation) for step in read(text).steps] == [("slack", "post_message")]
+
+
+def test_the_name_of_a_channel_is_no_condition() -> None:
+    trigger = read("New HubSpot deals above 5k EUR go to Slack #vip").trigger
+    assert trigger is not None
+    assert trigger.filter == "above 5k eur"
