@@ -23,6 +23,7 @@ from typing import Any
 import httpx
 from pydantic import SecretStr
 
+from prefect_autopilot.adapters.rates import RateGate
 from prefect_autopilot.adapters.services import ServiceClient
 from prefect_autopilot.services import load_catalogue
 
@@ -80,6 +81,7 @@ async def compare(
         base_url=url,
         transport=transport(),
         connection="asana-default",
+        gate=RateGate(None),  # how long the client holds calls back for Asana's rate limit is not its cost
         allow_private_network=True,
     )
     async with ours, httpx.AsyncClient(transport=transport(), timeout=30, follow_redirects=False) as bare:
