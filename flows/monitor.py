@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from prefect import flow
-from prefect.artifacts import acreate_table_artifact
+from prefect.artifacts import acreate_image_artifact, acreate_table_artifact
 
 from prefect_autopilot.adapters.channels import deliver_pending
 from prefect_autopilot.journeys import observe
 from prefect_autopilot.journeys.deployed import read_deployed
 from prefect_autopilot.journeys.desk import open_desk
+from prefect_autopilot.journeys.pictures import pictures
 from prefect_autopilot.models import JSONDict
 from prefect_autopilot.settings import load_settings
 
@@ -28,7 +29,10 @@ async def monitor() -> JSONDict:
             ident: "/".join(filter(None, both)) for ident, both in (await observe.names(desk.store)).items()
         }
         standing = await desk.store.alerts(open_only=True)
+        charts = await pictures(desk.store, [one for one in scores if one.status != "healthy"], now)
         await deliver_pending(desk.store, desk.channels, desk.clock())
+    for chart in charts:
+        await acreate_image_artifact(chart.url, key=chart.key, description=f"Runs of {chart.name}")
     await acreate_table_artifact(
         [
             {
