@@ -104,6 +104,7 @@ class ServiceError(AutopilotError):
         connection: str | None = None,
         body_head: str = "",
         code: str | None = None,
+        keyed: bool = False,
     ) -> None:
         facts = {
             "service": service,
@@ -128,6 +129,8 @@ class ServiceError(AutopilotError):
         self.request_id = request_id
         self.code = code
         """The service's own word for what is wrong, where it has one."""
+        self.keyed = keyed
+        """Whether the call carried a key by which the service knows a repetition, and does it only once."""
 
 
 class LanguageModelError(AutopilotError):

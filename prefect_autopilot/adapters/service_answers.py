@@ -68,6 +68,7 @@ class CallFacts:
     effect: str
     connection: str | None = None
     secrets: Iterable[str] = field(default=(), repr=False)
+    keyed: bool = False
 
     def error(self, reason: str, *, permanent: bool, **told: Any) -> ServiceError:
         """Return the error of this call with redacted texts."""
@@ -81,6 +82,7 @@ class CallFacts:
             permanent=permanent,
             connection=self.connection,
             body_head=head,
+            keyed=self.keyed,
             **told,
         )
 
@@ -122,7 +124,7 @@ def read_answer(
     ``clock`` is read only where an answer tells a moment to wait for.
     """
     if response.is_success and response.headers.get("content-type", "").startswith("application/json"):
-        with suppress(ValueError, RecursionError):
+        with suppress(ValueError, RecursionError):  # no JSON after all: read again below, as text
             value = json.loads(response.content)
             _check_success(value, operation, facts, response)
             return value

@@ -33,6 +33,7 @@ from prefect_autopilot.services import (
     find_operation,
     next_page,
     rows_of,
+    takes_key,
     with_key,
     with_proof,
 )
@@ -140,7 +141,8 @@ class ServiceClient:
             msg = f"{self.service.id}.{operation.id} changes something; only what is read is saved to a file."
             raise UsageError(msg)
         request = build_request(operation, checked)
-        answer, _ = await self._send(operation, request, key=idempotency_key, target=target)
+        key = idempotency_key if takes_key(self.service, operation) else None
+        answer, _ = await self._send(operation, request, key=key, target=target)
         return answer
 
     async def _all_pages(self, operation: Operation, parameters: dict[str, Any]) -> list[Any]:
@@ -221,7 +223,7 @@ class ServiceClient:
         key: str | None = None,
         target: Path | None = None,
     ) -> tuple[Any, httpx.Response]:
-        facts = self._facts(operation)
+        facts = self._facts(operation, keyed=key is not None)
         with ExitStack() as files:
             built = self._built(operation, request, url, key, files)
             if target is not None:
@@ -260,7 +262,7 @@ class ServiceClient:
         files: ExitStack,
     ) -> httpx.Request:
         headers = {**_HEADERS, **request.headers, **self._proof.headers}
-        if key and self.service.idempotency_header and operation.effect is OperationEffect.UNSAFE:
+        if key and self.service.idempotency_header:
             headers[self.service.idempotency_header] = key
         query = self._proof.query if url else (*request.query, *self._proof.query)
         try:
@@ -283,8 +285,10 @@ class ServiceClient:
     def _server(self, operation: Operation) -> str:
         return self._own.get(operation.base_url or "", self._base_url)
 
-    def _facts(self, operation: Operation) -> CallFacts:
-        return CallFacts(self.service, operation.id, operation.effect.value, self.connection, self._secrets)
+    def _facts(self, operation: Operation, *, keyed: bool = False) -> CallFacts:
+        return CallFacts(
+            self.service, operation.id, operation.effect.value, self.connection, self._secrets, keyed
+        )
 
 
 def _only_reads(service: Service, operation: Operation, given: Mapping[str, Any]) -> bool:

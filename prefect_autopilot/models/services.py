@@ -102,6 +102,8 @@ class Operation(Value):
     list_at: str | None = None
     pagination: Pagination = Pagination()
     effect: OperationEffect = OperationEffect.UNSAFE
+    unkeyed: bool = False
+    """True where the service takes idempotency keys, but not for this operation."""
     confirmed: bool = False
     """True where a recorded source describes it and the contract tests call it; the recorder writes it."""
     sources: tuple[str, ...] = ()

@@ -29,6 +29,7 @@ from prefect_autopilot.services.requests import (
     first_of,
     next_page,
     rows_of,
+    takes_key,
     with_key,
     with_proof,
 )
@@ -73,6 +74,7 @@ __all__ = [
     "signed_question",
     "signs_url",
     "simulated_credentials",
+    "takes_key",
     "verify",
     "with_key",
     "with_proof",

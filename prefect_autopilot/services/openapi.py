@@ -140,7 +140,7 @@ def import_document(
         auth=auth,
         idempotency_header=reader.idempotency_header(),
         verification=_verification(reader.operations),
-        operations=tuple(reader.operations.values()),
+        operations=reader.whole(),
         docs_url=_docs(document),
         provenance=(f"{version}: {plain_text(title) or 'untitled'}",),
         status=ServiceStatus.DECLARED,
@@ -183,7 +183,7 @@ def _asks_for_token(found: _Found, schemas: Schemas) -> bool:
     for value in (*listed(found.item.get("parameters")), *listed(found.told.get("parameters"))):
         try:
             parameter = schemas.resolve(value)
-        except NotImportableError:
+        except NotImportableError:  # told where the operation itself is read
             continue
         if parameter.get("in") == "header" and text(parameter.get("name")).lower() == "authorization":
             return True
@@ -205,12 +205,22 @@ class _Reader:
         self._servers = [one for one in (server_of(document), address) if one]
         self._schemas, self._sign_ins, self._auth = schemas, sign_ins, auth
         self._headers: Counter[str] = Counter()
+        self._keyed: set[str] = set()
         self._left = MOST_FIELDS
         self.operations: dict[str, Operation] = {}
 
     def idempotency_header(self) -> str | None:
         """Return the header most operations know for it, None where none does."""
         return self._headers.most_common(1)[0][0] if self._headers else None
+
+    def whole(self) -> tuple[Operation, ...]:
+        """Return the operations, those marked that know no key where others of the document do."""
+        if not self._keyed:
+            return tuple(self.operations.values())
+        return tuple(
+            one if one.id in self._keyed else one.model_copy(update={"unkeyed": True})
+            for one in self.operations.values()
+        )
 
     def read(self, found: _Found) -> LeftOut | None:
         """Read an operation; return it with the reason where it does not come through."""
@@ -230,6 +240,8 @@ class _Reader:
         if taken.idempotency_header:
             self._headers[taken.idempotency_header] += 1
         operation = self._operation(found, taken)
+        if taken.idempotency_header:
+            self._keyed.add(operation.id)
         self.operations[operation.id] = operation
         return None
 

@@ -181,6 +181,15 @@ def with_proof(operation: Operation, body: Any, proof: Mapping[str, str] | None)
     return {**(body or {}), **proof}
 
 
+def takes_key(service: Service, operation: Operation) -> bool:
+    """Tell whether the service does a call with the same idempotency key only once."""
+    if operation.effect is not OperationEffect.UNSAFE or operation.unkeyed:
+        return False
+    name = service.idempotency_field
+    in_body = any(one.name == name and one.location == "body" for one in operation.parameters)
+    return bool(service.idempotency_header) or (name is not None and in_body)
+
+
 def with_key(
     service: Service, operation: Operation, parameters: Mapping[str, Any], key: str
 ) -> Mapping[str, Any]:
@@ -189,9 +198,7 @@ def with_key(
     One that is given stays.
     """
     name = service.idempotency_field
-    if name is None or parameters.get(name) is not None or operation.effect is not OperationEffect.UNSAFE:
-        return parameters
-    if not any(one.name == name and one.location == "body" for one in operation.parameters):
+    if name is None or parameters.get(name) is not None or not takes_key(service, operation):
         return parameters
     # Of one length, which no service finds too long.
     return {**parameters, name: str(uuid.uuid5(_KEYS, key))}

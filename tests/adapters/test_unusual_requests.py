@@ -137,6 +137,24 @@ body = "json"
 effect = "idempotent"
 parameters = [{ name = "amount", type = "integer" }, { name = "idempotency_key" }]
 """,
+    "in_header": """
+id = "in_header"
+name = "In Header"
+base_url = "https://header.example"
+idempotency_header = "Key-Of-Call"
+status = "declared"
+[[operations]]
+id = "create_payment"
+method = "POST"
+path = "/payments"
+effect = "unsafe"
+[[operations]]
+id = "create_note"
+method = "POST"
+path = "/notes"
+unkeyed = true
+effect = "unsafe"
+""",
     "argued": """
 id = "argued"
 name = "Argued"
@@ -292,6 +310,33 @@ async def test_a_call_without_a_run_is_one_of_its_own() -> None:
         await call("own_keys", "create_payment", {"amount": 5}, to=seen)
     first, second = (json.loads(one.content)["idempotency_key"] for one in seen.requests)
     assert first != second
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "key", "keyed"),
+    [
+        ("own_keys", "create_payment", "run-1", True),
+        ("own_keys", "create_payment", None, False),
+        ("own_keys", "create_note", "run-1", False),
+        ("own_keys", "update_payment", "run-1", False),
+        ("in_header", "create_payment", "run-1", True),
+        ("in_header", "create_payment", None, False),
+        ("in_header", "create_note", "run-1", False),
+    ],
+)
+async def test_a_failure_tells_whether_the_service_would_know_the_repetition(
+    service: str, operation: str, key: str | None, *, keyed: bool
+) -> None:
+    seen: list[httpx.Request] = []
+
+    def fail(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(503)
+
+    with pytest.raises(ServiceError) as caught:
+        await call(service, operation, to=fail, idempotency_key=key)
+    assert caught.value.keyed is keyed
+    assert ("Key-Of-Call" in seen[0].headers) is (keyed and service == "in_header")
 
 
 async def test_a_key_that_is_given_stays() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from prefect_autopilot.errors import UsageError
 from prefect_autopilot.models import Auth, Operation, OperationEffect, Pagination, Parameter, ServiceStatus
-from prefect_autopilot.services import build_request, check_parameters, next_page
+from prefect_autopilot.services import build_request, check_parameters, next_page, takes_key
 from prefect_autopilot.services.openapi import ImportReport, import_document
 
 OK: dict[str, Any] = {"200": {"description": "fine"}}
@@ -284,6 +284,14 @@ class TestParameters:
         service = imported({"/x": {"post": {"parameters": told}}}).service
         assert service.idempotency_header == "Idempotency-Key"
         assert check_parameters(service, service.operations[0], {}) == {}
+
+    def test_with_a_key_count_for_the_operations_that_declare_it(self) -> None:
+        told = [{"name": "Idempotency-Key", "in": "header", "schema": {"type": "string"}}]
+        service = imported({"/x": {"post": {"parameters": told}}, "/y": {"post": {}}}).service
+        assert {one.path: takes_key(service, one) for one in service.operations} == {"/x": True, "/y": False}
+
+    def test_no_operation_is_marked_where_none_knows_a_key(self) -> None:
+        assert not imported({"/y": {"post": {}}}).service.operations[0].unkeyed
 
 
 class TestStyles:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -171,6 +172,30 @@ def test_another_run_makes_every_call_again(simulator: Simulator) -> None:
             "asana-default", "create_task", TASK, {"status": 503, "times": 1}, 1, id="unsafe, outage"
         ),
         pytest.param(
+            "stripe-default",
+            "create_customer",
+            {"name": "Ada"},
+            {"status": 503, "times": 1},
+            2,
+            id="unsafe with a key in a header, outage",
+        ),
+        pytest.param(
+            "square-default",
+            "create_customer",
+            {"given_name": "Ada"},
+            {"status": 503, "times": 1},
+            2,
+            id="unsafe with a key among the parameters, outage",
+        ),
+        pytest.param(
+            "stripe-default",
+            "create_customer",
+            {"name": "Ada"},
+            {"status": 400},
+            1,
+            id="unsafe with a key, permanent",
+        ),
+        pytest.param(
             "slack-default",
             "post_message",
             {"channel": "#a", "text": "x"},
@@ -290,3 +315,27 @@ def test_a_state_without_a_service_error_is_not_repeated() -> None:
     assert not task_module.is_worth_retrying(call_service, Run(), failed)
     lost = httpx.ConnectError("gone")
     assert not task_module.is_worth_retrying(call_service, Run(), Failed(data=lost))
+
+
+@pytest.mark.parametrize(
+    ("effect", "facts", "worth"),
+    [
+        ("safe", {}, True),
+        ("idempotent", {}, True),
+        ("unsafe", {}, False),
+        ("unsafe", {"keyed": True}, True),
+        ("unsafe", {"keyed": True, "permanent": True}, False),
+        ("unsafe", {"keyed": True, "retry_after_s": 600.0}, False),
+        ("unsafe", {"keyed": True, "retry_after_s": 1.0}, True),
+        ("safe", {"permanent": True}, False),
+    ],
+)
+def test_what_is_repeated_is_decided_by_effect_key_and_wait(
+    effect: str, facts: dict[str, Any], *, worth: bool
+) -> None:
+    class Run:
+        run_count = 1
+
+    told = {"permanent": False, "service": "stripe", "operation": "create_customer", **facts}
+    failed = Failed(data=ServiceError("failed", effect=effect, **told))
+    assert task_module.is_worth_retrying(call_service, Run(), failed) is worth
