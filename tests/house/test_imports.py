@@ -45,6 +45,7 @@ ALLOWED: dict[str, set[str]] = {
     "demo": EVERYTHING,
     "up": EVERYTHING,
     "testing": BELOW_BLOCKS,
+    "hooks": BELOW_BLOCKS | {"blocks", "journeys"},
     "__main__": {"cli"},
     "": EVERYTHING,
 }

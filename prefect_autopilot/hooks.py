@@ -1,0 +1,145 @@
+"""Monitoring from within a run, for those who want it there: state hooks of Prefect, and ``watch``.
+
+A hook writes the run into our store; of a failed one it opens a session and takes it as far as the policy
+lets it go. It has twenty seconds, and whatever goes wrong in it is a line in the log: it is never raised into
+the run, whose state is final by then. The watcher finds the same runs; both together do nothing twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+from collections.abc import Callable, Coroutine
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from prefect_autopilot.models import FAILURE_STATES, StateRecord
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import FlowRun, State
+    from prefect.flows import Flow
+
+    from prefect_autopilot.adapters.prefect_target import PrefectTarget
+    from prefect_autopilot.models import RunRecord
+
+__all__ = ["on_completion", "on_crashed", "on_failure", "watch"]
+
+logger = logging.getLogger("prefect_autopilot.hooks")
+
+WITHIN_S = 20.0
+OWN_PREFIX = "autopilot-"
+
+FlowT = TypeVar("FlowT", bound="Flow[Any, Any]")
+
+
+def on_completion(flow: Flow[Any, Any], flow_run: FlowRun, state: State) -> None:
+    """Write a completed run into the store."""
+    _take_in(flow, flow_run, state)
+
+
+def on_failure(flow: Flow[Any, Any], flow_run: FlowRun, state: State) -> None:
+    """Write a failed run into the store, diagnose it and tell people."""
+    _take_in(flow, flow_run, state)
+
+
+def on_crashed(flow: Flow[Any, Any], flow_run: FlowRun, state: State) -> None:
+    """Write a crashed run into the store, diagnose it and tell people."""
+    _take_in(flow, flow_run, state)
+
+
+def watch(flow: FlowT) -> FlowT:
+    """Return the flow with the three hooks after those it has; usable as a decorator above ``@flow``."""
+    return flow.with_options(
+        on_completion=_with(on_completion, flow.on_completion_hooks),
+        on_failure=_with(on_failure, flow.on_failure_hooks),
+        on_crashed=_with(on_crashed, flow.on_crashed_hooks),
+    )
+
+
+def _with(hook: Callable[..., Any], hooks: list[Any] | None) -> list[Any]:
+    return [*(one for one in hooks or () if one is not hook), hook]
+
+
+def _take_in(flow: Flow[Any, Any], flow_run: FlowRun, state: State) -> None:
+    if flow.name.startswith(OWN_PREFIX):
+        return
+    reached = StateRecord(
+        id=str(state.id),
+        type=state.type.value,
+        name=state.name or state.type.value,
+        timestamp=state.timestamp,
+        message=state.message,
+    )
+    # In a thread with a loop of its own: a hook may be called inside a loop, and must come to an end.
+    thread = threading.Thread(
+        target=_to_its_end, args=(str(flow_run.id), reached, _server()), name="autopilot-hook", daemon=True
+    )
+    thread.start()
+    thread.join(WITHIN_S + 1)
+    if thread.is_alive():
+        logger.warning(
+            "Run %s was not taken in within %s s; the watcher will find it.", flow_run.id, WITHIN_S
+        )
+
+
+def _to_its_end(run_id: str, state: StateRecord, server: dict[str, str]) -> None:
+    asyncio.run(_bounded(_record(run_id, state, server), run_id))
+
+
+async def _bounded(work: Coroutine[Any, Any, None], run_id: str) -> None:
+    """Wait for the work and log how it failed; nothing is raised."""
+    task = asyncio.create_task(work)
+    done, _ = await asyncio.wait({task}, timeout=WITHIN_S)
+    if not done:
+        task.cancel()
+        await asyncio.wait({task}, timeout=1)
+        logger.warning("Run %s was not taken in within %s s; the watcher will find it.", run_id, WITHIN_S)
+    elif (error := task.exception()) is not None:
+        said = getattr(error, "message", type(error).__name__)
+        logger.warning("Run %s was not taken in: %s", run_id, said)
+
+
+async def _record(run_id: str, state: StateRecord, server: dict[str, str]) -> None:
+    from prefect_autopilot.adapters.channels import deliver_pending
+    from prefect_autopilot.journeys import resolve
+    from prefect_autopilot.journeys.desk import open_desk
+    from prefect_autopilot.settings import load_settings
+
+    async with open_desk(load_settings(), target=_target(server)) as desk:
+        run = _as_reached(await desk.api.run(run_id), state)
+        await desk.store.upsert_runs([run])
+        if run.state.type not in FAILURE_STATES:
+            return
+        session = await resolve.take_up(desk, run, origin="flow")
+        if session is None:
+            return
+        if session.due_at is not None:
+            # The run's last lines of log are still on their way to the server.
+            await asyncio.sleep(max(0.0, (session.due_at - desk.clock()).total_seconds()))
+        await resolve.advance(desk, session.session_id)
+        await deliver_pending(desk.store, desk.channels, desk.clock(), transport=desk.outgoing)
+
+
+def _as_reached(run: RunRecord, state: StateRecord) -> RunRecord:
+    """Return the run in the state the hook was told of, where the server is not there yet."""
+    if run.state.id == state.id or run.state.timestamp > state.timestamp + timedelta(seconds=1):
+        return run
+    return run.model_copy(update={"state": state, "end": run.end or state.timestamp})
+
+
+def _server() -> dict[str, str]:
+    """Return the Prefect server this run talks to, a temporary one included."""
+    from prefect.settings import PREFECT_API_URL
+
+    url = PREFECT_API_URL.value()
+    return {"PREFECT_API_URL": str(url)} if url else {}
+
+
+def _target(server: dict[str, str]) -> PrefectTarget:
+    from prefect_autopilot.adapters.prefect_target import find_target
+
+    home = Path(os.environ.get("PREFECT_HOME") or "~/.prefect").expanduser()
+    return find_target({**os.environ, **server}, home)
