@@ -15,6 +15,8 @@ GENERATED = ("flows", "generated")
 MOCKS = frozenset({"Mock", "MagicMock", "AsyncMock", "NonCallableMock", "create_autospec", "patch"})
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
+# An except clause, or the call in `with suppress(...)`.
+Handler = ast.ExceptHandler | ast.Call
 
 
 @dataclass(frozen=True)
@@ -75,12 +77,44 @@ def annotated(function: Function) -> bool:
     return function.returns is not None and not bare
 
 
-def broad(handler: ast.ExceptHandler) -> bool:
+def handlers(tree: ast.AST) -> Iterator[Handler]:
+    """Return what catches errors: every ``except`` and every ``suppress(...)`` of a with statement."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ExceptHandler):
+            yield node
+        elif isinstance(node, ast.withitem) and isinstance(node.context_expr, ast.Call):
+            function = node.context_expr.func
+            if getattr(function, "attr", getattr(function, "id", "")) == "suppress":
+                yield node.context_expr
+
+
+def broad(handler: Handler) -> bool:
     """Tell whether a handler catches everything."""
-    if handler.type is None:
+    if isinstance(handler, ast.Call):
+        caught = handler.args
+    elif handler.type is None:
         return True
-    caught = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
+    else:
+        caught = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
     return any(isinstance(one, ast.Name) and one.id in {"Exception", "BaseException"} for one in caught)
+
+
+def hides(handler: Handler) -> bool:
+    """Tell whether a caught error leaves no trace: suppressed, passed over, or the loop goes on."""
+    if isinstance(handler, ast.Call):
+        return True
+    only = handler.body[0]
+    silent = isinstance(only, ast.Pass | ast.Continue) or (
+        isinstance(only, ast.Expr) and isinstance(only.value, ast.Constant)
+    )
+    return silent and len(handler.body) == 1
+
+
+def explained(handler: Handler, lines: list[str]) -> bool:
+    """Tell whether a comment stands on the line before a handler, or on its lines."""
+    last = handler.body[-1] if isinstance(handler, ast.ExceptHandler) else handler
+    around = lines[max(0, handler.lineno - 2) : last.end_lineno]
+    return any("#" in line for line in around)
 
 
 def mocks(module: Module) -> int:
@@ -105,16 +139,14 @@ def measure(root: Path = ROOT) -> list[Figure]:
     functions = [one for module in source for one in module.functions]
     lengths = [length(one) for one in functions]
     modules = [module.lines for module in source]
-    handlers = [
-        node for module in source for node in ast.walk(module.tree) if isinstance(node, ast.ExceptHandler)
-    ]
-    broad_ones = sum(broad(one) for one in handlers)
+    caught = [one for module in source for one in handlers(module.tree)]
+    broad_ones = sum(broad(one) for one in caught)
     cases = sum(one.name.startswith("test_") for module in tests for one in module.functions)
     test_lines = sum(module.lines for module in tests)
     ratio = test_lines / max(1, sum(modules))
     mocked = 100 * sum(mocks(module) for module in tests) / max(1, cases)
     whole = 100 * sum(annotated(one) for one in functions) / max(1, len(functions))
-    share = 100 * broad_ones / max(1, len(handlers))
+    share = 100 * broad_ones / max(1, len(caught))
     longest, p95 = max(lengths, default=0), percentile(lengths, 0.95)
     largest = max(modules, default=0)
     return [
@@ -127,7 +159,7 @@ def measure(root: Path = ROOT) -> list[Figure]:
         Figure(
             "functions annotated", f"{whole:.1f} %", "100 %", kept=all(annotated(one) for one in functions)
         ),
-        Figure("broad handlers", f"{broad_ones} of {len(handlers)} ({share:.1f} %)", "< 5 %", share < 5),
+        Figure("broad handlers", f"{broad_ones} of {len(caught)} ({share:.1f} %)", "< 5 %", share < 5),
         Figure("source lines", str(sum(modules)), "", kept=True),
         Figure("test lines / source lines", f"{ratio:.2f}", ">= 1.30", ratio >= 1.3),
         Figure("test functions", str(cases), "", kept=True),

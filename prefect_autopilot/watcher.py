@@ -260,5 +260,5 @@ async def watch(
             await watcher.run()
         finally:
             hints.cancel()
-            with suppress(asyncio.CancelledError):
+            with suppress(asyncio.CancelledError):  # cancelled in the line above
                 await hints

@@ -93,6 +93,7 @@ class OpenClients:
         for loop in list(self._loops):
             if loop.is_running():
                 closing = asyncio.run_coroutine_threadsafe(self.close(), loop)
+                # The process ends anyway; a client that does not close in time must not hold it up.
                 with contextlib.suppress(concurrent.futures.TimeoutError, concurrent.futures.CancelledError):
                     closing.result(timeout=2)
 

@@ -114,7 +114,7 @@ async def save(response: httpx.Response, target: Path, facts: CallFacts) -> JSON
         raise UsageError(f"The answer cannot be saved as {target}: {error.strerror}.") from error
     finally:
         await response.aclose()
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError):  # after success it has become the file itself
             part.unlink()
     kind = response.headers.get("content-type", "").partition(";")[0] or None
     return {"path": str(target), "bytes": size, "content_type": kind}

@@ -121,7 +121,7 @@ def worker_is_here(pool: str | None) -> bool:
     for folder in _PROC.glob("[0-9]*"):
         try:
             words = folder.joinpath("cmdline").read_bytes().decode(errors="replace").split("\0")
-        except OSError:
+        except OSError:  # it has ended since, or is another user's
             continue
         if "worker" in words and any(word == pool or word.endswith(f"={pool}") for word in words):
             return True

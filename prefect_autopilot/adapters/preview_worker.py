@@ -99,7 +99,7 @@ class PreviewWorker:
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stderr):
             if pipe is not None:
-                with contextlib.suppress(BrokenPipeError):
+                with contextlib.suppress(BrokenPipeError):  # what was not sent yet has no reader left
                     pipe.close()
         self._folder.cleanup()
 

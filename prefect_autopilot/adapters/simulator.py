@@ -373,7 +373,7 @@ def main(arguments: list[str] | None = None) -> None:
     with serve_simulator(host=chosen.host, port=chosen.port, control=chosen.control) as url:
         sys.stdout.write(f"Simulated services at {url}\n")
         sys.stdout.flush()
-        with contextlib.suppress(KeyboardInterrupt):
+        with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how a person ends it
             threading.Event().wait()
 
 

@@ -7,6 +7,7 @@ import importlib.util
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from types import ModuleType
 
@@ -75,31 +76,60 @@ def test_most_functions_are_very_short() -> None:
 def test_everything_is_caught_only_at_the_process_edges() -> None:
     found: dict[str, int] = {}
     for module in style.read(ROOT, *style.SOURCE_ROOMS):
-        handlers = [node for node in ast.walk(module.tree) if isinstance(node, ast.ExceptHandler)]
-        count = sum(style.broad(one) and not cleans_up_only(one) for one in handlers)
+        count = sum(style.broad(one) and not cleans_up_only(one) for one in style.handlers(module.tree))
         if count:
             found[str(module.path)] = count
     beyond = {path: count for path, count in found.items() if count > BROAD_HANDLERS_ALLOWED.get(path, 0)}
     assert not beyond
 
 
-def cleans_up_only(handler: ast.ExceptHandler) -> bool:
+def cleans_up_only(handler: ast.ExceptHandler | ast.Call) -> bool:
     """Tell whether a handler ends by raising the same error again: nothing is hidden."""
+    if isinstance(handler, ast.Call):
+        return False
     last = handler.body[-1]
     return isinstance(last, ast.Raise) and last.exc is None
 
 
 def test_no_caught_error_vanishes_without_a_reason() -> None:
-    """`except X: pass` and contextlib.suppress need a comment on the line or the one before it."""
+    """`except X: pass`, `except X: continue` and suppress(X) need a comment there or on the line before."""
     silent = []
     for module in style.read(ROOT, *style.SOURCE_ROOMS):
         lines = (ROOT / module.path).read_text(encoding="utf-8").splitlines()
-        for node in ast.walk(module.tree):
-            if isinstance(node, ast.ExceptHandler) and isinstance(node.body[0], ast.Pass):
-                around = lines[node.lineno - 1 : node.body[0].lineno + 1]
-                if not any("#" in line for line in around):
-                    silent.append(f"{module.path}:{node.lineno}")
+        silent += [
+            f"{module.path}:{one.lineno}"
+            for one in style.handlers(module.tree)
+            if style.hides(one) and not style.explained(one, lines)
+        ]
     assert not silent
+
+
+@pytest.mark.parametrize(
+    ("body", "vanishes"),
+    [
+        ("with suppress(OSError):\n    f()", True),
+        ("with contextlib.suppress(OSError):\n    f()", True),
+        ("async with g(), suppress(OSError):\n    f()", True),
+        ("with suppress(OSError):  # it may be gone\n    f()", False),
+        ("# it may be gone\nwith suppress(OSError):\n    f()", False),
+        ("with suppress(OSError):\n    f()  # of the work, not of the error", True),
+        ("try:\n    f()\nexcept OSError:\n    pass", True),
+        ("try:\n    f()\nexcept OSError:\n    ...", True),
+        ("for a in b:\n    try:\n        f()\n    except OSError:\n        continue", True),
+        ("try:\n    f()\nexcept OSError:\n    pass  # it may be gone", False),
+        ("try:\n    f()\nexcept OSError:  # it may be gone\n    pass", False),
+        ("try:\n    f()\nexcept OSError:\n    told = True", False),
+        ("with opened(OSError):\n    f()", False),
+    ],
+)
+def test_an_error_that_vanishes_without_a_reason_is_seen(body: str, vanishes: bool) -> None:  # noqa: FBT001 - a column
+    source = f"async def here():\n{textwrap.indent(body, '    ')}"
+    found = [
+        one
+        for one in style.handlers(ast.parse(source))
+        if style.hides(one) and not style.explained(one, source.splitlines())
+    ]
+    assert bool(found) is vanishes
 
 
 def test_names_say_what_a_thing_is() -> None:
@@ -179,10 +209,15 @@ def test_the_length_of_a_function_leaves_its_docstring_out(source: str, lines: i
         ("except (ValueError, Exception):", True),
         ("except ValueError:", False),
         ("except (ValueError, OSError):", False),
+        ("with suppress(Exception):", True),
+        ("with contextlib.suppress(ValueError, BaseException):", True),
+        ("with suppress(ValueError):", False),
     ],
 )
 def test_a_broad_handler_is_recognised(clause: str, is_broad: bool) -> None:  # noqa: FBT001 - a column of the table
-    handler = ast.parse(f"try:\n    f()\n{clause}\n    g()").body[0].handlers[0]  # type: ignore[attr-defined]
+    (handler,) = style.handlers(
+        ast.parse(f"{clause}\n    g()" if "with" in clause else f"try:\n    f()\n{clause}\n    g()")
+    )
     assert style.broad(handler) is is_broad
 
 
