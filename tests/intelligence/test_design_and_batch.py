@@ -106,15 +106,15 @@ def test_what_is_still_open_cannot_be_designed(text: str, ask: Ask, catalogue: C
 
 
 def test_a_call_nobody_described_becomes_an_http_request(ask: Ask, catalogue: Catalogue) -> None:
-    [step] = design(ask("when a trello card is new upload it to dropbox"), catalogue).steps
-    assert (step.service, step.operation, step.connection) == ("http", "request", "http-dropbox")
-    assert step.summary == "Send to Dropbox over HTTP"
+    [step] = design(ask("when a trello card is new upload it to sharepoint"), catalogue).steps
+    assert (step.service, step.operation, step.connection) == ("http", "request", "http-microsoft-sharepoint")
+    assert step.summary == "Send to SharePoint over HTTP"
 
 
 @pytest.mark.parametrize(
     ("text", "method", "body"),
     [
-        ("when a trello card is new upload it to dropbox", "POST", FromTrigger(path="")),
+        ("when a trello card is new upload it to sharepoint", "POST", FromTrigger(path="")),
         ("every day at 9 post 'hello' to hipchat", "POST", Constant(value={"text": "hello"})),
         ("every day at 9 create a note in evernote", "POST", FromParameter(name="evernote_json")),
         (

@@ -96,10 +96,10 @@ def test_the_verb_and_the_noun_choose_the_operation(
 
 
 def test_no_operation_is_better_than_a_wrong_one(ask: Ask, catalogue: Catalogue) -> None:
-    assert choose_operation(catalogue.get("dropbox"), "upload the file", "sink") is None
-    analysis = ask("when a trello card is new upload it to dropbox")
+    assert choose_operation(catalogue.get("microsoft_sharepoint"), "upload the file", "sink") is None
+    analysis = ask("when a trello card is new upload it to sharepoint")
     assert analysis.steps[0].operation == "http_request"
-    assert any("Dropbox" in reason for reason in analysis.reasons)
+    assert any("SharePoint" in reason for reason in analysis.reasons)
 
 
 def test_nothing_is_deleted_that_nobody_asked_to_delete(catalogue: Catalogue) -> None:
