@@ -13,7 +13,7 @@ export DO_NOT_TRACK = 1
 export PREFECT_CLI_PROMPT = false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint format typecheck style counts train bench-diagnosis clean
+.PHONY: help setup demo test check lint format typecheck style counts train bench-diagnosis bench-monitoring clean
 
 help:  ## Show what there is
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -61,6 +61,9 @@ train: $(STAMP)  ## Train the model behind the diagnosis on the provoked failure
 
 bench-diagnosis: $(STAMP)  ## Measure the diagnosis on the provoked failures, and its calibration
 	@$(BIN)/python benchmarks/diagnosis.py
+
+bench-monitoring: $(STAMP)  ## Measure the monitors on generated histories
+	@$(BIN)/python benchmarks/monitoring.py
 
 clean:  ## Remove what the other targets created
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
