@@ -76,14 +76,14 @@ def read_request(
 
 def _argument(operation: Operation, text: str) -> dict[str, Any]:
     try:
-        told = json.loads(text)
+        told: Any = json.loads(text)
     except (ValueError, RecursionError):
         told = None
     if not isinstance(told, dict):
         msg = f"The header {operation.json_header} must hold a JSON object."
         raise UsageError(msg)
     places = {one.at or one.name: one.name for one in operation.parameters if one.location == "body"}
-    return {places.get(name, name): value for name, value in told.items()}
+    return {places.get(str(name), str(name)): value for name, value in told.items()}
 
 
 def _typed(parameter: Parameter | None, value: str) -> Any:
