@@ -28,6 +28,7 @@ from prefect_autopilot.models import (
     WorkflowIssue,
     WorkflowSpec,
 )
+from prefect_autopilot.monitoring.outlook import Outlook
 
 
 class Outcome(Value):
@@ -136,6 +137,8 @@ class MetricsAnswer(Outcome):
     metrics: dict[str, Figure]
     trends: dict[str, Trend]
     alerts: tuple[WorkflowAlert, ...]
+    outlook: Outlook | None = None
+    """What is expected, with intervals, and how far such forecasts were off."""
     reason: str | None = None
 
 

@@ -30,6 +30,7 @@ from prefect_autopilot.models import (
 )
 from prefect_autopilot.monitoring import metrics, trends
 from prefect_autopilot.monitoring.measures import UNITS
+from prefect_autopilot.monitoring.outlook import outlook
 from prefect_autopilot.store import Store
 
 MONITORINGS = uuid.UUID("8e9c3f52-3a0b-5d0c-9b53-0f4f0ab1c2de")
@@ -139,6 +140,7 @@ async def monitoring_metrics(
         metrics=chosen,
         trends={trend.metric: trend for trend in found},
         alerts=await store.alerts(open_only=True, workflow_id=ident),
+        outlook=await worked(outlook, runs, now),
         reason=None if chosen else "The runs seen so far do not show this metric.",
     )
 
