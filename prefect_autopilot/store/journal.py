@@ -220,7 +220,7 @@ class Journal(Switches, Leases):
         return tuple(load(JournalEntry, dict(row)) for row in rows)
 
 
-def _acts(condition: ColumnElement[bool]) -> Select[tuple[int]]:
+def _acts(condition: ColumnElement[bool]) -> Select[int]:
     """Count the acts that were intended; questions to a person and what was skipped are none."""
     column = tables.journal.c
     counted = and_(column.kind != "ask_owner", or_(column.outcome.is_(None), column.outcome != "skipped"))

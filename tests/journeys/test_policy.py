@@ -226,3 +226,31 @@ def test_any_file_gives_a_whole_policy_or_one_sentence(tmp_path: Path, name: str
         assert str(path) in error.message  # noqa: PT017  # both ends are allowed
     else:
         assert isinstance(policy, RemedyPolicy)
+
+
+def test_the_policy_of_the_document_is_a_policy(tmp_path: Path) -> None:
+    document = Path(__file__).resolve().parents[2] / "docs" / "policy.md"
+    shown = document.read_text(encoding="utf-8").split("```yaml\n")[1].split("```")[0]
+    policy = read_policy(write(tmp_path, shown), mode="auto")
+    assert policy.mode == "propose"
+    assert policy.mode_for("retry_run", frozenset({"x"})) == "auto"
+    assert policy.mode_for("retry_run", frozenset({"critical"})) == "propose"
+    named = {line.partition(":")[0] for line in shown.splitlines() if line[:1].isalpha()}
+    assert named == set(RemedyPolicy.model_fields) - {"paused"}
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("deployments: [{match: [a], mode: sometimes}]", "deployments.0.mode"),
+        ("deployments: [{mode: auto}]", "deployments.0.match"),
+        ("remedies: {reboot: auto}", "remedies.reboot"),
+        ("quiet_hours: [{start: '22:00', end: '06:00', timezone: Nowhere}]", "quiet_hours.0.timezone"),
+        ("shadow_until: 2026-03-09", "shadow_until"),
+    ],
+    ids=["mode", "match", "remedy", "zone", "moment"],
+)
+def test_a_mistake_deep_in_the_file_is_named_by_its_place(tmp_path: Path, text: str, place: str) -> None:
+    with pytest.raises(ConfigurationError) as told:
+        read_policy(write(tmp_path, text), mode="auto")
+    assert place in told.value.message
