@@ -62,13 +62,15 @@ IMPURE = {
     "prefect", "httpx", "requests", "sqlalchemy", "alembic", "fastapi", "subprocess", "socket", "random",
     "secrets", "time", "os", "shutil", "tempfile", "asyncio",
 }  # fmt: skip
-CLOCKS = {
-    ("datetime", "now"),
-    ("datetime", "utcnow"),
-    ("datetime", "today"),
-    ("date", "today"),
-    ("uuid", "uuid4"),
-}
+# By their last name: `import datetime as dt; dt.datetime.now()` reads a clock as well.
+CLOCKS = {"now", "utcnow", "today", "uuid1", "uuid4", "getnode", "urandom", "monotonic", "perf_counter"}
+BUILT_IN_IO = {"open", "print", "input", "breakpoint"}
+# Only packaged data is read, and only by importlib.resources; nothing is written.
+READS = {"read_text", "read_bytes", "iterdir"}
+TOUCHES = {
+    "open", "write_text", "write_bytes", "unlink", "mkdir", "touch", "rename", "rmdir", "symlink_to", "chmod",
+    "glob", "rglob", "exists", "is_file", "is_dir", "stat", "cwd", "home", "expanduser",
+}  # fmt: skip
 
 
 def source_files() -> list[Path]:
@@ -97,6 +99,23 @@ def imports(tree: ast.AST) -> Iterator[str]:
                 yield from (f"prefect_autopilot.{alias.name}" for alias in node.names)
             else:
                 yield node.module
+        elif isinstance(node, ast.Call):
+            yield from imported_by_name(node)
+
+
+def imported_by_name(call: ast.Call) -> Iterator[str]:
+    """Return what ``import_module("a.b")`` imports; of a text put together, what its beginning names."""
+    if last_name(call.func) not in {"import_module", "__import__"} or not call.args:
+        return
+    name = call.args[0]
+    parts = name.values if isinstance(name, ast.JoinedStr) else [name]
+    if isinstance(parts[0], ast.Constant) and isinstance(parts[0].value, str):
+        yield parts[0].value.removesuffix(".")
+
+
+def last_name(function: ast.expr) -> str:
+    """Return the last name of a dotted one: what is called, however it was imported."""
+    return str(getattr(function, "attr", getattr(function, "id", "")))
 
 
 def module_level(tree: ast.Module) -> Iterator[str]:
@@ -189,12 +208,33 @@ def outside_world(module: Module) -> Iterator[str]:
     if module.room not in PURE:
         return
     yield from IMPURE & {name.split(".")[0] for name in module.imported}
+    yield from {name for name in names_from(module.tree, "pathlib") if not name.startswith("Pure")}
+    packaged = "importlib.resources" in module.imported or "resources" in names_from(module.tree, "importlib")
     for call in (node for node in ast.walk(module.tree) if isinstance(node, ast.Call)):
-        if isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Name):
-            if (call.func.value.id, call.func.attr) in CLOCKS:
-                yield f"line {call.lineno}: {call.func.attr}"
-        elif isinstance(call.func, ast.Name) and call.func.id in {"open", "print", "input"}:
-            yield f"line {call.lineno}: {call.func.id}"
+        name = last_name(call.func)
+        if name in CLOCKS or (isinstance(call.func, ast.Name) and name in BUILT_IN_IO):
+            yield f"line {call.lineno}: {name}"
+        elif isinstance(call.func, ast.Attribute) and (name in TOUCHES or (name in READS and not packaged)):
+            yield f"line {call.lineno}: {name} of a file"
+        elif name in {"import_module", "__import__"} and not imported_by_name_known(call, module):
+            yield f"line {call.lineno}: an import that cannot be read"
+
+
+def names_from(tree: ast.AST, library: str) -> set[str]:
+    """Return what is taken from a library; the library's own name where it is imported as a whole."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == library:
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names if alias.name == library}
+    return found
+
+
+def imported_by_name_known(call: ast.Call, module: Module) -> bool:
+    """Tell whether an import by name says what it imports, or stays below its own package."""
+    below = call.args and ast.unparse(call.args[0]).startswith(("f'{__name__}.", 'f"{__name__}.'))
+    return bool(below and module.place.endswith("__init__.py")) or any(imported_by_name(call))
 
 
 def test_the_core_does_no_io_and_reads_no_clock() -> None:
@@ -203,11 +243,52 @@ def test_the_core_does_no_io_and_reads_no_clock() -> None:
 
 @pytest.mark.parametrize(
     "source",
-    ["import os", "from datetime import datetime\ndatetime.now()", "open('x')", "import uuid\nuuid.uuid4()"],
+    [
+        "import os",
+        "from datetime import datetime\ndatetime.now()",
+        "import datetime as dt\ndt.datetime.now(dt.UTC)",
+        "from datetime import date as day\nday.today()",
+        "open('x')",
+        "import uuid\nuuid.uuid4()",
+        "from uuid import uuid4\nuuid4()",
+        "from pathlib import Path",
+        "import pathlib",
+        "from pathlib import PurePath, PosixPath",
+        "def f(path):\n    return path.read_text()",
+        "def f(path):\n    return path.open()",
+        "from importlib import resources\ndef f(path):\n    path.write_text('x')",
+        "import importlib\nimportlib.import_module('os')",
+        "from importlib import import_module\nimport_module('httpx.models')",
+        "from importlib import import_module\nimport_module(f'subprocess.{x}')",
+        "from importlib import import_module\nimport_module(name)",
+        "__import__('random')",
+    ],
 )
 def test_what_the_core_may_not_do_is_seen(source: str) -> None:
     assert list(outside_world(Module("here", "monitoring", ast.parse(source))))
     assert not list(outside_world(Module("here", "adapters", ast.parse(source))))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from datetime import datetime\ndef f(now: datetime):\n    return now.isoformat()",
+        "from pathlib import PurePath\nPurePath('a/b').name",
+        "from importlib import resources\nresources.files('a').joinpath('b').read_text('utf-8')",
+        "from importlib.resources import files\nfiles('a').joinpath('b').read_bytes()",
+        "class A:\n    def f(self):\n        return self.now",
+    ],
+    ids=["a moment given", "a path's text", "packaged data", "packaged bytes", "a field"],
+)
+def test_what_the_core_may_do_is_left_alone(source: str) -> None:
+    assert not list(outside_world(Module("here", "monitoring", ast.parse(source))))
+
+
+def test_an_import_by_name_keeps_the_directions_too() -> None:
+    tree = ast.parse("from importlib import import_module\nimport_module('prefect_autopilot.api.routes')")
+    assert set(own_rooms(imports(tree))) - ALLOWED["journeys"] == {"api"}
+    text = ast.parse("import importlib\nimportlib.import_module(f'prefect_autopilot.cli.{name}')")
+    assert set(own_rooms(imports(text))) - ALLOWED["api"] == {"cli"}
 
 
 def test_own_modules_are_imported_by_their_full_name() -> None:
