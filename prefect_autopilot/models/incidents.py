@@ -177,52 +177,48 @@ class RefreshCredentials(Value):
     delay_s: float = Field(default=0, ge=0)
 
 
-class RemoveStaleLock(Value):
+class ProvedRepair(Value):
+    """What every repair has: the run it is for, the proof that allows it, and when the retry follows."""
+
+    flow_run_id: str
+    proof: str = ""
+    delay_s: float = Field(default=0, ge=0)
+
+
+class RemoveStaleLock(ProvedRepair):
     """Remove a lock file whose holder is proved to be dead, then retry the run."""
 
     kind: Literal["remove_stale_lock"] = "remove_stale_lock"
-    flow_run_id: str
     path: str
     holder_pid: int
-    proof: str = ""
-    delay_s: float = Field(default=0, ge=0)
 
 
-class ForgetCachedResult(Value):
+class ForgetCachedResult(ProvedRepair):
     """Remove the stored result that a task took from the cache, so that it is computed again, then retry."""
 
     kind: Literal["forget_cached_result"] = "forget_cached_result"
-    flow_run_id: str
     task_run_id: str
     storage_key: str
     """Path of the record on this machine, as the task run's own state names it."""
-    proof: str = ""
-    delay_s: float = Field(default=0, ge=0)
 
 
-class RunRefresher(Value):
+class RunRefresher(ProvedRepair):
     """Run once the deployment that renews what the failed flow reads; a retry follows when it is done."""
 
     kind: Literal["run_refresher"] = "run_refresher"
-    flow_run_id: str
     deployment_id: str
     deployment_name: str = ""
     renews: str
-    proof: str = ""
-    delay_s: float = Field(default=0, ge=0)
 
 
-class ReleaseSlots(Value):
+class ReleaseSlots(ProvedRepair):
     """Give back slots of a concurrency limit that nobody alive holds; the limit itself stays as it is."""
 
     kind: Literal["release_slots"] = "release_slots"
-    flow_run_id: str
     limit_name: str
     slots: int = Field(ge=1)
     active_slots: int
     """Slots in use when the proof was made; any other number stops the act."""
-    proof: str = ""
-    delay_s: float = Field(default=0, ge=0)
 
 
 class AskOwner(Value):
