@@ -74,8 +74,11 @@ class Monitor:
     def wait(self, now: float) -> None:
         """Judge what only the passing of time shows: runs that hang, runs that did not come."""
         running = self._last is not None and self._last.state in {"RUNNING", "PENDING"}
-        for found in (*self._stuck.waiting(now), *self._schedule.waiting(now, running=running)):
+        for found in self._stuck.waiting(now):
             self._tell(found)
+        # The next run would tell the same of the times before it: it must not matter which comes first.
+        for found in self._schedule.waiting(now, running=running):
+            self._tell(found, at=self._count + 1)
 
     def forget_old(self) -> None:
         """Keep the newest 50 incidents: what is kept must not grow with the number of runs."""
@@ -90,11 +93,12 @@ class Monitor:
         """Return the earliest moment at which waiting alone gives something to tell; infinite without one."""
         return min(self._stuck.next_concern(), self._schedule.next_concern())
 
-    def _tell(self, found: Finding) -> None:
+    def _tell(self, found: Finding, at: int | None = None) -> None:
+        at = self._count if at is None else at
         place, newest = self._open.get(found.kind, (-1, -INCIDENT_RUNS - 1))
-        if place >= 0 and self._count - newest <= INCIDENT_RUNS:
+        if place >= 0 and at - newest <= INCIDENT_RUNS:
             self._incidents[place] = self._incidents[place].lasting_to(found.end)
         else:
             place = len(self._incidents)
             self._incidents.append(found)
-        self._open[found.kind] = (place, self._count)
+        self._open[found.kind] = (place, at)
