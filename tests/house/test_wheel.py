@@ -13,7 +13,6 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGED = {".py", ".toml", ".yaml", ".yml", ".json", ".mako", ".j2", ".ini", ".txt"}
 IGNORED_FOLDERS = {
     "__pycache__",
     ".git",
@@ -43,16 +42,12 @@ def checkout_files() -> list[Path]:
     return sorted(name for name in names if (ROOT / name).is_file())
 
 
-def is_packaged(path: Path) -> bool:
-    return path.suffix in PACKAGED or path.name == "py.typed"
-
-
 def expected_in_wheel() -> set[str]:
-    """Map every file of the rooms to its place below the one import name."""
+    """Map every file of the rooms, of whatever kind, to its place below the one import name."""
     found = set()
     for package, folder in MAPPING.items():
         for path in checkout_files():
-            if path.parts[0] == folder and is_packaged(path):
+            if path.parts[0] == folder:
                 found.add(str(PurePosixPath(package.replace(".", "/"), *path.parts[1:])))
     return found
 
