@@ -104,7 +104,7 @@ class FleetMetrics:
         self._health = set(fresh)
 
     def set_alerts(self, alerts: Iterable[WorkflowAlert]) -> None:
-        """Replace the counts of firing alerts; the anomaly behind an alert is counted once."""
+        """Replace the counts of firing alerts that are not muted; each one's anomaly is counted once."""
         self._firing.clear()
         open_now = [alert for alert in alerts if alert.status == "firing"]
         for alert in open_now:
@@ -112,6 +112,8 @@ class FleetMetrics:
         firing = Tally(
             (alert.severity.value, str(alert.trigger_conditions.get("rule_id") or alert.alert_type.value))
             for alert in open_now
+            # One pool down is one alert here as well: what its group stands for is muted.
+            if alert.muted_by is None
         )
         for (severity, rule), count in firing.items():
             self._firing.labels(severity, rule).set(count)

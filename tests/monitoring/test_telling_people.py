@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from prefect_autopilot.errors import UsageError
 from prefect_autopilot.models import AlertPolicy, Notice, Severity, Silence, WorkflowAlert
+from prefect_autopilot.monitoring import FleetMetrics
 from prefect_autopilot.monitoring.groups import MOST_LISTED, explained, grouped, is_group, regroup
 from prefect_autopilot.monitoring.silencing import check, covers, is_active, silenced_by
 from prefect_autopilot.monitoring.telling import acknowledged, decide
@@ -426,3 +427,16 @@ def test_a_window_that_cannot_be_read_is_refused(fields: dict[str, str]) -> None
 
 def test_a_notice_without_incidents_reads_as_before() -> None:
     assert Notice(notice_id="n", outcome="info", title="t", text="x").incidents == ()
+
+
+def test_a_scrape_counts_one_alert_for_one_pool_down() -> None:
+    (group,) = regroup(on_pool(10), POLICY, NOW)
+    members = [one.model_copy(update={"muted_by": f"group:{group.alert_id}"}) for one in on_pool(10)]
+    fleet = FleetMetrics()
+    fleet.set_alerts([group, *members])
+    lines = [
+        line
+        for line in fleet.render().decode().splitlines()
+        if line.startswith("prefect_autopilot_alerts_firing")
+    ]
+    assert [line.rpartition(" ")[2] for line in lines] == ["1.0"]
