@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -164,9 +167,38 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
         files.digest_of(tmp_path / "gone.py")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_read_only_file_is_not_replaced(flow_file: Path) -> None:
-    flow_file.chmod(0o440)
-    with pytest.raises(AutopilotError, match="permission"):
-        files.replace(flow_file, NEW, files.digest(OLD))
+# Replaces sys.argv[1] in a process of its own and prints the refusal.
+REPLACE = """
+import sys
+from pathlib import Path
+from prefect_autopilot.adapters import files
+from prefect_autopilot.errors import AutopilotError
+path = Path(sys.argv[1])
+try:
+    files.replace(path, sys.argv[2], files.digest(path.read_text()))
+except AutopilotError as error:
+    print(error.permanent, error.message)
+"""
+
+
+def bound_by_modes() -> list[str]:
+    """Return what a command starts with, so that modes bind it: root may otherwise write everywhere."""
+    if os.geteuid() != 0:
+        return []
+    command = ["setpriv", "--inh-caps=-dac_override", "--bounding-set=-dac_override"]
+    if shutil.which("setpriv") is None or subprocess.run([*command, "true"], check=False).returncode:
+        pytest.skip("root may write everywhere, and setpriv cannot take that right away here")
+    return command
+
+
+@pytest.mark.parametrize("closed", ["my_flow.py", "."], ids=["file", "folder"])
+def test_what_may_not_be_written_is_not_replaced(flow_file: Path, closed: str) -> None:
+    place = flow_file.parent / closed
+    place.chmod(0o550 if place.is_dir() else 0o440)
+    command = [*bound_by_modes(), sys.executable, "-c", REPLACE, str(flow_file), NEW]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    place.chmod(0o750)
+    assert done.stdout.startswith("True ")
+    assert "permission" in done.stdout
     assert flow_file.read_text() == OLD
+    assert names(flow_file.parent) == ["my_flow.py"]
