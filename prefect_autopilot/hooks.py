@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from prefect_autopilot.models import FAILURE_STATES, StateRecord
 
@@ -32,7 +32,8 @@ logger = logging.getLogger("prefect_autopilot.hooks")
 WITHIN_S = 20.0
 OWN_PREFIX = "autopilot-"
 
-FlowT = TypeVar("FlowT", bound="Flow[Any, Any]")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def on_completion(flow: Flow[Any, Any], flow_run: FlowRun, state: State) -> None:
@@ -50,7 +51,7 @@ def on_crashed(flow: Flow[Any, Any], flow_run: FlowRun, state: State) -> None:
     _take_in(flow, flow_run, state)
 
 
-def watch(flow: FlowT) -> FlowT:
+def watch(flow: Flow[P, R]) -> Flow[P, R]:
     """Return the flow with the three hooks after those it has; usable as a decorator above ``@flow``."""
     return flow.with_options(
         on_completion=_with(on_completion, flow.on_completion_hooks),
