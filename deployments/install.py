@@ -9,11 +9,12 @@ from __future__ import annotations
 import importlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient, get_client
-from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.actions import DeploymentUpdate, WorkPoolCreate
 from prefect.client.schemas.filters import FlowFilter, FlowFilterId, WorkPoolFilter, WorkPoolFilterName
-from prefect.events import DeploymentEventTrigger, DeploymentTriggerTypes, TriggerTypes
+from prefect.events import DeploymentEventTrigger
 from prefect.exceptions import ObjectNotFound
 from prefect.types.entrypoint import EntrypointType
 from prefect.variables import Variable
@@ -25,9 +26,14 @@ from prefect_autopilot.deployments.operational import (
     OperationalFlow,
     failed_run_trigger,
 )
+from prefect_autopilot.models import JSONDict
 
 if TYPE_CHECKING:
     from prefect import Flow
+    from prefect.client.schemas.responses import DeploymentResponse
+    from prefect.client.schemas.schedules import SCHEDULE_TYPES
+    from prefect.deployments.runner import RunnerDeployment
+    from prefect.events import AutomationCore
 
 RECORD = "autopilot_installation"
 """Name of the Prefect variable that remembers what was created."""
@@ -39,7 +45,8 @@ MOST_NAMED = 20
 async def install() -> tuple[str, ...]:
     """Create or update work pool, block types, deployments and the failed-run automation.
 
-    Returns one line for each. Running it again changes nothing that is already right.
+    Returns one line for each. Running it again changes nothing that is already right, and nothing that a
+    person changed since: parameters, schedules, tags, a disabled automation.
     """
     async with get_client() as client:
         created = await _recorded()
@@ -47,8 +54,9 @@ async def install() -> tuple[str, ...]:
             told = [
                 await _create_pool(client, created),
                 *await _register_blocks(client, created),
-                *[await _install_deployment(client, one, created) for one in OPERATIONAL_FLOWS],
             ]
+            for one in OPERATIONAL_FLOWS:
+                told.extend(await _install_deployment(client, one, created))
         finally:
             # Half an installation can be taken away again, too.
             await Variable.aset(RECORD, sorted(created), overwrite=True)
@@ -109,39 +117,115 @@ async def _register_blocks(client: PrefectClient, created: set[str]) -> list[str
     return told
 
 
-async def _install_deployment(client: PrefectClient, definition: OperationalFlow, created: set[str]) -> str:
-    known = await _deployment_exists(client, definition)
-    await _deploy(definition)
-    if known:
-        return f"deployment {definition.name}: updated"
-    created.add(f"deployment:{definition.name}")
-    return f"deployment {definition.name}: created"
+async def _install_deployment(
+    client: PrefectClient, definition: OperationalFlow, created: set[str]
+) -> tuple[str, ...]:
+    ours = await _definition(definition)
+    known = await _existing(client, definition)
+    if known is None:
+        deployment_id = await ours.aapply()
+        created.add(f"deployment:{definition.name}")
+        told = f"deployment {definition.name}: created"
+    else:
+        deployment_id = known.id
+        told = f"deployment {definition.name}: {await _brought_up_to_date(client, known, ours)}"
+    if not definition.on_failed_runs:
+        return (told,)
+    return told, f"automation {definition.name}: {await _wire(client, deployment_id, definition.name)}"
 
 
-async def _deployment_exists(client: PrefectClient, definition: OperationalFlow) -> bool:
+async def _existing(client: PrefectClient, definition: OperationalFlow) -> DeploymentResponse | None:
     try:
-        await client.read_deployment_by_name(f"{definition.name}/{definition.name}")
+        return await client.read_deployment_by_name(f"{definition.name}/{definition.name}")
     except ObjectNotFound:
-        return False
-    return True
+        return None
 
 
-async def _deploy(definition: OperationalFlow) -> None:
+async def _definition(definition: OperationalFlow) -> RunnerDeployment:
     module, _, function = definition.entrypoint.rpartition(".")
     flow: Flow[Any, Any] = getattr(importlib.import_module(module), function)
-    triggers: list[DeploymentTriggerTypes | TriggerTypes] = []
-    if definition.on_failed_runs:
-        triggers.append(DeploymentEventTrigger.model_validate(failed_run_trigger()))
-    deployment = await flow.ato_deployment(
+    return await flow.ato_deployment(
         name=definition.name,
         interval=definition.interval_s,
-        triggers=triggers,
         parameters=definition.parameters,
         work_pool_name=WORK_POOL,
         entrypoint_type=EntrypointType.MODULE_PATH,
         tags=["autopilot"],
     )
-    await deployment.aapply()
+
+
+async def _brought_up_to_date(
+    client: PrefectClient, known: DeploymentResponse, ours: RunnerDeployment
+) -> str:
+    """Change only what a newer version must: which code runs, and the form of its parameters.
+
+    Parameters, schedules, tags, description, pool and pause are a person's to decide once it is there.
+    """
+    schema = ours._parameter_openapi_schema  # noqa: SLF001  # where Prefect keeps the form it computed
+    form = schema.model_dump(mode="json", exclude_unset=True)
+    kept = _kept(known, ours)
+    said = f"; kept as it is: {', '.join(kept)}" if kept else ""
+    if known.entrypoint == ours.entrypoint and known.parameter_openapi_schema == form:
+        return f"there already{said}"
+    newer = DeploymentUpdate(
+        entrypoint=ours.entrypoint, path=None, pull_steps=[], parameter_openapi_schema=form
+    )
+    await client.update_deployment(known.id, newer)
+    return f"updated{said}"
+
+
+def _kept(known: DeploymentResponse, ours: RunnerDeployment) -> list[str]:
+    schedules = [(_times(one.schedule), one.active) for one in known.schedules]
+    differs = {
+        "parameters": known.parameters != ours.parameters,
+        "schedule": schedules != [(_times(one.schedule), True) for one in ours.schedules or []],
+        "tags": sorted(known.tags) != sorted(ours.tags),
+        "work pool": known.work_pool_name != ours.work_pool_name,
+        "pause": known.paused,
+    }
+    return [what for what, true in differs.items() if true]
+
+
+def _times(schedule: SCHEDULE_TYPES) -> JSONDict:
+    """Return when a schedule fires; the server adds an anchor and a zone."""
+    return schedule.model_dump(mode="json", include={"interval", "cron", "rrule"})
+
+
+async def _wire(client: PrefectClient, deployment_id: UUID, name: str) -> str:
+    """Let failed runs start the deployment, by one automation; who disabled it keeps it disabled."""
+    # The name that Prefect gives the first trigger of a deployment, so that either way makes the same one.
+    trigger = DeploymentEventTrigger.model_validate(failed_run_trigger() | {"name": f"{name}__automation_1"})
+    trigger.set_deployment_id(deployment_id)
+    wanted = trigger.as_automation()
+    related = await client.read_resource_related_automations(f"prefect.deployment.{deployment_id}")
+    found = [one for one in related if one.name == wanted.name]
+    right = [one for one in found if _reacts_as(one, wanted)]
+    if len(found) == len(right) == 1:
+        return "there already" if right[0].enabled else "there already; kept as it is: disabled"
+    wanted.enabled = all(one.enabled for one in found)
+    for one in found:
+        await client.delete_automation(one.id)
+    await client.create_automation(wanted)
+    return "replaced" if found else "created"
+
+
+def _reacts_as(automation: AutomationCore, wanted: AutomationCore) -> bool:
+    return _reaction(automation) == _reaction(wanted)
+
+
+def _reaction(automation: AutomationCore) -> JSONDict:
+    """Return what an automation reacts to and how, without the ids and defaults that the server adds."""
+    trigger = automation.trigger.model_dump(mode="json")
+    related = trigger.get("match_related") or {}
+    return {
+        **{key: trigger.get(key) for key in ("type", "posture", "match", "threshold")},
+        "related": related if isinstance(related, list) else [related],
+        **{key: sorted(trigger.get(key) or ()) for key in ("expect", "after", "for_each")},
+        "actions": [
+            {key: action.get(key) for key in ("type", "deployment_id", "parameters")}
+            for action in (one.model_dump(mode="json") for one in automation.actions)
+        ],
+    }
 
 
 async def _remove_deployment(client: PrefectClient, name: str) -> str:

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from prefect.client.orchestration import PrefectClient, get_client
-from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.actions import DeploymentUpdate, WorkPoolCreate
+from prefect.events import AutomationCore
 from prefect.exceptions import ObjectNotFound
 from prefect.variables import Variable
 
@@ -132,11 +133,66 @@ def test_one_automation_starts_troubleshooting_and_none_of_our_flows_starts_it(l
 
 def test_installing_again_changes_nothing_and_doubles_nothing(life: Life) -> None:
     assert life.told[1][0] == f"work pool {WORK_POOL}: there already"
-    assert not any(line.endswith(": created") for line in life.told[1])
-    ids = [{name: one.id for name, one in found.items()} for found in life.deployments]
-    assert ids[1] == ids[0]
+    changing = [line for line in life.told[1] if not line.endswith(("there already", "registered"))]
+    assert changing == []
+    whole = [{name: definition_of(one) for name, one in found.items()} for found in life.deployments[:2]]
+    assert whole[1] == whole[0]
     assert life.records[1] == life.records[0]
-    assert len(life.automations[1]) == 1
+    assert life.automations[1] == life.automations[0]
+
+
+def definition_of(deployment: Any) -> dict[str, Any]:
+    """A deployment without what its schedule does to it while we look."""
+    return dict(deployment.model_dump(exclude={"updated", "last_polled", "status"}))
+
+
+def test_what_a_person_decided_since_is_kept(prefect_harness: None) -> None:
+    async def work(client: PrefectClient) -> None:
+        await install()
+        there = await deployments(client)
+        troubleshoot, monitor = there["autopilot-troubleshoot"], there["autopilot-monitor"]
+        theirs = DeploymentUpdate(
+            parameters={"mode": "auto"}, tags=["autopilot", "night"], description="ours"
+        )
+        await client.update_deployment(troubleshoot.id, theirs)
+        await client.update_deployment_schedule(monitor.id, monitor.schedules[0].id, active=False)
+        (automation,) = [one for one in await client.read_automations() if "troubleshoot" in one.name]
+        await client.pause_automation(automation.id)
+        decided = {name: definition_of(one) for name, one in (await deployments(client)).items()}
+
+        told = await install()
+
+        assert {name: definition_of(one) for name, one in (await deployments(client)).items()} == decided
+        (still,) = [one for one in await client.read_automations() if "troubleshoot" in one.name]
+        assert (still.id, still.enabled) == (automation.id, False)
+        assert "deployment autopilot-troubleshoot: there already; kept as it is: parameters, tags" in told
+        assert "deployment autopilot-monitor: there already; kept as it is: schedule" in told
+        assert "automation autopilot-troubleshoot: there already; kept as it is: disabled" in told
+
+    on_the_server(work)
+
+
+def test_what_an_older_version_left_is_brought_up_to_date_and_stays_disabled(prefect_harness: None) -> None:
+    async def work(client: PrefectClient) -> None:
+        await install()
+        old = (await deployments(client))["autopilot-troubleshoot"]
+        await client.update_deployment(old.id, DeploymentUpdate(entrypoint="old.module.flow", parameters={}))
+        (automation,) = [one for one in await client.read_automations() if "troubleshoot" in one.name]
+        automation.trigger.expect = {"prefect.flow-run.Failed"}
+        automation.enabled = False
+        older = automation.model_dump(exclude={"owner_resource", "id", "created", "updated"})
+        await client.update_automation(automation.id, AutomationCore.model_validate(older))
+
+        told = await install()
+
+        new = (await deployments(client))["autopilot-troubleshoot"]
+        assert (new.id, new.entrypoint, new.parameters) == (old.id, old.entrypoint, {})
+        assert "deployment autopilot-troubleshoot: updated; kept as it is: parameters" in told
+        (renewed,) = [one for one in await client.read_automations() if "troubleshoot" in one.name]
+        assert (renewed.trigger.expect, renewed.enabled) == (set(FAILED_RUN_EVENTS), False)
+        assert "automation autopilot-troubleshoot: replaced" in told
+
+    on_the_server(work)
 
 
 def test_uninstalling_removes_it_all(life: Life) -> None:
@@ -208,13 +264,13 @@ def test_polling_deployments_of_people_survive_the_removal(prefect_harness: None
 def test_half_an_installation_can_be_taken_away_again(
     prefect_harness: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    deploy, seen = module._deploy, []
+    define, seen = module._definition, []
 
-    async def breaks_at_the_third(definition: Any) -> None:
+    async def breaks_at_the_third(definition: Any) -> Any:
         seen.append(definition.name)
         if len(seen) == 3:
             raise ConnectionResetError
-        await deploy(definition)
+        return await define(definition)
 
     async def work(client: PrefectClient) -> None:
         with pytest.raises(ConnectionResetError):
@@ -224,5 +280,5 @@ def test_half_an_installation_can_be_taken_away_again(
         assert await deployments(client) == {}
         assert not await has_pool(client)
 
-    monkeypatch.setattr(module, "_deploy", breaks_at_the_third)
+    monkeypatch.setattr(module, "_definition", breaks_at_the_third)
     on_the_server(work)

@@ -47,7 +47,7 @@ def test_install_can_be_repeated_and_uninstall_leaves_prefect_as_it_was(live_pre
     assert "autopilot-troubleshoot" in once["deployments"]
     assert "Service Connection" in once["block types"]
     assert len(once["automations"]) == len(before["automations"]) + 1
-    assert "deployment autopilot-troubleshoot: updated" in command(live_prefect, "install")
+    assert "deployment autopilot-troubleshoot: there already" in command(live_prefect, "install")
     assert inventory(call) == once
     assert "removed" in command(live_prefect, "uninstall")
     assert inventory(call) == before
