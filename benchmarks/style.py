@@ -6,6 +6,7 @@ import ast
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from statistics import median
 
@@ -42,8 +43,9 @@ class Module:
         return (node for node in ast.walk(self.tree) if isinstance(node, Function))
 
 
-def read(root: Path, *rooms: str) -> list[Module]:
-    """Read every Python file below the rooms, generated flows left out."""
+@cache
+def read(root: Path, *rooms: str) -> tuple[Module, ...]:
+    """Read every Python file below the rooms once, generated flows left out."""
     found = []
     for room in rooms:
         for path in sorted((root / room).rglob("*.py")):
@@ -51,7 +53,7 @@ def read(root: Path, *rooms: str) -> list[Module]:
                 continue
             text = path.read_text(encoding="utf-8")
             found.append(Module(path.relative_to(root), len(text.splitlines()), ast.parse(text)))
-    return found
+    return tuple(found)
 
 
 def length(function: Function) -> int:

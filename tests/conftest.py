@@ -34,15 +34,21 @@ settings.load_profile("house")
 
 # Fixtures that start a server: tests that share one run in one process, so that it starts once.
 SERVERS = ("live_prefect", "prefect_harness")
+SERVER_TIMEOUT_S = 120
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Name the group of every test that shares a server (see ``--dist loadgroup``)."""
+    """Name the group of every test that shares a server (see ``--dist loadgroup``) and give it time.
+
+    The start of the server counts for whichever of them comes first.
+    """
     for item in items:
-        for fixture in SERVERS:
-            if fixture in getattr(item, "fixturenames", ()):
-                item.add_marker(pytest.mark.xdist_group(fixture))
+        servers = [fixture for fixture in SERVERS if fixture in getattr(item, "fixturenames", ())]
+        for fixture in servers:
+            item.add_marker(pytest.mark.xdist_group(fixture))
+        if (servers or item.get_closest_marker("live")) and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(SERVER_TIMEOUT_S))
 
 
 def missing(reason: str) -> None:

@@ -18,6 +18,8 @@ from prefect_autopilot.adapters import embedded
 from prefect_autopilot.adapters.embedded import EmbeddedPrefect, free_port, running_server, running_worker
 from prefect_autopilot.errors import PrefectError
 
+pytestmark = pytest.mark.timeout(60)  # some start a whole Prefect
+
 FOREVER = "import time; print('up', flush=True); time.sleep(60)"
 STUBBORN = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True);"

@@ -32,6 +32,7 @@ THIS = Path(__file__).relative_to(ROOT)
 
 
 def load_style() -> ModuleType:
+    """Load the script once for all tests: it reads every file of the checkout."""
     spec = importlib.util.spec_from_file_location("house_style", ROOT / "benchmarks" / "style.py")
     assert spec is not None
     assert spec.loader is not None
@@ -59,17 +60,14 @@ def tracked_files() -> list[Path]:
     return [path for path in names if path.is_file()]
 
 
-def source_modules() -> list[object]:
-    modules: list[object] = style.read(ROOT, *style.SOURCE_ROOMS)
-    return modules
-
-
 def test_functions_and_modules_are_short_and_annotated() -> None:
     assert style.offenders(ROOT) == []
 
 
 def test_most_functions_are_very_short() -> None:
-    lengths = [style.length(one) for module in source_modules() for one in module.functions]  # type: ignore[attr-defined]
+    lengths = [
+        style.length(one) for module in style.read(ROOT, *style.SOURCE_ROOMS) for one in module.functions
+    ]
     assert style.percentile(lengths, 0.95) <= 40
 
 

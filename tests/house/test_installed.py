@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.timeout(60)  # pip builds and installs us
+
 ROOT = Path(__file__).resolve().parents[2]
 LEFT_AT_HOME = shutil.ignore_patterns(
     ".*", "__pycache__", "build", "dist", "tests", "benchmarks", "*.egg-info", "node_modules"

@@ -12,6 +12,9 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+# The builds count for whichever test comes first.
+pytestmark = pytest.mark.timeout(60)
+
 ROOT = Path(__file__).resolve().parents[2]
 IGNORED_FOLDERS = {
     "__pycache__",
