@@ -38,7 +38,7 @@ class AutopilotPolicy(Block):
         description="Whether remedies are only proposed, asked for in the Prefect UI, or carried out.",
     )
     remedies: dict[str, Literal["propose", "approve", "auto"]] = Field(
-        default_factory=dict, description="Modes of single remedies: retry_run, refresh_credentials, …"
+        default_factory=dict, description="Modes of single remedies such as retry_run or refresh_credentials."
     )
     deployments: list[dict[str, Any]] = Field(
         default_factory=list,
