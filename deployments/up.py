@@ -13,8 +13,14 @@ from pathlib import Path
 import uvicorn
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
-from prefect_autopilot.adapters.embedded import EmbeddedPrefect, running_server, running_worker
+from prefect_autopilot.adapters.embedded import (
+    EmbeddedPrefect,
+    check_address,
+    running_server,
+    running_worker,
+)
 from prefect_autopilot.adapters.prefect_target import PrefectTarget
+from prefect_autopilot.adapters.versions import require_compatible
 from prefect_autopilot.api import check_loopback, create_app, has_tokens
 from prefect_autopilot.deployments.install import install
 from prefect_autopilot.deployments.operational import WORK_POOL
@@ -30,6 +36,10 @@ Tell = Callable[[str], None]
 async def up(settings: Settings | None = None, *, port: int = 4200, tell: Tell = print) -> None:
     """Run all parts until SIGTERM or SIGINT, then stop them in the reverse order."""
     settings = settings or load_settings()
+    require_compatible()
+    check_address("127.0.0.1", port, advice="choose another --port")
+    taken = "set PREFECT_AUTOPILOT_API_PORT to another"
+    check_address(settings.api_host, settings.api_port, advice=taken)
     check_loopback(settings.api_host, has_tokens=await has_tokens(settings))
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()

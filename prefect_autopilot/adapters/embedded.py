@@ -13,12 +13,15 @@ from pathlib import Path
 
 import httpx
 
-from prefect_autopilot.errors import PrefectError
+from prefect_autopilot.errors import PrefectError, UsageError
 
 START_TIMEOUT_S = 120
 """A first start migrates an empty database: 39 s were measured on a busy two-core machine."""
 
 STOP_TIMEOUT_S = 15
+
+LAST_PORT = 65_535
+LONGEST_WORDS = 300
 
 QUIET: Mapping[str, str] = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -47,6 +50,19 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def check_address(host: str, port: int, *, advice: str) -> None:
+    """Raise ``UsageError``, which ends in ``advice``, when nobody could listen there now."""
+    if not 0 <= port <= LAST_PORT:
+        raise UsageError(f"There is no port {port}; {advice}.")
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(place)
+    except OSError as error:
+        raise UsageError(f"Cannot listen on {host} port {port}: {error.strerror}; {advice}.") from error
 
 
 @asynccontextmanager
@@ -91,9 +107,11 @@ def _environment(home: Path, url: str) -> dict[str, str]:
     }
 
 
-def _last_line(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return lines[-1].strip() if lines else "it said nothing"
+def _last_words(log: Path) -> str:
+    """Return the last paragraph of a log in one line: terminals wrap what Prefect says of itself."""
+    text = log.read_text(encoding="utf-8", errors="replace").strip()
+    last = " ".join(text.split("\n\n")[-1].split())
+    return (last if len(last) <= LONGEST_WORDS else f"…{last[-LONGEST_WORDS:]}") or "it said nothing"
 
 
 @asynccontextmanager
@@ -132,7 +150,7 @@ async def _until_healthy(server: asyncio.subprocess.Process, url: str, log: Path
                 pass  # not listening yet
             await asyncio.sleep(0.2)
     raise PrefectError(
-        f"The Prefect server did not start: {_last_line(log)}; see {log}, "
+        f"The Prefect server did not start: {_last_words(log)}; see {log}, "
         "and let `prefect-autopilot doctor` check the versions.",
         permanent=server.returncode is not None,
     )

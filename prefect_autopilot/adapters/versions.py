@@ -12,7 +12,12 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
+from prefect_autopilot.errors import ConfigurationError
+
 DISTRIBUTION = "prefect-autopilot"
+
+DECISIVE = frozenset({"prefect", "fastapi"})
+"""Distributions whose versions decide whether a server starts and answers rightly."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,14 @@ def check_installation() -> tuple[Check, ...]:
     return (check_python(python, needed), *check_versions(wanted, versions))
 
 
+def require_compatible() -> None:
+    """Raise ConfigurationError, saying what mends it, where Prefect or FastAPI as installed cannot work."""
+    wanted = [one for one in requirements() if one.name in DECISIVE]
+    for check in check_versions(wanted, installed(one.name for one in wanted)):
+        if check.status == "fail":
+            raise ConfigurationError(f"{check.name} {check.detail}. {check.advice}")
+
+
 def check_python(version: str, needed: str) -> Check:
     """Judge the version of the interpreter."""
     if Version(version) in SpecifierSet(needed):
@@ -86,8 +99,7 @@ def check_python(version: str, needed: str) -> Check:
 def check_versions(wanted: Iterable[Requirement], versions: Mapping[str, str | None]) -> tuple[Check, ...]:
     """Judge every requirement; those that are met and unremarkable share one line."""
     checks = [_judge(one, versions.get(one.name)) for one in wanted]
-    named = {"prefect", "fastapi"}
-    shown = [check for check in checks if check.status != "ok" or check.name in named]
+    shown = [check for check in checks if check.status != "ok" or check.name in DECISIVE]
     unremarkable = len(checks) - len(shown)
     return (*shown, Check("other requirements", "ok", f"{unremarkable} met"))
 

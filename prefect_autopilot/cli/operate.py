@@ -7,9 +7,6 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from prefect_autopilot.cli.output import Flag, write_line
-from prefect_autopilot.errors import UsageError
-
-_LAST_PORT = 65_535
 
 
 async def watch(
@@ -20,9 +17,11 @@ async def watch(
     notify_webhook: Annotated[str | None, Parameter(help="URL that every notice is posted to.")] = None,
 ) -> int:
     """Watch the Prefect server of the environment until interrupted."""
+    from prefect_autopilot.adapters.versions import require_compatible
     from prefect_autopilot.settings import load_settings
     from prefect_autopilot.watcher import watch as run
 
+    require_compatible()
     await run(mode=mode, notify_webhook=notify_webhook, settings=load_settings())
     return 0
 
@@ -49,37 +48,23 @@ def serve(
 
     import uvicorn
 
+    from prefect_autopilot.adapters.embedded import check_address
+    from prefect_autopilot.adapters.versions import require_compatible
     from prefect_autopilot.api import check_loopback, create_app, has_tokens
     from prefect_autopilot.settings import load_settings
 
+    require_compatible()
     settings = load_settings()
     address = (host or settings.api_host, settings.api_port if port is None else port)
     locked = asyncio.run(has_tokens(settings))
     check_loopback(address[0], has_tokens=locked)
-    check_address(*address)
+    check_address(*address, advice="choose another --host or --port")
     app = create_app(settings, hosts=(address[0],), locked=locked)
     # What X-Forwarded-For says is believed from nobody: whom we talk to is whom we see.
     uvicorn.run(
         app, host=address[0], port=address[1], log_level="warning", proxy_headers=False, server_header=False
     )
     return 0
-
-
-def check_address(host: str, port: int) -> None:
-    """Raise ``UsageError`` when nobody could listen there, before anything is started."""
-    import socket
-
-    if not 0 <= port <= _LAST_PORT:
-        raise UsageError(f"There is no port {port}; choose another --host or --port.")
-    try:
-        family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(place)
-    except OSError as error:
-        raise UsageError(
-            f"Cannot listen on {host} port {port}: {error.strerror}; choose another --host or --port."
-        ) from error
 
 
 async def install() -> int:
@@ -101,7 +86,7 @@ async def uninstall() -> int:
     async with prefect_server():
         from prefect_autopilot.deployments.install import uninstall as run
 
-        for line in await run():
+        for line in await run() or ("Nothing that install created is there.",):
             write_line(line)
     return 0
 
@@ -110,6 +95,8 @@ def demo(
     *, keep: Annotated[Flag, Parameter(help="Leave everything running and print the addresses.")] = False
 ) -> int:
     """Run every journey on an own Prefect server with simulated services."""
+    from prefect_autopilot.adapters.versions import require_compatible
     from prefect_autopilot.demo import run_demo
 
+    require_compatible()
     return run_demo(keep=keep)

@@ -97,15 +97,16 @@ def test_the_home_of_ours_is_made(tmp_path: Path) -> None:
         (b"", "it said nothing"),
         (b"\n \n", "it said nothing"),
         (b"one", "one"),
-        (b"one\n  two  \n\n", "two"),
+        (b"zero\n\none\n  two  \n\n", "one two"),
+        (b"x" * 400, "…" + "x" * 300),
         (b"\xff broken", "� broken"),
     ],
-    ids=["empty", "blank", "one line", "blank lines at the end", "no utf-8"],
+    ids=["empty", "blank", "one line", "a wrapped sentence", "long", "no utf-8"],
 )
-def test_the_last_line_of_a_log_is_what_a_person_needs(tmp_path: Path, content: bytes, last: str) -> None:
+def test_the_last_words_of_a_log_are_what_a_person_needs(tmp_path: Path, content: bytes, last: str) -> None:
     log = tmp_path / "server.log"
     log.write_bytes(content)
-    assert embedded._last_line(log) == last
+    assert embedded._last_words(log) == last
 
 
 async def test_a_child_runs_with_its_environment_and_folder_and_writes_into_its_log(tmp_path: Path) -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from prefect_autopilot.adapters.embedded import check_address
 from prefect_autopilot.cli import main
 from prefect_autopilot.cli.automate import read_parameters, request_context
 from prefect_autopilot.cli.connect import read_credentials
-from prefect_autopilot.cli.operate import check_address
 from prefect_autopilot.cli.text_input import LONGEST_REQUEST, comma_separated, read_file, request_text
 from prefect_autopilot.errors import UsageError
 
@@ -163,19 +163,19 @@ def test_a_port_in_use_is_told_before_anything_starts() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         with pytest.raises(UsageError, match=r"Cannot listen on 127\.0\.0\.1 port"):
-            check_address("127.0.0.1", taken.getsockname()[1])
+            check_address("127.0.0.1", taken.getsockname()[1], advice="choose another")
 
 
 def test_a_free_port_is_fine() -> None:
-    check_address("127.0.0.1", 0)
+    check_address("127.0.0.1", 0, advice="choose another")
 
 
 @pytest.mark.parametrize(
     ("host", "port"), [("no.such.host.invalid", 80), ("127.0.0.1", 70_000), ("127.0.0.1", -1)]
 )
 def test_an_address_that_cannot_be_is_told(host: str, port: int) -> None:
-    with pytest.raises(UsageError, match="choose another --host or --port"):
-        check_address(host, port)
+    with pytest.raises(UsageError, match="choose another"):
+        check_address(host, port, advice="choose another")
 
 
 @pytest.mark.parametrize(

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 
+from prefect_autopilot.adapters import versions
 from prefect_autopilot.adapters.versions import (
     Check,
     check_installation,
     check_python,
     check_versions,
     installed,
+    require_compatible,
     requirements,
 )
+from prefect_autopilot.cli import main
+from prefect_autopilot.errors import ConfigurationError
 
 WANTED = (Requirement("prefect>=3.8.8,<3.9"), Requirement("fastapi>=0.139,<0.151"), Requirement("rich>=13"))
 GOOD = {"prefect": "3.8.8", "fastapi": "0.150.0", "rich": "15.0.0"}
@@ -107,3 +112,40 @@ def test_a_missing_distribution_has_no_version() -> None:
 
 def test_the_environment_of_these_tests_is_sound() -> None:
     assert [check for check in check_installation() if check.status != "ok"] == []
+
+
+def pretend(monkeypatch: pytest.MonkeyPatch, **other: str) -> None:
+    real = versions.installed
+    monkeypatch.setattr(versions, "installed", lambda names: {**real(names), **other})
+
+
+def test_what_is_installed_for_the_tests_is_compatible() -> None:
+    require_compatible()
+
+
+@pytest.mark.parametrize(
+    "other", [{"fastapi": "0.152.0"}, {"fastapi": "0.160.0"}, {"prefect": "3.9.0"}], ids=str
+)
+def test_what_cannot_work_is_told_with_what_mends_it(
+    monkeypatch: pytest.MonkeyPatch, other: dict[str, str]
+) -> None:
+    pretend(monkeypatch, **other)
+    with pytest.raises(ConfigurationError, match="-m pip install") as caught:
+        require_compatible()
+    assert f"{name} {version}" in caught.value.message
+
+
+def test_another_library_that_is_too_old_is_the_doctors_business(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(monkeypatch, rich="1.0")
+    require_compatible()
+
+
+@pytest.mark.parametrize("command", ["up", "serve", "watch", "demo"])
+def test_nothing_is_started_with_what_cannot_work(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PREFECT_AUTOPILOT_HOME", str(tmp_path))
+    pretend(monkeypatch, fastapi="0.160.0")
+    assert main([command]) == 1
+    assert "fastapi 0.160.0" in " ".join(capsys.readouterr().err.split())
+    assert list(tmp_path.iterdir()) == []

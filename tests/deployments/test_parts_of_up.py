@@ -16,7 +16,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_HOME
 from prefect_autopilot.adapters.embedded import EmbeddedPrefect, free_port
 from prefect_autopilot.deployments import up as module
 from prefect_autopilot.deployments.up import prefect_client, serving, watching
-from prefect_autopilot.errors import ConfigurationError, PrefectError
+from prefect_autopilot.errors import ConfigurationError, PrefectError, UsageError
 from prefect_autopilot.settings import Settings, load_settings
 from prefect_autopilot.store import Scope, Store
 from prefect_autopilot.watcher import Watcher
@@ -157,4 +157,16 @@ async def test_an_address_that_others_can_reach_is_refused_before_anything_is_st
     told: list[str] = []
     with pytest.raises(ConfigurationError, match="this machine only"):
         await module.up(settings, tell=told.append)
+    assert told == []
+
+
+@pytest.mark.parametrize("which", ["prefect", "api"])
+async def test_a_port_in_use_is_told_before_anything_is_started(tmp_path: Path, which: str) -> None:
+    told: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = int(taken.getsockname()[1])
+        settings = load_settings(home=tmp_path, api_port=port if which == "api" else free_port())
+        with pytest.raises(UsageError, match=f"port {port}: .*; (choose|set) .*another") as caught:
+            await module.up(settings, port=port if which == "prefect" else free_port(), tell=told.append)
+    assert caught.value.exit_code == 2
     assert told == []
