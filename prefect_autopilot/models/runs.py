@@ -115,7 +115,8 @@ class RunSeries(Foreign):
     now: datetime | None = None
     paused: tuple[Pause, ...] = ()
     limits: dict[str, float] = Field(default_factory=dict)
-    runs: tuple[HistoryRun, ...] = ()
+    # No default: a history that was left out must not pass for one in which nothing happened.
+    runs: tuple[HistoryRun, ...]
 
 
 class Anomaly(Value):

@@ -107,7 +107,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "Rewrite": {"rule": "map_loop", "line": 3, "reason": "reads only"},
     "RunRefresher": {"flow_run_id": "r1", "deployment_id": "d1", "renews": "crm_token"},
     "RunRecord": RUN,
-    "RunSeries": {"id": "dep-1"},
+    "RunSeries": {"id": "dep-1", "runs": []},
     "Service": {"id": "asana", "name": "Asana"},
     "ServiceCall": {"service": "a", "operation": None, "method": "GET", "path": "/", "status": 200},
     "ServiceMatch": {"service": "asana", "confidence": 1},

@@ -49,6 +49,14 @@ def test_a_row_that_cannot_be_judged_says_why_and_the_others_are_judged(
     assert answers[0]["alarms"] == answers[2]["alarms"] != []
 
 
+@pytest.mark.parametrize("row", [{"id": "bare"}, {"id": "bare", "runs": None}], ids=["absent", "null"])
+def test_a_row_without_its_runs_is_no_quiet_history(row: JSONDict) -> None:
+    (answer,) = detect_rows([row])
+    assert answer["id"] == "bare"
+    assert answer["error"].startswith("runs: ")
+    assert "alarms" not in answer
+
+
 def test_no_rows_have_no_answers() -> None:
     assert list(detect_rows([])) == []
 

@@ -72,7 +72,7 @@ def test_below_a_hundred_runs_there_is_no_novelty(history: Callable[..., RunSeri
 def test_detection_loads_no_model_library() -> None:
     code = (
         "import sys\nfrom prefect_autopilot.monitoring import detect\n"
-        "from prefect_autopilot.models import RunSeries\ndetect([RunSeries(id='a')])\n"
+        "from prefect_autopilot.models import RunSeries\ndetect([RunSeries(id='a', runs=())])\n"
         "heavy = {'sklearn', 'statsmodels', 'numpy', 'pandas', 'prefect'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
