@@ -124,12 +124,12 @@ def test_what_is_installed_for_the_tests_is_compatible() -> None:
 
 
 @pytest.mark.parametrize(
-    "other", [{"fastapi": "0.152.0"}, {"fastapi": "0.160.0"}, {"prefect": "3.9.0"}], ids=str
+    ("name", "version"), [("fastapi", "0.152.0"), ("fastapi", "0.160.0"), ("prefect", "3.9.0")]
 )
 def test_what_cannot_work_is_told_with_what_mends_it(
-    monkeypatch: pytest.MonkeyPatch, other: dict[str, str]
+    monkeypatch: pytest.MonkeyPatch, name: str, version: str
 ) -> None:
-    pretend(monkeypatch, **other)
+    pretend(monkeypatch, **{name: version})
     with pytest.raises(ConfigurationError, match="-m pip install") as caught:
         require_compatible()
     assert f"{name} {version}" in caught.value.message
