@@ -14,6 +14,12 @@ from prefect_autopilot.effects.values import Level, OperationEffects, Touch
 from prefect_autopilot.models import OperationEffect
 
 _URL = re.compile(r"^\w+://")
+# Addresses that do something although they are only asked for.
+_ACTS = re.compile(
+    r"/(log_?out|sign_?out|delete|remove|destroy|unsubscribe|trigger|cancel|reset|restart|reboot|shutdown|send|"
+    r"enqueue|dequeue|pop|purge|refresh_?token)(?=[/?#]|$)",
+    re.IGNORECASE,
+)
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _REPEATABLE_METHODS = frozenset({"PUT", "DELETE"})
 
@@ -72,7 +78,15 @@ def locate(touch: Touch, node: ast.Call, scope: Scope) -> Touch:
     if touch.resource in {"http", "file"} and _URL.match(text):
         host = urlsplit(text.replace("?", "", 1) if text.startswith("?") else text).hostname or ""
         update["resource"] = f"http:{host}" if host else "http"
+    if touch.resource == "http" and touch.level is Level.READ and (act := _act_in(text)):
+        update |= {"level": Level.UNKNOWN, "what": f"{touch.what} of an address that names an act ({act})"}
     return touch.model_copy(update=update)
+
+
+def _act_in(address: str) -> str:
+    """Return the act that the path of an address names, empty where it names none."""
+    found = _ACTS.search(address.split("://", 1)[-1].split("?", 1)[0] if "://" in address else address)
+    return found.group(1) if found else ""
 
 
 def _places(touch: Touch, node: ast.Call, target: ast.expr | None) -> list[ast.expr]:

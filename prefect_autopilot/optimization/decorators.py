@@ -44,8 +44,11 @@ def add_argument(file: FlowFile, node: ast.Call, given: str) -> TextEdit:
         line = file.text.lines[_first_line(node, last) - 1]
         pad = line[: len(line) - len(line.lstrip())]
         after = at + comma + 1 if comma >= 0 else at
-        prefix = "" if comma >= 0 else ","
-        return TextEdit(after, after, f"{prefix}{file.text.newline}{pad}{given},")
+        # A comment behind the last value stays with it.
+        comment = re.match(r"[ \t]*#[^\r\n]*", file.source[after:])
+        kept = ("" if comma >= 0 else ",") + (comment.group() if comment else "")
+        end = after + (comment.end() if comment else 0)
+        return TextEdit(after, end, f"{kept}{file.text.newline}{pad}{given},")
     if comma >= 0:
         return TextEdit(at + comma + 1, at + comma + 1, f" {given},")
     return TextEdit(at, at, f", {given}")

@@ -74,7 +74,7 @@ def test_other_strategies_add_no_retries(strategy: Strategy) -> None:
         ("@prefect.task", f"@prefect.task({ADDED})"),
         ("@task(name='a')", f"@task(name='a', {ADDED})"),
         ("@task(name='a', )", f"@task(name='a', {ADDED}, )"),
-        ("@task(\n    name='a',  # why\n)", f"@task(\n    name='a',\n    {ADDED},  # why\n)"),
+        ("@task(\n    name='a',  # why\n)", f"@task(\n    name='a',  # why\n    {ADDED},\n)"),
         ("@task(name=('a'))", f"@task(name=('a'), {ADDED})"),
         ("@task(retries=2)", "@task(retries=2, retry_delay_seconds=[2, 4, 8], retry_jitter_factor=0.5)"),
         ("@task(retry_delay_seconds=5)", "@task(retry_delay_seconds=5, retries=3)"),
