@@ -16,8 +16,8 @@ from prefect_autopilot.models import OperationEffect
 _URL = re.compile(r"^\w+://")
 # Addresses that do something although they are only asked for.
 _ACTS = re.compile(
-    r"/(log_?out|sign_?out|delete|remove|destroy|unsubscribe|trigger|cancel|reset|restart|reboot|shutdown|send|"
-    r"enqueue|dequeue|pop|purge|refresh_?token)(?=[/?#]|$)",
+    r"/(log[_-]?out|sign[_-]?out|delete|remove|destroy|unsubscribe|trigger|cancel|reset|restart|reboot|shutdown|send|"
+    r"enqueue|dequeue|pop|purge|refresh[_-]?token)(?=[/?#]|$)",
     re.IGNORECASE,
 )
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -86,3 +87,13 @@ def overlap(some: Iterable[TextEdit], others: Iterable[TextEdit]) -> bool:
     """Tell whether two groups of edits touch the same characters, or insert at the same place."""
     rest = list(others)
     return any(one.start <= other.end and other.start <= one.end for one in some for other in rest)
+
+
+def unified_diff(old: str, new: str, file: str) -> str:
+    """Return what changes between two texts of a file, in the form that ``patch`` and git read."""
+    if old == new:
+        return ""
+    lines = difflib.unified_diff(split_lines(old), split_lines(new), f"a/{file}", f"b/{file}")
+    return "".join(
+        line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines
+    )

@@ -6,7 +6,7 @@ import ast
 import difflib
 
 from prefect_autopilot.effects import OperationEffects, split_lines
-from prefect_autopilot.effects.text import TextEdit, apply_edits, overlap
+from prefect_autopilot.effects.text import TextEdit, apply_edits, overlap, unified_diff
 from prefect_autopilot.errors import InvalidFlowError
 from prefect_autopilot.models import FlowHistory, OptimizationPlan, Rejection, Rewrite, Strategy
 from prefect_autopilot.optimization.decorators import add_imports, bound_runner
@@ -57,7 +57,7 @@ def optimize(
         changed=final != source,
         edits=tuple(edits),
         rejected=rejected,
-        diff=_diff(source, final, file),
+        diff=unified_diff(source, final, file),
         source=final,
     )
 
@@ -132,12 +132,3 @@ class _line_map:  # noqa: N801 - used like a function
 
     def __call__(self, line: int) -> int:
         return line if self._same else self._known.get(line, line)
-
-
-def _diff(old: str, new: str, file: str) -> str:
-    if old == new:
-        return ""
-    lines = difflib.unified_diff(split_lines(old), split_lines(new), f"a/{file}", f"b/{file}")
-    return "".join(
-        line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines
-    )
