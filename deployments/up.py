@@ -54,7 +54,7 @@ async def up(settings: Settings | None = None, *, port: int = 4200, tell: Tell =
         for line in await install():
             tell(line)
         await stack.enter_async_context(running_worker(prefect, pool=WORK_POOL, cwd=Path.cwd()))
-        watcher = await stack.enter_async_context(watching(settings, prefect, stopped))
+        watcher = await stack.enter_async_context(watching(settings, prefect, stopped, tell))
         await stack.enter_async_context(serving(settings, watcher.fleet))
         tell(f"Prefect UI: {prefect.ui_url}")
         tell(f"API: http://{settings.api_host}:{settings.api_port}/docs")
@@ -80,7 +80,10 @@ def prefect_client(prefect: EmbeddedPrefect) -> Iterator[None]:
 
 @asynccontextmanager
 async def watching(
-    settings: Settings, prefect: EmbeddedPrefect, stopped: asyncio.Event
+    settings: Settings,
+    prefect: EmbeddedPrefect,
+    stopped: asyncio.Event,
+    tell: Tell = lambda _line: None,
 ) -> AsyncIterator[Watcher]:
     """Run a watcher within the block."""
     target = PrefectTarget(prefect.url)
@@ -91,6 +94,7 @@ async def watching(
             lease_ttl_s=settings.lease_ttl_s,
             retention_days=settings.retention_days,
             stopped=stopped,
+            tell=tell,
         )
         hints = asyncio.create_task(listen(target, watcher.hint))
         work = asyncio.create_task(watcher.run())

@@ -13,9 +13,7 @@ from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Literal
-
-from pydantic import SecretStr
+from typing import TYPE_CHECKING
 
 from prefect_autopilot.adapters.channels import deliver_pending
 from prefect_autopilot.adapters.prefect_target import PrefectTarget
@@ -24,12 +22,13 @@ from prefect_autopilot.journeys import observe, resolve, storms
 from prefect_autopilot.journeys.deployed import read_deployed
 from prefect_autopilot.journeys.desk import Desk, open_desk, prefect_target
 from prefect_autopilot.journeys.leaked_slots import SlotWatch
+from prefect_autopilot.journeys.tell import headline
 from prefect_autopilot.models import Origin, RunRecord, TroubleshootingSession
 from prefect_autopilot.monitoring import FleetMetrics
 from prefect_autopilot.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 logger = logging.getLogger("prefect_autopilot.watcher")
 
@@ -46,6 +45,7 @@ AT_ONCE = 4
 FAILURES = ("prefect.flow-run.Failed", "prefect.flow-run.Crashed", "prefect.flow-run.TimedOut")
 RUN_RESOURCE = "prefect.flow-run."
 MOST_HEARD = 10_000
+STANDING_BY = "Another watcher is at work; standing by to take over when it falls silent."
 
 
 class Hint(asyncio.Event):
@@ -78,10 +78,13 @@ class Watcher:
     hint: Hint = field(default_factory=Hint)
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
     slots: SlotWatch = field(default_factory=SlotWatch)
+    tell: Callable[[str], None] = lambda _line: None
+    """Is given a line for each thing a person at the screen would want to know."""
     _token: int | None = None
     _assessed_at: datetime | None = None
     _pruned_at: datetime | None = None
     _in_trouble: bool = False
+    _standing_by: bool = False
 
     async def run(self) -> None:
         """Reconcile until ``stopped`` is set; an unreachable server or store is waited for."""
@@ -136,6 +139,9 @@ class Watcher:
         if self._token is not None and await store.renew_lease(LEASE, self._token, self.lease_ttl_s, now):
             return True
         self._token = await store.acquire_lease(LEASE, holder, self.lease_ttl_s, now)
+        if self._standing_by != (self._token is None):
+            self._standing_by = not self._standing_by
+            self.tell(STANDING_BY if self._standing_by else "Taking over.")
         return self._token is not None
 
     async def _new_failures(self, now: datetime) -> tuple[RunRecord, ...]:
@@ -158,7 +164,9 @@ class Watcher:
 
         async def one(session: TroubleshootingSession) -> None:
             async with gate:
-                await resolve.advance(self.desk, session.session_id)
+                moved = await resolve.advance(self.desk, session.session_id)
+            if len(moved.trail) > len(session.trail):
+                self.tell(f"{self.desk.clock():%H:%M:%S} {headline(moved)}")
 
         results = await asyncio.gather(*(one(session) for session in sessions), return_exceptions=True)
         # One session's trouble must not hold up the others; it stays due and is tried again.
@@ -230,27 +238,24 @@ async def listen(target: PrefectTarget, hint: Hint) -> None:
 
 
 async def watch(
-    mode: Literal["propose", "auto"] | None = None,
-    notify_webhook: str | None = None,
     settings: Settings | None = None,
+    *,
+    tell: Callable[[str], None] = lambda _line: None,
 ) -> None:
     """Watch the Prefect server of the environment until SIGTERM or SIGINT.
 
-    Arguments win over the settings. Raises in one sentence when the server refuses us or the store cannot
-    be opened.
+    Raises in one sentence when the server refuses us or the store cannot be opened.
     """
     settings = settings or load_settings()
-    chosen = {"mode": mode} if mode else {}
-    if notify_webhook:
-        chosen["notify_webhook"] = SecretStr(notify_webhook)  # type: ignore[assignment]
-    settings = settings.model_copy(update=chosen)
     target = prefect_target()
+    tell(f"Watching {target.url}, mode {settings.mode}; Ctrl-C ends.")
     async with open_desk(settings, target=target) as desk:
         watcher = Watcher(
             desk,
             poll_interval_s=settings.poll_interval_s,
             lease_ttl_s=settings.lease_ttl_s,
             retention_days=settings.retention_days,
+            tell=tell,
         )
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -22,7 +22,9 @@ async def watch(
     from prefect_autopilot.watcher import watch as run
 
     require_compatible()
-    await run(mode=mode, notify_webhook=notify_webhook, settings=load_settings())
+    given = {"mode": mode, "notify_webhook": notify_webhook}
+    settings = load_settings(**{name: value for name, value in given.items() if value is not None})
+    await run(settings, tell=write_line)
     return 0
 
 

@@ -68,6 +68,14 @@ async def _attach(desk: Desk, session: TroubleshootingSession) -> None:
         )
 
 
+def headline(session: TroubleshootingSession) -> str:
+    """Return what is about which run and where it stands, in one line."""
+    cause = session.diagnosis.root_cause if session.diagnosis else "not diagnosed yet"
+    status = session.resolution_status.value.replace("_", " ")
+    said = f"; {session.trail[-1]}" if session.trail else ""
+    return " ".join(f"{_subject(session)}{_further(session)}: {status}. {cause}{said}".split())
+
+
 def _further(session: TroubleshootingSession) -> str:
     storm = session.storm
     return f" and {storm.runs} further runs" if storm is not None and storm.runs else ""

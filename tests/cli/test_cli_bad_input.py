@@ -20,6 +20,7 @@ from prefect_autopilot.cli.commands import COMMANDS, SERVICE_COMMANDS
 
 FLOW = b"from prefect import flow\n\n\n@flow\ndef orders() -> None:\n    pass\n"
 REQUEST = "Every Monday at 9:00 post 'hello' to #ops in Slack"
+PICTURE = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + bytes(range(256)) * 4
 RUN_ID = "12345678-1234-5678-1234-567812345678"
 
 
@@ -335,19 +336,43 @@ def test_a_history_that_is_none_is_exit_code_2(run: Run, place: Place, content: 
     "content",
     [
         b"",
-        b"\x00" * 100,
         b"\xff" * 1_000,
         b"x" * 200_000,
         b"Traceback (most recent call last):\n" * 500,
         b"\n" * 99,
     ],
-    ids=["empty", "nulls", "bytes", "long line", "only heads", "blank lines"],
+    ids=["empty", "bytes", "long line", "only heads", "blank lines"],
 )
 def test_a_log_that_says_nothing_is_unknown_and_no_crash(run: Run, place: Place, content: bytes) -> None:
     told = run("diagnose", "--file", place.file("log", content), "--json")
     assert told.code == 0
     assert json.loads(told.out)["category"] == "unknown"
     assert json.loads(told.out)["confidence"] < 0.5
+
+
+def test_a_log_that_says_nothing_is_called_neither_passing_nor_lasting(run: Run, place: Place) -> None:
+    told = run("diagnose", "--file", place.file("log", b"nothing of note\n"))
+    assert "not known" in told.out
+    assert not {"lasting", "passing"} & {*told.out.split()}
+    told = run("diagnose", "--file", place.file("log", b"KeyError: 'total'\n"))
+    assert "lasting" in told.out.split()
+
+
+@pytest.mark.parametrize("content", [b"\x00" * 100, PICTURE], ids=["nulls", "picture"])
+def test_a_binary_file_is_no_log_and_exit_code_2(run: Run, place: Place, content: bytes) -> None:
+    refused(run("diagnose", "--file", place.file("log", content)), 2, "binary file; name a log")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("explain",), ("edit",), ("optimize",)],
+    ids=lambda words: words[0],
+)
+def test_a_binary_file_is_no_flow_and_exit_code_1(run: Run, place: Place, command: tuple[str, ...]) -> None:
+    flow = place.file("flow.py", PICTURE)
+    words = (*command, flow, *(["also post to Slack"] if command == ("edit",) else []))
+    refused(run(*words), 1, "binary file, no Python source")
+    assert place.content() == {"flow.py": PICTURE}
 
 
 @pytest.mark.parametrize("name", [".", "missing", "missing/log"])
@@ -610,3 +635,7 @@ def test_an_empty_batch_is_an_empty_answer(run: Run, place: Place, command: str)
     told = run(command, "--batch", "-", "--output", "-", stdin=b"\n\n")
     assert (told.code, told.out, told.err) == (0, "", "")
     assert place.content() == {}
+
+
+def test_a_webhook_that_is_no_address_is_refused_before_anything_is_watched(run: Run) -> None:
+    refused(run("watch", "--notify-webhook", "notaurl"), 1, "notify_webhook")

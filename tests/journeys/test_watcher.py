@@ -73,6 +73,32 @@ async def test_a_failure_is_seen_resolved_and_verified_tick_by_tick(
     assert len(prefect.retries) == 1
 
 
+async def test_each_step_of_a_session_is_told_in_a_line(watcher: Watcher, prefect: Any, clock: Any) -> None:
+    told: list[str] = []
+    watcher.tell = told.append
+    await watcher.tick()
+    assert told == []
+    prefect.fail("run-1")
+    await ticks(watcher, clock, 5)
+    prefect.finish("run-1")
+    await ticks(watcher, clock, 600, 600)
+    assert "auto resolved" in told[-1]
+    assert len(told) == len(set(told)) > 1
+    assert not any("\n" in line for line in told)
+
+
+async def test_a_second_watcher_says_once_that_it_stands_by_and_that_it_takes_over(
+    make_desk: Any, clock: Any, store: Store
+) -> None:
+    told: list[str] = []
+    await store.acquire_lease(LEASE, "somebody", 30, clock.now)
+    second = Watcher(make_desk(), tell=told.append)
+    await ticks(second, clock, 1, 1)
+    assert told == [module.STANDING_BY]
+    await ticks(second, clock, 60)
+    assert told == [module.STANDING_BY, "Taking over."]
+
+
 @pytest.mark.parametrize(
     ("heard", "origin"),
     [
@@ -826,7 +852,7 @@ async def test_runs_older_than_the_retention_are_forgotten_once_a_day(
 # From the settings
 
 
-async def test_arguments_win_over_settings_and_the_watcher_gets_what_the_settings_say(
+async def test_the_watcher_gets_what_the_settings_say_and_tells_where_it_looks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from prefect_autopilot.settings import load_settings
@@ -838,14 +864,15 @@ async def test_arguments_win_over_settings_and_the_watcher_gets_what_the_setting
 
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:1/api")
     monkeypatch.setattr(Watcher, "run", remembered)
-    settings = load_settings(home=tmp_path, poll_interval_s=3, lease_ttl_s=9, retention_days=5)
-    hook = "https://hooks.test/x"
-    await module.watch(mode="auto", notify_webhook=hook, settings=settings)
+    hook, told = "https://hooks.test/x", list[str]()
+    given = {"mode": "auto", "notify_webhook": hook, "poll_interval_s": 3}
+    settings = load_settings(home=tmp_path, lease_ttl_s=9, retention_days=5, **given)
+    await module.watch(settings, tell=told.append)
     (watcher,) = seen
     assert (watcher.poll_interval_s, watcher.lease_ttl_s, watcher.retention_days) == (3, 9, 5)
     assert watcher.desk.policy.mode == "auto"
     assert [channel.url.get_secret_value() for channel in watcher.desk.channels] == [hook]
-    assert settings.mode == "propose", "the settings themselves stay as they were"
+    assert told == ["Watching http://127.0.0.1:1/api, mode auto; Ctrl-C ends."]
 
 
 async def test_a_policy_that_cannot_be_read_stops_the_watcher_before_it_looks(
