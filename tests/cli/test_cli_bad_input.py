@@ -638,4 +638,4 @@ def test_an_empty_batch_is_an_empty_answer(run: Run, place: Place, command: str)
 
 
 def test_a_webhook_that_is_no_address_is_refused_before_anything_is_watched(run: Run) -> None:
-    refused(run("watch", "--notify-webhook", "notaurl"), 1, "notify_webhook")
+    refused(run("watch", "--notify-webhook", "notaurl"), 1, "NOTIFY_WEBHOOK")
