@@ -198,12 +198,19 @@ def _simulated(connection: str, simulator: str) -> Client:
     from pydantic import SecretStr
 
     from prefect_autopilot.adapters.catalogue import user_catalogue
+    from prefect_autopilot.adapters.rates import RateGate
     from prefect_autopilot.adapters.services import ServiceClient
     from prefect_autopilot.services import service_of_connection, simulated_credentials
 
     service = service_of_connection(connection, user_catalogue())
     credentials = {name: SecretStr(value) for name, value in simulated_credentials(service).items()}
     base_url = f"{simulator.rstrip('/')}/{service.id}"
+    # The stand-in may be called as fast as a preview can: the vendor's rate protects the vendor.
     return ServiceClient(
-        service, credentials, base_url=base_url, connection=connection, allow_private_network=True
+        service,
+        credentials,
+        base_url=base_url,
+        connection=connection,
+        allow_private_network=True,
+        gate=RateGate(None),
     )

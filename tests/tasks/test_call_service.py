@@ -339,3 +339,9 @@ def test_what_is_repeated_is_decided_by_effect_key_and_wait(
     told = {"permanent": False, "service": "stripe", "operation": "create_customer", **facts}
     failed = Failed(data=ServiceError("failed", effect=effect, **told))
     assert task_module.is_worth_retrying(call_service, Run(), failed) is worth
+
+
+def test_a_stand_in_is_called_as_fast_as_a_preview_can() -> None:
+    assert load_catalogue().get("slack").rate_limit_per_s
+    client: Any = task_module._simulated("slack-default", "http://127.0.0.1:9")
+    assert client._gate.per_s is None
