@@ -42,13 +42,30 @@ class UsageError(AutopilotError):
     exit_code = 2
 
 
+_LISTS = {
+    "active token": "prefect-autopilot tokens list",
+    "alert": "prefect-autopilot alerts list",
+    "deployment": "prefect deployment ls",
+    "flow run": "prefect flow-run ls",
+    "rule": "prefect-autopilot rules list",
+    "service": "prefect-autopilot services list",
+    "session": "prefect-autopilot sessions",
+    "silence": "prefect-autopilot alerts silences",
+    "workflow": "prefect deployment ls",
+}
+"""The command that lists what there is of a kind, for a name that is near to none."""
+
+
 class UnknownNameError(UsageError):
     """Nothing has this name; ``nearest`` holds the closest names there are."""
 
     exit_code = 1
 
     def __init__(self, kind: str, name: str, nearest: tuple[str, ...] = ()) -> None:
-        hint = f"; did you mean {' or '.join(nearest)}?" if nearest else "."
+        if nearest:
+            hint = f"; did you mean {' or '.join(nearest)}?"
+        else:
+            hint = f"; {_LISTS[kind]} lists those there are." if kind in _LISTS else "."
         super().__init__(f"There is no {kind} named {name!r}{hint}")
         self.kind = kind
         self.name = name

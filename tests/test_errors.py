@@ -164,7 +164,11 @@ def test_a_prefect_error_keeps_the_status(status: int | None) -> None:
 
 @pytest.mark.parametrize(
     ("nearest", "hint"),
-    [((), "."), (("asana",), "; did you mean asana?"), (("a", "b"), "; did you mean a or b?")],
+    [
+        ((), "; prefect-autopilot services list lists those there are."),
+        (("asana",), "; did you mean asana?"),
+        (("a", "b"), "; did you mean a or b?"),
+    ],
     ids=["nothing near", "one", "two"],
 )
 def test_an_unknown_name_offers_the_nearest(nearest: tuple[str, ...], hint: str) -> None:
@@ -269,3 +273,7 @@ def test_no_text_from_outside_breaks_pickling_or_the_reason(
     assert (after.reason, after.status, after.retry_after_s) == (reason, status, retry_after_s)
     assert str(after) == str(before)
     assert str(after).startswith(f"{reason} [service=asana ")
+
+
+def test_an_unknown_name_of_a_kind_that_no_command_lists_is_only_named() -> None:
+    assert UnknownNameError("moon", "europa").message == "There is no moon named 'europa'."

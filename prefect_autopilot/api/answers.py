@@ -151,7 +151,7 @@ class AlertsAnswer(Value):
 
 
 class RuleAnswer(MonitoringRule):
-    """The stored rule; ``note`` says where it can never fire with what is measured."""
+    """The stored rule; ``note`` says where no run it could look at was seen yet."""
 
     success: bool = True
     note: str | None = None

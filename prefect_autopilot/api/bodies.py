@@ -6,8 +6,9 @@ import math
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import BeforeValidator, Field, StringConstraints, field_validator, model_validator
 
+from prefect_autopilot.errors import UnknownNameError
 from prefect_autopilot.models import (
     FlowHistory,
     Foreign,
@@ -17,6 +18,7 @@ from prefect_autopilot.models import (
     Strategy,
     WorkflowSpec,
 )
+from prefect_autopilot.monitoring.measures import UNITS
 
 DEEPEST = 40
 LARGEST_INTEGER = 2**63
@@ -27,6 +29,19 @@ WorkflowName = Annotated[
     StringConstraints(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$"),
     Field(description="Id or name of a deployment, or name of a flow."),
 ]
+
+
+def _session(given: object) -> UUID:
+    try:
+        return UUID(str(given))
+    except ValueError:
+        raise UnknownNameError("session", str(given)[:100]) from None
+
+
+SessionId = Annotated[UUID, BeforeValidator(_session), Field(description="Id of a session.")]
+"""What is no id at all names no session: 404, as for an id that is not there."""
+OTHER_NAMES = {"avg_response_time": "response_time"}
+"""Metrics that reports of the same API call otherwise."""
 MetricName = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 
 
@@ -132,6 +147,14 @@ class RuleBody(Body, MonitoringRule):
 
     workflow_id: WorkflowName
     metric_name: MetricName
+
+    @field_validator("metric_name")
+    @classmethod
+    def _measured(cls, name: str) -> str:
+        known = OTHER_NAMES.get(name, name)
+        if known not in UNITS:
+            raise ValueError(f"nothing measures {name!r}, so it could never fire; choose {', '.join(UNITS)}")
+        return known
 
     @model_validator(mode="before")
     @classmethod

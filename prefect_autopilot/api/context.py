@@ -17,6 +17,7 @@ from prefect_autopilot.errors import AutopilotError, ConfigurationError, Prefect
 from prefect_autopilot.journeys import fleet as fleets
 from prefect_autopilot.journeys import observe
 from prefect_autopilot.journeys.desk import Desk
+from prefect_autopilot.journeys.workflows import check_known
 from prefect_autopilot.monitoring import FleetMetrics
 from prefect_autopilot.settings import Settings
 from prefect_autopilot.store import Store
@@ -99,11 +100,16 @@ class Context:
                 desk, reason = None, f"The Prefect server did not answer within {PREFECT_WITHIN_S:g} s."
             yield desk, reason
 
-    async def refreshed(self) -> str | None:
-        """Read what changed on the Prefect server into the store; return why it could not be read."""
+    async def refreshed(self, workflow: str | None = None) -> str | None:
+        """Read what changed on the Prefect server into the store; return why it could not be read.
+
+        Raises UnknownNameError where the server answers and knows no ``workflow`` of this name.
+        """
         async with self.desk_if_any() as (desk, reason):
             if desk is not None:
                 await observe.ingest(desk.api, await self.store(), self.clock())
+                if workflow is not None:
+                    await check_known(desk.api, await self.store(), workflow)
         return reason
 
     async def refresh_fleet(self) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from typing import Annotated
-from uuid import UUID
 
 from pydantic import Field
 from starlette.requests import Request
 
 from prefect_autopilot.api.access import actor_of
-from prefect_autopilot.api.bodies import Body
+from prefect_autopilot.api.bodies import Body, SessionId
 from prefect_autopilot.api.context import context_of
 from prefect_autopilot.errors import ConfigurationError
 from prefect_autopilot.journeys import proposals, resolve
@@ -47,7 +46,7 @@ class PauseAnswer(Value):
 
 
 async def approve_session(
-    session_id: UUID, request: Request, body: ApproveBody | None = None
+    session_id: SessionId, request: Request, body: ApproveBody | None = None
 ) -> DecidedAnswer:
     """Say yes to a proposal; every other check of the gate is made again before anything is done."""
     context, store, ident = context_of(request), await context_of(request).store(), str(session_id)
@@ -59,7 +58,9 @@ async def approve_session(
     return _answer(session, unread)
 
 
-async def deny_session(session_id: UUID, request: Request, body: DenyBody | None = None) -> DecidedAnswer:
+async def deny_session(
+    session_id: SessionId, request: Request, body: DenyBody | None = None
+) -> DecidedAnswer:
     """Say no to a proposal and close its session."""
     context, store = context_of(request), await context_of(request).store()
     reason = body.reason if body is not None else ""
@@ -69,7 +70,7 @@ async def deny_session(session_id: UUID, request: Request, body: DenyBody | None
     return _answer(session)
 
 
-async def undo_session(session_id: UUID, request: Request) -> DecidedAnswer:
+async def undo_session(session_id: SessionId, request: Request) -> DecidedAnswer:
     """Take back a retry that has not begun yet."""
     context = context_of(request)
     async with context.desk_if_any() as (desk, unread):

@@ -21,6 +21,7 @@ from prefect_autopilot.api.bodies import MonitoringBody, RuleBody, WorkflowName
 from prefect_autopilot.api.context import MONITORING, context_of, worked
 from prefect_autopilot.errors import UnknownNameError
 from prefect_autopilot.journeys.observe import workflow_id as id_of
+from prefect_autopilot.journeys.rules import apply_rules
 from prefect_autopilot.journeys.workflows import find_workflow, runs_of, workflow_health
 from prefect_autopilot.models import (
     HealthScore,
@@ -31,6 +32,7 @@ from prefect_autopilot.models import (
 from prefect_autopilot.monitoring import metrics, trends
 from prefect_autopilot.monitoring.measures import UNITS
 from prefect_autopilot.monitoring.outlook import outlook
+from prefect_autopilot.monitoring.rules import EVERY_WORKFLOW
 from prefect_autopilot.store import Store
 
 MONITORINGS = uuid.UUID("8e9c3f52-3a0b-5d0c-9b53-0f4f0ab1c2de")
@@ -47,10 +49,10 @@ ADVICE = {
 
 
 async def start_monitoring(body: MonitoringBody, request: Request) -> MonitoringAnswer:
-    """Read what the Prefect server has of a workflow, and keep reading."""
+    """Read what the Prefect server has of a workflow, and keep reading; one it does not know is refused."""
     context = context_of(request)
     store, now = await context.store(), context.clock()
-    unread = await context.refreshed()
+    unread = await context.refreshed(body.workflow_id)
     await store.set_cursor(MONITORING, now)
     await store.audit(actor_of(request), "monitoring.started", body.workflow_id, {}, now)
     workflow = await find_workflow(store, body.workflow_id)
@@ -159,9 +161,11 @@ async def list_alerts(
 async def add_rule(body: RuleBody, request: Request) -> RuleAnswer:
     """Store a monitoring rule; one with a known id replaces it, the same rule again changes nothing."""
     context = context_of(request)
+    store, now = await context.store(), context.clock()
     rule = MonitoringRule.model_validate(body.model_dump())
-    stored = await (store := await context.store()).add_rule(rule)
-    detail = stored.model_dump(mode="json")
-    await store.audit(actor_of(request), "rule.stored", stored.rule_id, detail, context.clock())
-    known = f"Nothing measures {stored.metric_name!r}; measured are {', '.join(UNITS)}."
-    return RuleAnswer(**stored.model_dump(), note=None if stored.metric_name in UNITS else known)
+    (stored,) = await apply_rules(store, (rule,), actor_of(request), now)
+    seen = {id_of(one) for one in await store.workflows()}
+    waits = stored.workflow_id not in {EVERY_WORKFLOW, *seen}
+    return RuleAnswer(
+        **stored.model_dump(), note=f"{NO_RUNS} The rule applies from the first." if waits else None
+    )

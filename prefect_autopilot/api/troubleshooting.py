@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Annotated
-from uuid import UUID
 
 from pydantic import Field
 from starlette.requests import Request
@@ -22,7 +21,7 @@ from prefect_autopilot.api.answers import (
     TroubleshootAnswer,
     VerificationAnswer,
 )
-from prefect_autopilot.api.bodies import LogsBody, MetricsBody, ResolveBody, VerifyBody
+from prefect_autopilot.api.bodies import LogsBody, MetricsBody, ResolveBody, SessionId, VerifyBody
 from prefect_autopilot.api.context import Context, context_of, logger
 from prefect_autopilot.errors import AutopilotError
 from prefect_autopilot.journeys import sessions
@@ -50,7 +49,7 @@ async def analyze_failure(body: LogsBody, request: Request) -> TroubleshootAnswe
     advice = await sessions.recommend(store, session.session_id, now, actor=actor_of(request))
     causes = _causes(session)
     return TroubleshootAnswer(
-        success=True,
+        success=bool(session.issues),
         error=None if session.issues else NOTHING_KNOWN,
         session_id=session.session_id,
         issues=session.issues,
@@ -109,12 +108,12 @@ async def list_sessions(
     )
 
 
-async def read_session(session_id: UUID, request: Request) -> TroubleshootingSession:
+async def read_session(session_id: SessionId, request: Request) -> TroubleshootingSession:
     """Return a session with everything that is known."""
     return await sessions.read(await context_of(request).store(), str(session_id))
 
 
-async def delete_session(session_id: UUID, request: Request) -> DeletedAnswer:
+async def delete_session(session_id: SessionId, request: Request) -> DeletedAnswer:
     """Delete a session; the audit trail stays and tells who deleted it."""
     context = context_of(request)
     store = await context.store()
@@ -123,12 +122,12 @@ async def delete_session(session_id: UUID, request: Request) -> DeletedAnswer:
     return DeletedAnswer(session_id=str(session_id), audit_entries=len(kept))
 
 
-async def session_issues(session_id: UUID, request: Request) -> tuple[WorkflowIssue, ...]:
+async def session_issues(session_id: SessionId, request: Request) -> tuple[WorkflowIssue, ...]:
     """Return the issues of a session."""
     return (await sessions.read(await context_of(request).store(), str(session_id))).issues
 
 
-async def analyze_metrics(session_id: UUID, body: MetricsBody, request: Request) -> IssuesAnswer:
+async def analyze_metrics(session_id: SessionId, body: MetricsBody, request: Request) -> IssuesAnswer:
     """Add the issues that reported metrics show."""
     context = context_of(request)
     store, ident = await context.store(), str(session_id)
@@ -139,7 +138,7 @@ async def analyze_metrics(session_id: UUID, body: MetricsBody, request: Request)
     return IssuesAnswer(session_id=ident, issues=found, current_step=session.current_step)
 
 
-async def diagnose_session(session_id: UUID, request: Request) -> DiagnosisAnswer:
+async def diagnose_session(session_id: SessionId, request: Request) -> DiagnosisAnswer:
     """Return the causes of a session's issues, each with confidence and evidence."""
     context = context_of(request)
     session = await sessions.diagnose(
@@ -154,7 +153,7 @@ async def diagnose_session(session_id: UUID, request: Request) -> DiagnosisAnswe
     )
 
 
-async def recommend_for_session(session_id: UUID, request: Request) -> RecommendationsAnswer:
+async def recommend_for_session(session_id: SessionId, request: Request) -> RecommendationsAnswer:
     """Return what to do, each with the evidence it rests on."""
     context = context_of(request)
     found = await sessions.recommend(
@@ -166,7 +165,7 @@ async def recommend_for_session(session_id: UUID, request: Request) -> Recommend
 
 
 async def verify_session(
-    session_id: UUID, request: Request, body: VerifyBody | None = None
+    session_id: SessionId, request: Request, body: VerifyBody | None = None
 ) -> VerificationAnswer:
     """Say what was observed since the session's last act; nothing observed is unverified."""
     context = context_of(request)
@@ -194,7 +193,7 @@ async def verify_session(
     )
 
 
-async def summarize_session(session_id: UUID, request: Request) -> sessions.SessionSummary:
+async def summarize_session(session_id: SessionId, request: Request) -> sessions.SessionSummary:
     """Return a session in figures, with its trail."""
     context = context_of(request)
     return sessions.summary(await sessions.read(await context.store(), str(session_id)), context.clock())

@@ -2,15 +2,53 @@
 
 from __future__ import annotations
 
+import difflib
+import uuid
 from datetime import datetime
+from typing import Any, Protocol
 
-from prefect_autopilot.errors import UsageError
+from prefect_autopilot.errors import UnknownNameError, UsageError
 from prefect_autopilot.journeys.observe import HISTORY_RUNS, workflow_id
 from prefect_autopilot.models import HealthScore, RunRecord, WorkflowMetric
 from prefect_autopilot.monitoring import health, metrics
 from prefect_autopilot.store import Store, Workflow
 
 _MOST_NAMED = 5
+
+
+class Asks(Protocol):
+    """What is needed of the Prefect API."""
+
+    async def request(self, method: str, path: str, body: Any = None) -> Any:
+        """Call a route and return its JSON."""
+
+
+async def check_known(api: Asks, store: Store, name: str) -> None:
+    """Raise UnknownNameError where neither the server nor the store knows a workflow of this name."""
+    if await find_workflow(store, name) is not None:
+        return
+    flow, slash, deployment = name.partition("/")
+    questions: list[tuple[str, dict[str, Any]]] = [
+        ("deployments", {"deployments": {"name": {"any_": [name]}}}),
+        ("flows", {"flows": {"name": {"any_": [name]}}}),
+    ]
+    if slash:
+        both = {"flows": {"name": {"any_": [flow]}}, "deployments": {"name": {"any_": [deployment]}}}
+        questions.append(("deployments", both))
+    if (ident := _uuid(name)) is not None:
+        questions.append(("deployments", {"deployments": {"id": {"any_": [ident]}}}))
+    for kind, wanted in questions:
+        if await api.request("POST", f"/{kind}/filter", {**wanted, "limit": 1}):
+            return
+    seen = sorted({known for one in await store.workflows() for known in _names(one)})
+    raise UnknownNameError("workflow", name, tuple(difflib.get_close_matches(name, seen, n=3)))
+
+
+def _uuid(text: str) -> str | None:
+    try:
+        return str(uuid.UUID(text))
+    except ValueError:
+        return None
 
 
 async def find_workflow(store: Store, name: str) -> Workflow | None:

@@ -147,12 +147,19 @@ class PrefectInMemory:
                 self.retries.append({"run": run_id, **body})
                 return {"status": "ACCEPT", "details": {}}
             case ["flows", "filter"]:
-                return [{"id": FLOW, "name": "orders"}]
+                wanted = body.get("flows", {}).get("name", {}).get("any_", ["orders"])
+                return [{"id": FLOW, "name": "orders"}] if "orders" in wanted else []
             case ["flows", _]:
                 return {"id": FLOW, "name": "orders"}
             case ["deployments", "filter"]:
-                known = body.get("flows", {}).get("id", {}).get("any_", [FLOW])
-                return [deployment] if FLOW in known else []
+                flows, wanted = body.get("flows", {}), body.get("deployments", {})
+                known = (
+                    FLOW in flows.get("id", {}).get("any_", [FLOW]),
+                    "orders" in flows.get("name", {}).get("any_", ["orders"]),
+                    DEPLOYMENT in wanted.get("id", {}).get("any_", [DEPLOYMENT]),
+                    "prod" in wanted.get("name", {}).get("any_", ["prod"]),
+                )
+                return [deployment] if all(known) else []
             case ["deployments", ident]:
                 return deployment if ident == DEPLOYMENT else None
             case ["flow_run_states" | "artifacts"]:

@@ -300,10 +300,55 @@ async def test_a_source_is_never_written_without_a_deployment(api: httpx.AsyncCl
     assert "deployment_id" in answer.json()["detail"]
 
 
-async def test_a_rule_on_something_unmeasured_says_so(api: httpx.AsyncClient) -> None:
+async def test_a_rule_on_something_unmeasured_is_refused_and_not_stored(api: httpx.AsyncClient) -> None:
     rule = {"workflow_id": "a", "metric_name": "moon_phase", "condition": "equal", "threshold": 1}
+    answer = await api.post(f"{ENHANCED}/monitoring/alerts", json=rule)
+    assert answer.status_code == 422
+    assert "moon_phase" in answer.json()["detail"]
+    assert "response_time" in answer.json()["detail"]
+    assert (await api.get(f"{ENHANCED}/monitoring/alerts")).json()["rules"] == []
+
+
+async def test_a_rule_by_the_name_of_a_workflow_is_one_on_the_workflow(
+    api: httpx.AsyncClient, store: Store, clock: Any
+) -> None:
+    rule = {"workflow_id": "orders", "metric_name": "error_rate", "condition": "equal", "threshold": 1}
+    early = (await api.post(f"{ENHANCED}/monitoring/alerts", json=rule)).json()
+    assert early["workflow_id"] == "orders"
+    assert "No run" in early["note"]
+    await store.upsert_runs([record(1, clock.now)])
+    known = (await api.post(f"{ENHANCED}/monitoring/alerts", json=rule)).json()
+    assert known["workflow_id"] == "dep-1"
+    assert known["note"] is None
+
+
+async def test_the_name_that_reports_use_for_a_metric_is_that_metric(api: httpx.AsyncClient) -> None:
+    rule = {"workflow_id": "a", "metric_name": "avg_response_time", "condition": "equal", "threshold": 1}
     told = (await api.post(f"{ENHANCED}/monitoring/alerts", json=rule)).json()
-    assert "moon_phase" in told["note"]
+    assert told["metric_name"] == "response_time"
+
+
+@pytest.mark.parametrize("logs", [[], [""], ["   "]], ids=["none", "empty", "blank"])
+async def test_a_report_without_anything_in_it_is_no_success(api: httpx.AsyncClient, logs: list[str]) -> None:
+    body = {"workflow_id": "orders", "error_logs": logs}
+    told = (await api.post(f"{ENHANCED}/troubleshooting/analyze", json=body)).json()
+    assert told["success"] is False
+    assert "send logs" in told["error"]
+    assert told["issues"] == []
+
+
+@pytest.mark.parametrize("ident", ["nope", "1", "00000000-0000-4000-8000-00000000000g", "ä" * 300])
+@pytest.mark.parametrize(
+    ("method", "rest"),
+    [("GET", ""), ("DELETE", ""), ("GET", "/issues"), ("GET", "/summary"), ("POST", "/diagnose"),
+     ("POST", "/recommendations"), ("POST", "/verify"), ("POST", "/approve"), ("POST", "/deny")],
+)  # fmt: skip
+async def test_what_is_no_session_is_not_found_and_the_answer_says_how_to_find_one(
+    api: httpx.AsyncClient, method: str, rest: str, ident: str
+) -> None:
+    answer = await api.request(method, f"{TROUBLESHOOTING}/sessions/{ident}{rest}")
+    assert answer.status_code == 404, answer.text
+    assert "prefect-autopilot sessions lists" in answer.json()["detail"]
 
 
 async def test_monitoring_without_a_server_is_registered_not_active(api: httpx.AsyncClient) -> None:

@@ -65,6 +65,30 @@ async def test_one_workflow_has_one_monitoring_id_by_every_name(
     assert len(ids) == 1
 
 
+@pytest.mark.parametrize(
+    "name", ["nope", "orders/nope", "nope/prod", "5f0c7c52-4b53-4f5e-9d6a-0c4c8f0e1a12", "prdo"]
+)
+async def test_a_workflow_that_the_server_does_not_know_is_not_monitored(
+    api_with_prefect: httpx.AsyncClient, prefect: Any, clock: Any, store: Store, name: str
+) -> None:
+    prefect.add(1, state="COMPLETED", at=clock.now - timedelta(hours=1))
+    answer = await api_with_prefect.post(f"{ENHANCED}/monitoring/start", json={"workflow_id": name})
+    assert answer.status_code == 404
+    detail = answer.json()["detail"]
+    assert "prefect deployment ls lists" in detail or "did you mean" in detail
+    assert not [one for one in await store.audit_trail() if one.action == "monitoring.started"]
+    assert await store.cursor("api.monitoring") is None
+
+
+@pytest.mark.parametrize("name", [DEPLOYMENT, "prod", "orders", "orders/prod"])
+async def test_a_workflow_that_never_ran_can_be_monitored_by_every_name(
+    api_with_prefect: httpx.AsyncClient, name: str
+) -> None:
+    told = await api_with_prefect.post(f"{ENHANCED}/monitoring/start", json={"workflow_id": name})
+    assert told.status_code == 200
+    assert told.json()["runs_seen"] == 0
+
+
 async def test_a_rule_fires_on_runs_the_api_reads_itself(
     api_with_prefect: httpx.AsyncClient, prefect: Any, clock: Any
 ) -> None:

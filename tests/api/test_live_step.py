@@ -99,5 +99,5 @@ async def test_a_real_server_makes_the_api_ready_and_is_read(live_api: httpx.Asy
         "checks": {"store": "ok", "prefect": "ok"},
     }
     told = await live_api.post("/workflows/enhanced/monitoring/start", json={"workflow_id": "nobody"})
-    assert told.json()["status"] == "active"
-    assert told.json()["runs_seen"] == 0
+    assert told.status_code == 404
+    assert "nobody" in told.json()["detail"]

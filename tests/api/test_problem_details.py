@@ -60,7 +60,7 @@ CALLS: list[tuple[str, str, Any, int, str]] = [
     ("POST", f"{SESSIONS}/{NOBODY}/recommendations", None, 404, "no session"),
     ("POST", f"{SESSIONS}/{NOBODY}/verify", {}, 404, "no session"),
     ("POST", f"{SESSIONS}/{NOBODY}/analyze-metrics", {"metrics": {}}, 404, "no session"),
-    ("GET", f"{SESSIONS}/not-a-uuid", None, 422, "session_id"),
+    ("GET", f"{SESSIONS}/not-a-uuid", None, 404, "no session"),
     ("GET", f"{SESSIONS}?limit=0", None, 422, "limit"),
     ("GET", f"{SESSIONS}?status=wonderful", None, 422, "status"),
     ("GET", "/nowhere", None, 404, "Not Found"),
