@@ -7,6 +7,7 @@ from pathlib import Path
 from prefect import flow
 from prefect.artifacts import acreate_markdown_artifact
 
+from prefect_autopilot.adapters.files import read_source
 from prefect_autopilot.adapters.prefect_api import PrefectAPI
 from prefect_autopilot.errors import UsageError
 from prefect_autopilot.journeys import improve
@@ -35,12 +36,16 @@ async def optimize_flow(
     """
     if (path is None) == (source is None):
         raise UsageError("Give either the path or the source of the flow.")
-    text = improve.read_source(Path(path)) if path else str(source)
+    text = read_source(Path(path)) if path else str(source)
     history = None
     if flow_name and server:
         async with PrefectAPI(server) as api:
             history = await improve.history_of(api, flow_name)
-    plan = improve.plan_source(text, Path(path).name if path else "flow.py", strategy, history)
+    plan = (
+        improve.plan(Path(path), strategy, history)
+        if path
+        else improve.plan_source(text, "flow.py", strategy, history)
+    )
     await acreate_markdown_artifact(
         markdown=improve.report(plan),
         key="autopilot-optimization",

@@ -1,7 +1,8 @@
-"""Flow files on disk: written whole or not at all, replaced only when unchanged, always in their folder."""
+"""Flow files on disk: read or refused, written whole or not at all, replaced only when unchanged."""
 
 from __future__ import annotations
 
+import codecs
 import errno
 import hashlib
 import os
@@ -12,7 +13,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from prefect_autopilot.errors import AutopilotError, ConflictError, UsageError
+from prefect_autopilot.errors import AutopilotError, ConflictError, InvalidFlowError, UsageError
+
+LARGEST_SOURCE = 5_000_000
+"""Bytes; no flow file is longer, and a file sent by mistake should be told."""
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 _MODE_OF_NEW_FILES = 0o644
@@ -25,6 +29,26 @@ _REASONS = {
     errno.EDQUOT: "the disk quota is used up",
     errno.ENOTDIR: "a file stands where a folder is needed",
 }
+
+
+def read_source(path: Path) -> str:
+    """Return a flow file's text with its line ends.
+
+    Raises UsageError when the disk refuses, InvalidFlowError when the content is no text of a flow file.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise UsageError(f"{path} cannot be read: {reason}; give the path of a flow file.") from error
+    if len(content) > LARGEST_SOURCE:
+        raise InvalidFlowError(f"{path} has more than {LARGEST_SOURCE:,} bytes; no flow file is that long.")
+    if b"\0" in content and not content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise InvalidFlowError(f"{path} is a binary file, no Python source; give the path of a flow file.")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidFlowError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8.") from error
 
 
 def digest(text: str) -> str:

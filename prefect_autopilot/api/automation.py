@@ -9,7 +9,7 @@ from starlette.requests import Request
 
 from prefect_autopilot import codegen
 from prefect_autopilot.adapters.catalogue import user_catalogue
-from prefect_autopilot.adapters.files import digest
+from prefect_autopilot.adapters.files import digest, read_source
 from prefect_autopilot.adapters.prefect_api import PrefectAPI
 from prefect_autopilot.api.access import actor_of, require
 from prefect_autopilot.api.answers import (
@@ -243,7 +243,7 @@ async def _deployed(api: PrefectAPI, given: WorkflowReference, history: FlowHist
     if not colon:
         raise UsageError("The deployment names a module, not a file; send the source of the flow.")
     path = Path(deployment.get("path") or ".", file)
-    source = improve.read_source(path)
+    source = read_source(path)
     if history is None and deployment.get("flow_id"):
         flow = await api.request("GET", f"/flows/{deployment['flow_id']}")
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from prefect_autopilot.adapters.files import read_source
 from prefect_autopilot.journeys import improve
 from prefect_autopilot.models import JSONDict, Strategy
 
@@ -21,7 +22,7 @@ def optimize_file(
     Raises UsageError, InvalidFlowError or ConflictError; then the file is as it was.
     """
     history = improve.read_history(history_path) if history_path else None
-    original = improve.read_source(path)
+    original = read_source(path)
     plan = improve.plan(path, strategy, history, unsafe=unsafe)
     if write:
         improve.apply(plan, path, original)

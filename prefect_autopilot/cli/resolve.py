@@ -86,6 +86,8 @@ async def _last_failed(api: PrefectAPI, now: datetime) -> RunRecord:
 
 
 def _show(diagnosis: Diagnosis, *, run: RunRecord | None = None, as_json: bool) -> None:
+    from prefect_autopilot.models import IssueCategory
+
     if as_json:
         write_json({"run": run, "diagnosis": diagnosis} if run else diagnosis)
         return
@@ -93,10 +95,11 @@ def _show(diagnosis: Diagnosis, *, run: RunRecord | None = None, as_json: bool) 
         write_line(f"{run.name} of {run.flow_name}, {run.state.name} ({run.id})")
     write_line(diagnosis.root_cause)
     often = "passing" if diagnosis.transient else "lasting"
+    known = diagnosis.category is not IssueCategory.UNKNOWN
     facts = [
         ("category", diagnosis.category),
         ("severity", diagnosis.severity),
-        ("kind", often),
+        ("kind", often if known else "not known"),
         ("confidence", diagnosis.confidence),
         ("what helps", diagnosis.remedy.replace("_", " ")),
         ("service", diagnosis.service),

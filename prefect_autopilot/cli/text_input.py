@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import re
 import sys
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from pathlib import Path
 
 from prefect_autopilot.errors import UsageError
 
 _OPTION = re.compile(r"-{1,2}[A-Za-z][\w-]*(?:=\S*)?")
 """A request may begin with a hyphen, so a misspelt option arrives here."""
+
+_CONTROL = re.compile(r"[\x01-\x07\x0b\x0e-\x1a\x1c-\x1f\x7f]")
+_BINARY_SHARE = 0.05
+"""Compressed data has 10 % of these characters, programs more, logs in whatever encoding next to none."""
 
 LONGEST_REQUEST = 20_000
 """Characters; a request is a few sentences, and a file sent by mistake should be told."""
@@ -40,12 +45,19 @@ def request_text(text: str | None) -> str:
 def read_file(path: Path, what: str) -> str:
     """Return the text of a file; undecodable bytes are replaced, a log is read even so.
 
-    Raises ``UsageError`` if it cannot be read.
+    Raises ``UsageError`` if it cannot be read or is no text at all.
     """
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        content = path.read_bytes()
     except OSError as error:
         raise UsageError(f"Cannot read {path}: {error.strerror}; name {what}.") from error
+    # A shell on Windows writes what it redirects in UTF-16, with a mark at the beginning.
+    encoding = "utf-16" if content.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig"
+    text = content.decode(encoding, errors="replace")
+    told = len(text) - text.count("\0")  # a log that was cut while it was written has null bytes
+    if text and len(_CONTROL.findall(text)) >= told * _BINARY_SHARE:
+        raise UsageError(f"{path} is a binary file; name {what}.")
+    return text.replace("\r\n", "\n")
 
 
 def comma_separated(text: str | None) -> tuple[str, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import re
 from pathlib import Path
 
@@ -11,8 +10,7 @@ from prefect_autopilot.adapters import files
 from prefect_autopilot.adapters.catalogue import user_catalogue
 from prefect_autopilot.codegen import edit as source_edit
 from prefect_autopilot.codegen.reading import Call, FlowSource, read_flow
-from prefect_autopilot.effects import split_lines
-from prefect_autopilot.effects.text import TextEdit, apply_edits
+from prefect_autopilot.effects.text import TextEdit, apply_edits, unified_diff
 from prefect_autopilot.errors import UsageError
 from prefect_autopilot.intelligence import analyze
 from prefect_autopilot.intelligence.arguments import fill
@@ -38,7 +36,6 @@ _SCHEDULE = re.compile(
     re.IGNORECASE,
 )
 _ADDS = re.compile(r"\b(?:also|too|as well|in addition|additionally|add|another)\b", re.IGNORECASE)
-_LARGEST_FILE = 1_000_000
 
 
 def edit_source(
@@ -77,7 +74,7 @@ def edit_source(
         status="changed" if changed else "unchanged",
         changes=tuple(made.changes),
         notes=tuple(made.notes) or (() if changed else ("The flow is already as you ask.",)),
-        diff=_diff(plain, new, file),
+        diff=unified_diff(plain, new, file),
         source=source[: len(source) - len(plain)] + new,
         schedule=schedule,
     )
@@ -93,28 +90,14 @@ def edit_file(
 ) -> FlowEdit:
     """Return what ``request`` changes in a file, and with ``write`` replace it; a backup is kept.
 
-    Raises ConflictError when the file changed meanwhile, UsageError when it cannot be read.
+    Raises ConflictError when the file changed meanwhile, UsageError when it cannot be read,
+    InvalidFlowError when it is no text.
     """
-    source, digest = read_flow_file(path)
+    source = files.read_source(path)
     edit = edit_source(source, request, file=path.name, context=context, function=function)
     if write and edit.status == "changed" and edit.source != source:
-        files.replace(path, edit.source, digest)
+        files.replace(path, edit.source, files.digest(source))
     return edit
-
-
-def read_flow_file(path: Path) -> tuple[str, str]:
-    """Return the text of a flow file and its digest; raises UsageError when it is no text or too large."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"Cannot read {path}: {error.strerror}; name a flow file.") from error
-    if len(content) > _LARGEST_FILE:
-        raise UsageError(f"{path} has more than {_LARGEST_FILE:,} bytes; name a flow file.")
-    try:
-        text = content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not UTF-8 text; name a flow file.") from error
-    return text, files.digest(text)
 
 
 def _changed(
@@ -320,12 +303,3 @@ def _schedule_of(
 def _scheduled(schedule: TriggerSpec) -> Made:
     told = schedule.cron or schedule.rrule or f"every {schedule.interval_s} s"
     return Made(changes=[f"Sets the schedule of the deployment to {told} ({schedule.timezone})."])
-
-
-def _diff(old: str, new: str, file: str) -> str:
-    if old == new:
-        return ""
-    lines = difflib.unified_diff(split_lines(old), split_lines(new), f"a/{file}", f"b/{file}")
-    return "".join(
-        line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines
-    )

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from prefect_autopilot import codegen
 from prefect_autopilot.adapters.catalogue import user_catalogue
+from prefect_autopilot.adapters.files import read_source
 from prefect_autopilot.adapters.prefect_target import PrefectTarget
 from prefect_autopilot.codegen.reading import read_flow
 from prefect_autopilot.errors import ConfigurationError, PrefectError, UsageError
 from prefect_autopilot.journeys.deployment import open_client, schedules_of
-from prefect_autopilot.journeys.edit import read_flow_file
 from prefect_autopilot.models import DeploymentSpec, TriggerSpec
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ async def reschedule(
     Raises UsageError where the flow has no deployment that was generated, PrefectError when the server
     refuses.
     """
-    source, _ = read_flow_file(path)
+    source = read_source(path)
     flow = read_flow(source.removeprefix("\ufeff"), user_catalogue(), function)
     found = [one for one in await _found(flow.name, target) if codegen.TAG in one.tags]
     if not found:

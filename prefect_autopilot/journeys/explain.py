@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from prefect_autopilot.adapters.catalogue import user_catalogue
+from prefect_autopilot.adapters.files import read_source
 from prefect_autopilot.codegen.names import step_title
 from prefect_autopilot.codegen.reading import Call, FlowSource, read_flow
 from prefect_autopilot.effects import FunctionEffect, RerunVerdict, flow_effects, function_effects, may_rerun
-from prefect_autopilot.journeys.edit import read_flow_file
 from prefect_autopilot.journeys.explain_words import condition, each, number_of, value
 from prefect_autopilot.journeys.improve import operation_effects
 from prefect_autopilot.models import DeploymentSpec, ExplainedStep, FlowExplanation
@@ -33,7 +33,7 @@ def explain_file(
     path: Path, function: str | None = None, deployments: tuple[DeploymentSpec, ...] = ()
 ) -> FlowExplanation:
     """Return what the flow of a file does; raises UsageError, InvalidFlowError or UnknownNameError."""
-    source, _ = read_flow_file(path)
+    source = read_source(path)
     return explain_source(source, file=path.name, function=function, deployments=deployments)
 
 

@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prefect_autopilot.adapters.files import digest, replace
+from prefect_autopilot.adapters.files import digest, read_source, replace
+from prefect_autopilot.adapters.project_files import read_project
 from prefect_autopilot.adapters.proof import prove
 from prefect_autopilot.effects import OperationEffects
-from prefect_autopilot.errors import InvalidFlowError, ProofError, UnknownNameError, UsageError
+from prefect_autopilot.errors import ProofError, UnknownNameError, UsageError
 from prefect_autopilot.models import (
     FlowHistory,
     JSONDict,
@@ -27,27 +28,8 @@ from prefect_autopilot.optimization import optimize
 if TYPE_CHECKING:
     from prefect_autopilot.adapters.prefect_api import PrefectAPI
 
-MAX_SOURCE_BYTES = 5_000_000
 _PAGE = 200
 _RUNS = 50
-
-
-def read_source(path: Path) -> str:
-    """Return a flow file's text with its line ends; raises UsageError or InvalidFlowError with the reason."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise UsageError(f"{path} cannot be read: {reason}; give the path of a flow file.") from error
-    if len(content) > MAX_SOURCE_BYTES:
-        raise InvalidFlowError(f"{path} has more than {MAX_SOURCE_BYTES} bytes; no flow file is that long.")
-    try:
-        text = content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InvalidFlowError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8.") from error
-    if "\0" in text:
-        raise InvalidFlowError(f"{path} holds null bytes; it is no Python source.")
-    return text
 
 
 def operation_effects() -> OperationEffects:
@@ -67,9 +49,21 @@ def plan(
 ) -> OptimizationPlan:
     """Return what can be made better in a flow file; the file is not touched and nothing of it is run.
 
-    Raises UsageError for a file that cannot be read, InvalidFlowError for one that is no flow.
+    What it imports from its own project is read as well. Raises UsageError for a file that cannot be read,
+    InvalidFlowError for one that is no flow.
     """
-    return plan_source(read_source(path), path.name, strategy, history, unsafe=unsafe)
+    source, effects = read_source(path), operation_effects()
+    project, place = read_project(path, effects)
+    return optimize(
+        source,
+        file=path.name,
+        strategy=strategy,
+        history=history,
+        unsafe=unsafe,
+        operations=effects,
+        project=project,
+        place=place,
+    )
 
 
 def plan_source(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import difflib
 
-from prefect_autopilot.effects import OperationEffects, split_lines
+from prefect_autopilot.effects import OperationEffects, Project, split_lines
 from prefect_autopilot.effects.text import TextEdit, apply_edits, overlap, unified_diff
 from prefect_autopilot.errors import InvalidFlowError
 from prefect_autopilot.models import FlowHistory, OptimizationPlan, Rejection, Rewrite, Strategy
@@ -25,18 +25,21 @@ def optimize(
     history: FlowHistory | None = None,
     unsafe: bool = False,
     operations: OperationEffects | None = None,
+    project: Project | None = None,
+    place: str = "",
 ) -> OptimizationPlan:
     """Return what can be made better in a flow file and its new source; nothing is imported or run.
 
     Expected savings are seconds per run, from ``history``; None without it. ``unsafe`` also makes edits of
-    risk opt_in. Raises InvalidFlowError for text that is not Python or holds no flow.
+    risk opt_in. ``project`` holds the other modules, ``place`` is the file's dotted name there.
+    Raises InvalidFlowError for text that is not Python or holds no flow.
     """
     mark = _BOM if source.startswith(_BOM) else ""
     current = source.removeprefix(_BOM)
     edits: list[Rewrite] = []
     rejected: tuple[Rejection, ...] = ()
     for turn in range(_ROUNDS):
-        parsed = FlowFile(current, history, operations)
+        parsed = FlowFile(current, history, operations, project, place)
         if turn == 0 and not any(True for _ in parsed.module.flows()):
             raise InvalidFlowError(
                 f"{file} holds no Prefect flow; give a file with a function decorated with @flow."

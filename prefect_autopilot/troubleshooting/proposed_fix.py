@@ -7,7 +7,6 @@ compile, stay small, and bring no new import and no call that reaches out. Nothi
 from __future__ import annotations
 
 import ast
-import difflib
 import hashlib
 import json
 import re
@@ -15,6 +14,7 @@ from pathlib import PurePath
 
 from pydantic import Field
 
+from prefect_autopilot.effects.text import unified_diff
 from prefect_autopilot.errors import UsageError
 from prefect_autopilot.models import Diagnosis, Evidence, IssueCategory, JSONDict, SourceFile, Value
 from prefect_autopilot.redaction import redact, redact_value
@@ -91,7 +91,7 @@ def take_fix(proposal: FixProposal, evidence: Evidence) -> tuple[str, str]:
             raise UsageError("The old lines of a replacement must stand in the file exactly once.")
         changed = changed.replace(one.old, one.new)
     _check(source.text, changed)
-    patch = _diff(source, changed)
+    patch = unified_diff(source.text, changed, PurePath(source.path).name)
     if redact(patch) != patch:
         raise UsageError("The patch would show a secret of the file; leave the replacements out.")
     if len(patch) > LONGEST_PATCH:
@@ -140,18 +140,6 @@ def _called(tree: ast.Module) -> set[str]:
     """Return every name that is read or called: an alias of a function reaches as far as its call."""
     names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     return names | {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-
-
-def _diff(source: SourceFile, changed: str) -> str:
-    name = PurePath(source.path).name
-    lines = difflib.unified_diff(
-        source.text.splitlines(keepends=True),
-        changed.splitlines(keepends=True),
-        f"a/{name}",
-        f"b/{name}",
-    )
-    marked = (line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
-    return "".join(marked)
 
 
 def _traceback(evidence: Evidence) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import socket
+import zlib
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,38 @@ def test_a_list_is_written_with_commas(text: str | None, parts: tuple[str, ...])
 def test_a_log_is_read_even_where_it_is_not_utf_8(tmp_path: Path) -> None:
     (tmp_path / "log").write_bytes(b"caf\xe9 ConnectionRefusedError")
     assert "ConnectionRefusedError" in read_file(tmp_path / "log", "a log")
+
+
+def test_a_log_in_utf_16_is_read_as_text(tmp_path: Path) -> None:
+    (tmp_path / "log").write_bytes("Größe: ValueError\r\n".encode("utf-16"))
+    assert read_file(tmp_path / "log", "a log") == "Größe: ValueError\n"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\xef\xbb\xbfTypeError",
+        "Ошибка соединения с сервером: время ожидания истекло".encode("cp1251"),
+        b"\x1b[31mTimeoutError\x1b[0m\tafter 30 s\r\n",
+        b"\0" * 4096 + b"ConnectionError: refused",
+    ],
+    ids=["empty", "mark", "cp1251", "colours", "cut log"],
+)
+def test_a_log_is_no_binary_file(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "log").write_bytes(content)
+    assert not read_file(tmp_path / "log", "a log").startswith("\ufeff")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [bytes(range(256)) * 8, zlib.compress(bytes(i * i % 251 for i in range(4096))), b"\0" * 64],
+    ids=["every byte", "compressed", "zeros"],
+)
+def test_a_binary_file_is_no_log(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "picture.png").write_bytes(content)
+    with pytest.raises(UsageError, match="binary file; name a log"):
+        read_file(tmp_path / "picture.png", "a log")
 
 
 @pytest.mark.parametrize("name", ["missing", "."])

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prefect_autopilot.errors import ConflictError, InvalidFlowError, UnknownNameError, UsageError
+from prefect_autopilot.errors import InvalidFlowError, UnknownNameError, UsageError
 from prefect_autopilot.journeys.edit import edit_file, edit_source
 from prefect_autopilot.models import FlowEdit, RequestContext
 
@@ -335,12 +335,12 @@ def test_writing_keeps_a_backup_and_looks_whether_the_file_is_the_one_read(tmp_p
 
 
 def test_a_file_that_is_gone_or_no_text_is_told_in_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="name a flow file"):
+    with pytest.raises(UsageError, match="give the path of a flow file"):
         edit_file(tmp_path / "no.py", "also post to Discord")
-    binary = tmp_path / "b.py"
-    binary.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises((UsageError, ConflictError), match="UTF-8"):
-        edit_file(binary, "also post to Discord")
+    for content, words in ((b"\xff\xfex\x00", "save it as UTF-8"), (b"PK\x03\x04\x00\x00", "binary file")):
+        (tmp_path / "b.py").write_bytes(content)
+        with pytest.raises(InvalidFlowError, match=words):
+            edit_file(tmp_path / "b.py", "also post to Discord")
 
 
 @pytest.mark.parametrize(

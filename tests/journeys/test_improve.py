@@ -104,10 +104,11 @@ def test_line_ends_of_the_file_survive_writing(path: Path) -> None:
         (b"def f(:\n", InvalidFlowError, "not valid Python"),
         (b"x = 1\n", InvalidFlowError, "no Prefect flow"),
         (b"# \xe9\xff\n", InvalidFlowError, "not UTF-8"),
-        (b"x = 1\0", InvalidFlowError, "null bytes"),
+        (b"x = 1\0", InvalidFlowError, "binary file, no Python source"),
+        ("x = 1\n".encode("utf-16"), InvalidFlowError, "save it as UTF-8"),
         (None, UsageError, "cannot be read"),
     ],
-    ids=["syntax", "no flow", "encoding", "null", "missing"],
+    ids=["syntax", "no flow", "encoding", "null", "utf-16", "missing"],
 )
 def test_what_is_no_flow_file_stays_as_it_is(
     path: Path, content: bytes | None, error: type[AutopilotError], words: str
