@@ -7,6 +7,7 @@ leaves a function or line alone.
 """
 
 from prefect_autopilot.effects.module import Function, Module, read_module, split_lines
+from prefect_autopilot.effects.project import Project
 from prefect_autopilot.effects.reader import EffectReader
 from prefect_autopilot.effects.rerun import flow_effects, function_effects, may_rerun
 from prefect_autopilot.effects.scope import Scope, bound_names
@@ -28,6 +29,7 @@ __all__ = [
     "Level",
     "Module",
     "OperationEffects",
+    "Project",
     "RerunVerdict",
     "Scope",
     "TaskCallEffect",

@@ -14,6 +14,7 @@ from prefect_autopilot.effects.classes import (
     method_of,
     unknown_parts,
 )
+from prefect_autopilot.effects.memory import mutation, stores
 from prefect_autopilot.effects.methods import (
     APPLY,
     CALL_THEIR_FIRST,
@@ -24,7 +25,8 @@ from prefect_autopilot.effects.methods import (
     computes,
 )
 from prefect_autopilot.effects.module import Function, Module, read_module
-from prefect_autopilot.effects.scope import PLAIN, Scope, open_scope, without_options
+from prefect_autopilot.effects.project import Progress, Project, as_foreign, seen_from_outside
+from prefect_autopilot.effects.scope import OPAQUE, PLAIN, Scope, open_scope, without_options
 from prefect_autopilot.effects.table import Entry, is_handle, lookup
 from prefect_autopilot.effects.values import FunctionEffect, Level, OperationEffects, Touch, worst
 
@@ -34,42 +36,64 @@ _TASK_CALLS = frozenset({"submit", "map", "fn", "delay"})
 class EffectReader:
     """What the functions of one file do; every function is read once, calls within the file are followed."""
 
-    def __init__(self, module: Module, operations: OperationEffects | None = None) -> None:
+    def __init__(
+        self,
+        module: Module,
+        operations: OperationEffects | None = None,
+        project: Project | None = None,
+        place: str = "",
+    ) -> None:
         self.module = module
         self._operations = operations
+        self._project = project
+        self.place = place
+        self._progress = project.progress if project else Progress()
+        self._foreign: dict[str, tuple[EffectReader, Function]] = {}
         self._effects: dict[str, FunctionEffect] = {}
         self._scopes: dict[str, Scope] = {}
         self._returns: dict[str, str] = {}
-        self._open: list[str] = []
-        self._cyclic = False
 
     @classmethod
-    def of(cls, source: str, operations: OperationEffects | None = None) -> EffectReader:
-        """Parse a source text and return its reader; raises InvalidFlowError."""
-        return cls(read_module(source), operations)
+    def of(
+        cls,
+        source: str,
+        operations: OperationEffects | None = None,
+        project: Project | None = None,
+        place: str = "",
+    ) -> EffectReader:
+        """Return a source text's reader (``place``: its dotted name); raises InvalidFlowError."""
+        return cls(read_module(source), operations, project, place)
 
     def effect(self, function: Function) -> FunctionEffect:
         """Return what calling a function of this file does."""
+        if function.name in self._foreign:
+            reader, own = self._foreign[function.name]
+            return seen_from_outside(reader.effect(own), reader.place)
         known = self._effects.get(function.name)
         if known is not None:
             return known
-        if function.name in self._open:
-            self._cyclic = True
+        progress, key = self._progress, (self.place, function.name)
+        if key in progress.open:
+            progress.cyclic = True
             return self._value(function, ())  # a cycle adds nothing that its first round does not
-        self._open.append(function.name)
+        progress.open.append(key)
         found = self._value(function, tuple(self._body_touches(function)))
-        self._open.pop()
+        progress.open.pop()
         # Inside a cycle the inner functions are seen without the outer one: not to be kept.
-        if not self._cyclic or not self._open:
+        if not progress.cyclic or not progress.open:
             self._effects[function.name] = found
-        self._cyclic = self._cyclic and bool(self._open)
+        progress.cyclic = progress.cyclic and bool(progress.open)
         return found
+
+    def module_of(self, function: Function) -> Module:
+        """Return the module that a function stands in: this one, or another of the project."""
+        return self._foreign[function.name][0].module if function.name in self._foreign else self.module
 
     def scope(self, function: Function | None) -> Scope:
         """Return the variables of a function."""
         name = function.name if function else ""
         if name not in self._scopes:
-            self._scopes[name] = open_scope(self.module, function, self._returned)
+            self._scopes[name] = open_scope(self.module, function, self._returned, self._imported)
         return self._scopes[name]
 
     def touches(self, node: ast.AST, function: Function | None) -> tuple[Touch, ...]:
@@ -95,8 +119,20 @@ class EffectReader:
             found = self._named(bare, scope)
             return found if found and found.kind != "function" else None
         if isinstance(node, ast.Name) and node.id not in scope.names:
-            return self.module.functions.get(node.id)
-        return self._named_method(node, scope) if isinstance(node, ast.Attribute) else None
+            return self.module.functions.get(node.id) or self._imported(node, scope)
+        if isinstance(node, ast.Attribute):
+            return self._named_method(node, scope) or self._imported(node, scope)
+        return None
+
+    def _imported(self, node: ast.expr, scope: Scope) -> Function | None:
+        """Return a function of another module of the project, under a name of its own."""
+        qualified = self.module.qualified(node, scope.names) if self._project else None
+        found = self._project.find(qualified, self.place) if self._project and qualified else None
+        if found is None:
+            return None
+        function = as_foreign(found[1], found[0].place)
+        self._foreign[function.name] = found
+        return function
 
     def _named_method(self, node: ast.Attribute, scope: Scope) -> Function | None:
         kind = scope.type_of(node.value)
@@ -111,6 +147,10 @@ class EffectReader:
         return method_of(self.module, owner, node.attr)
 
     def _returned(self, function: Function) -> str:
+        if function.name in self._foreign:
+            reader, own = self._foreign[function.name]
+            kind = reader._returned(own)  # noqa: SLF001 - a reader of its own kind
+            return kind if kind and not kind.startswith(".") else OPAQUE
         if function.name not in self._returns:
             self._returns[function.name] = ""  # a recursive function's type is not known
             scope = self.scope(function)
@@ -125,7 +165,7 @@ class EffectReader:
         node = function.node
         is_generator = any(isinstance(part, ast.Yield | ast.YieldFrom) for part in ast.walk(node))
         if function.marked == "pure":
-            touches = tuple(self._as_marked(touch) for touch in touches if touch.level is not Level.PURE)
+            touches = tuple(touch.as_marked() for touch in touches if touch.level is not Level.PURE)
         return FunctionEffect(
             name=function.name,
             line=node.lineno,
@@ -136,15 +176,6 @@ class EffectReader:
             marked=function.marked,
             is_async=isinstance(node, ast.AsyncFunctionDef),
             is_generator=is_generator,
-        )
-
-    @staticmethod
-    def _as_marked(touch: Touch) -> Touch:
-        """Take the owner's word: it may run at any time and any number of times; it waits where it waited."""
-        waits = touch.waits or touch.level is Level.UNKNOWN
-        level = Level.READ if waits else Level.PURE
-        return touch.model_copy(
-            update={"level": level, "waits": waits, "what": f"{touch.what} (marked pure)"}
         )
 
     def _body_touches(self, function: Function) -> Iterator[Touch]:
@@ -162,8 +193,8 @@ class EffectReader:
             for touch in self._read(statement, scope):
                 kept = touch.model_copy(
                     update={
-                        "mutates": touch.mutates if touch.mutates in known else "",
-                        "shares": touch.shares if touch.shares in known else "",
+                        "mutates": touch.mutates if touch.mutates in known or "." in touch.mutates else "",
+                        "shares": touch.shares if touch.shares in known or "." in touch.shares else "",
                     }
                 )
                 if kept not in seen:
@@ -176,44 +207,9 @@ class EffectReader:
         if isinstance(node, ast.Call):
             yield from self._call(node, scope)
         elif isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign | ast.Delete):
-            yield from self._stores(node, scope)
+            yield from stores(node, scope)
         elif isinstance(node, ast.Attribute):
             yield from self._attribute(node, scope)
-
-    def _stores(
-        self, node: ast.Assign | ast.AugAssign | ast.AnnAssign | ast.Delete, scope: Scope
-    ) -> Iterator[Touch]:
-        targets = node.targets if isinstance(node, ast.Assign | ast.Delete) else [node.target]
-        for target in targets:
-            for one in target.elts if isinstance(target, ast.Tuple | ast.List) else [target]:
-                if isinstance(one, ast.Subscript | ast.Attribute):
-                    if self.module.qualified(one.value, scope.names) == "os.environ":
-                        yield Touch(
-                            level=Level.WRITE,
-                            line=node.lineno,
-                            what="sets os.environ",
-                            resource="process",
-                            idempotent=True,
-                        )
-                        continue
-                    yield from self._mutation(one.value, node.lineno, scope)
-                elif isinstance(one, ast.Name) and (
-                    isinstance(node, ast.AugAssign) or one.id not in scope.names
-                ):
-                    yield from self._mutation(one, node.lineno, scope)
-
-    def _mutation(self, node: ast.expr, line: int, scope: Scope) -> Iterator[Touch]:
-        for name in sorted(scope.roots(node)):
-            outside = name not in scope.names
-            yield Touch(
-                level=Level.WRITE if outside else Level.PURE,
-                line=line,
-                what=f"changes {name} in place",
-                resource=f"memory:{name}" if outside else "",
-                idempotent=True,  # it is gone with the process
-                target=name if outside else "",
-                mutates=name,
-            )
 
     def _call(self, node: ast.Call, scope: Scope) -> Iterator[Touch]:
         function = self.called(node, scope.function)
@@ -302,7 +298,8 @@ class EffectReader:
     def _renamed(self, name: str, passed: dict[str, list[str]], scope: Scope) -> list[str]:
         if name == "self":
             return ["self" if "self" in scope.names else ""]
-        return [name] if name in self.module.variables else passed.get(name, [""])
+        outside = name in self.module.variables or "." in name
+        return [name] if outside else passed.get(name, [""])
 
     def _passed_functions(self, node: ast.Call, scope: Scope) -> Iterator[Touch]:
         """Yield what functions given as arguments do: they may be called."""
@@ -345,7 +342,8 @@ class EffectReader:
         return plain or scope.type_of(value) == PLAIN
 
     def _library(self, node: ast.Call, qualified: str, scope: Scope) -> Iterator[Touch]:
-        entry = lookup(qualified)
+        own = self._project is not None and self._project.holds(qualified, self.place)
+        entry = None if own else lookup(qualified)
         if entry is None:
             if not qualified.startswith("builtins."):
                 yield _unknown(node, qualified)
@@ -358,7 +356,7 @@ class EffectReader:
         for name in sorted({name for one in held for name in scope.roots(one)}) or [""]:
             yield touch.model_copy(update={"shares": name}) if name else touch
         if entry.mutates == "first" and node.args:
-            yield from self._mutation(node.args[0], node.lineno, scope)
+            yield from mutation(node.args[0], node.lineno, scope)
 
     def _entry_touch(self, entry: Entry, name: str, node: ast.Call, scope: Scope) -> Touch:
         touch = Touch(
@@ -389,9 +387,9 @@ class EffectReader:
             if not is_handle(kind) or not scope.roots(func.value):
                 yield touch
             if entry.mutates == "receiver":
-                yield from self._mutation(func.value, node.lineno, scope)
+                yield from mutation(func.value, node.lineno, scope)
         elif func.attr in MUTATE or (func.attr in MUTATE_OR_WRITE and kind == PLAIN):
-            yield from self._mutation(func.value, node.lineno, scope)
+            yield from mutation(func.value, node.lineno, scope)
         elif func.attr in MUTATE_OR_WRITE or not computes(node, func, kind):
             yield _unknown(node, ast.unparse(func))
 

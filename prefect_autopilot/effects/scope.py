@@ -11,6 +11,8 @@ from prefect_autopilot.effects.module import Function, FunctionNode, Module
 from prefect_autopilot.effects.table import lookup, type_named
 
 PLAIN = "plain"
+OPAQUE = "another module's"
+"""What a function of another module returns where its type is not known: none of its methods is known."""
 # Methods whose result is a part of the receiver, not a new object.
 _PARTS = frozenset({"get", "setdefault", "values", "items", "pop", "popitem", "__getitem__"})
 _SAME = frozenset(
@@ -41,6 +43,8 @@ class Scope:
     function: Function | None
     returned: Callable[[Function], str]
     """The type a function of the same file returns."""
+    imported: Callable[[ast.expr, Scope], Function | None] = lambda _node, _scope: None
+    """The function of another module of the project that an expression names."""
     names: frozenset[str] = frozenset()
     types: dict[str, str] = field(default_factory=dict)
     origins: dict[str, set[str]] = field(default_factory=dict)
@@ -104,6 +108,9 @@ class Scope:
             if owner == PLAIN:
                 return PLAIN
             qualified = f"{owner}.{node.func.attr}" if owner else None
+        other = self.imported(node.func, self)
+        if other is not None:
+            return self.returned(other)
         if qualified:
             entry = lookup(qualified)
             known = entry is not None or qualified.startswith("builtins.")
@@ -195,9 +202,14 @@ def bound_names(node: ast.AST) -> Iterator[str]:
             yield part.name
 
 
-def open_scope(module: Module, function: Function | None, returned: Callable[[Function], str]) -> Scope:
+def open_scope(
+    module: Module,
+    function: Function | None,
+    returned: Callable[[Function], str],
+    imported: Callable[[ast.expr, Scope], Function | None],
+) -> Scope:
     """Read the assignments of a function, in order, into a scope."""
-    scope = Scope(module, function, returned)
+    scope = Scope(module, function, returned, imported)
     if function is None:
         return scope
     node = function.node

@@ -61,6 +61,12 @@ class Touch(Value):
         """The evidence as one line of text."""
         return f"line {self.line}: {self.what}"
 
+    def as_marked(self) -> Touch:
+        """Take the owner's word: it may run at any time and any number of times; it waits where it waited."""
+        waits = self.waits or self.level is Level.UNKNOWN
+        level = Level.READ if waits else Level.PURE
+        return self.model_copy(update={"level": level, "waits": waits, "what": f"{self.what} (marked pure)"})
+
 
 class FunctionEffect(Value):
     """What calling one function of a file does, with the lines that show it."""

@@ -176,10 +176,11 @@ class Judge:
 
     def _limited(self, task: Function) -> str:
         """Say so when a comment, docstring, tag or module variable speaks of a limit or an order."""
-        module = self._reader.module
-        texts = [(1, ast.get_docstring(module.tree) or ""), *((1, name) for name in sorted(module.variables))]
+        texts: list[tuple[int, str]] = []
         for function in (task, self._flow):
-            node = function.node
+            module, node = self._reader.module_of(function), function.node
+            texts.append((1, ast.get_docstring(module.tree) or ""))
+            texts += [(1, name) for name in sorted(module.variables)]
             texts.append((node.lineno, ast.get_docstring(node) or ""))
             tags = function.options.get("tags")
             told = ast.unparse(tags) if tags else ""

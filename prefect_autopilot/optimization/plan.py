@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from prefect_autopilot.effects import EffectReader, Function, OperationEffects
+from prefect_autopilot.effects import EffectReader, Function, OperationEffects, Project
 from prefect_autopilot.effects.text import SourceText, TextEdit
 from prefect_autopilot.models import FlowHistory, Rejection, Strategy, TaskTiming
 from prefect_autopilot.optimization.calls import Judge
@@ -48,12 +48,16 @@ class FlowFile:
     source: str
     history: FlowHistory | None = None
     operations: OperationEffects | None = None
+    project: Project | None = None
+    """The other modules of the project, for what is imported from them."""
+    place: str = ""
+    """The dotted name of this file in the project."""
     names: set[str] = field(default_factory=set)
     """Names in use anywhere in the file."""
 
     def __post_init__(self) -> None:
         self.text = SourceText(self.source)
-        self.reader = EffectReader.of(self.source, self.operations)
+        self.reader = EffectReader.of(self.source, self.operations, self.project, self.place)
         self.module = self.reader.module
         self._judges: dict[str, Judge] = {}
         self._statements: dict[str, StatementReader] = {}

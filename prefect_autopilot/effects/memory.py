@@ -1,0 +1,47 @@
+"""Changes of objects in memory: assignments to items and attributes, and of names outside a function."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from typing import TypeAlias
+
+from prefect_autopilot.effects.scope import Scope
+from prefect_autopilot.effects.values import Level, Touch
+
+Store: TypeAlias = ast.Assign | ast.AugAssign | ast.AnnAssign | ast.Delete
+
+
+def stores(node: Store, scope: Scope) -> Iterator[Touch]:
+    """Yield what an assignment or deletion changes besides the function's own names."""
+    targets = node.targets if isinstance(node, ast.Assign | ast.Delete) else [node.target]
+    for target in targets:
+        for one in target.elts if isinstance(target, ast.Tuple | ast.List) else [target]:
+            if isinstance(one, ast.Subscript | ast.Attribute):
+                if scope.module.qualified(one.value, scope.names) == "os.environ":
+                    yield Touch(
+                        level=Level.WRITE,
+                        line=node.lineno,
+                        what="sets os.environ",
+                        resource="process",
+                        idempotent=True,
+                    )
+                    continue
+                yield from mutation(one.value, node.lineno, scope)
+            elif isinstance(one, ast.Name) and (isinstance(node, ast.AugAssign) or one.id not in scope.names):
+                yield from mutation(one, node.lineno, scope)
+
+
+def mutation(node: ast.expr, line: int, scope: Scope) -> Iterator[Touch]:
+    """Yield the change of the object an expression stands for, by each name it is seen through."""
+    for name in sorted(scope.roots(node)):
+        outside = name not in scope.names
+        yield Touch(
+            level=Level.WRITE if outside else Level.PURE,
+            line=line,
+            what=f"changes {name} in place",
+            resource=f"memory:{name}" if outside else "",
+            idempotent=True,  # it is gone with the process
+            target=name if outside else "",
+            mutates=name,
+        )
