@@ -14,6 +14,7 @@ from prefect_autopilot.api.guard import Guard
 from prefect_autopilot.api.hooks import keep_outbox, mount_hooks
 from prefect_autopilot.api.page import mount_page
 from prefect_autopilot.api.pages import mount_pages
+from prefect_autopilot.api.replies import Replies
 from prefect_autopilot.api.routes import mount
 from prefect_autopilot.api.system import product_version
 
@@ -55,6 +56,7 @@ def build(context: Context, hosts: Iterable[str] = (), *, locked: bool = False) 
     mount_page(app)
     install(app)
     # The last one added is the outermost.
+    app.add_middleware(Replies)
     app.add_middleware(Door, context=context, locked=locked)
     app.add_middleware(Guard, hosts=tuple(hosts))
     app.add_middleware(LastResort)
