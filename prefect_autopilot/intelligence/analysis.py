@@ -13,7 +13,7 @@ from prefect_autopilot.intelligence.directions import Placed, place
 from prefect_autopilot.intelligence.document import Document, read, without_surrogates
 from prefect_autopilot.intelligence.kinds import Slot
 from prefect_autopilot.intelligence.language import detect, language_name
-from prefect_autopilot.intelligence.left_out import missing_branch, unwritten
+from prefect_autopilot.intelligence.left_out import missing_branch, sweeping, unwritten
 from prefect_autopilot.intelligence.lexicon import lexicon
 from prefect_autopilot.intelligence.mentions import find_mentions
 from prefect_autopilot.intelligence.questions import choice_question, merged, slot_question
@@ -46,6 +46,7 @@ _WISH = re.compile(
 _RELATION = re.compile(
     r"[-=]*>|\b(?:to|into|onto|when|whenever|if|for each|for every|from|via|with|using|in|on|by)\b"
 )
+_ONE_PLACE = re.compile(r"\s*(?:'s )?(?:#|channel|board|list|project|group|folder|label)")
 _EITHER = re.compile(rf"({SERVICE}),? or (?:(?:in|on|to|via|maybe|even|with|the|use|my|our) )*({SERVICE})")
 
 
@@ -218,6 +219,7 @@ def _questions(reading: _Reading, catalogue: Catalogue) -> list[Question]:
     """List the questions, the one that changes the flow most first."""
     questions: list[Question] = []
     schedule = reading.start.schedule
+    questions += _contradictions(reading.scene, catalogue)
     if schedule and schedule.problems:
         questions.append(Question(id="when", text=f"When should it run? {' '.join(schedule.problems)}"))
     questions += [_unknown_question(name) for name in reading.unknown]
@@ -234,10 +236,29 @@ def _questions(reading: _Reading, catalogue: Catalogue) -> list[Question]:
             Question(id="steps", text="What should start it, and what should be done with these services?")
         )
     branch = missing_branch(reading.scene, reading.steps) if reading.steps and not questions else None
-    questions += [branch] if branch else []
+    sweep = sweeping(reading.steps, catalogue)
+    questions += [q for q in (branch, sweep) if q]
     if schedule and schedule.proposed and not schedule.problems and reading.start.spec:
         questions.append(Question(id="time", text=f"Is this right? {' '.join(schedule.proposed)}"))
     return questions
+
+
+def _contradictions(scene: Scene, catalogue: Catalogue) -> list[Question]:
+    """Ask about a service that is to be used and is not to be used; one channel left out is no such thing."""
+    used = {p.mention.service for p in scene.parts if p.role == "used"}
+    found = dict.fromkeys(
+        p.mention.service
+        for p in scene.parts
+        if p.role == "excluded" and p.mention.service in used and not _ONE_PLACE.match(scene.text, p.at + 1)
+    )
+    return [
+        Question(
+            id=f"contradiction_{service}",
+            text=f"It is said to use {catalogue.get(service).name} and not to use it: which is meant?",
+        )
+        for service in found
+        if service
+    ]
 
 
 def _unknown_question(name: str) -> Question:

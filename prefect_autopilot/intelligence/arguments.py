@@ -22,6 +22,8 @@ from prefect_autopilot.models import (
 
 CHANNEL = re.compile(r"#[^\W\d_][\w-]*")
 _ADDRESS = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+_URL = re.compile(r"https?://[^\s\"'<>]+")
+_URLS = frozenset({"url", "uri", "link", "endpoint", "webhook_url", "webhookurl"})
 _PHONE = re.compile(r"(?<![\w+])\+\d[\d ()-]{6,17}\d(?!\w)")
 _TITLED = re.compile(
     r"(?i)\b(?:titled|called|named|(?:with )?(?:the )?(?:title|subject|name|summary)) \"([^\"\n]{1,200})\""
@@ -138,9 +140,17 @@ def _literal(role: str | None, parameter: Parameter, said: str) -> Argument | No
                 return Constant(value=place[2])
     if role == "recipient":
         return _recipient(parameter, said)
+    if parameter.name.lower() in _URLS and (address := written_address(said)):
+        return address
     if role == "title" and (titled := _TITLED.search(said)):
         return Constant(value=titled[1])
     return quoted_text(said) if role == "text" else None
+
+
+def written_address(said: str) -> Constant | None:
+    """Return the web address that is written out."""
+    url = _URL.search(said)
+    return Constant(value=url[0].rstrip(".,;)")) if url else None
 
 
 def quoted_text(said: str) -> Constant | None:

@@ -25,5 +25,6 @@ def english() -> frozenset[str]:
 
 @cache
 def words(name: str, key: str) -> frozenset[str]:
-    """Return a word list of a packaged table as a set."""
-    return frozenset(table(name)[key])
+    """Return a word list of a packaged table, or of one table in it ("triggers.things"), as a set."""
+    file, _, inner = name.partition(".")
+    return frozenset((table(file)[inner] if inner else table(file))[key])

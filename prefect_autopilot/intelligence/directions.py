@@ -33,6 +33,7 @@ _NEW = re.compile(
 )
 _LATER_SINK = re.compile(
     rf"\b(?:to|into|onto|in|on|via|2)\s+{_DETERMINERS}(?:[\w'#-]+\s+){{0,3}}?{ANY}|[-=]*>\s*"
+    rf"|\bto\s+{_DETERMINERS}(?:\w+\s+)?(?:web ?hook|endpoint|url)\b"
 )
 _ADDRESSED = re.compile(rf"\b(?:notify|notifies|message|tell|ping|alert|update|dm)\s+{_DETERMINERS}$")
 _JOINED = re.compile(rf"\b(?:with|and)\s+{_DETERMINERS}(?:[\w'#-]+\s+){{0,3}}?{ANY}|&\s*{ANY}|,\s*{ANY}")
@@ -72,6 +73,12 @@ _REFILLED = frozenset({"update", "updates", "updating"})
 _IS_NEW = re.compile(r"^\s*(?:'s\s+)?(?:new|updated|completed|incoming|starred|unread)\b")
 
 
+_NAMED_ORDER = re.compile(
+    r"\s*(?:(?:and|then|please|also|automatically|just|can you|could you)\s+)*([\ue000-\uefff])"
+    r"\s+(?:me|us|every|each|all|new|the|my|our|an?|about|this|it|them|any|when\w*)\b"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Placed:
     """A mention with its clause and direction."""
@@ -102,7 +109,8 @@ def _direction(
     if clause.lead is not None:
         return "source", "it is in the clause of the event"
     verb = _last_verb(scene, clause, part)
-    told = _by_words_beside(part, before, after) or _by_preposition(before, after, verb)
+    ordered = _by_named_order(scene, clause, part, before, after)
+    told = ordered or _by_words_beside(part, before, after) or _by_preposition(before, after, verb)
     if told:
         return told
     if _ADDRESSED.search(before) or (_is_kind_verb(scene, part) and before.strip() == ""):
@@ -113,6 +121,19 @@ def _direction(
     if later and (verb is None or verb in words("verbs", "move")):
         return "source", "the text says where to go on to"
     return _by_verb(verb, is_first=is_first, count=count)
+
+
+def _by_named_order(
+    scene: Scene, clause: Clause, part: Part, before: str, after: str
+) -> tuple[Direction, str] | None:
+    """Read a clause that begins with a name that is the order itself ("tweet every …")."""
+    found = _NAMED_ORDER.match(scene.text, clause.start)
+    if found is None or scene.words(*found.span(1)) not in words("verbs", "write"):
+        return None
+    if found.start(1) == part.at:
+        return "sink", "its name is the order"
+    is_told = _NEW.search(before) and re.match(r"\s+[a-z]+", after)
+    return ("source", "what is told comes from it") if is_told else None
 
 
 def _by_words_beside(part: Part, before: str, after: str) -> tuple[Direction, str] | None:

@@ -16,6 +16,18 @@ _HAPPENS = re.compile(
 )
 
 
+_NEAR = 80
+"""Characters on each side of a name in which its thing stands."""
+
+_CLOSE_AFTER = re.compile(r"(?:'s)?\s+(?:new\s+|latest\s+)?([a-z]+)\b")
+_FAR_AFTER = re.compile(r"(?:'s)?\s+(?:new\s+|latest\s+)?(?:[a-z]+\s+)?([a-z]+)\b")
+_BEFORE = re.compile(
+    r"\b([a-z]+)\s+(?:(?:is|are|gets?|was|has been|being)\s+)?(?:[a-z]+ed\s+)?"
+    r"(?:in|on|from|at|of|by|via|to)\s+(?:(?:my|our|the|a|an)\s+)?$"
+)
+_OF = re.compile(r"\b(?:on|of)\s+(?:\w+\s+)?$")
+
+
 def stems(text: str) -> set[str]:
     """Return the words that say something, without plural."""
     return {w.removesuffix("s") for w in re.findall(r"[a-z]+", text.lower()) if not is_filler(w)}
@@ -37,6 +49,42 @@ def changes(text: str) -> frozenset[str]:
     return frozenset(known[w] for w in re.findall(r"[a-z]+", text.lower()) if w in known)
 
 
+@cache
+def _alike() -> dict[str, frozenset[str]]:
+    groups = table("triggers")["things"]["same"]
+    return {
+        word: frozenset(w for group in groups if word in group for w in group) for g in groups for word in g
+    }
+
+
+def thing_beside(words_before: str, words_after: str) -> str | None:
+    """Return the thing that is spoken of beside the name of a service ("releases of …", "… customers")."""
+    known = words("triggers.things", "known")
+    before_, after_ = words_before[-_NEAR:], words_after[:_NEAR]
+    close, far = _CLOSE_AFTER.match(after_), _FAR_AFTER.match(after_)
+    before = _BEFORE.search(before_)
+    is_of = before is not None and _OF.search(before_)
+    for found in (before, close, far) if is_of else (close, before, far):
+        if found is None:
+            continue
+        word = found[1]
+        one = word[:-3] + "y" if word.endswith("ies") else word.removesuffix("s")
+        if one in known:
+            return one
+    return None
+
+
+def announces(service: Service, thing: str) -> bool:
+    """Tell whether some event of a service is about a thing, by this name or one that means the same."""
+    if set(service.kinds) & words("triggers.things", "anything") and thing not in words(
+        "triggers.things", "parts"
+    ):
+        return True
+    alike = {thing, *_alike().get(thing, ())}
+    told = (phrase for t in service.triggers for phrase in (t.event.replace("_", " "), *t.phrases))
+    return any(alike & stems(re.split(r"\b(?:in|by|with)\b", phrase)[0]) for phrase in told)
+
+
 def known_event(service: Service, said: str) -> ServiceTrigger | None:
     """Return the event whose words are nearest to ``said``, None where none shares a word with it.
 
@@ -44,6 +92,7 @@ def known_event(service: Service, said: str) -> ServiceTrigger | None:
     """
     best: tuple[float, int, ServiceTrigger] | None = None
     told, happened = stems(said), changes(said)
+    told |= {one for word in told & _alike().keys() for one in _alike()[word]} - _change_of().keys()
     for place, trigger in enumerate(service.triggers):
         phrases = (trigger.event.replace("_", " "), *trigger.phrases)
         near = max(_nearness(told, phrase) for phrase in phrases)

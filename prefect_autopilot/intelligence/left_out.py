@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
+from prefect_autopilot.intelligence.operations import destroys
 from prefect_autopilot.intelligence.scene import Scene
 from prefect_autopilot.models import Question, StepSpec
+from prefect_autopilot.services import Catalogue
 
 _OTHERWISE = re.compile(
     r"(?:^|[,;.]\s*|\b(?:and|or)\s+)(?:otherwise|else|if not),?\s+(?P<what>[^.;\n]{3,120})"
@@ -15,6 +17,7 @@ _WAIT = re.compile(
     r"(?:\d+|an?|one|two|three|four|five|six|seven|ten|thirty|few|several)\s*"
     r"(?:seconds?|minutes?|mins?|hours?|days?|weeks?|months?)\b"
 )
+_EVERYTHING = re.compile(r"\b(?:every|all|each|everything|any)\b(?: [\w-]+){0,2}", re.IGNORECASE)
 _APPROVAL = re.compile(
     r"\b(?:(?:ask|wait|request|requests|asks|get|needs?)\b[^.;\n]{0,60}?\b(?:approval|approve|sign-off)"
     r"|(?:after|once|until|unless|only if)\b[^.;\n]{0,40}?\bapprove[sd]?)\b"
@@ -31,6 +34,22 @@ def missing_branch(scene: Scene, steps: tuple[StepSpec, ...]) -> Question | None
         id="otherwise",
         text=f'When exactly should {said!r} happen, and in which service? Say it as a sentence with "if".',
     )
+
+
+def sweeping(steps: tuple[StepSpec, ...], catalogue: Catalogue) -> Question | None:
+    """Return the question for a step that would take everything away ("delete every record")."""
+    for step in steps:
+        operation = catalogue.get(step.service).operation(step.operation)
+        said = step.span.text if step.span else ""
+        found = _EVERYTHING.search(said)
+        if operation and found and destroys(operation) and step.for_each is None:
+            name = catalogue.get(step.service).name
+            return Question(
+                id="everything",
+                text=f"{operation.verbs[0].capitalize() if operation.verbs else operation.id} takes one at a"
+                f" time: which ones in {name} do you mean by {found[0]!r}, and how are they found?",
+            )
+    return None
 
 
 def unwritten(scene: Scene) -> tuple[str, ...]:

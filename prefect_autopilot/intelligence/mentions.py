@@ -133,8 +133,8 @@ def _entry(key: str, names: Lexicon, *, several: bool) -> tuple[Entry | None, Fo
     exact = names.entries.get(key)
     if exact:
         return exact, "name"
-    if several and (plural := names.entries.get(key + "s")):
-        return plural, "name"
+    if several and not key.endswith("time") and (plural := names.entries.get(key + "s")):
+        return plural, "name"  # but "new york time" is a zone
     one = names.entries.get(key.removesuffix("s"))
     if one and not one.doubtful and key not in english():
         return one, "name"

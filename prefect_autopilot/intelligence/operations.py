@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 
 from prefect_autopilot.intelligence.data import table, words
+from prefect_autopilot.intelligence.deeds import asked, fits
 from prefect_autopilot.intelligence.directions import Direction
 from prefect_autopilot.models import Operation, Service
 
@@ -21,7 +22,7 @@ _DECISIVE = frozenset({"upload", "delete", "update", "invite", "comment", "creat
 
 _PLUMBING = frozenset({"webhook", "webhooks", "me", "token", "label", "labels", "user", "users"})
 
-_ALSO = {"message": "send", "comment": "comment"}
+_ALSO = {"message": "send", "comment": "comment", "tweet": "send", "post": "send"}
 """What creating one of these means as well."""
 
 
@@ -30,25 +31,38 @@ class _Shape:
     meaning: str | None
     nouns: frozenset[str]
     path_parameters: int
-    phrases: tuple[str, ...]
+    own_verbs: frozenset[str]
 
 
 def choose_operation(service: Service, said: str, direction: Direction) -> Operation | None:
-    """Return the operation nearest to the clause ``said``, None where none fits."""
+    """Return the operation nearest to the clause ``said``, None where none fits.
+
+    One that does something else than the verb asks for is never taken: who deletes is given no creating.
+    """
+    wanted = asked(said)
+    open_ = [
+        (i, o)
+        for i, o in enumerate(service.operations)
+        if fits(service, o, wanted, is_source=direction == "source")
+    ]
     told = re.findall(r"[a-z]+", said.lower())
     stems = frozenset(stem(word) for word in told)
+    stems |= {"record"} if "row" in stems else set()
     meanings = frozenset(
         m for m, verbs in table("verbs")["meaning"].items() if not set(told).isdisjoint(verbs)
     )
     best = max(
-        ((_score(service, o, stems, meanings, direction), -i, o) for i, o in enumerate(service.operations)),
+        ((_score(service, o, stems, meanings, direction), -i, o) for i, o in open_),
         key=lambda item: item[:2],
         default=None,
     )
     if best and best[0] >= _LEAST:
         return best[2]
-    told_clearly = any(word != "new" and word in _decisive() for word in told)
-    return None if told_clearly else _usual(service, direction)
+    told_clearly = any(
+        word != "new" and word in _decisive() and (not i or told[i - 1] not in {"new", "the", "a"})
+        for i, word in enumerate(told)
+    )
+    return None if told_clearly or wanted == {"delete"} else _usual(service, [o for _, o in open_], direction)
 
 
 @cache
@@ -57,13 +71,13 @@ def _decisive() -> frozenset[str]:
     return frozenset(word for one in _DECISIVE for word in meaning[one])
 
 
-def _usual(service: Service, direction: Direction) -> Operation | None:
+def _usual(service: Service, operations: list[Operation], direction: Direction) -> Operation | None:
     """Return what is mostly done with a service of its kind, where the words say nothing of it at all."""
     usual = table("arguments")["usual_nouns"]
     nouns = {stem(noun) for kind in service.kinds for noun in usual.get(kind, ())}
-    about = [o for o in service.operations if _is_about(_shape(o.id, o.path, o.verbs).nouns, nouns)]
+    about = [o for o in operations if _is_about(_shape(o.id, o.path, o.verbs).nouns, nouns)]
     looks = [o for o in about if reads(o) and o.id.startswith(("list", "search", "read"))]
-    makes = [o for o in service.operations if _makes(o, service) and (o in about or "llm" in service.kinds)]
+    makes = [o for o in operations if _makes(o, service) and (o in about or "llm" in service.kinds)]
     talks = bool({"chat", "sms"} & set(service.kinds)) or service.id in table("triggers")["messengers"]
     return next(iter(looks if direction == "source" and not talks else makes), None)
 
@@ -94,7 +108,9 @@ def _shape(operation_id: str, path: str, verbs: tuple[str, ...]) -> _Shape:
     nouns = {stem(p) for p in (parts[1:] if meaning else parts)}
     for phrase in verbs:
         nouns |= {stem(w) for w in re.findall(r"[a-z]+", phrase.lower())[1:] if w not in _STOP}
-    return _Shape(meaning, frozenset(nouns), path.count("{"), verbs)
+    return _Shape(
+        meaning, frozenset(nouns), path.count("{"), frozenset(phrase.split()[0] for phrase in verbs)
+    )
 
 
 def reads(operation: Operation) -> bool:
@@ -133,11 +149,19 @@ def _score(
         score -= 1.5 if "get" in meanings else 6
     if direction == "source" and is_read and not stems & shape.nouns & words("arguments", "distinct"):
         score -= 7 if stems & words("arguments", "distinct") else 0
+    return score - _unsaid(shape, stems, meanings, is_read=is_read) - 0.3 * shape.path_parameters
+
+
+def _unsaid(shape: _Shape, stems: frozenset[str], meanings: frozenset[str], *, is_read: bool) -> float:
+    """Return what speaks against an operation whose own verb or thing nobody said."""
+    against = 0.0
+    if shape.meaning is None and not is_read and not stems & shape.own_verbs:
+        against += 1  # "tweet it" likes no tweet
     if shape.meaning == "delete" and "delete" not in meanings:
-        score -= 5
+        against += 5
     if shape.nouns & _PLUMBING and not (shape.nouns & _PLUMBING & stems):
-        score -= 4
-    return score - 0.3 * shape.path_parameters
+        against += 4
+    return against
 
 
 def destroys(operation: Operation) -> bool:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
-from prefect_autopilot.intelligence.arguments import parameter_name, quoted_text
+from prefect_autopilot.intelligence.arguments import parameter_name, quoted_text, written_address
 from prefect_autopilot.intelligence.data import words
+from prefect_autopilot.intelligence.deeds import asked, method_for
 from prefect_autopilot.models import (
     Argument,
     Constant,
@@ -29,9 +30,10 @@ def plain_arguments(
     service: Service, said: str, *, is_read: bool, has_event: bool, earlier: str | None
 ) -> dict[str, Argument]:
     """Return address, method and body: what the person quotes, else what is known by then, else asked for."""
-    url = FromParameter(name=parameter_name(service.id, _URL))
-    if is_read:
-        return {_URL: url, "method": Constant(value="GET")}
+    url: Argument = written_address(said) or FromParameter(name=parameter_name(service.id, _URL))
+    method = Constant(value=method_for(asked(said), is_read=is_read))
+    if method.value in {"GET", "DELETE"}:
+        return {_URL: url, "method": method}
     body: Argument
     if (quoted := quoted_text(said)) is not None:
         body = Constant(value={"text": quoted.value})
@@ -41,7 +43,7 @@ def plain_arguments(
         body = FromTrigger(path="")
     else:
         body = FromParameter(name=parameter_name(service.id, _BODY))
-    return {_URL: url, "method": Constant(value="POST"), _BODY: body}
+    return {_URL: url, "method": method, _BODY: body}
 
 
 def is_reachable(service: Service) -> bool:

@@ -19,6 +19,25 @@ _BETWEEN = re.compile(r"\bbetween\b[^,.;]{1,20}\band\b")
 _HOUR, _DAY_HOURS, _YEAR_MONTHS = 60, 24, 12
 
 
+_UNITS = ("minute", "hour", "day", "week", "month", "year")
+_ADVERBS = {"hourly": 1, "daily": 2, "weekly": 3, "monthly": 4, "yearly": 5, "annually": 5}
+_RANK = {"morning": 2, "evening": 2, "night": 2, "weekday": 2} | _ADVERBS
+_RANK |= {unit: place for place, unit in enumerate(_UNITS)}
+_PER = (
+    rf"(?:once|twice|\w+ times) (?:an?|per|each|every) (?P<per>{'|'.join(_UNITS)})"
+    rf"|(?P<adverb>{'|'.join(_ADVERBS)})"
+)
+_EVERY = (
+    rf"(?:on )?(?:every|each) (?:single )?(?P<every>{'|'.join(_UNITS)}|weekday|morning|evening|night"
+    r"|(?:mon|tues|wednes|thurs|fri|satur|sun)day)\b"
+)
+_BETWEEN_TWO = r"(?:,? but |,? |, )"
+_TWO_PACES = (
+    re.compile(rf"\b(?P<one>{_PER})\b{_BETWEEN_TWO}(?P<two>{_EVERY})"),
+    re.compile(rf"\b(?P<two>{_EVERY}){_BETWEEN_TWO}(?P<one>{_PER})\b(?! [a-z]+ (?:report|digest|summary))"),
+)
+
+
 @dataclass(frozen=True)
 class Schedule:
     """What fires a run; ``proposed`` lists what the request left open, ``problems`` what cannot be."""
@@ -54,7 +73,7 @@ def read_schedule(text: str) -> Schedule | None:
     problems = [
         f"There is no such time as {text[t.start : t.end].strip()!r}." for t in times if t.hour is None
     ]
-    problems += calendar.problems
+    problems += [*calendar.problems, *_two_paces(text)]
     if zone and zone_name(zone[0]) is None:
         problems.append(f"There is no time zone {zone[0]}: say a city.")
     strong = calendar.strong or bool(times) or bool(problems)
@@ -73,6 +92,19 @@ def read_schedule(text: str) -> Schedule | None:
     union = _union(text)
     cron, rrule, interval = (None, union, None) if union else _written(draft)
     return Schedule(cron, rrule, interval, None, timezone, tuple(draft.proposed), (), spans, strong)
+
+
+def _two_paces(text: str) -> list[str]:
+    """Return what is wrong with "once a week every day": a rarer pace beside an often one."""
+    for pattern in _TWO_PACES:
+        found = pattern.search(text)
+        if found is None:
+            continue
+        rare = _RANK.get(found["per"] or found["adverb"], -1)
+        often = _RANK.get(found["every"], _RANK["week"])
+        if rare > often:
+            return [f"{found['one']!r} and {found['two']!r} contradict each other."]
+    return []
 
 
 def _union(text: str) -> str | None:

@@ -31,6 +31,8 @@ _CONDITION = re.compile(
 _ONLY_IF = re.compile(r"(?:but )?only if\b")
 _IF = re.compile(r"(?:but |and )?(?:if|in case)\b")
 _SPARE = re.compile(r"\b(?:that|this|it)(?: is|'s)(?: not|n't)? (?:available|possible|down|working)\b")
+_HTTP = "http"
+_TO_WEBHOOK = re.compile(r"\b(?:to|into) (?:an? |my |our |the |this |that )?(?:\w+ )?web ?hook\b")
 _OPPOSITE = re.compile(r"^[\s,;.]*(?:and |or )?(?:otherwise|else|if not|everything else|the rest)\b")
 _TOLD = re.compile(r"\b(?:me|us|him|her|them|everyone|everybody)\b")
 _LOOKED_UP = re.compile(r"\b(?:get|gets|give|fetch|read|list|search|find|collect|export|pull|look|show)\b")
@@ -64,8 +66,32 @@ def wanted_calls(
         condition = _condition(scene, clauses, place.clause, start.source.clause if start.source else None)
         direction = _as_told(scene, place, catalogue.get(service))
         found.append(Wanted(catalogue.get(service), direction, place.clause, place.part.at, condition))
-    found.sort(key=lambda w: (index[w.clause], w.direction != "source", w.at))
+    found += _to_webhook(scene, clauses, catalogue)
+    found.sort(
+        key=lambda w: (
+            not (w.direction == "source" and goes_through(w.clause)),
+            index[w.clause],
+            w.direction != "source",
+            w.at,
+        )
+    )
     return tuple(_without_repeats(found, start))[:MAX_STEPS]
+
+
+def _to_webhook(scene: Scene, clauses: tuple[Clause, ...], catalogue: Catalogue) -> list[Wanted]:
+    """Return the call of a webhook that something is sent to; who offers webhooks is asked for nothing."""
+    if _HTTP not in catalogue or re.search(r"\bweb ?hook\b", scene.text) is None:
+        return []
+    for clause in clauses:
+        found = _TO_WEBHOOK.search(scene.text, clause.start, clause.end)
+        if found and clause.lead is None and re.search(ANY, scene.text[clause.start : found.start()]):
+            return [Wanted(catalogue.get(_HTTP), "sink", clause, found.end() - 1)]
+    return []
+
+
+def goes_through(clause: Clause) -> bool:
+    """Tell whether a clause says what to do for each thing that is there ("for every row in …")."""
+    return clause.lead is not None and _EACH.match(clause.lead) is not None and "new" not in clause.lead
 
 
 def _as_told(scene: Scene, place: Placed, service: Service) -> Direction:
@@ -182,7 +208,7 @@ def write_steps(
             operation=operation.id if operation else GENERIC,
             connection=connection_name(call.service.id),
             arguments=fill(call.service, operation, said, event=event, has_event=has_event, earlier=read)
-            if operation
+            if operation and call.service.protocol != "any_http"
             else plain_arguments(call.service, said, is_read=is_read, has_event=has_event, earlier=read),
             condition=call.condition,
             for_each=_for_each(scene, clauses, call, read),
@@ -245,11 +271,9 @@ def _for_each(scene: Scene, clauses: tuple[Clause, ...], call: Wanted, read: str
     before = clauses[i - 1] if i else None
     end = after.end if after and after.lead and _EACH.match(after.lead) else call.clause.end
     is_led = before is not None and before.lead is not None and before.verb is None
-    start = (
-        before.start
-        if before and is_led and not re.search(ANY, scene.text[before.start : before.end])
-        else None
-    )
+    names_none = before is not None and not re.search(ANY, scene.text[before.start : before.end])
+    is_gone_through = before is not None and goes_through(before)
+    start = before.start if before and is_led and (names_none or is_gone_through) else None
     return read if _EACH.search(scene.words(call.clause.start if start is None else start, end)) else None
 
 

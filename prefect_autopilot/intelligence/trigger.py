@@ -9,7 +9,15 @@ from functools import cache
 from prefect_autopilot.intelligence.clauses import Clause, verbs
 from prefect_autopilot.intelligence.data import table, words
 from prefect_autopilot.intelligence.directions import Placed
-from prefect_autopilot.intelligence.events import changes, is_filler, known_event, stems, unannounced
+from prefect_autopilot.intelligence.events import (
+    announces,
+    changes,
+    is_filler,
+    known_event,
+    stems,
+    thing_beside,
+    unannounced,
+)
 from prefect_autopilot.intelligence.scene import ANY, Scene
 from prefect_autopilot.intelligence.schedule import Schedule, read_schedule
 from prefect_autopilot.models import Service, Span, TriggerSpec, TriggerType
@@ -32,6 +40,11 @@ _FORMS = frozenset({"form", "survey", "quiz", "questionnaire"})
 
 _EVENT_NOUNS = frozenset({"order", "booking", "charge", "mention", "meeting"})
 _LOOSE = frozenset({"nothing says that things come from it", "things are in it", "it happens there"})
+_EACH_ROW = re.compile(
+    r"\s*(?:and |then )?for (?:each|every|all)(?: of)?(?: the)? (?:\w+ )?"
+    r"(?:rows?|records?|lines?|entry|entries)\b"
+)
+_COMES = re.compile(r"\b(?:new|incoming|added|add|adds|comes?|created|arriv\w+|updated|changes?|submitted)\b")
 _IS_NEW = re.compile(r"\bnew\b")
 
 
@@ -56,7 +69,10 @@ def find_start(
     """Find what starts the automation; the schedule wins over an event unless it only describes a thing."""
     schedule = read_schedule(scene.text)
     source = _source(scene, placed, catalogue)
-    has_event = any(c.lead and _EVENT_LEADS.match(c.lead) for c in clauses)
+    through = _goes_through(scene, source, catalogue)
+    if through:
+        source = None
+    has_event = any(c.lead and _EVENT_LEADS.match(c.lead) and c is not through for c in clauses)
     if schedule and (schedule.strong or not has_event):
         return _scheduled(scene, schedule, timezone)
     if not has_event and _words("schedule").search(scene.text):
@@ -65,7 +81,20 @@ def find_start(
         return _proposed("Age is no event: a daily check at 09:00 is proposed.", timezone)
     if _words("manual").search(scene.text):
         return Start(TriggerSpec(type="manual"), None, None, ("It is started by hand, as the request says.",))
+    if through and not has_event:
+        told = "It goes through what is there, and nothing is said to start it: it is run by hand."
+        return Start(TriggerSpec(type="manual"), None, None, (told,))
     return _event(scene, source, catalogue, has_event=has_event)
+
+
+def _goes_through(scene: Scene, source: Placed | None, catalogue: Catalogue) -> Clause | None:
+    """Return the clause "for every row in …", which reads what is there; what is new is an event."""
+    if source is None or source.clause.lead is None or source.part.mention.service is None:
+        return None
+    clause, kinds = source.clause, catalogue.get(source.part.mention.service).kinds
+    said = scene.words(clause.start, clause.end)
+    holds_rows = not {"spreadsheet", "database"}.isdisjoint(kinds)
+    return clause if holds_rows and _EACH_ROW.match(said) and not _COMES.search(said) else None
 
 
 def _scheduled(scene: Scene, schedule: Schedule, timezone: str) -> Start:
@@ -153,8 +182,7 @@ def _event(scene: Scene, source: Placed | None, catalogue: Catalogue, *, has_eve
     event = None if service is None and type_ in {"chat", "webhook"} else _event_name(scene, source, service)
     filter_ = _filter(scene, source, event)
     own = _own_event(scene, source, service, event) if where and where.lead else None
-    is_known = service is not None and event in {t.event for t in service.triggers}
-    if own and not (is_known and changes(filter_ or "")):
+    if own:
         event, filter_ = own, _filter(scene, source, own)
     spec = TriggerSpec(
         type=type_,
@@ -163,7 +191,24 @@ def _event(scene: Scene, source: Placed | None, catalogue: Catalogue, *, has_eve
         filter=filter_,
         span=scene.document.span(*scene.clean(where.start, where.end)) if where else None,
     )
-    return Start(spec, source if service or kind else None)
+    return Start(spec, source if service or kind else None, None, _about_event(service, event, scene, source))
+
+
+def _about_event(
+    service: Service | None, event: str | None, scene: Scene, source: Placed | None
+) -> tuple[str, ...]:
+    """Say that nothing looks for an event, or which one is assumed where none was said."""
+    if service is None or not service.triggers or event is None or source is None:
+        return ()
+    offered = [t.event.replace("_", " ") for t in service.triggers]
+    told = event.replace("_", " ")
+    if told not in offered:
+        return (f"{service.name} announces no {told!r}; what can be looked for there: {', '.join(offered)}.",)
+    said = scene.words(source.clause.start, source.clause.end)
+    if len(offered) > 1 and known_event(service, said) is None:
+        others = ", ".join(one for one in offered if one != told)
+        return (f"Which event of {service.name} is not said: {told!r} is assumed; there is also: {others}.",)
+    return ()
 
 
 def _type(
@@ -230,8 +275,11 @@ def _event_name(scene: Scene, source: Placed | None, service: Service | None) ->
     said = scene.words(source.clause.start, source.clause.end)
     text = scene.text[source.clause.start : source.clause.end]
     if service and service.triggers:
+        thing = _thing(scene, source)
+        if thing is not None and not announces(service, thing):
+            return f"new_{thing}"
         known = known_event(service, said)
-        subject = _SUBJECT.search(text)
+        subject = None if thing else _SUBJECT.search(text)
         if known is None and (not subject or is_filler(subject[1])):
             known = service.triggers[0]
         if known is not None:
@@ -247,6 +295,14 @@ def _event_name(scene: Scene, source: Placed | None, service: Service | None) ->
         if found and _is_thing(found[1]) and found[1] not in (service.id if service else ""):
             return f"new_{found[1].removesuffix('s')}"
     return "new_item"
+
+
+def _thing(scene: Scene, source: Placed) -> str | None:
+    """Return the thing spoken of beside a mention, whose own name says nothing of it."""
+    at = source.part.at
+    before = scene.text[source.clause.start : at]
+    after = scene.text[at + 1 : source.clause.end]
+    return thing_beside(before, after)
 
 
 def _own_event(scene: Scene, source: Placed | None, service: Service | None, event: str | None) -> str | None:

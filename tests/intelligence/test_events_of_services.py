@@ -34,7 +34,7 @@ EVENTS = [
     ("when somebody stars my github repo tell slack", "github", "star", None),
     ("when code is pushed to github tell slack", "github", "push", None),
     ("when a github issue is opened tell slack", "github", "new_issue", None),
-    ("when a github issue is closed tell slack", "github", "new_issue", "is closed"),
+    ("when a github issue is closed tell slack", "github", "issue_closed", None),
     ("when a trello card is updated tell slack", "trello", "card_updated", None),
     ("when a trello card is created tell slack", "trello", "new_card", None),
 ]

@@ -312,7 +312,7 @@ REQUESTS = [
     ),
     Request(
         "If a card is moved to Done in Trello, post it to Discord",
-        "app_event trello new_card",
+        "app_event trello card_updated",
         "discord.create_message",
         "moved to done",
         ends=ASKED,
