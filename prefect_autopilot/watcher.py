@@ -22,6 +22,8 @@ from prefect_autopilot.journeys import observe, resolve, storms
 from prefect_autopilot.journeys.deployed import read_deployed
 from prefect_autopilot.journeys.desk import Desk, open_desk, prefect_target
 from prefect_autopilot.journeys.leaked_slots import SlotWatch
+from prefect_autopilot.journeys.missed_runs import MissedWatch
+from prefect_autopilot.journeys.stuck_runs import StuckWatch
 from prefect_autopilot.journeys.tell import headline
 from prefect_autopilot.models import Origin, RunRecord, TroubleshootingSession
 from prefect_autopilot.monitoring import FleetMetrics
@@ -78,6 +80,8 @@ class Watcher:
     hint: Hint = field(default_factory=Hint)
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
     slots: SlotWatch = field(default_factory=SlotWatch)
+    stuck: StuckWatch = field(default_factory=StuckWatch)
+    missed: MissedWatch = field(default_factory=MissedWatch)
     tell: Callable[[str], None] = lambda _line: None
     """Is given a line for each thing a person at the screen would want to know."""
     _token: int | None = None
@@ -122,8 +126,8 @@ class Watcher:
             if session := await resolve.take_up(self.desk, run, origin=self._origin(run)):
                 sessions[session.session_id] = session
         sessions |= {session.session_id: session for session in found.storms}
-        for session in await self.slots.look(self.desk):
-            sessions[session.session_id] = session
+        for watch in (self.slots, self.stuck, self.missed):
+            sessions |= {session.session_id: session for session in await watch.look(self.desk)}
         # Only now: a crash in between looks at the same failures again, claims make it harmless.
         await self.desk.store.set_cursor(CURSOR, now)
         await self._advance(sessions.values())

@@ -82,13 +82,13 @@ def why_dead(lock: LockFile) -> str | None:
         return f"no process {lock.pid} exists on this machine"
     except OSError:
         return None
-    began = _began(lock.pid)
+    began = process_began(lock.pid)
     if began is not None and began > lock.modified + SAME_START_S:
         return f"process {lock.pid} began after the lock was written, so it is another one"
     return None
 
 
-def _began(pid: int) -> float | None:
+def process_began(pid: int) -> float | None:
     """Return when a process began, in seconds since the epoch."""
     try:
         ticks = int(_PROC.joinpath(str(pid), "stat").read_text().rpartition(")")[2].split()[19])
@@ -116,16 +116,19 @@ def _on_network(path: str) -> bool:
 
 def worker_is_here(pool: str | None) -> bool:
     """Tell whether a Prefect worker of this pool runs among the processes that we can see."""
-    if not pool:
-        return False
+    return bool(pool) and workers_here(pool or "") > 0
+
+
+def workers_here(pool: str) -> int:
+    """Count the Prefect workers of a pool among the processes that we can see."""
+    found = 0
     for folder in _PROC.glob("[0-9]*"):
         try:
             words = folder.joinpath("cmdline").read_bytes().decode(errors="replace").split("\0")
         except OSError:  # it has ended since, or is another user's
             continue
-        if "worker" in words and any(word == pool or word.endswith(f"={pool}") for word in words):
-            return True
-    return False
+        found += "worker" in words and any(word == pool or word.endswith(f"={pool}") for word in words)
+    return found
 
 
 def remove_stale(path: str, pid: int) -> None:

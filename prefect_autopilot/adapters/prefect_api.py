@@ -94,7 +94,7 @@ class PrefectAPI:
 
     def _read(self, answer: httpx.Response, path: str) -> Any:
         status = answer.status_code
-        is_list = path.endswith("/filter")
+        is_list = path.endswith("/filter") and path != "/events/filter"
         if status == httpx.codes.NOT_FOUND:
             raise UnknownNameError("object", path.rsplit("?", 1)[0])
         if status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:

@@ -8,11 +8,14 @@ from typing import TypedDict
 from prefect_autopilot.adapters.catalogue import user_catalogue
 from prefect_autopilot.adapters.prefect_api import OWN_PREFIX
 from prefect_autopilot.effects import RerunVerdict
+from prefect_autopilot.journeys.breakers import to_pause
 from prefect_autopilot.journeys.desk import Desk
 from prefect_autopilot.journeys.leaked_slots import limit_of, prove
+from prefect_autopilot.journeys.missed_runs import missed_of, prove_missed
 from prefect_autopilot.journeys.remedies import MARK
 from prefect_autopilot.journeys.repairs import at_lock, find_repair
 from prefect_autopilot.journeys.reruns import Repetition, RerunCode, all_persisted, failed_tasks
+from prefect_autopilot.journeys.stuck_runs import is_stuck_run, prove_stuck
 from prefect_autopilot.models import Approval, Attempt, Evidence, Repair, TroubleshootingSession
 from prefect_autopilot.troubleshooting.consent import Usage
 from prefect_autopilot.troubleshooting.learning import Records
@@ -42,10 +45,8 @@ async def circumstances_of(desk: Desk, session: TroubleshootingSession, evidence
     failed = await desk.store.failed_verifications(session.fingerprint, run.deployment_id)
     code = RerunCode.of(evidence)
     failing, earlier = again(code, evidence)
-    if limit := limit_of(session.diagnosis):
-        repair: Repair | None = await prove(desk, limit)
-    else:
-        repair = await find_repair(desk, session.diagnosis, evidence, code) if session.diagnosis else None
+    breaker = await to_pause(desk, evidence, failed)
+    repair = breaker or await _proved(desk, session, evidence, code)
     return Circumstances(
         rerun=code.verdict,
         persisted_results=code.direct_is_harmless and all_persisted(evidence),
@@ -61,6 +62,22 @@ async def circumstances_of(desk: Desk, session: TroubleshootingSession, evidence
         records=await desk.store.remedy_records(session.fingerprint, run.deployment_id),
         approval=session.approval,
     )
+
+
+async def _proved(
+    desk: Desk, session: TroubleshootingSession, evidence: Evidence, code: RerunCode
+) -> Repair | None:
+    """Prove anew what stands in the way, whatever was proved when the session was opened."""
+    diagnosis = session.diagnosis
+    if diagnosis is None:
+        return None
+    if limit := limit_of(diagnosis):
+        return await prove(desk, limit)
+    if is_stuck_run(diagnosis):
+        return await prove_stuck(desk, evidence.run)
+    if due := missed_of(diagnosis):
+        return await prove_missed(desk, evidence.run.deployment_id or "", due)
+    return await find_repair(desk, diagnosis, evidence, code)
 
 
 async def usage_of(desk: Desk) -> Usage:

@@ -6,9 +6,7 @@ that holds none of them; when no other run that could hold one is alive, or was 
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import uuid
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from prefect_autopilot.adapters.evidence import read_flow_source
 from prefect_autopilot.adapters.prefect_api import OWN_PREFIX
 from prefect_autopilot.errors import ConflictError, PrefectError, UnknownNameError
 from prefect_autopilot.journeys.desk import Desk
+from prefect_autopilot.journeys.found import fingerprint_of, open_found, subject_of
 from prefect_autopilot.models import (
     Diagnosis,
     EvidenceLine,
@@ -26,8 +25,6 @@ from prefect_autopilot.models import (
     Severity,
     TroubleshootingSession,
 )
-from prefect_autopilot.troubleshooting import finding_from, issue_from
-from prefect_autopilot.troubleshooting import session as steps
 from prefect_autopilot.troubleshooting.source_facts import imported_modules, limits_used
 
 logger = logging.getLogger(__name__)
@@ -144,34 +141,17 @@ async def _uses(desk: Desk, run: RunRecord, name: str) -> bool | None:
 
 def limit_of(diagnosis: Diagnosis | None) -> str | None:
     """Return the limit that a diagnosis of leaked slots is about, None for any other diagnosis."""
-    if diagnosis is None or diagnosis.pattern != PATTERN or not diagnosis.evidence:
-        return None
-    return diagnosis.evidence[0].where.removeprefix(WHERE)
+    return subject_of(diagnosis, PATTERN, WHERE)
 
 
 async def _open(desk: Desk, remedy: ReleaseSlots) -> TroubleshootingSession | None:
     """Open a session at its resolution, once for each start of the run; the gate decides what is done."""
-    run, now = await desk.api.run(remedy.flow_run_id), desk.clock()
-    if not await desk.store.claim(
-        f"{PATTERN}:{remedy.limit_name}:{run.id}:{run.run_count}", desk.holder, now
-    ):
-        return None
-    diagnosis = _diagnosis(remedy)
-    workflow = run.deployment_id or run.flow_name
-    issues = (issue_from(diagnosis, workflow_id=workflow, now=now, components=(remedy.limit_name,)),)
-    session = steps.start(
-        str(uuid.uuid4()), workflow, flow_run_id=run.id, run_count=run.run_count, now=now
-    ).model_copy(update={"origin": "reconcile"})
-    found = (finding_from(diagnosis, now=now, issues=issues),)
-    session = steps.analyse(steps.identify(session, issues, now=now), found, now=now)
+    run = await desk.api.run(remedy.flow_run_id)
     advice = (
         f"Give the {remedy.slots} slots of {remedy.limit_name} back; find out who ended without doing so."
     )
-    session = steps.conclude(session, diagnosis, (advice,), now=now)
-    await desk.store.save_session(session, None)
-    detail = {"run": run.id, "origin": "reconcile"}
-    await desk.store.audit(desk.holder, "opened", session.session_id, detail, now)
-    return session
+    key = f"{PATTERN}:{remedy.limit_name}:{run.id}:{run.run_count}"
+    return await open_found(desk, key, run, _diagnosis(remedy), component=remedy.limit_name, advice=advice)
 
 
 def _diagnosis(remedy: ReleaseSlots) -> Diagnosis:
@@ -186,6 +166,6 @@ def _diagnosis(remedy: ReleaseSlots) -> Diagnosis:
         remedy="reduce_concurrency",
         root_cause=f"The slots of concurrency limit {name} were never given back, so the run waits for ever",
         pattern=PATTERN,
-        fingerprint=hashlib.sha256(f"{PATTERN}:{name}".encode()).hexdigest()[:16],
+        fingerprint=fingerprint_of(PATTERN, name),
         evidence=(EvidenceLine(text=text, where=where),),
     )

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from datetime import datetime
 
 from prefect_autopilot.errors import ConflictError, UnknownNameError
+from prefect_autopilot.journeys.breakers import resume
 from prefect_autopilot.journeys.desk import Desk
 from prefect_autopilot.models import (
     FAILURE_STATES,
     Approval,
     Evidence,
+    PauseDeployment,
     ResolutionStatus,
     RetryRun,
     RunRecord,
@@ -59,20 +61,25 @@ async def deny(
 async def undo(desk: Desk, session_id: str, *, by: str) -> TroubleshootingSession:
     """Take the session's last act back and return the session, escalated.
 
-    A retry can be taken back until it begins: the run is set to failed again. What is removed with proof
-    (a dead lock, a wrong result, slots of nobody) has no way back. Raises ConflictError where it is too
-    late, or there is none.
+    A retry can be taken back until it begins: the run is set to failed again. A deployment that was paused
+    is resumed. What is removed with proof (a dead lock, a wrong result, slots of nobody) has no way back.
+    Raises ConflictError where it is too late, or there is none.
     """
     session, version = await _stored(desk.store, session_id)
     attempt = session.attempts[-1] if session.attempts else None
     if attempt is None or session.resolution_status not in steps.OPEN:
         raise ConflictError(f"Session {session_id} has no act under way that could be taken back.")
-    if not isinstance(attempt.remedy, RetryRun):
+    if not isinstance(attempt.remedy, RetryRun | PauseDeployment):
         kind = attempt.remedy.kind.replace("_", " ")
         raise ConflictError(f"The act ({kind}) cannot be taken back; cancel the run in Prefect instead.")
     now = desk.clock()
-    await desk.api.withdraw_retry(attempt.remedy.flow_run_id, message=f"autopilot: taken back by {by}")
-    moved = steps.escalate(session, f"the retry was taken back by {by}", now=now)
+    if isinstance(attempt.remedy, PauseDeployment):
+        await resume(desk, attempt.remedy)
+        what = "pause"
+    else:
+        await desk.api.withdraw_retry(attempt.remedy.flow_run_id, message=f"autopilot: taken back by {by}")
+        what = "retry"
+    moved = steps.escalate(session, f"the {what} was taken back by {by}", now=now)
     await desk.store.save_session(moved, version)
     await desk.store.audit(by, "undone", session_id, {"attempt": attempt.number}, now)
     return moved

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from prefect_autopilot.adapters import run_life
 from prefect_autopilot.adapters.lock_files import remove_stale
 from prefect_autopilot.adapters.stored_results import remove_record
 from prefect_autopilot.errors import AutopilotError
@@ -11,12 +12,15 @@ from prefect_autopilot.journeys.desk import Desk
 from prefect_autopilot.models import (
     AskOwner,
     Attempt,
+    EndStuckRun,
     ForgetCachedResult,
+    PauseDeployment,
     RefreshCredentials,
     ReleaseSlots,
     Remedy,
     RemoveStaleLock,
     RetryRun,
+    RunMissed,
     RunRefresher,
     TroubleshootingSession,
 )
@@ -65,24 +69,22 @@ async def _act(
     """Do it, and return the other run that was started for it, if any."""
     await desk.api.expect_state(remedy.flow_run_id, state_id)
     match remedy:
-        case RetryRun():
-            why = remedy.because.replace("_", " ")
-        case RefreshCredentials():
-            await desk.refresh(remedy.connection, desk.clock())
-            why = f"new access token in {remedy.connection}"
-        case RemoveStaleLock():
-            remove_stale(remedy.path, remedy.holder_pid)
-            why = f"removed the lock of the dead process {remedy.holder_pid}"
-        case ForgetCachedResult():
-            remove_record(remedy.storage_key)
-            why = "removed one cached result, so that it is computed again"
+        case RetryRun() | RefreshCredentials() | RemoveStaleLock() | ForgetCachedResult():
+            why = await _make_way(desk, remedy)
         case RunRefresher():
             # The key makes a repeated call return the same run.
             key = f"{MARK}-{session.session_id}-{number}"
             run = await desk.api.start_run(remedy.deployment_id, parameters={}, idempotency_key=key)
             return run.id
-        case ReleaseSlots():
-            await desk.api.release_slots(remedy.limit_name, remedy.slots, expected_active=remedy.active_slots)
+        case RunMissed():
+            # The key is that of the time, whoever makes up for it.
+            key = f"{MARK}-missed-{remedy.deployment_id}-{remedy.due.isoformat()}"
+            run = await desk.api.start_run(
+                remedy.deployment_id, parameters=remedy.parameters, idempotency_key=key
+            )
+            return run.id
+        case ReleaseSlots() | EndStuckRun() | PauseDeployment():
+            await _act_alone(desk, remedy, state_id)
             return None
         case AskOwner():
             raise AssertionError("asking a person is no act")
@@ -94,3 +96,33 @@ async def _act(
         message=f"{MARK}: attempt {number}, {why}",
     )
     return None
+
+
+async def _make_way(
+    desk: Desk, remedy: RetryRun | RefreshCredentials | RemoveStaleLock | ForgetCachedResult
+) -> str:
+    """Remove what stands in the way of a retry, and return what the retry's message says of it."""
+    match remedy:
+        case RetryRun():
+            return remedy.because.replace("_", " ")
+        case RefreshCredentials():
+            await desk.refresh(remedy.connection, desk.clock())
+            return f"new access token in {remedy.connection}"
+        case RemoveStaleLock():
+            remove_stale(remedy.path, remedy.holder_pid)
+            return f"removed the lock of the dead process {remedy.holder_pid}"
+        case ForgetCachedResult():
+            remove_record(remedy.storage_key)
+            return "removed one cached result, so that it is computed again"
+
+
+async def _act_alone(desk: Desk, remedy: ReleaseSlots | EndStuckRun | PauseDeployment, state_id: str) -> None:
+    """Do what no retry follows at once."""
+    match remedy:
+        case ReleaseSlots():
+            await desk.api.release_slots(remedy.limit_name, remedy.slots, expected_active=remedy.active_slots)
+        case EndStuckRun():
+            why = f"{MARK}: ended, worker lost: {remedy.proof}"
+            await run_life.end_run(desk.api, remedy.flow_run_id, expected_state_id=state_id, message=why)
+        case PauseDeployment():
+            await run_life.set_paused(desk.api, remedy.deployment_id, paused=True)

@@ -15,21 +15,27 @@ from prefect_autopilot.adapters.evidence import read_evidence
 from prefect_autopilot.adapters.prefect_api import OWN_PREFIX
 from prefect_autopilot.errors import UnknownNameError
 from prefect_autopilot.journeys import storms
+from prefect_autopilot.journeys.breakers import look_at_paused
 from prefect_autopilot.journeys.circumstances import circumstances_of
 from prefect_autopilot.journeys.code_fault import with_proposal
 from prefect_autopilot.journeys.desk import Desk
+from prefect_autopilot.journeys.missed_runs import look_at_made_up
 from prefect_autopilot.journeys.proposals import look_at_proposal
-from prefect_autopilot.journeys.remedies import apply_once
+from prefect_autopilot.journeys.remedies import MARK, apply_once
+from prefect_autopilot.journeys.stuck_runs import is_stuck_run, look_at_ended
 from prefect_autopilot.journeys.tell import publish
 from prefect_autopilot.models import (
     FAILURE_STATES,
     TERMINAL_STATES,
     Attempt,
+    EndStuckRun,
     Evidence,
     Observation,
     Origin,
+    PauseDeployment,
     RemedyDecision,
     ResolutionStatus,
+    RunMissed,
     RunRecord,
     RunRefresher,
     SessionStep,
@@ -69,6 +75,8 @@ async def take_up(
     """
     if run.state.type not in FAILURE_STATES or run.flow_name.startswith(OWN_PREFIX):
         return None
+    if (run.state.message or "").startswith(MARK):
+        return None  # ended by a session of ours, which goes on by itself
     known = await desk.store.session_for_run(run.id)
     if known is not None and known.resolution_status is ResolutionStatus.IN_PROGRESS:
         return known if join else None
@@ -210,7 +218,8 @@ async def _resolve(
     if left := await _left_open(desk, session, run):
         return left
     evidence = await read_evidence(desk.api, run, now=desk.clock())
-    if session.attempts:
+    ended = is_stuck_run(session.diagnosis) and run.state.type in FAILURE_STATES
+    if session.attempts or ended:
         session = steps.diagnosed_again(session, diagnose(evidence), now=desk.clock())
     assert session.diagnosis is not None
     circumstances = await circumstances_of(desk, session, evidence)
@@ -260,8 +269,8 @@ async def _left_open(
 async def _look_at(desk: Desk, session: TroubleshootingSession, run: RunRecord) -> TroubleshootingSession:
     """Verify by what the run shows now; unverified goes to a person, for nobody may believe it resolved."""
     now = desk.clock()
-    if isinstance(session.attempts[-1].remedy, RunRefresher):
-        return await _look_at_refresher(desk, session)
+    if (other := await _look_elsewhere(desk, session, run)) is not None:
+        return other
     verification = verify(session, run, now=now, timeout_s=VERIFY_WITHIN.total_seconds())
     moved = steps.checked(session, verification, now=now)
     if verification.outcome == "pending":
@@ -279,6 +288,23 @@ async def _look_at(desk: Desk, session: TroubleshootingSession, run: RunRecord) 
     if verification.outcome == "failed":
         return moved.model_copy(update={"due_at": now + _settle(run)})
     return await storms.spread(desk, moved) if storms.begins_to_spread(moved) else moved
+
+
+async def _look_elsewhere(
+    desk: Desk, session: TroubleshootingSession, run: RunRecord
+) -> TroubleshootingSession | None:
+    """Look at what shows whether the last remedy helped; None where that is the run itself."""
+    match session.attempts[-1].remedy:
+        case RunRefresher():
+            return await _look_at_refresher(desk, session)
+        case EndStuckRun():
+            return await look_at_ended(desk, session, run)
+        case RunMissed():
+            return await look_at_made_up(desk, session)
+        case PauseDeployment():
+            return await look_at_paused(desk, session)
+        case _:
+            return None
 
 
 async def _look_at_refresher(desk: Desk, session: TroubleshootingSession) -> TroubleshootingSession:

@@ -14,7 +14,7 @@ from prefect_autopilot.adapters.prefect_api import OWN_PREFIX
 from prefect_autopilot.errors import ConflictError, UnknownNameError
 from prefect_autopilot.journeys.circumstances import circumstances_of
 from prefect_autopilot.journeys.desk import Desk
-from prefect_autopilot.journeys.remedies import apply_once
+from prefect_autopilot.journeys.remedies import MARK, apply_once
 from prefect_autopilot.models import (
     FAILURE_STATES,
     Diagnosis,
@@ -71,7 +71,8 @@ async def sort_out(
     """
     groups: defaultdict[str, list[RunRecord]] = defaultdict(list)
     for run in failed:
-        if run.state.type in FAILURE_STATES and not run.flow_name.startswith(OWN_PREFIX):
+        ours = run.flow_name.startswith(OWN_PREFIX) or (run.state.message or "").startswith(MARK)
+        if run.state.type in FAILURE_STATES and not ours:
             groups[cause_of(run)].append(run)
     single: list[RunRecord] = []
     storms: list[TroubleshootingSession] = []

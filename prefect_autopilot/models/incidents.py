@@ -221,6 +221,29 @@ class ReleaseSlots(ProvedRepair):
     """Slots in use when the proof was made; any other number stops the act."""
 
 
+class EndStuckRun(ProvedRepair):
+    """Set a run to Crashed whose process is proved to be gone; a retry follows when nothing forbids it."""
+
+    kind: Literal["end_stuck_run"] = "end_stuck_run"
+
+
+class RunMissed(ProvedRepair):
+    """Run a deployment once for a scheduled time at which no run came."""
+
+    kind: Literal["run_missed"] = "run_missed"
+    deployment_id: str
+    due: datetime
+    parameters: JSONDict = Field(default_factory=dict)
+    """Parameters of the schedule itself, in place of the deployment's."""
+
+
+class PauseDeployment(ProvedRepair):
+    """Pause a deployment whose runs keep failing for one cause, until a run of it completes again."""
+
+    kind: Literal["pause_deployment"] = "pause_deployment"
+    deployment_id: str
+
+
 class AskOwner(Value):
     """Tell a person what was found and what to do; nothing is changed."""
 
@@ -229,7 +252,15 @@ class AskOwner(Value):
     advice: str
 
 
-Repair = RemoveStaleLock | ForgetCachedResult | RunRefresher | ReleaseSlots
+Repair = (
+    RemoveStaleLock
+    | ForgetCachedResult
+    | RunRefresher
+    | ReleaseSlots
+    | EndStuckRun
+    | RunMissed
+    | PauseDeployment
+)
 """Remedies that remove what stands in the way; each carries its proof."""
 
 Remedy = Annotated[
@@ -239,6 +270,9 @@ Remedy = Annotated[
     | ForgetCachedResult
     | RunRefresher
     | ReleaseSlots
+    | EndStuckRun
+    | RunMissed
+    | PauseDeployment
     | AskOwner,
     Field(discriminator="kind"),
 ]

@@ -20,10 +20,15 @@ RemedyKind = Literal[
     "forget_cached_result",
     "run_refresher",
     "release_slots",
+    "end_stuck_run",
+    "run_missed",
+    "pause_deployment",
 ]
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
+ONLY_BY_NAME: frozenset[str] = frozenset({"pause_deployment"})
+"""Remedies that change what the owner has set up: no general mode allows them, only their own name does."""
 _STRICTEST_FIRST: tuple[Mode, ...] = ("propose", "approve", "auto")
 _Name = Annotated[str, Field(min_length=1, max_length=500)]
 
@@ -111,14 +116,15 @@ class RemedyPolicy(Value):
     def mode_for(self, kind: str, names: frozenset[str]) -> Mode:
         """Return the mode of a remedy for a run with these names, the strictest of what fits it best."""
         told = [one for one in self.deployments if names & set(one.match)]
-        for found in (
-            [mode for one in told for key, mode in one.remedies.items() if key == kind],
-            [one.mode for one in told if one.mode is not None],
-            [mode for key, mode in self.remedies.items() if key == kind],
-        ):
+        named = [mode for one in told for key, mode in one.remedies.items() if key == kind]
+        general = [mode for key, mode in self.remedies.items() if key == kind]
+        whole = [one.mode for one in told if one.mode is not None]
+        if kind in ONLY_BY_NAME:
+            whole = [mode for mode in whole if general and mode != "auto"]
+        for found in (named, whole, general):
             if found:
                 return min(found, key=_STRICTEST_FIRST.index)
-        return self.mode
+        return "propose" if kind in ONLY_BY_NAME else self.mode
 
     def attempts_for(self, names: frozenset[str]) -> int:
         """Return how many remedies a run with these names may have."""

@@ -11,9 +11,11 @@ from prefect_autopilot.models import (
     AskOwner,
     Attempt,
     Diagnosis,
+    EndStuckRun,
     Evidence,
     GateCheck,
     IssueCategory,
+    PauseDeployment,
     RefreshCredentials,
     ReleaseSlots,
     Remedy,
@@ -21,6 +23,7 @@ from prefect_autopilot.models import (
     RemedyPolicy,
     Repair,
     RetryRun,
+    RunMissed,
     RunRecord,
 )
 from prefect_autopilot.troubleshooting.consent import (
@@ -54,6 +57,9 @@ _PLANS = {
     "forget_cached_result": "Remove this one cached result, then retry",
     "run_refresher": "Run the deployment that renews the credentials, then retry",
     "release_slots": "Release the slots that nobody holds",
+    "end_stuck_run": "End the run, then retry it",
+    "run_missed": "Run the deployment once",
+    "pause_deployment": "Pause the deployment until a run of it completes",
 }
 
 
@@ -132,8 +138,10 @@ def _standing(
 ) -> tuple[Check, ...]:
     """Return the checks that say whether there is anything to do at all."""
     run, state = evidence.run, evidence.run.state
-    waits = isinstance(remedy, ReleaseSlots) and state.type == "RUNNING"
-    failing = waits or state.type in FAILURE_STATES
+    stuck = isinstance(remedy, ReleaseSlots | EndStuckRun) and state.type == "RUNNING"
+    # The run of a missed time is the one before it.
+    missed = isinstance(remedy, RunMissed) and state.type == "COMPLETED"
+    failing = stuck or missed or state.type in FAILURE_STATES
     later = recovery(evidence)
     return (
         Check("state", failing, f"The run is {state.name}.", "stand_down"),
@@ -215,7 +223,8 @@ def _fitness(
     known = diagnosis.category is not IssueCategory.UNKNOWN or bool(proof)
     sure = diagnosis.confidence >= policy.min_confidence or bool(proof) or renewed(attempts)
     most = policy.attempts_for(names_of(evidence.run))
-    left = len(attempts) < most
+    # Pausing the deployment is what is left when attempts are used up.
+    left = len(attempts) < most or isinstance(remedy, PauseDeployment)
     return (
         Check(
             "cause known", known, "The cause is known." if known else "The cause is not known.", "escalate"
@@ -251,6 +260,7 @@ def _held(
     """Return the checks that say whether the remedy has held where it was done before."""
     once = () if isinstance(remedy, AskOwner | RetryRun) else (remedy.kind,)
     failed = any(attempt.remedy.kind in once for attempt in attempts)
+    stopped = breaker_open and not isinstance(remedy, PauseDeployment)
     return (
         Check(
             "remedy not yet failed",
@@ -262,10 +272,10 @@ def _held(
         ),
         Check(
             "breaker",
-            not breaker_open,
+            not stopped,
             "The breaker is open: this remedy has failed too often for this cause."
-            if breaker_open
-            else "The breaker is closed.",
+            if stopped
+            else "The breaker is closed, or this is what it is for.",
             "escalate",
         ),
         Check(
@@ -287,7 +297,7 @@ def _needs_person(diagnosis: Diagnosis, evidence: Evidence) -> str:
 
 
 def _repeatable(repeat: Repeatability, remedy: Remedy, approval: Approval | None) -> Check:
-    if isinstance(remedy, AskOwner | ReleaseSlots):
+    if isinstance(remedy, AskOwner | ReleaseSlots | EndStuckRun | RunMissed | PauseDeployment):
         return Check("repeatable", passed=True, reason="Nothing would be repeated.", otherwise="propose")
     if not repeat.allowed and approval is not None and approval.rerun:
         said = f"{approval.by} has made sure that it may be done again."

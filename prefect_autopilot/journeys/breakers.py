@@ -1,0 +1,85 @@
+"""The breaker that opens: a deployment whose runs keep failing for one cause is paused until one completes.
+
+Only where the owner names the remedy in the policy: it changes a deployment, and its next runs do not come.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from prefect_autopilot.adapters import run_life
+from prefect_autopilot.errors import ConflictError, PrefectError, UnknownNameError
+from prefect_autopilot.journeys.desk import Desk
+from prefect_autopilot.models import (
+    Evidence,
+    Observation,
+    PauseDeployment,
+    ResolutionStatus,
+    TroubleshootingSession,
+    Verification,
+)
+from prefect_autopilot.troubleshooting import session as steps
+from prefect_autopilot.troubleshooting.consent import names_of
+
+LOOK_EVERY_S = 60.0
+PAUSED_AT_MOST = timedelta(days=3)
+"""After that a person is asked; the deployment stays paused."""
+
+
+async def to_pause(desk: Desk, evidence: Evidence, failed: int) -> PauseDeployment | None:
+    """Return the pause of a deployment whose breaker is open, None where its owner has not named that."""
+    run = evidence.run
+    named = desk.policy.mode_for("pause_deployment", names_of(run)) != "propose"
+    if not named or not run.deployment_id or failed < desk.policy.breaker_failures:
+        return None
+    try:
+        raw = await desk.api.deployment(run.deployment_id)
+    except UnknownNameError:
+        return None
+    scheduled = any(entry.get("active") for entry in raw.get("schedules") or ())
+    if raw.get("paused") or not scheduled:
+        return None
+    proof = f"{failed} remedies in a row did not help against this cause"
+    return PauseDeployment(flow_run_id=run.id, deployment_id=run.deployment_id, proof=proof)
+
+
+async def look_at_paused(desk: Desk, session: TroubleshootingSession) -> TroubleshootingSession:
+    """Resume a deployment that we paused as soon as a run of it has completed since: that is the probe."""
+    attempt, now = session.attempts[-1], desk.clock()
+    remedy, since = attempt.remedy, attempt.applied_at
+    assert isinstance(remedy, PauseDeployment)
+    assert since is not None
+    try:
+        raw = await desk.api.deployment(remedy.deployment_id)
+        runs = await desk.api.runs_of(remedy.deployment_id)
+    except UnknownNameError:
+        return steps.close(session, "the deployment was deleted", now=now)
+    if not raw.get("paused"):
+        return steps.close(session, "somebody has resumed the deployment", now=now)
+    good = next((r for r in runs if r.state.type == "COMPLETED" and r.state.timestamp > since), None)
+    if good is None:
+        if now > since + PAUSED_AT_MOST:
+            said = "no run has completed since the deployment was paused; it is paused still"
+            return steps.escalate(session, said, now=now)
+        waits = Verification(
+            outcome="pending", reason="No run has completed since the pause.", checked_at=now
+        )
+        return steps.checked(session, waits, now=now, look_after_s=LOOK_EVERY_S)
+    what = f"run {good.name or good.id} has completed since the pause"
+    seen = (Observation(at=now, what=what, ok=True, subject=good.id),)
+    try:
+        await resume(desk, remedy)
+    except (ConflictError, PrefectError) as error:
+        return steps.escalate(
+            session, f"{what}, but the deployment was not resumed: {error.message}", now=now
+        )
+    told = Verification(outcome="verified", observations=seen, reason=f"{what}.", checked_at=now)
+    attempts = (*session.attempts[:-1], attempt.model_copy(update={"verification": told}))
+    known = session.model_copy(update={"attempts": attempts})
+    said = f"{what}, so the deployment was resumed"
+    return steps.close(known, said, now=now, status=ResolutionStatus.PARTIAL)
+
+
+async def resume(desk: Desk, remedy: PauseDeployment) -> None:
+    """Resume the deployment; ``ConflictError`` where somebody has done so already."""
+    await run_life.set_paused(desk.api, remedy.deployment_id, paused=False)

@@ -1,0 +1,202 @@
+"""A deployment that keeps failing is paused only where its owner named that, and resumed by a good run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from prefect_autopilot.adapters.prefect_api import PrefectAPI
+from prefect_autopilot.errors import ConflictError
+from prefect_autopilot.journeys import resolve
+from prefect_autopilot.journeys.desk import Desk
+from prefect_autopilot.journeys.proposals import undo
+from prefect_autopilot.models import PauseDeployment, RemedyPolicy, ResolutionStatus, TroubleshootingSession
+from prefect_autopilot.troubleshooting import diagnose_text
+
+NAMED = RemedyPolicy(mode="auto", remedies={"pause_deployment": "auto"})
+
+
+class Server:
+    """The server in memory with a scheduled deployment that can be paused."""
+
+    def __init__(self, prefect: Any) -> None:
+        self.prefect = prefect
+        self.paused = False
+        self.scheduled = True
+        self.changes: list[dict[str, Any]] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        path = request.url.path.removeprefix("/api")
+        if path != "/deployments/dep-1":
+            answer: httpx.Response = self.prefect(request)
+            return answer
+        if request.method == "PATCH":
+            self.changes.append(json.loads(request.content))
+            self.paused = self.changes[-1]["paused"]
+            return httpx.Response(204)
+        told = {"id": "dep-1", "name": "prod", "paused": self.paused, "path": str(self.prefect.folder)}
+        told |= {"entrypoint": "orders.py:orders", "schedules": [{"active": self.scheduled}]}
+        return httpx.Response(200, json=told)
+
+
+@pytest.fixture
+def server(prefect: Any) -> Server:
+    return Server(prefect)
+
+
+@pytest.fixture
+def desk(make_desk: Callable[..., Desk], server: Server) -> Desk:
+    async def no_sleep(_seconds: float) -> None:
+        return
+
+    api = PrefectAPI("http://prefect.test/api", transport=httpx.MockTransport(server), sleep=no_sleep)
+    return make_desk(api=api, policy=NAMED)
+
+
+async def failed(desk: Desk, prefect: Any, clock: Any, times: int = 3) -> TroubleshootingSession:
+    """A run that failed for a cause of which so many verifications have failed before."""
+    prefect.fail("run-1")
+    run = await desk.api.run("run-1")
+    clock.forward(10)
+    opened = await resolve.take_up(desk, run)
+    assert opened is not None
+    fingerprint = (await _diagnosed(desk, opened.session_id)).fingerprint
+    for number in range(times):
+        await desk.store.record_verification(f"before-{number}", 1, fingerprint, "dep-1", "failed", clock.now)
+    return await resolve.advance(desk, opened.session_id)
+
+
+async def _diagnosed(desk: Desk, session_id: str) -> TroubleshootingSession:
+    session, version = await desk.store.load_session(session_id) or (None, 0)
+    assert session is not None
+    evidence = await resolve.read_evidence(desk.api, await desk.api.run("run-1"), now=desk.clock())
+    moved = resolve._understand(desk, session, evidence)
+    await desk.store.save_session(moved, version)
+    return moved
+
+
+async def test_a_deployment_whose_breaker_is_open_is_paused_and_a_completed_run_resumes_it(
+    desk: Desk, server: Server, prefect: Any, clock: Any
+) -> None:
+    session = await failed(desk, prefect, clock)
+    assert [attempt.remedy.kind for attempt in session.attempts] == ["pause_deployment"]
+    assert server.changes == [{"paused": True}]
+    clock.forward(90)
+    session = await resolve.advance(desk, session.session_id)
+    assert session.resolution_status is ResolutionStatus.IN_PROGRESS
+    prefect.finish("run-2")
+    clock.forward(90)
+    session = await resolve.advance(desk, session.session_id)
+    assert server.changes == [{"paused": True}, {"paused": False}]
+    assert session.resolution_status is ResolutionStatus.PARTIAL
+    assert "resumed" in session.trail[-1]
+    assert prefect.retries == []
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        RemedyPolicy(mode="auto"),
+        RemedyPolicy(mode="auto", remedies={"pause_deployment": "propose"}),
+        RemedyPolicy.model_validate({"deployments": [{"match": ["prod"], "mode": "auto"}]}),
+        RemedyPolicy.model_validate(
+            {
+                "mode": "auto",
+                "remedies": {"pause_deployment": "auto"},
+                "deployments": [{"match": ["prod"], "mode": "propose"}],
+            }
+        ),
+    ],
+    ids=["auto in general", "proposed", "auto for the deployment", "strict for the deployment"],
+)
+async def test_no_general_mode_pauses_a_deployment(
+    desk: Desk, make_desk: Any, server: Server, prefect: Any, clock: Any, policy: RemedyPolicy
+) -> None:
+    session = await failed(make_desk(api=desk.api, policy=policy), prefect, clock)
+    assert session.attempts == ()
+    assert server.changes == []
+
+
+@pytest.mark.parametrize("times", [0, 1, 2])
+async def test_below_the_breaker_a_run_is_retried_as_ever(
+    desk: Desk, server: Server, prefect: Any, clock: Any, times: int
+) -> None:
+    session = await failed(desk, prefect, clock, times)
+    assert [attempt.remedy.kind for attempt in session.attempts] == ["retry_run"]
+    assert server.changes == []
+
+
+@pytest.mark.parametrize("stands", [{"paused": True}, {"scheduled": False}], ids=["paused", "unscheduled"])
+async def test_where_a_pause_would_change_nothing_a_person_is_told(
+    desk: Desk, server: Server, prefect: Any, clock: Any, stands: dict[str, bool]
+) -> None:
+    vars(server).update(stands)
+    session = await failed(desk, prefect, clock)
+    assert session.resolution_status is ResolutionStatus.ESCALATED
+    assert server.changes == []
+
+
+async def test_what_a_person_resumed_is_theirs(desk: Desk, server: Server, prefect: Any, clock: Any) -> None:
+    session = await failed(desk, prefect, clock)
+    server.paused = False
+    prefect.finish("run-2")
+    clock.forward(90)
+    session = await resolve.advance(desk, session.session_id)
+    assert session.resolution_status is ResolutionStatus.CLOSED
+    assert server.changes == [{"paused": True}]
+
+
+async def test_a_run_that_completed_before_the_pause_is_no_probe(
+    desk: Desk, server: Server, prefect: Any, clock: Any
+) -> None:
+    prefect.finish("run-0")
+    clock.forward(60)
+    session = await failed(desk, prefect, clock)
+    for _ in range(3):
+        clock.forward(90)
+        session = await resolve.advance(desk, session.session_id)
+    assert server.changes in ([], [{"paused": True}])
+    assert {"paused": False} not in server.changes
+
+
+async def test_a_pause_of_days_is_a_persons_matter(
+    desk: Desk, server: Server, prefect: Any, clock: Any
+) -> None:
+    session = await failed(desk, prefect, clock)
+    clock.now += timedelta(days=4)
+    session = await resolve.advance(desk, session.session_id)
+    assert session.resolution_status is ResolutionStatus.ESCALATED
+    assert server.paused
+
+
+async def test_a_pause_can_be_taken_back_once(desk: Desk, server: Server, prefect: Any, clock: Any) -> None:
+    session = await failed(desk, prefect, clock)
+    assert isinstance(session.attempts[0].remedy, PauseDeployment)
+    undone = await undo(desk, session.session_id, by="ada")
+    assert undone.resolution_status is ResolutionStatus.ESCALATED
+    assert server.changes == [{"paused": True}, {"paused": False}]
+    with pytest.raises(ConflictError):
+        await undo(desk, session.session_id, by="ada")
+    assert len(server.changes) == 2
+
+
+async def test_approve_asks_first(
+    desk: Desk, make_desk: Any, server: Server, prefect: Any, clock: Any
+) -> None:
+    asking = make_desk(
+        api=desk.api, policy=RemedyPolicy(mode="auto", remedies={"pause_deployment": "approve"})
+    )
+    session = await failed(asking, prefect, clock)
+    assert session.resolution_status is ResolutionStatus.MANUAL
+    assert session.decision is not None
+    assert (session.decision.remedy.kind, session.decision.mode) == ("pause_deployment", "approve")
+    assert server.changes == []
+
+
+def test_the_cause_of_these_runs_passes_by_itself() -> None:
+    assert diagnose_text("httpx.HTTPStatusError: Server error '503 Service Unavailable'").transient
