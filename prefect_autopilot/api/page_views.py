@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from statistics import median, quantiles
@@ -15,6 +17,7 @@ from prefect_autopilot.models import (
     Value,
     WorkflowAlert,
 )
+from prefect_autopilot.monitoring.outlook import Outlook
 from prefect_autopilot.troubleshooting.session import OPEN
 
 WIDTH, HEIGHT = 300, 60
@@ -178,3 +181,31 @@ def headline(lights: Sequence[Light], open_sessions: int) -> str:
     if not said:
         return f"All workflows on this page are healthy, {sessions}"
     return f"Workflows: {', '.join(said)}; {sessions}"
+
+
+def expected_in_words(expected: Outlook, now: datetime) -> tuple[str, ...]:
+    """Return what is expected of a workflow, each as a sentence with its interval and what it rests on."""
+    said = []
+    if (week := expected.failures_next_week) is not None:
+        said.append(
+            f"Failures within a week: about {week.expected:.1f}, between {week.low:.0f} and {week.high:.0f}"
+            f" (90 %; {week.failed} of {week.runs} runs of late failed)."
+        )
+    for name, end in sorted(expected.running.items())[:5]:
+        if end.overdue or end.expected is None:
+            said.append(f"Run {name} has taken longer than each of {end.n} runs before.")
+        else:
+            late = f", by {end.late:%H:%M} in 19 of 20 cases" if end.late is not None else ""
+            left = _seconds(max(0.0, (end.expected - now).total_seconds()))
+            said.append(f"Run {name} is expected to end in {left}{late}.")
+    if (tested := expected.back_test) is not None:
+        said.append(
+            f"Such forecasts of durations were off by {tested.error:.0%} (median of {tested.n});"
+            f" {tested.covered:.0%} of the runs ended within the 90 % interval."
+        )
+    return tuple(said)
+
+
+def digest_of(text: str) -> str:
+    """Return the SHA-256 of a text as a Content-Security-Policy names it."""
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -201,7 +201,7 @@ async def test_who_has_seen_an_alert_is_written_down(
     answer = await api.post("/ui/alerts/alert-1/seen", data={"seal": seal})
     assert (answer.status_code, answer.headers["location"]) == (303, "/")
     assert "Seen by api" in (await api.get("/")).text
-    assert [entry.action for entry in await store.audit_trail("alert-1")] == ["alert.seen"]
+    assert [entry.action for entry in await store.audit_trail("alert-1")] == ["alert.acknowledged"]
 
 
 @pytest.mark.parametrize("act", ["look", "resolve"])

@@ -1,0 +1,156 @@
+"""Pages of one workflow: its charts, alarms and outlook in words and pictures, and what could be better."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from http import HTTPStatus
+from typing import Any, Literal
+from uuid import UUID
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from prefect_autopilot.api import automation
+from prefect_autopilot.api import page_choices as choices
+from prefect_autopilot.api import page_views as views
+from prefect_autopilot.api.bodies import ApplyBody, OptimizeBody, WorkflowReference
+from prefect_autopilot.api.context import context_of, worked
+from prefect_autopilot.api.page_frame import back, form_of, rendered
+from prefect_autopilot.errors import UnknownNameError, UsageError
+from prefect_autopilot.journeys.judging import series_of
+from prefect_autopilot.journeys.observe import workflow_id
+from prefect_autopilot.journeys.workflows import find_workflow, runs_of
+from prefect_autopilot.models import Anomaly, RunRecord, Strategy, Trend
+from prefect_autopilot.monitoring import health, trends
+from prefect_autopilot.monitoring.charts import STYLE, duration_chart, success_chart
+from prefect_autopilot.monitoring.detection import detect
+from prefect_autopilot.monitoring.outlook import Outlook, outlook
+from prefect_autopilot.store import Scope, Store, Workflow
+
+MOST_LISTED = 10
+CHART_POLICY = f"default-src 'none'; style-src 'sha256-{views.digest_of(STYLE)}'; frame-ancestors 'none'"
+Kind = Literal["durations", "success"]
+
+
+async def workflow_page(workflow: str, request: Request) -> Response:
+    """Show how a workflow is, how its runs went, and what is expected."""
+    context = context_of(request)
+    store, now = await context.store(), context.clock()
+    known = await _known(store, workflow)
+    ident, runs = workflow_id(known), await runs_of(store, known)
+    score = health(ident, runs, now)
+    alerts = await store.alerts(open_only=True, workflow_id=ident)
+    state, reason = views.light_of(score, alerts)
+    alarms, expected = await worked(_judged, ident, runs, now)
+    return rendered(
+        request,
+        "page_workflow.html.j2",
+        ident=ident,
+        name=_name(known),
+        state=state,
+        reason=reason,
+        score=score,
+        alerts=alerts,
+        alarms=alarms[-MOST_LISTED:][::-1],
+        expected=views.expected_in_words(expected, now),
+        sessions=[views.facts_of(one) for one in await store.sessions(workflow_id=ident, limit=MOST_LISTED)],
+        runs=runs[-MOST_LISTED:][::-1],
+        deployment_id=known.deployment_id if _is_uuid(known.deployment_id) else None,
+        prefect=choices.prefect_ui(),
+    )
+
+
+async def chart(kind: Kind, request: Request, workflow: str = "") -> Response:
+    """Return a chart of a workflow as an image."""
+    context = context_of(request)
+    store, now = await context.store(), context.clock()
+    known = await _known(store, workflow)
+    runs = await runs_of(store, known)
+    svg = await worked(_drawn, kind, workflow_id(known), _name(known), runs, now)
+    headers = {"Content-Security-Policy": CHART_POLICY, "Cache-Control": "private, max-age=30"}
+    return Response(svg, media_type="image/svg+xml", headers=headers)
+
+
+async def improve_page(deployment_id: UUID, request: Request) -> Response:
+    """Show what of a deployment's flow could be better, as a diff; nothing is run or written."""
+    fields = {} if request.method == "GET" else await form_of(request, Scope.VIEWER)
+    strategy = fields.get("strategy", Strategy.PERFORMANCE.value)
+    shown: dict[str, Any] = {}
+    if request.method == "POST":
+        body = OptimizeBody(workflow=_reference(deployment_id), strategy=_strategy(strategy))
+        found = await automation.analyze_optimization(body, request)
+        before = await automation.apply_optimization(ApplyBody(**body.model_dump()), request)
+        shown = {
+            "plan": found.analysis,
+            "saving": found.estimated_improvement,
+            "why_none": found.estimated_improvement_reason,
+            "after": before.optimized_workflow.sha256,
+        }
+    return rendered(
+        request,
+        "page_improve.html.j2",
+        deployment_id=str(deployment_id),
+        strategies=[one.value for one in Strategy],
+        strategy=strategy,
+        prefect=choices.prefect_ui(),
+        **shown,
+    )
+
+
+async def improve_apply(deployment_id: UUID, request: Request) -> Response:
+    """Write the rewritten flow, if it would be just what was shown; a backup of the old one is kept."""
+    fields = await form_of(request, Scope.APPROVER)
+    body = ApplyBody(workflow=_reference(deployment_id), strategy=_strategy(fields.get("strategy", "")))
+    planned = await automation.apply_optimization(body, request)
+    if planned.optimized_workflow.sha256 != fields.get("after"):
+        detail = "The flow is not the one that was shown any more; look at it again."
+        raise HTTPException(HTTPStatus.CONFLICT.value, detail)
+    await automation.apply_optimization(body.model_copy(update={"write": True}), request)
+    return back(request, f"/ui/improve/{deployment_id}")
+
+
+def _reference(deployment_id: UUID) -> WorkflowReference:
+    return WorkflowReference(deployment_id=deployment_id)
+
+
+def _strategy(given: str) -> Strategy:
+    try:
+        return Strategy(given)
+    except ValueError:
+        raise UsageError(f"Choose one of {', '.join(one.value for one in Strategy)}.") from None
+
+
+async def _known(store: Store, name: str) -> Workflow:
+    found = await find_workflow(store, name)
+    if found is None:
+        raise UnknownNameError("workflow", name)
+    return found
+
+
+def _name(workflow: Workflow) -> str:
+    return "/".join(filter(None, (workflow.flow_name, workflow.deployment_name)))
+
+
+def _is_uuid(text: str | None) -> bool:
+    try:
+        UUID(text or "")
+    except ValueError:
+        return False
+    return True
+
+
+def _judged(ident: str, runs: Sequence[RunRecord], now: datetime) -> tuple[tuple[Anomaly, ...], Outlook]:
+    return detect([series_of(ident, runs, now)])[ident], outlook(runs, now)
+
+
+def _drawn(kind: Kind, ident: str, name: str, runs: Sequence[RunRecord], now: datetime) -> str:
+    if kind == "success":
+        return success_chart(name, runs)
+    alarms = detect([series_of(ident, runs, now)])[ident]
+    return duration_chart(name, runs, alarms, _slope(trends(runs, {}, now)))
+
+
+def _slope(found: Sequence[Trend]) -> Trend | None:
+    return next((one for one in found if one.metric == "duration_s"), None)
