@@ -36,6 +36,8 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("install", "operate:install", "Create work pool, deployments and automation on the Prefect server."),
     ("uninstall", "operate:uninstall", "Remove from the Prefect server what install created."),
     ("doctor", "doctor:doctor", "Check versions, connections and storage; say how to mend them."),
+    ("backup", "backup:backup", "Copy the SQLite store into a new file, also while it is in use."),
+    ("restore", "backup:restore", "Put a backup in place of the SQLite store."),
     ("demo", "operate:demo", "Run every journey on an own Prefect server with simulated services."),
     ("version", "doctor:version", "Print the versions of prefect-autopilot, Prefect and Python."),
 )
