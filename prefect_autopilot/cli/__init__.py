@@ -6,8 +6,10 @@ error stream, never a traceback.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from io import TextIOWrapper
 
@@ -16,6 +18,7 @@ from prefect_autopilot.errors import AutopilotError
 __all__ = ["main"]
 
 _INTERRUPTED = 130  # 128 + SIGINT, what shells expect
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,7 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # A lone surrogate or a narrow terminal encoding must not end a command half-way.
             stream.reconfigure(errors="backslashreplace")
     given = sys.argv[1:] if arguments is None else arguments
-    return guarded(lambda: _dispatch(given))
+    with warnings.catch_warnings():
+        warnings.showwarning = _say_warning
+        return guarded(lambda: _dispatch(given))
 
 
 def guarded(command: Callable[[], int]) -> int:
@@ -36,18 +41,26 @@ def guarded(command: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         return _INTERRUPTED
     except BrokenPipeError:
-        # The reader (head, less) has gone; Python would complain again when it closes stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_output()  # the reader (head, less) has gone
         return 1
     except AutopilotError as error:
         _say(error.message)
         return error.exit_code
     except Exception as error:  # noqa: BLE001 - the process edge: people get a sentence, the log the details
+        if isinstance(error, OSError) and error.errno in _FULL:
+            _give_up_output()
+            _say("The disk is full, so that not all could be written; make room and run the command again.")
+            return 1
         from prefect_autopilot.cli.last_resort import explain
 
         _say(explain(error))
         return 1
     return code
+
+
+def _give_up_output() -> None:
+    """Let what is still to be written go nowhere; Python would complain again when it closes stdout."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _dispatch(arguments: Sequence[str]) -> int:
@@ -69,3 +82,8 @@ def _say(sentence: str) -> None:
     from prefect_autopilot.redaction import redact
 
     sys.stderr.write(f"{printable(redact(' '.join(sentence.split())))}\n")
+
+
+def _say_warning(message: Warning | str, *_place: object, **_more: object) -> None:
+    """Tell a library's warning in its words; the line of code that gave it says nothing to people."""
+    _say(f"{message}.")

@@ -114,13 +114,15 @@ class Screen:
         table.add_column("claim")
         table.add_column("observed")
         table.add_column("", justify="center")
-        for check in (*self.checks, self._time()):
+        checks = (*self.checks, self._time())
+        for check in checks:
             mark = _WARNING if check.warning and not check.passed else _MARKS[check.passed]
             table.add_row(escape(check.claim), escape(check.observed), mark)
         self.console.print(table)
-        held = sum(check.passed for check in self.checks)
+        held = sum(check.passed for check in checks)
         colour = "green" if self.passed else "red"
-        self.console.print(f"[bold {colour}]{held} of {len(self.checks)} claims held.[/]")
+        late = "" if checks[-1].passed else " The time is only a warning."
+        self.console.print(f"[bold {colour}]{held} of {len(checks)} claims held.{late}[/]")
 
     def _time(self) -> Check:
         seconds = time.monotonic() - self.started

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -136,6 +137,39 @@ def test_an_expected_error_is_its_sentence_and_its_exit_code(
     assert guarded(lambda: raising(error)) == code
     assert capsys.readouterr().err == f"{error.message}\n"
     assert not home.exists(), "an expected error is no crash and leaves no log"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device here that is always full")
+@pytest.mark.parametrize("option", ["", "--json"])
+def test_a_full_disk_under_the_output_is_one_sentence_and_no_crash(home: Path, option: str) -> None:
+    program = f"{sys.executable} -m prefect_autopilot services stats {option} >/dev/full"
+    environment = os.environ | {"PREFECT_AUTOPILOT_HOME": str(home)}
+    done = subprocess.run(program, shell=True, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "The disk is full, so that not all could be written; make room and run the command again.\n"
+    )
+    assert not home.exists(), "a full disk is no crash and leaves no log"
+
+
+def test_another_refusal_of_the_system_is_still_logged(
+    capsys: pytest.CaptureFixture[str], home: Path
+) -> None:
+    assert guarded(lambda: raising(OSError(errno.EIO, "bad"))) == 1
+    assert "unexpected OSError" in capsys.readouterr().err
+    assert home.exists()
+
+
+def test_a_warning_of_a_library_is_told_without_its_code() -> None:
+    program = (
+        "import sys, warnings\nfrom prefect_autopilot import cli\n"
+        "cli._dispatch = lambda _: warnings.warn('Failed to create\\x1b[2J the home') or 0\n"
+        "code = cli.main(['version'])\nwarnings.warn('afterwards')\nsys.exit(code)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    first, *later = done.stderr.splitlines()
+    assert first == "Failed to create\ufffd[2J the home."
+    assert "UserWarning: afterwards" in later[0], "only the command's own are told so"
 
 
 def test_an_error_text_cannot_steer_the_terminal_or_span_lines(capsys: pytest.CaptureFixture[str]) -> None:

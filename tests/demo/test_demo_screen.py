@@ -265,7 +265,7 @@ def test_the_time_is_a_row_of_the_table(screen: Screen) -> None:
     row = next(line for line in shown(screen).splitlines() if f"{TIME_LIMIT_S} s at most" in line)
     assert "0 s" in row
     assert "✓" in row
-    assert "1 of 1 claims held." in shown(screen)
+    assert "2 of 2 claims held." in shown(screen)
 
 
 def test_too_long_a_time_is_told_as_a_warning_and_decides_nothing(screen: Screen) -> None:
@@ -276,6 +276,7 @@ def test_too_long_a_time_is_told_as_a_warning_and_decides_nothing(screen: Screen
     assert f"{TIME_LIMIT_S + 7} s; this machine is slow or busy" in row
     assert "!" in row
     assert "✗" not in shown(screen)
+    assert "1 of 2 claims held. The time is only a warning." in shown(screen)
     assert screen.passed
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,17 @@ def test_the_changelog_keeps_its_form() -> None:
 def test_the_versions_of_the_readme_are_those_of_the_package() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    for name, lower, upper in re.findall(r"\| (Prefect|FastAPI) \| ([\d.]+) up to ([\d.]+) ", text):
+    pinned = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    rows = re.findall(r"\| (Prefect|FastAPI) \| ([\d.]+) up to ([\d.]+) [^|]*\| ([\d.]+) \|", text)
+    assert len(rows) == 2
+    for name, lower, upper, tested in rows:
         assert f'"{name.lower()}>={lower},<{upper}"' in project
-    assert len(re.findall(r"\| (?:Prefect|FastAPI) \| [\d.]+ up to", text)) == 2
+        assert f"{name.lower()}=={tested}" in pinned
+
+
+def test_the_readme_says_what_each_extra_does() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = text[text.index("| extra |") :].partition("\n\n")[0]
+    told = {name for row in table.splitlines() for name in re.findall(r"`([a-z0-9]+)`", row.split("|")[1])}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert told == {*project["optional-dependencies"]} - {"dev"}
