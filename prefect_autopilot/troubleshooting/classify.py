@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from prefect_autopilot.models import (
     Alternative,
@@ -23,11 +25,14 @@ ROLE_DISCOUNT = {"raised": 0.0, "error": 0.04, "plain": 0.04, "warning": 0.12, "
 STEP_DISCOUNT = 0.05
 MAX_STEP_DISCOUNT = 0.2
 THRESHOLD = 0.35
-LEARNT = 0.55
+LEARNT = 0.5
 """What the trained model must be sure of to be told at all."""
-PASSES = 0.4
+PASSES = 0.25
 """From this probability on a failure nobody knows is not called lasting."""
+WEIGHT_OF_A_SECOND_OPINION = {"code": (1.2, -0.2), "class": (1.0, -0.6), "words": (0.7, -0.3)}
+"""What a pattern's log-odds gain where the trained model says the same, and where it does not."""
 MAX_QUOTE = 400
+MAX_ALTERNATIVES = 3
 PASSING_WORDS = (
     "transient",
     "temporar",
@@ -62,12 +67,31 @@ def diagnose_failure(failure: Failure, *, state_type: str | None = None, context
         return _cancelled(failure, mark)
     candidates = sorted(_candidates(failure, context.lower()), key=lambda item: -item.score)
     best = candidates[0] if candidates and candidates[0].score >= THRESHOLD else None
+    learnt = judge(failure) if failure.units else None
     if best is None:
-        learnt = judge(failure) if failure.units else None
         if learnt and learnt.confidence >= LEARNT:
             return _learnt(failure, mark, learnt, candidates)
         return _unknown(failure, mark, candidates, passes=learnt.passes if learnt else 0.0)
-    return _concluded(failure, mark, best, _alternatives(best, candidates[1:]))
+    concluded = _concluded(failure, mark, best, _alternatives(best, candidates[1:]))
+    return (
+        concluded if learnt is None else concluded.model_copy(update=_second_opinion(best, learnt, concluded))
+    )
+
+
+def _second_opinion(best: Candidate, learnt: Judgement, concluded: Diagnosis) -> dict[str, Any]:
+    """Return how sure to be, and what else to consider, after the trained model read the same failure."""
+    agrees = learnt.category is best.pattern.category
+    rise, fall = WEIGHT_OF_A_SECOND_OPINION[best.pattern.rests_on]
+    share = min(max(best.score, 0.01), 0.985)
+    odds = math.log(share / (1.0 - share)) + (rise if agrees else fall)
+    found: dict[str, Any] = {"confidence": round(1.0 / (1.0 + math.exp(-odds)), 3)}
+    known = {alternative.category for alternative in concluded.alternatives}
+    if not agrees and learnt.confidence >= LEARNT and learnt.category not in known:
+        likeness = f"It reads like {learnt.category.value} failures ({learnt.confidence:.2f})"
+        reason = f"{likeness}, but {best.pattern.cause} says more: {best.score:.2f}"
+        other = Alternative(category=learnt.category, reason=reason)
+        found["alternatives"] = (*concluded.alternatives, other)[:MAX_ALTERNATIVES]
+    return found
 
 
 def _candidates(failure: Failure, context: str) -> Iterator[Candidate]:
@@ -94,7 +118,7 @@ def _alternatives(best: Candidate, others: list[Candidate]) -> tuple[Alternative
             weights = f"{other.score:.2f} against {best.score:.2f}"
             reason = f"{other.pattern.cause} ({other.unit.where}) says less: {weights}"
             found[category] = Alternative(category=category, reason=reason)
-    return tuple(found.values())[:3]
+    return tuple(found.values())[:MAX_ALTERNATIVES]
 
 
 def _concluded(

@@ -2,7 +2,9 @@
 
 Codes are few, documented and the same in every technology; words are not. Each is a string with its
 kind in front: ``http:503``, ``sqlstate:40001``, ``errno:ECONNREFUSED``, ``grpc:UNAVAILABLE``,
-``exit:137``, ``signal:SIGKILL``, ``ora:12541``, ``mysql:1213``, ``mssql:1205``.
+``exit:137``, ``signal:SIGKILL``, ``ora:12541``, ``mysql:1213``, ``mssql:1205``, ``db2:911``,
+``teradata:2631``.
+Classes that drivers name after such a code count as the code (``codes.toml``).
 """
 
 from __future__ import annotations
@@ -10,7 +12,10 @@ from __future__ import annotations
 import errno
 import re
 import signal
+import tomllib
 from collections.abc import Callable, Iterator
+from functools import cache
+from importlib import resources
 
 _PHRASES = (
     "Bad Request|Unauthorized|Payment Required|Forbidden|Not Found|Method Not Allowed|Not Acceptable|"
@@ -35,7 +40,7 @@ _PHRASE_STATUS = re.compile(
 )
 _STATUS_LIKE = re.compile(r"[45]\d\d")
 _SQLSTATE = re.compile(
-    r"(?:SQL[ _]?STATE|sqlstate|SQLState|Exception\.Code)[\"']?\W{0,4}([0-9A-Z]{5})\b"
+    r"(?:(?i:SQL[ _]?STATE)|Exception\.Code)[\"']?\W{0,4}([0-9A-Z]{5})\b"
     r"|\[([0-9A-Z]{2}[0-9A-Z]\d\d)\]|\('([0-9A-Z]{2}[0-9A-Z]\d\d)',"
     r"|\b(?:pgcode|state)[=: '\"]+([0-9A-Z]{5})\b"
 )
@@ -68,6 +73,8 @@ _MYSQL = re.compile(
 _MSSQL = re.compile(
     r"\bMsg (\d{3,5})\b|\[SQL Server\][^\n]{0,400}\((\d{3,5})\)|\bMSSQL error (\d{3,5})", re.IGNORECASE
 )
+_DB2 = re.compile(r"\bSQLCODE[=: ]+-?(\d{2,5})\b|\bSQL(\d{4,5})N\b")
+_TERADATA = re.compile(r"\[Teradata Database\]\s*(?:\[TeraJDBC[^\]]*\]\s*)?\[Error (\d{4,5})\]")
 _SMTP = re.compile(
     r"\bSMTP\w*\W{1,3}(?:\{[^}]{0,80}: )?\(?(\d{3})\b|\b(?:smtp|mail)[^\n]{0,40}\b([45]\d\d) [45]\.\d\.\d+",
     re.IGNORECASE,
@@ -78,6 +85,8 @@ _VENDORS = (
     ("mysql", _MYSQL, ("(", "mysql")),
     ("mssql", _MSSQL, ("msg ", "sql")),
     ("smtp", _SMTP, ("smtp", "mail")),
+    ("db2", _DB2, ("sqlcode", "sql0", "sql1", "sql3")),
+    ("teradata", _TERADATA, ("teradata",)),
 )
 """Vendor, expression, and the words without one of which the expression finds nothing."""
 _SIGNALS = {number.value: number.name for number in signal.Signals}
@@ -176,4 +185,30 @@ def _vendors(text: str) -> Iterator[str]:
                 yield f"{kind}:{int(value)}"
 
 
-_FINDERS: tuple[Callable[[str], Iterator[str]], ...] = (_http, _sqlstate, _errno, _grpc, _process, _vendors)
+@cache
+def _named() -> tuple[tuple[str, tuple[str, ...], re.Pattern[str], dict[str, str]], ...]:
+    """Return for each kind its modules, what finds a class below them, and the codes of the classes."""
+    file = resources.files("prefect_autopilot.troubleshooting") / "codes.toml"
+    document = tomllib.loads(file.read_text(encoding="utf-8"))
+    return tuple(
+        (
+            kind,
+            tuple(table["modules"]),
+            re.compile(rf"\b(?:{'|'.join(map(re.escape, table['modules']))})\.(\w+?)(?:Error)?\b"),
+            table["classes"],
+        )
+        for kind, table in document.items()
+    )
+
+
+def _classes(text: str) -> Iterator[str]:
+    for kind, modules, pattern, codes in _named():
+        if any(module in text for module in modules):
+            for name in pattern.findall(text):
+                if name in codes:
+                    yield f"{kind}:{codes[name]}"
+
+
+_FINDERS: tuple[Callable[[str], Iterator[str]], ...] = (
+    _http, _sqlstate, _errno, _grpc, _process, _vendors, _classes,
+)  # fmt: skip

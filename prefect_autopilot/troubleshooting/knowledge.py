@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from fnmatch import translate
 from functools import cache, lru_cache
 from importlib import resources
-from typing import Any
+from typing import Any, Literal
 
 from prefect_autopilot.models import IssueCategory, RemedyClass, Severity
 from prefect_autopilot.troubleshooting.parse import Failure, Frame, Unit
@@ -47,6 +47,13 @@ class Pattern:
     files: re.Pattern[str] | None = None
     refused: bool = False
     roles: frozenset[str] = field(default_factory=frozenset)
+
+    @property
+    def rests_on(self) -> Literal["code", "class", "words"]:
+        """What of a text the pattern goes by first."""
+        if self.codes:
+            return "code"
+        return "class" if self.exceptions and not self.any else "words"
 
     def may_match(self, units: Sequence[Unit], said: frozenset[str], context: str) -> bool:
         """Tell whether one of ``units`` can match at all; ``said`` are the words of patterns they hold."""

@@ -24,6 +24,8 @@ BUCKETS = 4096
 MAX_UNITS = 3
 MAX_CHARACTERS = 300
 LONGEST_GRAM = 5
+FEWEST_WORDS = 3
+"""Less than that is no text to read a kind of failure from, whatever the weights make of it."""
 _CAMEL = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _WORD = re.compile(r"[a-z]{3,}")
 
@@ -65,7 +67,8 @@ def judge(failure: Failure, weights: Weights | None = None) -> Judgement | None:
     """Return what the trained weights say; None where the text has nothing to go by."""
     known = weights or load_weights()
     found = features(failure)
-    wordless = not any(_WORD.search(unit.text.lower()) for unit in _leading(failure))
+    said = sum(len(_WORD.findall(unit.text.lower())) for unit in _leading(failure))
+    wordless = said < FEWEST_WORDS and not any(unit.codes for unit in _leading(failure))
     if wordless or not any(bucket in known.rows for bucket in found):
         return None
     sums = list(known.bias)

@@ -21,6 +21,7 @@ _HEADER = re.compile(
 _ERRORISH = re.compile(
     r"(?:Error|Exception|Exit|Interrupt|Timeout|TimedOut|Failure|Failed|Fault|Warning|NotFound|Denied|Violation|"
     r"Unavailable|Exhausted|Exceeded|Expired|Refused|Group|Closed|Lost|Died|Violations|Forbidden|Unauthorized|"
+    r"Busy|Loss|Locked|Overload(?:ed)?|Unreachable|Mismatch|Aborted|Corrupt(?:ed)?|Rejected|"
     r"Retries|Result|Run|Gone|Conflict|Requests|Iteration|Worker|Skip|OOM|Throwable|ENOENT|Invalid\w*|\.(?:error(?:_\w+)?|timeout|gaierror|herror))$"
 )
 _DOTTED = re.compile(r"^[a-z_]\w*(?:\.[a-z_]\w*)+\.[A-Z]\w*[a-z]\w*: ")
@@ -33,6 +34,12 @@ _WRAPPER_TEXT = re.compile(
     r"|raised an exception|failed with exception))"
     r":? (?P<inner>.+)$",
     re.IGNORECASE,
+)
+_CAUSES = ("Caused by: ", "---> ")
+"""How the JVM and .NET begin the line of a cause."""
+_BEFORE_CLASS = re.compile(
+    r"^(?:Caused by: |---> |Unhandled exception[.:] |Exception in thread \"[^\"]{0,80}\" "
+    r"|(?:PHP Fatal error: +)?Uncaught )"
 )
 _LEVEL = re.compile(r"\b(DEBUG|INFO|NOTICE|WARN(?:ING)?|ERROR|CRITICAL|FATAL|SEVERE)\b", re.IGNORECASE)
 _STAMP = re.compile(
@@ -257,7 +264,7 @@ class _Reader:
             self.frames[-1] = replace(self.frames[-1], code=stripped)
 
     def _statement(self, number: int, stripped: str, body: str, depth: int) -> None:
-        cause = stripped.removeprefix("Caused by: ")
+        cause = _BEFORE_CLASS.sub("", stripped)
         header = _HEADER.match(cause)
         raised = header is not None and (
             (self.in_traceback and not body[:1].isspace())
@@ -269,7 +276,7 @@ class _Reader:
             or (_DOTTED.match(cause) is not None)
         )
         if raised and header is not None and _level(header["name"]) is None:
-            role_depth = 1000 + len(self.units) if cause is not stripped else depth
+            role_depth = 1000 + len(self.units) if stripped.startswith(_CAUSES) else depth
             self._raised(number, header["name"], header["message"] or "", role_depth)
         elif self.open_message and not _STAMP.match(stripped):
             self._extend(stripped)

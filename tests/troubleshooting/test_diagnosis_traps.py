@@ -234,7 +234,7 @@ def test_a_diagnosis_cites_the_deciding_line_and_own_code() -> None:
 
 def test_alternatives_say_why_they_were_rejected() -> None:
     found = diagnose_text(
-        "psycopg2.OperationalError: canceling statement due to lock timeout; could not connect"
+        "psycopg2.OperationalError: canceling statement due to lock timeout; server closed the connection"
     )
     assert found.alternatives
     assert all(item.category != found.category and "against" in item.reason for item in found.alternatives)

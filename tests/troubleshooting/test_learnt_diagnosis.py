@@ -68,7 +68,7 @@ def test_a_judgement_follows_the_weights_and_keeps_its_bounds() -> None:
 
 def test_a_lower_slope_makes_it_less_sure() -> None:
     doubtful = Weights(TINY.categories, TINY.bias, TINY.rows, slope=0.2, offset=0.0)
-    sure, unsure = judge(parse("Torn: page"), TINY), judge(parse("Torn: page"), doubtful)
+    sure, unsure = judge(parse("Torn: page of ledger"), TINY), judge(parse("Torn: page of ledger"), doubtful)
     assert sure is not None
     assert unsure is not None
     assert unsure.confidence < sure.confidence
