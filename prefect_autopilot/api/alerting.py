@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, Field
 from starlette.requests import Request
 
 from prefect_autopilot.api.access import actor_of
-from prefect_autopilot.api.bodies import Body, RuleBody
+from prefect_autopilot.api.bodies import Body, RuleBody, Told
 from prefect_autopilot.api.context import context_of
 from prefect_autopilot.errors import UsageError
 from prefect_autopilot.journeys import alerting
@@ -31,7 +31,7 @@ class SilenceBody(Body):
     cron: Annotated[str, Field(max_length=200)] | None = None
     minutes: float = Field(default=60, gt=0, le=7 * 24 * 60)
     timezone: str = Field(default="UTC", max_length=100)
-    reason: str = Field(default="", max_length=1000)
+    reason: Annotated[Told, Field(max_length=1000)] = ""
 
 
 class SilencesAnswer(Value):

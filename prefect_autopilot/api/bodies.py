@@ -6,7 +6,14 @@ import math
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BeforeValidator, Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 
 from prefect_autopilot.errors import UnknownNameError
 from prefect_autopilot.models import (
@@ -19,13 +26,16 @@ from prefect_autopilot.models import (
     WorkflowSpec,
 )
 from prefect_autopilot.monitoring.measures import UNITS
+from prefect_autopilot.redaction import redact
 
 DEEPEST = 40
 LARGEST_INTEGER = 2**63
 MOST_ENTRIES = 1000
 
+Told = Annotated[str, AfterValidator(redact)]
+"""Text of a person, without the secrets in it: it is shown, stored and sent."""
 WorkflowName = Annotated[
-    str,
+    Told,
     StringConstraints(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$"),
     Field(description="Id or name of a deployment, or name of a flow."),
 ]
@@ -77,7 +87,7 @@ class Body(Foreign):
 class RequestBody(Body):
     """A request in plain English, and what is known of the person who asks."""
 
-    user_input: str
+    user_input: Told
     context: RequestContext = RequestContext()
     enhanced_intelligence: bool = True
 
@@ -147,13 +157,16 @@ class RuleBody(Body, MonitoringRule):
 
     workflow_id: WorkflowName
     metric_name: MetricName
+    description: Told = ""
 
     @field_validator("metric_name")
     @classmethod
     def _measured(cls, name: str) -> str:
         known = OTHER_NAMES.get(name, name)
         if known not in UNITS:
-            raise ValueError(f"nothing measures {name!r}, so it could never fire; choose {', '.join(UNITS)}")
+            raise ValueError(
+                f"nothing measures {redact(name)!r}, so it could never fire; choose {', '.join(UNITS)}"
+            )
         return known
 
     @model_validator(mode="before")
@@ -174,14 +187,14 @@ class LogsBody(Body):
 class IssueReference(Foreign):
     """An issue as a session told it; its id is what counts."""
 
-    issue_id: str
+    issue_id: Told
 
 
 class ResolveBody(Body):
     """Issues of a workflow; none means all that are open."""
 
     workflow_id: WorkflowName
-    issues: Annotated[tuple[str | IssueReference, ...], Field(max_length=MOST_ENTRIES)] = ()
+    issues: Annotated[tuple[Told | IssueReference, ...], Field(max_length=MOST_ENTRIES)] = ()
 
     @property
     def issue_ids(self) -> tuple[str, ...] | None:
@@ -207,7 +220,7 @@ class StepBody(Body):
     service: Annotated[str, StringConstraints(min_length=1, max_length=200)]
     action: Annotated[str, StringConstraints(min_length=1, max_length=200)]
     parameters: JSONDict = Field(default_factory=dict)
-    workflow_id: str | None = None
-    step_id: str | None = None
+    workflow_id: Told | None = None
+    step_id: Told | None = None
     live: bool = False
     connection: Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,100}$")] | None = None

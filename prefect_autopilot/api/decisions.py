@@ -8,7 +8,7 @@ from pydantic import Field
 from starlette.requests import Request
 
 from prefect_autopilot.api.access import actor_of
-from prefect_autopilot.api.bodies import Body, SessionId
+from prefect_autopilot.api.bodies import Body, SessionId, Told
 from prefect_autopilot.api.context import context_of
 from prefect_autopilot.errors import ConfigurationError
 from prefect_autopilot.journeys import proposals, resolve
@@ -24,7 +24,7 @@ class ApproveBody(Body):
 class DenyBody(Body):
     """Why not; it stands in the session's trail."""
 
-    reason: Annotated[str, Field(max_length=1000)] = ""
+    reason: Annotated[Told, Field(max_length=1000)] = ""
 
 
 class DecidedAnswer(Value):

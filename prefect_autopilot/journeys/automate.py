@@ -30,6 +30,7 @@ from prefect_autopilot.models import (
     Question,
     RequestContext,
 )
+from prefect_autopilot.redaction import MARK, redact
 from prefect_autopilot.services import connection_name
 from prefect_autopilot.settings import load_settings
 
@@ -46,14 +47,25 @@ __all__ = [
     "write_flow",
 ]
 
+TAKEN_OUT = (
+    "A secret was taken out of the request; keep it in a connection (prefect-autopilot services connect)"
+    " or a Prefect Secret block, and write only its name."
+)
+
 
 def understand(text: str, context: RequestContext | None = None) -> Analysis:
     """Return what ``text`` was understood to ask for; a flow that cannot be built becomes a question.
 
     Where the settings name a language model and switch it on, its plan is taken if it passes every check.
+    Secrets are taken out of the text before anything is made of it, and that is said.
     """
     catalogue, context = user_catalogue(), context or RequestContext()
+    harmless = redact(text)
+    secret = (TAKEN_OUT,) if harmless != text or MARK in harmless else ()
+    text = harmless
     analysis = read_again(analyze(text, context, catalogue), context, catalogue, load_settings())
+    if secret:
+        analysis = analysis.model_copy(update={"recommendations": (*analysis.recommendations, *secret)})
     if analysis.status != "flow":
         return analysis
     try:
