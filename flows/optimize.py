@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 
 from prefect import flow
-from prefect.artifacts import acreate_markdown_artifact
+from prefect.artifacts import acreate_image_artifact, acreate_markdown_artifact
 
 from prefect_autopilot.adapters.files import read_source
 from prefect_autopilot.adapters.prefect_api import PrefectAPI
@@ -51,4 +52,12 @@ async def optimize_flow(
         key="autopilot-optimization",
         description=f"{plan.file}: {plan.strategy}",
     )
+    drawn = improve.drawn(plan, text, history)
+    if drawn is not None:
+        encoded = base64.b64encode(drawn.encode()).decode()
+        await acreate_image_artifact(
+            image_url=f"data:image/svg+xml;base64,{encoded}",
+            key="autopilot-optimization-timeline",
+            description=f"{plan.file}: before and after",
+        )
     return plan.model_dump(mode="json")

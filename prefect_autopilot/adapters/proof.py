@@ -1,7 +1,8 @@
 """Original against rewritten flow, run for real: same result, exception and effects in any order of tasks.
 
 The versions run in one process of their own with an allow-listed environment, a temporary home and limits
-on time, memory, processor and file size. That keeps mistakes in; it is no boundary against malicious source.
+on time, memory, processor and file size, without a network where the system can take it away. That keeps
+mistakes in; it is no boundary against malicious source.
 Services must be stubbed (``setup``) or reached at a loopback address given as a parameter: what is called is
 really called.
 """
@@ -12,8 +13,10 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
 import statistics
+import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -42,6 +45,7 @@ async def prove(
     python: str = sys.executable,
     timeout_s: float = 180,
     repeats: int = 3,
+    delays: int = 3,
 ) -> Proof:
     """Run both versions and return whether they are equal, with the medians of their times in seconds.
 
@@ -57,6 +61,7 @@ async def prove(
         python: The interpreter, with prefect.
         timeout_s: Seconds for everything.
         repeats: Timed runs of each version, at least 2.
+        delays: Runs of the rewritten version in which every started task begins late by chance.
 
     Raises:
         ProofError: the versions could not be run, or the original is not equal to itself.
@@ -65,19 +70,52 @@ async def prove(
     """
     if repeats < 2:  # noqa: PLR2004 - one run cannot show that the original is stable
         raise UsageError("A proof needs at least 2 repeats: one run cannot show that the original is stable.")
-    order = [("original", False), ("rewritten", False)] * repeats + [("rewritten", True)]
-    job = {"function": function, "parameters": parameters or {}, "setup": bool(setup), "order": order}
+    order: list[tuple[str, bool, int | None]] = [
+        ("original", False, None),
+        ("rewritten", False, None),
+    ] * repeats
+    order += [("rewritten", False, seed) for seed in range(delays)] + [("rewritten", True, None)]
+    prefix, network = await asyncio.to_thread(isolation, parameters or {}, environment or {})
+    job = {
+        "function": function,
+        "parameters": parameters or {},
+        "setup": bool(setup),
+        "order": order,
+        "alone": bool(prefix),
+    }
     try:
         text = json.dumps(job)
     except (TypeError, ValueError) as error:
         raise UsageError(f"The parameters of a proof must be JSON: {error}.") from error
+    if shutil.which(python) is None:
+        raise ProofError(f"The interpreter {python} cannot be started: it is not there.")
     with tempfile.TemporaryDirectory(prefix="autopilot-proof-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         files = {"original.py": original, "rewritten.py": rewritten, "autopilot_stubs.py": setup}
         for file, source in files.items():
             (folder / file).write_bytes(source.encode("utf-8"))
-        runs = await _run(text, folder, environment or {}, python, timeout_s)
-    return judge(runs)
+        runs = await _run(text, folder, environment or {}, [*prefix, python], timeout_s)
+    proof = judge(runs)
+    return proof.model_copy(update={"checks": (*proof.checks, network)})
+
+
+def isolation(parameters: JSONDict, environment: Mapping[str, str]) -> tuple[list[str], str]:
+    """Return the command that takes the network from a process, none where that cannot be, and what holds."""
+    if "PREFECT_API_URL" in environment:
+        return [], "the network could be reached: a Prefect server outside was given"
+    if "://" in json.dumps(parameters, default=str):
+        return [], "the network could be reached: a parameter is an address"
+    command = shutil.which("unshare")
+    if command is None or not sys.platform.startswith("linux"):
+        return [], "the network could be reached: this system has no unshare"
+    prefix = [command, "--map-root-user", "--net"]
+    try:
+        done = subprocess.run([*prefix, "true"], capture_output=True, timeout=10, check=False)  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired):
+        return [], "the network could be reached: unshare does not answer"
+    if done.returncode:
+        return [], "the network could be reached: this system allows no namespaces"
+    return prefix, "no network but the process's own loopback"
 
 
 def judge(runs: Sequence[JSONDict]) -> Proof:
@@ -85,6 +123,8 @@ def judge(runs: Sequence[JSONDict]) -> Proof:
     before = [run for run in runs if run["version"] == "original"]
     after = [run for run in runs if run["version"] == "rewritten" and not run["backwards"]]
     backwards = [run for run in runs if run["backwards"]]
+    shaken = [run for run in after if run.get("seed") is not None]
+    after = [run for run in after if run.get("seed") is None]
     reference = before[0]
     unstable = next((difference for run in before if (difference := _difference(reference, run))), "")
     if unstable:
@@ -93,12 +133,18 @@ def judge(runs: Sequence[JSONDict]) -> Proof:
         )
     differences = [
         *(f"rewritten: {told}" for run in after if (told := _difference(reference, run))),
+        *(
+            f"with delays by chance (seed {run['seed']}): {told}"
+            for run in shaken
+            if (told := _difference(reference, run))
+        ),
         *(f"in reverse order: {told}" for run in backwards if (told := _difference(reference, run))),
     ]
     checks = [f"original equal to itself in {len(before)} runs"]
     if not differences:
         checks += [
             f"rewritten equal in {len(after)} runs",
+            *([f"rewritten equal with delays by chance, {len(shaken)} seeds"] if shaken else []),
             "rewritten equal with submitted tasks in reverse order",
         ]
     ending = "the same result" if reference["error"] is None else f"the same {reference['error']}"
@@ -140,11 +186,11 @@ def _by_resource(effects: Sequence[Any]) -> dict[str, list[Any]]:
 
 
 async def _run(
-    job: str, folder: Path, environment: Mapping[str, str], python: str, timeout_s: float
+    job: str, folder: Path, environment: Mapping[str, str], command: list[str], timeout_s: float
 ) -> list[JSONDict]:
     try:
         process = await asyncio.create_subprocess_exec(
-            python,
+            *command,
             "-c",
             _START,
             str(_SESSION),
@@ -156,7 +202,7 @@ async def _run(
             start_new_session=True,
         )
     except OSError as error:
-        raise ProofError(f"The interpreter {python} cannot be started: {error.strerror}.") from error
+        raise ProofError(f"The interpreter {command[-1]} cannot be started: {error.strerror}.") from error
     try:
         output, errors = await asyncio.wait_for(process.communicate(job.encode()), timeout_s)
     except TimeoutError:

@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
+import functools
 import importlib.util
+import inspect
 import json
 import os
+import random
 import re
+import struct
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -27,6 +32,9 @@ if TYPE_CHECKING:
 _MEMORY = 4 * 2**30
 _FILE_SIZE = 256 * 2**20
 _CPU_S = 300
+_LONGEST_DELAY_S = 0.05
+_SET_INTERFACE_FLAGS = 0x8914
+"""SIOCSIFFLAGS of Linux (netdevice(7))."""
 
 
 def limit_resources() -> None:
@@ -205,12 +213,78 @@ async def _waited(awaitable: Any) -> Any:
     return await awaitable
 
 
+class DelayingAsyncio:
+    """Stands for asyncio in a flow's namespace: what is started begins after a delay by chance."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self._chance = chance
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(asyncio, name)
+
+    def create_task(self, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
+        """Start a coroutine, after a delay."""
+        return asyncio.create_task(self._later(coroutine), **options)
+
+    def gather(self, *awaitables: Any, return_exceptions: bool = False) -> Any:
+        """Start awaitables, each after its own delay."""
+        return asyncio.gather(*(self._later(one) for one in awaitables), return_exceptions=return_exceptions)
+
+    async def _later(self, awaitable: Any) -> Any:
+        await asyncio.sleep(self._chance.uniform(0, _LONGEST_DELAY_S))
+        return await awaitable
+
+
+def delayed(task: Any, seconds: float) -> Any:
+    """Return a copy of a task whose function begins after a delay."""
+    function, copied = task.fn, copy.copy(task)
+
+    @functools.wraps(function)
+    def waits(*arguments: Any, **options: Any) -> Any:
+        time.sleep(seconds)
+        return function(*arguments, **options)
+
+    @functools.wraps(function)
+    async def awaits(*arguments: Any, **options: Any) -> Any:
+        await asyncio.sleep(seconds)
+        return await function(*arguments, **options)
+
+    copied.fn = awaits if inspect.iscoroutinefunction(function) else waits
+    is_generator = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
+    return task if is_generator else copied
+
+
+def delaying_runner(chance: random.Random) -> TaskRunner[Any]:
+    """Return a task runner of four threads in which every task begins after a delay by chance."""
+    from prefect.task_runners import ThreadPoolTaskRunner
+
+    class DelayingTaskRunner(ThreadPoolTaskRunner):  # type: ignore[type-arg]
+        def duplicate(self) -> Self:
+            return type(self)(max_workers=4)
+
+        def submit(self, task: Any, *arguments: Any, **options: Any) -> Any:
+            return super().submit(delayed(task, chance.uniform(0, _LONGEST_DELAY_S)), *arguments, **options)
+
+    made: TaskRunner[Any] = DelayingTaskRunner(max_workers=4)
+    return made
+
+
+def raise_loopback() -> None:
+    """Switch on the loopback device of a network namespace of our own, where even that is down."""
+    import fcntl
+    import socket
+
+    up_and_running = 0x1 | 0x40
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as handle:
+        fcntl.ioctl(handle, _SET_INTERFACE_FLAGS, struct.pack("16sh14x", b"lo", up_and_running))
+
+
 @contextlib.contextmanager
-def reversed_asyncio(module: ModuleType) -> Iterator[None]:
+def replaced_asyncio(module: ModuleType, stand_in: Any) -> Iterator[None]:
     """Replace the asyncio module in a module's namespace."""
     names = [name for name, value in vars(module).items() if value is asyncio]
     for name in names:
-        setattr(module, name, ReverseAsyncio())
+        setattr(module, name, stand_in)
     try:
         yield
     finally:
@@ -219,14 +293,21 @@ def reversed_asyncio(module: ModuleType) -> Iterator[None]:
 
 
 def run_once(
-    module: ModuleType, function: str, parameters: dict[str, Any], *, backwards: bool
+    module: ModuleType, function: str, parameters: dict[str, Any], *, backwards: bool, seed: int | None = None
 ) -> dict[str, Any]:
-    """Run a flow once and return what came of it: result or exception type, and seconds."""
+    """Run a flow once and return what came of it: result or exception type, and seconds.
+
+    ``seed`` delays each started task by chance, the same each time for one seed.
+    """
     flow: Flow[Any, Any] = getattr(module, function)
+    stand_in: Any = None
     if backwards:
-        flow = flow.with_options(task_runner=reverse_runner())
+        flow, stand_in = flow.with_options(task_runner=reverse_runner()), ReverseAsyncio()
+    elif seed is not None:
+        chance = random.Random(seed)  # noqa: S311 - delays, no secrets
+        flow, stand_in = flow.with_options(task_runner=delaying_runner(chance)), DelayingAsyncio(chance)
     start = time.perf_counter()
-    with reversed_asyncio(module) if backwards else contextlib.nullcontext():
+    with replaced_asyncio(module, stand_in) if stand_in else contextlib.nullcontext():
         state: Any = flow(**parameters, return_state=True)
         if asyncio.iscoroutine(state):
             state = asyncio.run(_waited(state))
@@ -252,6 +333,8 @@ def main() -> None:
     os.dup2(2, 1)  # what a flow prints is no answer
     limit_resources()
     job = json.load(sys.stdin)
+    if job["alone"]:
+        raise_loopback()
     sys.path.insert(0, str(Path.cwd()))
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
@@ -259,13 +342,16 @@ def main() -> None:
     runs: list[dict[str, Any]] = []
     # The heartbeat of a synchronous flow is joined at its end: it would round every time up to a second.
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
-        for number, (version, backwards) in enumerate(job["order"]):
+        for number, (version, backwards, seed) in enumerate(job["order"]):
             getattr(setup, "reset", lambda: None)()
             module = load(Path(f"{version}.py"), f"proof_{version}_{number}")
-            outcome = run_once(module, job["function"], dict(job["parameters"]), backwards=backwards)
+            given = dict(job["parameters"])
+            outcome = run_once(module, job["function"], given, backwards=backwards, seed=seed)
             effects: list[Any] = getattr(setup, "effects", list)()
             told = json.loads(json.dumps(effects, default=_shown))
-            runs.append({"version": version, "backwards": backwards, "effects": told, **outcome})
+            runs.append(
+                {"version": version, "backwards": backwards, "seed": seed, "effects": told, **outcome}
+            )
     print(json.dumps(runs), file=answers, flush=True)
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from prefect_autopilot.adapters.files import read_source
+from prefect_autopilot.adapters.files import read_source, write_new
+from prefect_autopilot.errors import UsageError
 from prefect_autopilot.journeys import improve
-from prefect_autopilot.models import JSONDict, Strategy
+from prefect_autopilot.models import JSONDict, OptimizationPlan, Strategy
 
 
 def optimize_file(
@@ -27,3 +28,12 @@ def optimize_file(
     if write:
         improve.apply(plan, path, original)
     return plan.model_dump(mode="json") | {"file": str(path)}
+
+
+def draw(plan: JSONDict, original: str, history_path: Path | None, target: Path) -> None:
+    """Write a plan's timeline before and after as a new SVG file; raises UsageError or ConflictError."""
+    history = improve.read_history(history_path) if history_path else None
+    text = improve.drawn(OptimizationPlan.model_validate(plan), original, history)
+    if text is None:
+        raise UsageError("No task of a flow in this file can be drawn; leave out --picture.")
+    write_new(target.parent, target.name, text)

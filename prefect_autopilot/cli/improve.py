@@ -24,12 +24,15 @@ def optimize(
     unsafe: Annotated[Flag, Parameter(help="Also make edits that need the owner's consent.")] = False,
     write: Annotated[Flag, Parameter(help="Replace the file; a backup is kept.")] = False,
     patch: Annotated[Path | None, Parameter(help="Write the changes as a patch; the file stays.")] = None,
+    picture: Annotated[
+        Path | None, Parameter(help="Draw before and after as SVG into this new file.")
+    ] = None,
     explain: Annotated[str | None, Parameter(help="Tell what a rule does, with an example.")] = None,
     as_json: JSONFlag = False,
 ) -> int:
     """Plan a faster, cheaper or safer version of a flow file."""
-    from prefect_autopilot.adapters.files import write_new
-    from prefect_autopilot.cli.batch_optimize import optimize_file
+    from prefect_autopilot.adapters.files import read_source, write_new
+    from prefect_autopilot.cli.batch_optimize import draw, optimize_file
     from prefect_autopilot.errors import UsageError
     from prefect_autopilot.models import Strategy
 
@@ -42,9 +45,12 @@ def optimize(
         )
     if write and patch is not None:
         raise UsageError("Give --write to replace the file or --patch to leave it alone, not both.")
+    original = read_source(file) if picture is not None else ""
     plan = optimize_file(file, Strategy(strategy), history, unsafe=unsafe, write=write)
     if patch is not None and plan["changed"]:
         write_new(patch.parent, patch.name, plan["diff"])
+    if picture is not None:
+        draw(plan, original, history, picture)
     if as_json:
         write_json(plan)
     else:

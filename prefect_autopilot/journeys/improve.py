@@ -23,7 +23,7 @@ from prefect_autopilot.models import (
     TaskTiming,
     Timing,
 )
-from prefect_autopilot.optimization import optimize
+from prefect_autopilot.optimization import optimize, picture, timelines
 
 if TYPE_CHECKING:
     from prefect_autopilot.adapters.prefect_api import PrefectAPI
@@ -89,10 +89,22 @@ def report(plan: OptimizationPlan) -> str:
         lines += ["", f"{fence}diff", plan.diff.rstrip("\n"), fence]
     else:
         lines.append("Nothing to change with what is known.")
+    if plan.prediction is not None:
+        told = plan.prediction
+        bounds = f"{told.critical_path_s:.2f} s (the longest chain of values)"
+        shared = f"{told.work_bound_s:.2f} s (all work, shared evenly)"
+        lines += ["", f"Predicted: {told.before_s:.2f} s before, {told.after_s:.2f} s after."]
+        lines += [f"No rewrite goes below {bounds} or {shared}."]
     if plan.rejected:
         lines += ["", "## Left alone", "", "| line | rule | why |", "|---|---|---|"]
         lines += [f"| {one.line} | {_cell(one.rule)} | {_cell(one.reason)} |" for one in plan.rejected]
     return "\n".join(lines) + "\n"
+
+
+def drawn(plan: OptimizationPlan, source: str, history: FlowHistory | None = None) -> str | None:
+    """Return the timeline before and after a plan as SVG; None where no task of a flow can be replayed."""
+    pair = timelines(source.removeprefix("\ufeff"), plan.source.removeprefix("\ufeff"), history)
+    return picture(plan.file, *pair) if pair else None
 
 
 def _cell(text: str) -> str:

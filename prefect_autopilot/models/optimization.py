@@ -54,6 +54,36 @@ class Rejection(Value):
     reason: str
 
 
+class Bar(Value):
+    """One run of a task in a predicted timeline, in seconds from the beginning of the flow."""
+
+    name: str
+    start_s: float
+    end_s: float
+
+
+class Timeline(Value):
+    """When the tasks of a flow are predicted to run; without ``measured`` in units, not in seconds."""
+
+    bars: tuple[Bar, ...]
+    makespan_s: float
+    work_s: float
+    """All durations together."""
+    critical_path_s: float
+    """The longest chain of values: no rewrite can make the flow shorter."""
+    measured: bool = True
+
+
+class Prediction(Value):
+    """Seconds a flow is predicted to take before and after a plan, and two bounds that no plan beats."""
+
+    before_s: float
+    after_s: float
+    critical_path_s: float
+    work_bound_s: float
+    """All durations, shared evenly by the workers."""
+
+
 class OptimizationPlan(Value):
     """The result of an analysis; ``source`` is byte-identical to the input when nothing changes."""
 
@@ -64,6 +94,8 @@ class OptimizationPlan(Value):
     rejected: tuple[Rejection, ...] = ()
     diff: str = ""
     source: str
+    prediction: Prediction | None = None
+    """None without a history of every task."""
 
 
 class Proof(Value):

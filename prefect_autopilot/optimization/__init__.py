@@ -3,8 +3,20 @@
 Adding a rule: one module in ``rules/`` with a ``RULE``, and its tests.
 """
 
+from prefect_autopilot.optimization.picture import picture
 from prefect_autopilot.optimization.plan import MAX_WORKERS, FlowFile, Proposal, Rule
 from prefect_autopilot.optimization.rewriting import optimize
 from prefect_autopilot.optimization.rules import rules
+from prefect_autopilot.optimization.timeline import timeline, timelines
 
-__all__ = ["MAX_WORKERS", "FlowFile", "Proposal", "Rule", "optimize", "rules"]
+__all__ = [
+    "MAX_WORKERS",
+    "FlowFile",
+    "Proposal",
+    "Rule",
+    "optimize",
+    "picture",
+    "rules",
+    "timeline",
+    "timelines",
+]

@@ -8,10 +8,11 @@ import difflib
 from prefect_autopilot.effects import OperationEffects, Project, split_lines
 from prefect_autopilot.effects.text import TextEdit, apply_edits, overlap, unified_diff
 from prefect_autopilot.errors import InvalidFlowError
-from prefect_autopilot.models import FlowHistory, OptimizationPlan, Rejection, Rewrite, Strategy
+from prefect_autopilot.models import FlowHistory, OptimizationPlan, Prediction, Rejection, Rewrite, Strategy
 from prefect_autopilot.optimization.decorators import add_imports, bound_runner
-from prefect_autopilot.optimization.plan import FlowFile, Proposal
+from prefect_autopilot.optimization.plan import MAX_WORKERS, FlowFile, Proposal
 from prefect_autopilot.optimization.rules import rules
+from prefect_autopilot.optimization.timeline import timelines
 
 _ROUNDS = 8
 _BOM = "\ufeff"
@@ -62,6 +63,19 @@ def optimize(
         rejected=rejected,
         diff=unified_diff(source, final, file),
         source=final,
+        prediction=_predicted(source.removeprefix(_BOM), current, history),
+    )
+
+
+def _predicted(before: str, after: str, history: FlowHistory | None) -> Prediction | None:
+    pair = timelines(before, after, history) if history is not None and before != after else None
+    if pair is None or not pair[0].measured:
+        return None
+    return Prediction(
+        before_s=pair[0].makespan_s,
+        after_s=pair[1].makespan_s,
+        critical_path_s=pair[0].critical_path_s,
+        work_bound_s=round(pair[0].work_s / MAX_WORKERS, 3),
     )
 
 

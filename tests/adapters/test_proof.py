@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import random
+import socket
+import subprocess
 import sys
 import textwrap
 from pathlib import Path
@@ -10,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from prefect_autopilot.adapters.proof import judge, proof_environment, prove
-from prefect_autopilot.adapters.proof_session import ReverseAsyncio
+from prefect_autopilot.adapters.proof import isolation, judge, proof_environment, prove
+from prefect_autopilot.adapters.proof_session import DelayingAsyncio, ReverseAsyncio, delayed
 from prefect_autopilot.errors import ProofError, UsageError
 from prefect_autopilot.models import JSONDict
 
@@ -59,6 +63,96 @@ def test_a_difference_in_reverse_order_counts() -> None:
     proof = judge([*runs_with()[:3], run_of("rewritten", backwards=True, result=7)])
     assert not proof.equal
     assert proof.reason.startswith("in reverse order")
+
+
+def test_a_difference_under_delays_counts_and_is_not_timed() -> None:
+    runs = [*runs_with(), run_of("rewritten", seed=4, result=7, seconds=99)]
+    proof = judge(runs)
+    assert not proof.equal
+    assert proof.reason.startswith("with delays by chance (seed 4): result 7")
+    equal = judge([*runs_with(), run_of("rewritten", seed=4, seconds=99)])
+    assert equal.after_s == 1, "the delayed run is not timed"
+    assert any("1 seeds" in check for check in equal.checks)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "environment", "why"),
+    [
+        ({}, {"PREFECT_API_URL": "http://127.0.0.1:1/api"}, "a Prefect server outside"),
+        ({"base": "http://127.0.0.1:9"}, {}, "a parameter is an address"),
+        ({"deep": [{"url": "https://a.test"}]}, {}, "a parameter is an address"),
+    ],
+    ids=["server", "address", "address inside"],
+)
+def test_a_proof_that_needs_the_network_keeps_it_and_says_so(
+    parameters: JSONDict, environment: dict[str, str], why: str
+) -> None:
+    prefix, told = isolation(parameters, environment)
+    assert prefix == []
+    assert why in told
+
+
+def test_a_process_without_network_reaches_its_own_loopback_and_nothing_else() -> None:
+    prefix, told = isolation({}, {})
+    if not prefix:
+        pytest.skip(told)
+    with socket.socket() as outside:
+        outside.bind(("127.0.0.1", 0))
+        outside.listen()
+        program = (
+            "import socket\n"
+            "from prefect_autopilot.adapters.proof_session import raise_loopback\n"
+            "raise_loopback()\n"
+            "own = socket.socket(); own.bind(('127.0.0.1', 0)); own.listen()\n"
+            "socket.create_connection(own.getsockname(), 3).close()\n"
+            f"print(socket.socket().connect_ex(('127.0.0.1', {outside.getsockname()[1]})))\n"
+        )
+        done = subprocess.run(
+            [*prefix, sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True
+        )
+    assert int(done.stdout) == errno.ECONNREFUSED
+
+
+def test_delays_by_chance_are_the_same_for_one_seed_and_change_no_value() -> None:
+    async def order(seed: int) -> tuple[list[int], list[int]]:
+        begun: list[int] = []
+        stand_in = DelayingAsyncio(random.Random(seed))
+
+        async def one(number: int) -> int:
+            begun.append(number)
+            return number
+
+        first = stand_in.create_task(one(1))
+        values = await stand_in.gather(one(2), one(3), one(4))
+        return [await first, *values], begun
+
+    for seed in range(3):
+        values, begun = asyncio.run(order(seed))
+        assert values == [1, 2, 3, 4]
+        assert sorted(begun) == [1, 2, 3, 4]
+    assert len({tuple(asyncio.run(order(seed))[1]) for seed in range(8)}) > 1
+
+
+class _Task:
+    """As much of a task as a copy with a delay needs."""
+
+    def __init__(self, fn: Any) -> None:
+        self.fn = fn
+
+
+def test_a_delayed_task_is_a_copy_that_gives_the_same() -> None:
+    async def later(n: int) -> int:
+        return n + 1
+
+    def items(n: int) -> Any:
+        yield n
+
+    plain, generator = _Task(lambda n: n + 1), _Task(items)
+    copied = delayed(plain, 0)
+    assert copied is not plain
+    assert copied.fn(1) == 2
+    assert asyncio.run(delayed(_Task(later), 0).fn(1)) == 2
+    assert delayed(generator, 0) is generator, "a generator is not delayed: it begins when it is read"
 
 
 def test_effects_on_different_resources_may_change_places() -> None:

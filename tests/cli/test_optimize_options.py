@@ -69,3 +69,21 @@ def test_without_a_file_there_is_nothing_to_plan() -> None:
 def test_a_patch_instead_of_the_file_and_the_file_are_not_both_written(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="not both"):
         optimize(tmp_path / "a.py", write=True, patch=tmp_path / "a.patch")
+
+
+def test_a_picture_shows_the_flow_before_and_after(tmp_path: Path) -> None:
+    path, drawing = tmp_path / "my_flow.py", tmp_path / "out" / "lines.svg"
+    path.write_text(FLOW)
+    assert optimize(path, picture=drawing, write=True) == 0
+    text = drawing.read_text()
+    assert text.startswith("<svg")
+    assert "my_flow.py: 4 units before, 1 units after" in text
+    assert "submit" in path.read_text()
+
+
+def test_a_flow_without_tasks_has_no_picture(tmp_path: Path) -> None:
+    path = tmp_path / "my_flow.py"
+    path.write_text("from prefect import flow\n\n@flow\ndef main():\n    return 1\n")
+    with pytest.raises(UsageError, match="leave out --picture"):
+        optimize(path, picture=tmp_path / "x.svg")
+    assert not (tmp_path / "x.svg").exists()

@@ -37,7 +37,7 @@ def save(k):
 def roll(n):
     return random.random() * n
 
-@task(persist_result=True)
+@task(refresh_cache=True)
 def tried(n):
     return n
 """
