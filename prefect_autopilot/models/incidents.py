@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -19,28 +19,8 @@ from prefect_autopilot.models.base import (
 )
 from prefect_autopilot.models.editing import FaultProposal
 from prefect_autopilot.models.policy import Approval, Mode
+from prefect_autopilot.models.remedies import Remedy, RemedyClass
 from prefect_autopilot.models.runs import LogRecord, Observation, RunRecord, StateRecord, TaskRunRecord
-
-RemedyClass = Literal[
-    "retry_backoff",
-    "wait_rate_limit",
-    "refresh_credentials",
-    "raise_timeout",
-    "reduce_concurrency",
-    "increase_memory",
-    "free_disk",
-    "fix_configuration",
-    "fix_code",
-    "fix_data",
-    "install_dependency",
-    "grant_permission",
-    "wait_for_service",
-    "rerun_on_other_infrastructure",
-    "restart_worker",
-    "none",
-]
-"""The first action that helps, as in the batch contract."""
-
 
 Origin = Literal["event", "reconcile", "flow", "request"]
 """How a failure came to us: event stream, the watcher's own reading, our flow, or somebody's call."""
@@ -157,125 +137,6 @@ class DiagnosticFinding(Value):
     related_issues: tuple[str, ...] = ()
     suggested_actions: tuple[str, ...] = ()
     detected_at: datetime
-
-
-class RetryRun(Value):
-    """Set the same run to AwaitingRetry, so that it resumes at the failed task, after ``delay_s``."""
-
-    kind: Literal["retry_run"] = "retry_run"
-    flow_run_id: str
-    delay_s: float = Field(ge=0)
-    because: RemedyClass = "retry_backoff"
-
-
-class RefreshCredentials(Value):
-    """Get a new access token into the connection, then retry the run."""
-
-    kind: Literal["refresh_credentials"] = "refresh_credentials"
-    flow_run_id: str
-    connection: str
-    delay_s: float = Field(default=0, ge=0)
-
-
-class ProvedRepair(Value):
-    """What every repair has: the run it is for, the proof that allows it, and when the retry follows."""
-
-    flow_run_id: str
-    proof: str = ""
-    delay_s: float = Field(default=0, ge=0)
-
-
-class RemoveStaleLock(ProvedRepair):
-    """Remove a lock file whose holder is proved to be dead, then retry the run."""
-
-    kind: Literal["remove_stale_lock"] = "remove_stale_lock"
-    path: str
-    holder_pid: int
-
-
-class ForgetCachedResult(ProvedRepair):
-    """Remove the stored result that a task took from the cache, so that it is computed again, then retry."""
-
-    kind: Literal["forget_cached_result"] = "forget_cached_result"
-    task_run_id: str
-    storage_key: str
-    """Path of the record on this machine, as the task run's own state names it."""
-
-
-class RunRefresher(ProvedRepair):
-    """Run once the deployment that renews what the failed flow reads; a retry follows when it is done."""
-
-    kind: Literal["run_refresher"] = "run_refresher"
-    deployment_id: str
-    deployment_name: str = ""
-    renews: str
-
-
-class ReleaseSlots(ProvedRepair):
-    """Give back slots of a concurrency limit that nobody alive holds; the limit itself stays as it is."""
-
-    kind: Literal["release_slots"] = "release_slots"
-    limit_name: str
-    slots: int = Field(ge=1)
-    active_slots: int
-    """Slots in use when the proof was made; any other number stops the act."""
-
-
-class EndStuckRun(ProvedRepair):
-    """Set a run to Crashed whose process is proved to be gone; a retry follows when nothing forbids it."""
-
-    kind: Literal["end_stuck_run"] = "end_stuck_run"
-
-
-class RunMissed(ProvedRepair):
-    """Run a deployment once for a scheduled time at which no run came."""
-
-    kind: Literal["run_missed"] = "run_missed"
-    deployment_id: str
-    due: datetime
-    parameters: JSONDict = Field(default_factory=dict)
-    """Parameters of the schedule itself, in place of the deployment's."""
-
-
-class PauseDeployment(ProvedRepair):
-    """Pause a deployment whose runs keep failing for one cause, until a run of it completes again."""
-
-    kind: Literal["pause_deployment"] = "pause_deployment"
-    deployment_id: str
-
-
-class AskOwner(Value):
-    """Tell a person what was found and what to do; nothing is changed."""
-
-    kind: Literal["ask_owner"] = "ask_owner"
-    flow_run_id: str
-    advice: str
-
-
-Repair = (
-    RemoveStaleLock
-    | ForgetCachedResult
-    | RunRefresher
-    | ReleaseSlots
-    | EndStuckRun
-    | RunMissed
-    | PauseDeployment
-)
-"""Remedies that remove what stands in the way; each carries its proof."""
-
-Remedy = Annotated[
-    RetryRun
-    | RefreshCredentials
-    | RemoveStaleLock
-    | ForgetCachedResult
-    | RunRefresher
-    | ReleaseSlots
-    | EndStuckRun
-    | RunMissed
-    | PauseDeployment
-    | AskOwner,
-    Field(discriminator="kind"),
-]
 
 
 class GateCheck(Value):

@@ -9,21 +9,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AwareDatetime, Field, field_validator, model_validator
 
 from prefect_autopilot.models.base import Value
+from prefect_autopilot.models.remedies import RemedyKind
 
 Mode = Literal["propose", "approve", "auto"]
 """propose tells a person; approve also asks for a yes in the Prefect UI; auto does what the gate allows."""
 
-RemedyKind = Literal[
-    "retry_run",
-    "refresh_credentials",
-    "remove_stale_lock",
-    "forget_cached_result",
-    "run_refresher",
-    "release_slots",
-    "end_stuck_run",
-    "run_missed",
-    "pause_deployment",
-]
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 

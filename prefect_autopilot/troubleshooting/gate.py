@@ -16,7 +16,7 @@ from prefect_autopilot.models import (
     GateCheck,
     IssueCategory,
     PauseDeployment,
-    RefreshCredentials,
+    ProvedRepair,
     ReleaseSlots,
     Remedy,
     RemedyDecision,
@@ -50,17 +50,6 @@ from prefect_autopilot.troubleshooting.remedies import (
 
 SAME_MOMENT = timedelta(seconds=5)
 QUOTA_PATTERNS = frozenset({"hard-quota", "http-429-daily", "resource-class"})
-
-
-_PLANS = {
-    "remove_stale_lock": "Remove the lock file, then retry",
-    "forget_cached_result": "Remove this one cached result, then retry",
-    "run_refresher": "Run the deployment that renews the credentials, then retry",
-    "release_slots": "Release the slots that nobody holds",
-    "end_stuck_run": "End the run, then retry it",
-    "run_missed": "Run the deployment once",
-    "pause_deployment": "Pause the deployment until a run of it completes",
-}
 
 
 def decide(
@@ -219,7 +208,7 @@ def _fitness(
         or diagnosis.pattern in QUOTA_PATTERNS
         or killed(diagnosis, evidence)
     )
-    proof = "" if isinstance(remedy, AskOwner | RetryRun | RefreshCredentials) else remedy.proof
+    proof = remedy.proof if isinstance(remedy, ProvedRepair) else ""
     known = diagnosis.category is not IssueCategory.UNKNOWN or bool(proof)
     sure = diagnosis.confidence >= policy.min_confidence or bool(proof) or renewed(attempts)
     most = policy.attempts_for(names_of(evidence.run))
@@ -258,8 +247,7 @@ def _held(
     remedy: Remedy, attempts: tuple[Attempt, ...], record: Record, *, breaker_open: bool
 ) -> tuple[Check, ...]:
     """Return the checks that say whether the remedy has held where it was done before."""
-    once = () if isinstance(remedy, AskOwner | RetryRun) else (remedy.kind,)
-    failed = any(attempt.remedy.kind in once for attempt in attempts)
+    failed = remedy.once and any(attempt.remedy.kind == remedy.kind for attempt in attempts)
     stopped = breaker_open and not isinstance(remedy, PauseDeployment)
     return (
         Check(
@@ -297,7 +285,7 @@ def _needs_person(diagnosis: Diagnosis, evidence: Evidence) -> str:
 
 
 def _repeatable(repeat: Repeatability, remedy: Remedy, approval: Approval | None) -> Check:
-    if isinstance(remedy, AskOwner | ReleaseSlots | EndStuckRun | RunMissed | PauseDeployment):
+    if not remedy.repeats:
         return Check("repeatable", passed=True, reason="Nothing would be repeated.", otherwise="propose")
     if not repeat.allowed and approval is not None and approval.rerun:
         said = f"{approval.by} has made sure that it may be done again."
@@ -332,14 +320,14 @@ def _decided(
 
 
 def _plan(diagnosis: Diagnosis, remedy: Remedy) -> str:
-    if isinstance(remedy, RetryRun):
-        waited = " as the service asked" if diagnosis.retry_after_s is not None and diagnosis.refused else ""
-        return f"Retry the same run in {remedy.delay_s:.0f} s{waited}: {diagnosis.root_cause}"
-    if isinstance(remedy, RefreshCredentials):
-        return f"Get a new token into connection {remedy.connection}, then retry: {diagnosis.root_cause}"
     if isinstance(remedy, AskOwner):
         return diagnosis.root_cause
-    return f"{_PLANS[remedy.kind]}, because {remedy.proof}: {diagnosis.root_cause}"
+    why = ""
+    if isinstance(remedy, ProvedRepair):
+        why = f", because {remedy.proof}"
+    elif isinstance(remedy, RetryRun) and diagnosis.retry_after_s is not None and diagnosis.refused:
+        why = " as the service asked"
+    return f"{remedy.told()}{why}: {diagnosis.root_cause}"
 
 
 def _advice(diagnosis: Diagnosis, action: Action, reason: str) -> str:

@@ -1,0 +1,183 @@
+"""What may be done about a failure: each remedy with its data, its plan in words and what it repeats.
+
+All that is known of a remedy but its act stands here; the act is a case of ``journeys.remedies``.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from prefect_autopilot.models.base import JSONDict, Value
+
+RemedyClass = Literal[
+    "retry_backoff",
+    "wait_rate_limit",
+    "refresh_credentials",
+    "raise_timeout",
+    "reduce_concurrency",
+    "increase_memory",
+    "free_disk",
+    "fix_configuration",
+    "fix_code",
+    "fix_data",
+    "install_dependency",
+    "grant_permission",
+    "wait_for_service",
+    "rerun_on_other_infrastructure",
+    "restart_worker",
+    "none",
+]
+"""The first action that helps, as in the batch contract."""
+
+RemedyKind = Literal[
+    "retry_run",
+    "refresh_credentials",
+    "remove_stale_lock",
+    "forget_cached_result",
+    "run_refresher",
+    "release_slots",
+    "end_stuck_run",
+    "run_missed",
+    "pause_deployment",
+]
+"""What a policy may name: every remedy but asking a person. A test compares it with the classes."""
+
+
+class Act(Value):
+    """What every remedy has: the run it is for, and what the gate must know of it."""
+
+    plan: ClassVar[str]
+    """What is proposed, in words; fields of the remedy in braces."""
+    repeats: ClassVar[bool] = True
+    """Whether the run's work is done again, which the gate allows only where that is harmless."""
+    once: ClassVar[bool] = True
+    """Whether it is out of question for a run that failed again after it."""
+
+    flow_run_id: str
+
+    def told(self) -> str:
+        """Return the plan with the remedy's own fields filled in."""
+        return self.plan.format_map(self.model_dump())
+
+
+class RetryRun(Act):
+    """Set the same run to AwaitingRetry, so that it resumes at the failed task, after ``delay_s``."""
+
+    plan: ClassVar[str] = "Retry the same run in {delay_s:.0f} s"
+    once: ClassVar[bool] = False
+    kind: Literal["retry_run"] = "retry_run"
+    delay_s: float = Field(ge=0)
+    because: RemedyClass = "retry_backoff"
+
+
+class RefreshCredentials(Act):
+    """Get a new access token into the connection, then retry the run."""
+
+    plan: ClassVar[str] = "Get a new token into connection {connection}, then retry"
+    kind: Literal["refresh_credentials"] = "refresh_credentials"
+    connection: str
+    delay_s: float = Field(default=0, ge=0)
+
+
+class ProvedRepair(Act):
+    """What every repair has: the run it is for, the proof that allows it, and when the retry follows."""
+
+    proof: str = ""
+    delay_s: float = Field(default=0, ge=0)
+
+
+class RemoveStaleLock(ProvedRepair):
+    """Remove a lock file whose holder is proved to be dead, then retry the run."""
+
+    plan: ClassVar[str] = "Remove the lock file, then retry"
+    kind: Literal["remove_stale_lock"] = "remove_stale_lock"
+    path: str
+    holder_pid: int
+
+
+class ForgetCachedResult(ProvedRepair):
+    """Remove the stored result that a task took from the cache, so that it is computed again, then retry."""
+
+    plan: ClassVar[str] = "Remove this one cached result, then retry"
+    kind: Literal["forget_cached_result"] = "forget_cached_result"
+    task_run_id: str
+    storage_key: str
+    """Path of the record on this machine, as the task run's own state names it."""
+
+
+class RunRefresher(ProvedRepair):
+    """Run once the deployment that renews what the failed flow reads; a retry follows when it is done."""
+
+    plan: ClassVar[str] = "Run the deployment that renews the credentials, then retry"
+    kind: Literal["run_refresher"] = "run_refresher"
+    deployment_id: str
+    deployment_name: str = ""
+    renews: str
+
+
+class ReleaseSlots(ProvedRepair):
+    """Give back slots of a concurrency limit that nobody alive holds; the limit itself stays as it is."""
+
+    plan: ClassVar[str] = "Release the slots that nobody holds"
+    repeats: ClassVar[bool] = False
+    kind: Literal["release_slots"] = "release_slots"
+    limit_name: str
+    slots: int = Field(ge=1)
+    active_slots: int
+    """Slots in use when the proof was made; any other number stops the act."""
+
+
+class EndStuckRun(ProvedRepair):
+    """Set a run to Crashed whose process is proved to be gone; a retry follows when nothing forbids it."""
+
+    plan: ClassVar[str] = "End the run, then retry it"
+    repeats: ClassVar[bool] = False
+    kind: Literal["end_stuck_run"] = "end_stuck_run"
+
+
+class RunMissed(ProvedRepair):
+    """Run a deployment once for a scheduled time at which no run came."""
+
+    plan: ClassVar[str] = "Run the deployment once"
+    repeats: ClassVar[bool] = False
+    kind: Literal["run_missed"] = "run_missed"
+    deployment_id: str
+    due: datetime
+    parameters: JSONDict = Field(default_factory=dict)
+    """Parameters of the schedule itself, in place of the deployment's."""
+
+
+class PauseDeployment(ProvedRepair):
+    """Pause a deployment whose runs keep failing for one cause, until a run of it completes again."""
+
+    plan: ClassVar[str] = "Pause the deployment until a run of it completes"
+    repeats: ClassVar[bool] = False
+    kind: Literal["pause_deployment"] = "pause_deployment"
+    deployment_id: str
+
+
+class AskOwner(Act):
+    """Tell a person what was found and what to do; nothing is changed."""
+
+    plan: ClassVar[str] = "Ask the owner"
+    once: ClassVar[bool] = False
+    repeats: ClassVar[bool] = False
+    kind: Literal["ask_owner"] = "ask_owner"
+    advice: str
+
+
+Repair = (
+    RemoveStaleLock
+    | ForgetCachedResult
+    | RunRefresher
+    | ReleaseSlots
+    | EndStuckRun
+    | RunMissed
+    | PauseDeployment
+)
+"""Remedies that remove what stands in the way; each carries its proof. A new one is added here."""
+
+Remedy = Annotated[RetryRun | RefreshCredentials | Repair | AskOwner, Field(discriminator="kind")]
