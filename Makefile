@@ -13,7 +13,7 @@ export DO_NOT_TRACK = 1
 export PREFECT_CLI_PROMPT = false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint format typecheck style counts train bench-diagnosis bench-monitoring clean
+.PHONY: help setup demo test check lint format typecheck style counts train bench-diagnosis bench-monitoring bench-optimizer clean
 
 help:  ## Show what there is
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -64,6 +64,9 @@ bench-diagnosis: $(STAMP)  ## Measure the diagnosis on the provoked failures, an
 
 bench-monitoring: $(STAMP)  ## Measure the monitors on generated histories
 	@$(BIN)/python benchmarks/monitoring.py
+
+bench-optimizer: $(STAMP)  ## Measure the optimiser's gains on the flows of this project, for the README (5 min)
+	@$(BIN)/python benchmarks/optimizer.py --measure --readme
 
 clean:  ## Remove what the other targets created
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
