@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from prefect_autopilot.adapters.prefect_api import PrefectAPI
+from prefect_autopilot.adapters.surroundings import read_surroundings
 from prefect_autopilot.errors import AutopilotError, PrefectError, UnknownNameError
 from prefect_autopilot.models import Evidence, JSONDict, RunRecord, SourceFile
 
@@ -18,8 +19,9 @@ Read = TypeVar("Read")
 
 
 async def read_evidence(api: PrefectAPI, run: RunRecord, *, now: datetime) -> Evidence:
-    """Read states, task runs, logs, deployment, source and recent runs: six calls at most.
+    """Read states, task runs, logs, deployment, source, recent runs and what stands around the run.
 
+    Five calls, and seven more at most where the run gives reason to look around it (``surroundings``).
     A part that cannot be read is named in ``missing`` and leaves the rest intact. An unreachable or
     unauthorised server still raises ``PrefectError``: then nothing was seen at all.
     """
@@ -36,6 +38,11 @@ async def read_evidence(api: PrefectAPI, run: RunRecord, *, now: datetime) -> Ev
         recent = await _part(api.runs_of(run.deployment_id), "recent runs", missing) or ()
     if logs == ():
         missing.append("log lines (none were shipped)")
+
+    async def part(read: Awaitable[Any], what: str) -> Any:
+        return await _part(read, what, missing)
+
+    around = await read_surroundings(api, run, task_runs, deployment, part)
     return Evidence(
         run=run,
         states=states,
@@ -43,6 +50,8 @@ async def read_evidence(api: PrefectAPI, run: RunRecord, *, now: datetime) -> Ev
         logs=logs or (),
         source=_source(deployment, missing),
         recent_runs=tuple(other for other in recent if other.id != run.id),
+        surroundings=around.lines,
+        root_run=around.root_run,
         missing=tuple(missing),
         read_at=now,
     )

@@ -83,6 +83,7 @@ def task_run_record(raw: JSONDict) -> TaskRunRecord:
         persisted=bool(stored.get("storage_key")),
         storage_key=stored.get("storage_key"),
         storage_block_id=stored.get("storage_block_id"),
+        child_flow_run_id=((state or {}).get("state_details") or {}).get("child_flow_run_id"),
     )
 
 

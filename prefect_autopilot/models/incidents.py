@@ -34,6 +34,13 @@ class SourceFile(Value):
     text: str
 
 
+class EvidenceLine(Value):
+    """A line that supports a conclusion and where it stands ("log 12", "state message")."""
+
+    text: str
+    where: str
+
+
 class Evidence(Value):
     """All that was read of one failed run, redacted; ``missing`` lists what could not be read."""
 
@@ -43,15 +50,12 @@ class Evidence(Value):
     logs: tuple[LogRecord, ...] = ()
     source: SourceFile | None = None
     recent_runs: tuple[RunRecord, ...] = ()
+    surroundings: tuple[EvidenceLine, ...] = ()
+    """What stands around the run, where it gave reason to look: parent, sub-flow runs, pool, limits."""
+    root_run: RunRecord | None = None
+    """The sub-flow run whose failure this run only passes on."""
     missing: tuple[str, ...] = ()
     read_at: datetime
-
-
-class EvidenceLine(Value):
-    """A line that supports a conclusion and where it stands ("log 12", "state message")."""
-
-    text: str
-    where: str
 
 
 class Alternative(Value):

@@ -22,6 +22,19 @@ from prefect_autopilot.troubleshooting.text import digest
 
 MAX_QUOTE = 160
 MIN_HISTORY = 3
+MAX_AROUND = 5
+LEARNT = {
+    IssueCategory.CONFIGURATION: "Compare the settings and names in the message with what the worker has.",
+    IssueCategory.CONNECTIVITY: "Check from the worker that the address in the message can be reached.",
+    IssueCategory.PERMISSIONS: "Check the credential and the rights of the account that made the call.",
+    IssueCategory.PERFORMANCE: "Look at what else used the same thing then; let the runs follow each other.",
+    IssueCategory.DATA: "Look at the input that the message names before the next run.",
+    IssueCategory.LOGIC: "Read the line of the traceback that stands in your own code.",
+    IssueCategory.EXTERNAL_SERVICE: "Look at the status of the service, then run again.",
+    IssueCategory.TIMEOUT: "See how long the step took in earlier runs; raise its limit if it was near it.",
+    IssueCategory.RESOURCE: "Compare what the step used of memory, disk and slots with what it is allowed.",
+}
+"""What to do first where no pattern decided but the trained model."""
 IMPACT = {
     Severity.CRITICAL: 1.0,
     Severity.HIGH: 0.8,
@@ -40,9 +53,28 @@ _FILE = re.compile(r"['\"]((?:/|[A-Za-z]:\\)[^'\"\n]+)['\"]")
 
 def recommendations(diagnosis: Diagnosis, evidence: Evidence | None = None) -> tuple[str, ...]:
     """Return what to do, most useful first; each sentence names the evidence or object it rests on."""
-    return tuple(
-        dict.fromkeys((*_first(diagnosis), *_objects(diagnosis), *_history(evidence), *_gaps(diagnosis)))
+    found = (
+        *_cascade(evidence),
+        *_first(diagnosis),
+        *_objects(diagnosis),
+        *_around(evidence),
+        *_history(evidence),
+        *_gaps(diagnosis),
     )
+    return tuple(dict.fromkeys(found))
+
+
+def _cascade(evidence: Evidence | None) -> Iterator[str]:
+    """Point to the run where the failure began, where this one only passes it on."""
+    root = evidence.root_run if evidence else None
+    if root is not None:
+        name = root.flow_name or root.name
+        yield f"The failure began in the sub-flow run {name} ({root.id}): resolve that one first."
+
+
+def _around(evidence: Evidence | None) -> Iterator[str]:
+    for line in evidence.surroundings[:MAX_AROUND] if evidence else ():
+        yield f"Around the run: {line.text[:MAX_QUOTE]} ({line.where})."
 
 
 def _first(diagnosis: Diagnosis) -> Iterator[str]:
@@ -50,6 +82,9 @@ def _first(diagnosis: Diagnosis) -> Iterator[str]:
     pattern = next((item for item in load_patterns() if item.name == diagnosis.pattern), None)
     if pattern is not None:
         yield f"{pattern.advice} Seen: {quote}." if quote else pattern.advice
+    elif diagnosis.pattern == "learnt":
+        first = f"{LEARNT[diagnosis.category]} No known cause fits exactly ({diagnosis.confidence:.2f})."
+        yield f"{first} Seen: {quote}." if quote else first
     elif diagnosis.category is IssueCategory.UNKNOWN and quote:
         yield f"No known cause fits; begin with what is said there: {quote}."
 
@@ -69,7 +104,7 @@ def _objects(diagnosis: Diagnosis) -> Iterator[str]:
         yield f"The connection block in question is {diagnosis.connection!r} ({diagnosis.service})."
     for line in diagnosis.evidence[1:]:
         if ".py:" in line.where:
-            yield f"The failing line of your own code is {line.where}, {line.text}."
+            yield f"The failing line of your own code is {line.where}{', ' if line.text else ''}{line.text}."
     if diagnosis.remedy == "install_dependency" and (module := _MODULE.search(text)):
         yield f"The package to install is the one that provides {module[1]!r}."
     if (key := _KEY.search(text)) is not None:

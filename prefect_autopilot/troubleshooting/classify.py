@@ -156,7 +156,11 @@ def _evidence(unit: Unit) -> tuple[EvidenceLine, ...]:
     frame = unit.own_frame
     if frame is not None:
         said = f"{frame.function}: {frame.code}" if frame.code else frame.function
-        lines.append(EvidenceLine(text=said[:MAX_QUOTE], where=f"{frame.file}:{frame.line}"))
+        lines.append(
+            EvidenceLine(
+                text=(said or "no source line was told")[:MAX_QUOTE], where=f"{frame.file}:{frame.line}"
+            )
+        )
     return tuple(lines)
 
 

@@ -1,0 +1,141 @@
+"""What stands around a failed run: parent, sub-flow runs, work pool, workers, full limits, its deployment.
+
+Each is asked for only where the run itself names a reason, so that most failures cost no further call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from prefect_autopilot.adapters.prefect_api import PrefectAPI
+from prefect_autopilot.models import FAILURE_STATES, EvidenceLine, JSONDict, RunRecord, TaskRunRecord
+from prefect_autopilot.redaction import redact
+
+MOST_CHILDREN = 20
+CHANGED_LATELY = timedelta(days=1)
+"""A change of the deployment longer before the failure is no news."""
+OF_THE_INFRASTRUCTURE = ("exited with", "infrastructure", "worker", "no longer running", "heartbeat")
+
+Read = TypeVar("Read")
+Part = Callable[[Awaitable[Read], str], Awaitable[Read | None]]
+"""Awaits a read and returns None where it failed, having written down what is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What was found, as lines to cite; ``root_run`` is the run whose failure this one only passes on."""
+
+    lines: tuple[EvidenceLine, ...] = ()
+    root_run: RunRecord | None = None
+
+
+async def read_surroundings(
+    api: PrefectAPI,
+    run: RunRecord,
+    task_runs: Sequence[TaskRunRecord],
+    deployment: JSONDict | None,
+    part: Part[Any],
+) -> Surroundings:
+    """Read what the run gives reason to look at: seven further calls at most."""
+    lines: list[EvidenceLine] = [*_changed(run, deployment)]
+    root: RunRecord | None = None
+    if children := _failed_children(run, task_runs):
+        found = await part(api.runs_by_id(children), "sub-flow runs") or ()
+        failed = sorted((one for one in found if _failed(one)), key=lambda one: one.state.timestamp)
+        root = failed[0] if failed else None
+        lines += [_told(one, "sub-flow run") for one in failed]
+    if run.parent_task_run_id is not None:
+        lines += await _parent(api, run.parent_task_run_id, part)
+    if _infrastructure_in_question(run) and run.work_pool:
+        lines += await _pool(api, run.work_pool, run.state.timestamp, part)
+    if "concurrency" in f"{run.state.name} {run.state.message or ''}".lower():
+        full = await part(api.full_limits(), "concurrency limits") or ()
+        lines += [
+            EvidenceLine(
+                text=f"{limit['active_slots']} of {limit['limit']} slots of {limit['name']!r} are taken",
+                where=f"concurrency limit {limit['name']}",
+            )
+            for limit in full
+        ]
+    return Surroundings(tuple(lines), root)
+
+
+def _failed(run: RunRecord) -> bool:
+    return run.state.type in FAILURE_STATES
+
+
+def _failed_children(run: RunRecord, task_runs: Iterable[TaskRunRecord]) -> list[str]:
+    """Return the sub-flow runs of the last attempt that failed, in their order."""
+    return [
+        task.child_flow_run_id
+        for task in task_runs
+        if task.child_flow_run_id
+        and task.state is not None
+        and task.state.type in FAILURE_STATES
+        and (not task.flow_run_run_count or task.flow_run_run_count == run.run_count)
+    ][:MOST_CHILDREN]
+
+
+def _told(run: RunRecord, what: str) -> EvidenceLine:
+    said = f": {run.state.message}" if run.state.message else ""
+    name = run.flow_name or run.name or run.id
+    return EvidenceLine(text=f"{name} is {run.state.name}{said}", where=f"{what} {run.id}")
+
+
+async def _parent(api: PrefectAPI, task_run_id: str, part: Part[Any]) -> list[EvidenceLine]:
+    task = await part(api.request("GET", f"/task_runs/{quote(task_run_id, safe='')}"), "parent task run")
+    if not task or not task.get("flow_run_id"):
+        return []
+    found = await part(api.runs_by_id([task["flow_run_id"]]), "parent run") or ()
+    return [_told(parent, "parent run") for parent in found]
+
+
+def _infrastructure_in_question(run: RunRecord) -> bool:
+    message = (run.state.message or "").lower()
+    waits = run.state.type in {"SCHEDULED", "PENDING", "CRASHED"}
+    return waits or any(word in message for word in OF_THE_INFRASTRUCTURE)
+
+
+async def _pool(api: PrefectAPI, name: str, at: datetime, part: Part[Any]) -> list[EvidenceLine]:
+    path = f"/work_pools/{quote(name, safe='')}"
+    pool = await part(api.request("GET", path), f"work pool {name}")
+    workers = await part(api.request("POST", f"{path}/workers/filter", {"limit": 200}), f"workers of {name}")
+    lines = []
+    if pool is not None:
+        facts = [f"status {pool.get('status') or 'unknown'}"]
+        facts += ["paused"] if pool.get("is_paused") else []
+        if (limit := pool.get("concurrency_limit")) is not None:
+            facts.append(f"at most {limit} runs at once")
+        lines.append(EvidenceLine(text=", ".join(facts), where=f"work pool {name}"))
+    if workers is not None:
+        lines += [_worker(worker, at) for worker in workers[:MOST_CHILDREN]]
+        if not workers:
+            lines.append(EvidenceLine(text="no worker has ever polled it", where=f"work pool {name}"))
+    return lines
+
+
+def _worker(worker: JSONDict, at: datetime) -> EvidenceLine:
+    name, seen = redact(str(worker.get("name") or "")), worker.get("last_heartbeat_time")
+    if not seen:
+        return EvidenceLine(text="has never sent a heartbeat", where=f"worker {name}")
+    gap = (at - datetime.fromisoformat(seen)).total_seconds()
+    told = f"last heartbeat {seen}"
+    interval = worker.get("heartbeat_interval_seconds") or 30
+    silent = f", {gap:.0f} s before the failure: it was silent" if gap > 3 * interval else ""
+    return EvidenceLine(text=f"{told}{silent}", where=f"worker {name}")
+
+
+def _changed(run: RunRecord, deployment: JSONDict | None) -> list[EvidenceLine]:
+    """Tell whether the deployment was changed within a day before the run failed."""
+    updated, created = (deployment or {}).get("updated"), (deployment or {}).get("created")
+    if not updated or updated == created:
+        return []
+    before = run.state.timestamp - datetime.fromisoformat(updated)
+    if not timedelta(0) <= before <= CHANGED_LATELY:
+        return []
+    text = f"changed {updated}, {before.total_seconds() / 60:.0f} min before the failure"
+    return [EvidenceLine(text=text, where=f"deployment {run.deployment_name or run.deployment_id}")]
