@@ -20,7 +20,7 @@ from prefect_autopilot.models import (
     SessionStep,
     TroubleshootingSession,
 )
-from prefect_autopilot.models.incidents import Remedy
+from prefect_autopilot.models.remedies import Remedy
 from prefect_autopilot.troubleshooting.session import OPEN
 
 CLOUD_API, CLOUD_UI = "api.prefect.cloud", "https://app.prefect.cloud"
