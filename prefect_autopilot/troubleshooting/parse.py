@@ -78,6 +78,8 @@ _ROLES: dict[str, Role] = {
 }
 MAX_UNITS = 160
 MAX_MESSAGE_LINES = 14
+MAX_MARKED = 2048
+"""Characters of a message that its fingerprint is made of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,9 +178,11 @@ def _mark(units: tuple[Unit, ...]) -> str:
     root = next((unit for unit in units if unit.role == "raised"), None)
     if root is None:
         lines = [unit for unit in units if unit.role in {"error", "plain"}] or list(units)
-        return digest(template(unit.text) for unit in lines[:3])
+        return digest(template(unit.text[:MAX_MARKED]) for unit in lines[:3])
     own = root.own_frame
-    return digest((root.short_name, template(root.text.split("\n", 1)[0]), own.function if own else ""))
+    return digest(
+        (root.short_name, template(root.text.split("\n", 1)[0][:MAX_MARKED]), own.function if own else "")
+    )
 
 
 def retry_after(text: str) -> float | None:

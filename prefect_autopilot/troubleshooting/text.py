@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
+from bisect import bisect_right
 from collections.abc import Iterable
 from functools import reduce
+from itertools import accumulate
 
 EDGE_CHARACTERS = 8 * 1024
 """A longer line keeps its first and last 8 KB."""
@@ -64,8 +66,22 @@ def _bounded(lines: list[str]) -> Iterable[str]:
     if len(lines) <= HEAD_LINES + TAIL_LINES + MARKED_LINES:
         return lines
     middle = lines[HEAD_LINES:-TAIL_LINES]
-    marked = [line for line in middle if any(mark in line[:4096].lower() for mark in _MARKS)]
-    return [*lines[:HEAD_LINES], *marked[-MARKED_LINES:], *lines[-TAIL_LINES:]]
+    marked = [middle[place] for place in sorted(_marked(middle))[-MARKED_LINES:]]
+    return [*lines[:HEAD_LINES], *marked, *lines[-TAIL_LINES:]]
+
+
+def _marked(lines: list[str]) -> set[int]:
+    """Return the places of the lines that hold a mark; each mark is looked for in all lines at once."""
+    lowered = "\n".join(line[:4096] for line in lines).lower()
+    ends = list(accumulate(len(line) + 1 for line in lowered.split("\n")))
+    found: set[int] = set()
+    for mark in _MARKS:
+        at = lowered.find(mark)
+        while at >= 0:
+            place = bisect_right(ends, at)
+            found.add(place)
+            at = lowered.find(mark, ends[place])
+    return found
 
 
 def template(message: str) -> str:
