@@ -96,6 +96,8 @@ def shape_of(service: Service | None, event: str | None = None) -> Shape:
     amount = next((one for one in _table().amount if service.id in one.services and one.path in sample), None)
     if amount is not None and amount.text:
         sample[amount.path] = str(sample[amount.path])
+    elif amount is not None and isinstance(sample[amount.path], str):
+        sample[amount.path] = _table().fields["amount"]
     return Shape(
         sample=sample,
         named=tuple(trigger.fields),

@@ -28,7 +28,7 @@ def build_module(plan: Plan, sample: JSONDict) -> ast.Module:
     parameters = parameter_names(plan.spec, plan.function)
     taken = {EVENT, plan.function, *parameters.values()}
     steps = frozenset(step.spec.id for step in plan.steps)
-    function = _function(plan, parameters, Scope(parameters, taken, steps))
+    function = _function(plan, parameters, Scope(parameters, taken, steps, scales=_scales(plan)))
     body = [
         _docstring(_module_doc(plan)),
         *_imports(plan),
@@ -36,6 +36,12 @@ def build_module(plan: Plan, sample: JSONDict) -> ast.Module:
         _main(plan, sample, parameters),
     ]
     return ast.fix_missing_locations(ast.Module(body, []))
+
+
+def _scales(plan: Plan) -> dict[tuple[str, ...], int]:
+    """Return where the event holds a sum in the smallest unit of its currency."""
+    amount = plan.shape.amount
+    return {(EVENT, *amount.path.split(".")): amount.scale} if amount and amount.scale > 1 else {}
 
 
 def _docstring(text: str) -> ast.Expr:

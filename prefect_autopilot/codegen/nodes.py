@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from prefect_autopilot.errors import UsageError
@@ -73,8 +73,11 @@ def compare(left: ast.expr, operator: ast.cmpop, right: ast.expr) -> ast.Compare
     return ast.Compare(left, [operator], [right])
 
 
-def joined(parts: Sequence[str | ast.Name]) -> ast.expr:
-    """Return an f-string of texts and names, a plain constant where there are no names."""
+def joined(parts: Sequence[str | ast.Name], sums: Collection[str] = ()) -> ast.expr:
+    """Return an f-string of texts and names, a plain constant where there are no names.
+
+    Those of ``sums`` are sums of money and have two decimals.
+    """
     values: list[ast.expr] = []
     pending = ""
     for part in parts:
@@ -82,7 +85,8 @@ def joined(parts: Sequence[str | ast.Name]) -> ast.expr:
             pending += part
             continue
         values += [ast.Constant(pending)] if pending else []
-        values.append(ast.FormattedValue(part, -1, None))
+        decimals = ast.JoinedStr([ast.Constant(".2f")]) if part.id in sums else None
+        values.append(ast.FormattedValue(part, -1, decimals))
         pending = ""
     if not values:
         return ast.Constant(pending)

@@ -235,6 +235,12 @@ def _joined(values: list[ast.expr]) -> str:
                 pieces.append((True, text))
             case ast.FormattedValue(value=ast.Name(id=name), conversion=-1, format_spec=None):
                 pieces.append((False, name))
+            case ast.FormattedValue(
+                value=ast.Name(id=name),
+                conversion=-1,
+                format_spec=ast.JoinedStr(values=[ast.Constant(value=".2f")]),
+            ):
+                pieces.append((False, f"{name}:.2f"))
             case _:
                 raise TypeError("Only plain names are printed inside an f-string.")
     quote = _quote("".join(text for is_text, text in pieces if is_text))

@@ -30,6 +30,10 @@ class Scope:
     loop_source: tuple[str, ...] = ()
     """What the block repeats for: ``("event", "orders")`` or ``("step", "list-1", "rows")``."""
     loop_name: str = ""
+    scales: dict[tuple[str, ...], int] = field(default_factory=dict)
+    """Where a sum of money stands in its smallest unit, and how many of those make one of the currency."""
+    sums: set[str] = field(default_factory=set)
+    """Variables that hold such a sum in the currency itself."""
 
     def nested(self, loop_source: tuple[str, ...] = (), loop_name: str = "") -> Scope:
         """Return the scope of a block inside this one."""
@@ -57,14 +61,19 @@ class Scope:
 
         What an f-string holds gets a variable: before Python 3.12 an f-string cannot hold its own quotes.
         """
-        parts = [part for one in arguments if isinstance(one, Text) for part in one.parts]
+        parts = [
+            part for one in arguments if isinstance(one, Text) and len(one.parts) > 1 for part in one.parts
+        ]
         statements: list[ast.stmt] = []
         for part in parts:
             source = self._source(part)
             if source is None or isinstance(self._read(source), ast.Name):
                 continue
-            expression = self._read(source)
+            expression, scale = self._read(source), self.scales.get(source)
             self.texts[source] = self.new_name(source[-1], "text")
+            if scale:
+                expression = ast.BinOp(expression, ast.Div(), ast.Constant(scale))
+                self.sums.add(self.texts[source])
             statements.append(nodes.assign(self.texts[source], expression))
         return statements
 
@@ -79,8 +88,12 @@ class Scope:
                 return nodes.name(self.parameters[name])
             case FromTrigger() | FromStep():
                 return self._read(self._source(argument) or ())
+            case Text(parts=(only,)):
+                is_whole = isinstance(only, FromTrigger | FromStep) and not only.path
+                # f"{x}" says no more than x; a whole answer is no text yet.
+                return nodes.call(nodes.name("str"), self.value(only)) if is_whole else self.value(only)
             case Text(parts=parts):
-                return nodes.joined([self._part(part) for part in parts])
+                return nodes.joined([self._part(part) for part in parts], self.sums)
 
     def _part(self, part: Constant | FromTrigger | FromStep | FromParameter) -> str | ast.Name:
         if isinstance(part, Constant):

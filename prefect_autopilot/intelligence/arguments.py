@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from functools import cache
 
 from prefect_autopilot.intelligence.data import table
+from prefect_autopilot.intelligence.messages import message_of, title_of
 from prefect_autopilot.models import (
     Argument,
     Constant,
@@ -17,7 +18,6 @@ from prefect_autopilot.models import (
     Parameter,
     Service,
     ServiceTrigger,
-    Text,
 )
 
 CHANNEL = re.compile(r"#[^\W\d_][\w-]*")
@@ -34,6 +34,7 @@ _QUOTED = re.compile(
     r"|project|channel|label|tag|table|sheet) \"([^\"\n]{1,200})\""
 )
 _QUOTED_ALONE = re.compile(r"(?<!\w)(?:\"([^\"\n]{1,200})\"|'([^'\n]{2,200})')(?!\w)")
+_ANY_QUOTED = re.compile(r"\"[^\"\n]{1,200}\"")
 _THEM = re.compile(
     r"\b(?:them|him|her|the (?:new )?(?:contact|customer|lead|person|subscriber|member|guest|attendee))\b"
 )
@@ -42,6 +43,14 @@ _PLACE = re.compile(
     r"\b(group|list|board|folder|project|channel|label|tag|table|sheet|titled|called"
     r"|named) \"([^\"\n]{1,200})\""
 )
+_PLACES = (
+    "group|list|board|folder|project|channel|table|sheet|workspace|database|calendar|repo|repository|base"
+)
+_NAME = r"(?:[A-Z0-9/][\w./&-]*(?: [A-Z][\w&-]*){0,3}|[\w]+[-_/][\w./-]+)"
+_PLACE_BEFORE = re.compile(
+    rf"\b(?:in|into|to|on|from|of|the|my|our) (?:the |my |our )?({_PLACES}) ({_NAME})(?![\w\"])"
+)
+_PLACE_AFTER = re.compile(rf"\b(?:in|into|to|on|from|of) (?:the |my |our )({_NAME}) ({_PLACES})\b(?! \")")
 
 
 @cache
@@ -66,12 +75,16 @@ def fill(
     event: ServiceTrigger | None,
     has_event: bool,
     earlier: str | None,
+    source: Service | None = None,
 ) -> dict[str, Argument]:
-    """Fill the required parameters and the telling optional ones; what nobody said becomes a parameter."""
+    """Fill the required parameters and the telling optional ones; what nobody said becomes a parameter.
+
+    ``source`` is the service of the event.
+    """
     filled: dict[str, Argument] = {}
     for parameter in _wanted(operation):
         filled[parameter.name] = _argument(
-            service, parameter, said, event=event, has_event=has_event, earlier=earlier
+            service, parameter, said, event=event, has_event=has_event, earlier=earlier, source=source
         )
     return filled
 
@@ -103,6 +116,7 @@ def _argument(
     event: ServiceTrigger | None,
     has_event: bool,
     earlier: str | None,
+    source: Service | None,
 ) -> Argument:
     fixed = table("arguments")["fixed"].get(f"{service.id}.{parameter.name}")
     if fixed is not None:
@@ -116,7 +130,7 @@ def _argument(
     if role == "recipient" and event and "email" in event.fields and _wants_address(service, parameter, said):
         return FromTrigger(path="email")
     if parameter.type in {"string", "any"} and role in {"title", "text"}:
-        given = _given(role, event=event, has_event=has_event, earlier=earlier)
+        given = _given(role, service, source=source, event=event, has_event=has_event, earlier=earlier)
         if given is not None:
             return given
     return FromParameter(name=parameter_name(service.id, parameter.name))
@@ -132,12 +146,7 @@ def _wants_address(service: Service, parameter: Parameter, said: str) -> bool:
 def _literal(role: str | None, parameter: Parameter, said: str) -> Argument | None:
     """Return a value the person wrote: a #channel, an address, words in quotation marks."""
     if role == "place":
-        channel = CHANNEL.search(said)
-        if channel and "chan" in parameter.name.lower():
-            return Constant(value=channel[0])
-        for place in _PLACE.finditer(said):
-            if place[1].lower().rstrip("s") in parameter.name.lower():
-                return Constant(value=place[2])
+        return _named_place(parameter, said)
     if role == "recipient":
         return _recipient(parameter, said)
     if parameter.name.lower() in _URLS and (address := written_address(said)):
@@ -145,6 +154,24 @@ def _literal(role: str | None, parameter: Parameter, said: str) -> Argument | No
     if role == "title" and (titled := _TITLED.search(said)):
         return Constant(value=titled[1])
     return quoted_text(said) if role == "text" else None
+
+
+def _named_place(parameter: Parameter, said: str) -> Constant | None:
+    """Return a #channel, or a place by its name: "project OPS", "the Leads list"."""
+    channel = CHANNEL.search(said)
+    if channel and "chan" in parameter.name.lower():
+        return Constant(value=channel[0])
+    for place in _PLACE.finditer(said):
+        if place[1].lower().rstrip("s") in parameter.name.lower():
+            return Constant(value=place[2])
+    unquoted = _ANY_QUOTED.sub(" ", said)
+    found = [(m[1], m[2]) for m in _PLACE_BEFORE.finditer(unquoted)]
+    found += [(m[2], m[1]) for m in _PLACE_AFTER.finditer(unquoted)]
+    wanted = parameter.name.lower()
+    for kind, name in found:
+        if kind.removesuffix("sitory") in wanted and not wanted.startswith("sheet_id"):
+            return Constant(value=name.rstrip(".,"))
+    return None
 
 
 def written_address(said: str) -> Constant | None:
@@ -175,31 +202,21 @@ def _recipient(parameter: Parameter, said: str) -> Constant | None:
 
 
 def _given(
-    role: str, *, event: ServiceTrigger | None, has_event: bool, earlier: str | None
+    role: str,
+    target: Service,
+    *,
+    source: Service | None,
+    event: ServiceTrigger | None,
+    has_event: bool,
+    earlier: str | None,
 ) -> Argument | None:
-    """Return what is known when the step runs: an earlier result, else fields of the event."""
+    """Return what is known when the step runs: an earlier result, else what the event tells."""
     if earlier is not None:
         return FromStep(step=earlier) if role == "text" else None
     if not has_event:
         return None
-    offered = list(event.fields) if event else []
-    wanted = [name for name in table("arguments")["event"][role] if name in offered]
+    if source is None or event is None or not event.fields:
+        return FromTrigger(path="") if role == "text" else None
     if role == "title":
-        return FromTrigger(path=wanted[0]) if wanted else None
-    return _message(offered) or FromTrigger(path="")
-
-
-def _message(offered: list[str]) -> Argument | None:
-    """Join title, sender, text and link of an event into a text."""
-    known = table("arguments")["event"]
-    parts: list[Constant | FromTrigger] = []
-    for key in ("title", "sender", "text", "link"):
-        name = next((n for n in known[key] if n in offered), None)
-        if name is None or any(isinstance(p, FromTrigger) and p.path == name for p in parts):
-            continue
-        if parts:
-            parts.append(Constant(value=" (from " if key == "sender" else "\n"))
-        parts.append(FromTrigger(path=name))
-        if key == "sender" and len(parts) > 1:
-            parts.append(Constant(value=")"))
-    return Text(parts=tuple(parts)) if parts else None
+        return title_of(source, event)
+    return message_of(source, event, target) or FromTrigger(path="")

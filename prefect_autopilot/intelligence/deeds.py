@@ -73,6 +73,8 @@ def fits(service: Service, operation: Operation, wanted: frozenset[str], *, is_s
         return "delete" in does
     if is_source:
         return wanted != {"read"} or does != {"update"}
+    if wanted and does == {"read"}:
+        return "read" in wanted
     if wanted == {"update"}:
         kinds = set(service.kinds)
         return "update" in does or ("create" in does and bool(kinds & (_REFILLED | _TOLD)))

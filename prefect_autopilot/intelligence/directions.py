@@ -75,7 +75,7 @@ _IS_NEW = re.compile(r"^\s*(?:'s\s+)?(?:new|updated|completed|incoming|starred|u
 
 _NAMED_ORDER = re.compile(
     r"\s*(?:(?:and|then|please|also|automatically|just|can you|could you)\s+)*([\ue000-\uefff])"
-    r"\s+(?:me|us|every|each|all|new|the|my|our|an?|about|this|it|them|any|when\w*)\b"
+    r"(?:\s+(?:me|us|every|each|all|new|the|my|our|an?|about|this|it|them|any|when\w*)\b|\s*\")"
 )
 
 

@@ -26,6 +26,32 @@ _OBJECTS = frozenset({"a", "an", "the", "me", "us", "them", "my", "our", "each",
 _QUOTED = re.compile(
     r"""\"(?!daily|weekly|monthly|hourly)[^\"\n]{1,200}\"|(?<!\w)'(?:[^'\n]|(?<=\w)'(?=\w)){2,200}'(?!\w)"""
 )
+_TELLING = (
+    r"(?:posts?|send|sends|say|says|saying|write|writes|tweet|publish|reply|replies|message|text|announce"
+    r"|remind|tell|email)"
+)
+_BOLD = re.compile(
+    rf"(?:\b(?:{_TELLING}|titled|called|named|with|title|subject|project|board|list|channel|folder|sheet"
+    r"|table) (?:the |a )?(?:text |message |words )?)(\*\*[^*\n]{1,200}\*\*|__[^_\n]{1,200}__)"
+)
+_UNTIL = (
+    r"(?= (?:to|in|on|via|with|at|every|each|when|whenever|if|once|daily|weekly|and (?:then|also|send|post"
+    r"|create|add|email))\b|[.;\n]|$)"
+)
+_SAYING = re.compile(
+    r"\b(?:saying|that says|which says|with the (?:text|message|words)|with text|the message)"
+    rf"( )(?!\")([^\"'\n.;\ue000-\uf8ff]{{1,160}}?){_UNTIL}"
+)
+_AFTER_COLON = re.compile(
+    rf"\b{_TELLING}\b(?=[^:\n]{{0,120}}[\ue000-\uefff])[^:\n]{{0,160}}"
+    r"(: )([^\n\ue000-\uefff>;]{1,200})(?=\n|$)"
+)
+_NO_TEXT = re.compile(
+    r"\s*(?:\d+[.)]|[-*]|when|whenever|if|every|each|once|on|daily|weekly|then|a|the|any|new|from|all|i|we)\b"
+    r"|\s*\"|(?:[^,]*,){2}"
+)
+"""What follows a colon and is a condition, a time, a list or quoted already, and no text to be told."""
+
 _NAME_ALONE = re.compile(r"[\"']\s*[\ue000-\uf8ff]\s*[\"']")
 
 
@@ -47,6 +73,8 @@ class Scene:
     text: str
     origin: tuple[int, ...]
     parts: tuple[Part, ...] = field(default=())
+    told: tuple[tuple[int, int], ...] = ()
+    """Cleaned characters of texts that are meant literally without quotation marks."""
 
     def clean(self, start: int, end: int) -> tuple[int, int]:
         """Return the cleaned characters behind masked ones."""
@@ -61,9 +89,14 @@ class Scene:
         return self.document.lower[first:last]
 
     def cased(self, start: int, end: int) -> str:
-        """Return the words behind masked characters as the person wrote them."""
+        """Return the words behind masked characters as the person wrote them, literal texts in quotes."""
         first, last = self.clean(start, end)
-        return self.document.cased[first:last]
+        said = self.document.cased[first:last]
+        for begin, stop in reversed(self.told):
+            if first <= begin and stop <= last and '"' not in (inner := said[begin - first : stop - first]):
+                plain = inner.strip("*_: ")
+                said = f'{said[: begin - first].rstrip()} "{plain}"{said[stop - first :]}'
+        return said
 
     def with_parts(self, parts: tuple[Part, ...]) -> Scene:
         """Return the scene with its parts replaced."""
@@ -99,11 +132,13 @@ def _mask(document: Document, mentions: tuple[Mention, ...]) -> Scene:
         place = mention.end
     out.append(lower[place:])
     origin += range(place, len(lower))
-    text, quoted = _without_quotes("".join(out))
-    told = (
+    text, told = _with_marks("".join(out))
+    text, quoted = _without_quotes(text)
+    judged = tuple(
         replace(p, role="mentioned", reason="part of a quoted text") if p.at in quoted else p for p in parts
     )
-    return Scene(document, text, tuple(origin), tuple(told))
+    places = tuple((origin[start], origin[end - 1] + 1) for start, end in told)
+    return Scene(document, text, tuple(origin), judged, places)
 
 
 def _is_order(kind: Mention) -> bool:
@@ -111,6 +146,26 @@ def _is_order(kind: Mention) -> bool:
     verb, _, rest = kind.name.partition(" ")
     known = words("verbs", "write") | words("verbs", "think") | words("verbs", "order")
     return verb in known and not verb.endswith("s") and rest.partition(" ")[0] in _OBJECTS
+
+
+def _with_marks(text: str) -> tuple[str, tuple[tuple[int, int], ...]]:
+    """Put literal texts without quotation marks (bold, behind a colon or "saying") into such, equally long.
+
+    Returns their places, too.
+    """
+    found = [m.span(1) for m in _BOLD.finditer(text)]
+    for pattern in (_SAYING, _AFTER_COLON):
+        found += [
+            (m.start(1), m.end(2))
+            for m in pattern.finditer(text)
+            if pattern is _SAYING or not (_NO_TEXT.match(m[2]) or re.search(ANY, m[2]))
+        ]
+    kept: list[tuple[int, int]] = []
+    for start, end in sorted(found):
+        if end - start > 3 and (not kept or start >= kept[-1][1]):  # noqa: PLR2004 - marks and a word
+            kept.append((start, end))
+            text = f'{text[:start]} "{"·" * (end - start - 3)}"{text[end:]}'
+    return text, tuple(kept)
 
 
 def _without_quotes(text: str) -> tuple[str, frozenset[int]]:

@@ -31,6 +31,11 @@ _CONDITION = re.compile(
 _ONLY_IF = re.compile(r"(?:but )?only if\b")
 _IF = re.compile(r"(?:but |and )?(?:if|in case)\b")
 _SPARE = re.compile(r"\b(?:that|this|it)(?: is|'s)(?: not|n't)? (?:available|possible|down|working)\b")
+_TRAILING = re.compile(
+    r"(?:[\s,]+(?:also|too|as well|please|pls|thanks|thank you|then|only|again|instead|anyway|ok))+[\s.!]*$"
+)
+"""Words at the end of a condition that are none of it."""
+
 _HTTP = "http"
 _TO_WEBHOOK = re.compile(r"\b(?:to|into) (?:an? |my |our |the |this |that )?(?:\w+ )?web ?hook\b")
 _OPPOSITE = re.compile(r"^[\s,;.]*(?:and |or )?(?:otherwise|else|if not|everything else|the rest)\b")
@@ -171,7 +176,7 @@ def _stated(scene: Scene, clause: Clause | None) -> str | None:
 
 def _as_said(found: re.Match[str]) -> str:
     """Return the condition of "if" and "only if", the opposite of the one of "unless"."""
-    what = found["what"].strip()
+    what = _TRAILING.sub("", found["what"].strip())
     return f"not {what}" if found["word"] == "unless" else what
 
 
@@ -192,6 +197,7 @@ def write_steps(
 ) -> tuple[StepSpec, ...]:
     """Turn calls into steps: operation, connection, arguments, condition, words."""
     event = _trigger_of(start, catalogue)
+    source = catalogue.get(start.spec.service) if start.spec and start.spec.service else None
     has_event = start.spec is not None and start.spec.type not in {"schedule", "manual"}
     steps: list[StepSpec] = []
     read: str | None = None
@@ -207,7 +213,15 @@ def write_steps(
             service=call.service.id,
             operation=operation.id if operation else GENERIC,
             connection=connection_name(call.service.id),
-            arguments=fill(call.service, operation, said, event=event, has_event=has_event, earlier=read)
+            arguments=fill(
+                call.service,
+                operation,
+                said,
+                event=event,
+                has_event=has_event,
+                earlier=read,
+                source=source,
+            )
             if operation and call.service.protocol != "any_http"
             else plain_arguments(call.service, said, is_read=is_read, has_event=has_event, earlier=read),
             condition=call.condition,

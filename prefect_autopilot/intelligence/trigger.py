@@ -275,7 +275,7 @@ def _event_name(scene: Scene, source: Placed | None, service: Service | None) ->
     said = scene.words(source.clause.start, source.clause.end)
     text = scene.text[source.clause.start : source.clause.end]
     if service and service.triggers:
-        thing = _thing(scene, source)
+        thing = _thing(scene, source, _SUBJECT.search(text))
         if thing is not None and not announces(service, thing):
             return f"new_{thing}"
         known = known_event(service, said)
@@ -297,12 +297,12 @@ def _event_name(scene: Scene, source: Placed | None, service: Service | None) ->
     return "new_item"
 
 
-def _thing(scene: Scene, source: Placed) -> str | None:
-    """Return the thing spoken of beside a mention, whose own name says nothing of it."""
+def _thing(scene: Scene, source: Placed, subject: re.Match[str] | None) -> str | None:
+    """Return the thing spoken of beside a mention, whose own name says nothing of it, or the subject."""
     at = source.part.at
-    before = scene.text[source.clause.start : at]
-    after = scene.text[at + 1 : source.clause.end]
-    return thing_beside(before, after)
+    beside = thing_beside(scene.text[source.clause.start : at], scene.text[at + 1 : source.clause.end])
+    is_known = subject is not None and subject[1] in words("triggers.things", "known")
+    return beside or (subject[1] if subject and is_known else None)
 
 
 def _own_event(scene: Scene, source: Placed | None, service: Service | None, event: str | None) -> str | None:

@@ -220,12 +220,12 @@ def test_a_filter_of_blanks_is_no_filter(make: MakeFlow) -> None:
         (Text(parts=()), 'name=""'),
         (Text(parts=(Constant(value="only words"),)), 'name="only words"'),
         (Text(parts=(Constant(value=1), Constant(value=None))), 'name="1None"'),
-        (Text(parts=(FromParameter(name="title"),)), 'name=f"{title}"'),
+        (Text(parts=(FromParameter(name="title"),)), "name=title"),
         (
             Text(parts=(Constant(value="{a} "), FromParameter(name="title"), Constant(value=" %s"))),
             'name=f"{{a}} {title} %s"',
         ),
-        (Text(parts=(FromTrigger(path="subject"),)), 'name=f"{subject}"'),
+        (Text(parts=(FromTrigger(path="subject"),)), 'name=event["subject"]'),
         (
             Text(parts=(FromTrigger(path="from"), Constant(value=": "), FromTrigger(path="subject"))),
             'name=f"{from_text}: {subject}"',
@@ -234,7 +234,7 @@ def test_a_filter_of_blanks_is_no_filter(make: MakeFlow) -> None:
             Text(parts=(FromTrigger(path="subject"), FromTrigger(path="subject"))),
             'name=f"{subject}{subject}"',
         ),
-        (Text(parts=(FromTrigger(path=""),)), 'name=f"{event}"'),
+        (Text(parts=(FromTrigger(path=""),)), "name=str(event)"),
     ],
     ids=lambda value: value if isinstance(value, str) else value.kind,
 )

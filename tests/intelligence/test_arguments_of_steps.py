@@ -34,6 +34,9 @@ MAIL = "when a gmail email arrives, "
 DAILY = "every day at 9 "
 
 
+PAYMENT = "New Stripe payment: event.amount event.currency, event.email\nevent.receipt_url"
+
+
 def told(argument: Argument) -> Any:
     """Write an argument short: a literal, ``event.x``, ``step:x`` or ``?name`` for a parameter."""
     match argument:
@@ -79,7 +82,7 @@ CALLS = [
     Call(
         PAID + 'create a trello card called "Call them"',
         "create_card",
-        {"name": "Call them", "desc": "event.description"},
+        {"name": "Call them", "desc": PAYMENT},
     ),
     Call(PAID + 'create a trello card named "Call them"', "create_card", {"name": "Call them"}),
     Call(PAID + 'create a trello card titled "Call them"', "create_card", {"name": "Call them"}),
@@ -95,7 +98,7 @@ CALLS = [
     Call(
         PAID + 'send an email with the subject "Paid" to ann@example.com with gmail',
         "send_message",
-        {"subject": "Paid", "body": "event.description", "to": "ann@example.com"},
+        {"subject": "Paid", "body": PAYMENT, "to": "ann@example.com"},
     ),
     Call(CARD + 'create a jira issue with the title "Card"', "create_issue", {"summary": "Card"}),
     # Recipients.
@@ -125,10 +128,10 @@ CALLS = [
     Call(
         MAIL + "tell slack",
         "post_message",
-        {"text": "event.subject (from event.from)\nevent.snippet"},
+        {"text": "New Gmail message from event.from: event.subject\nevent.snippet"},
     ),
     Call(CARD + "create an asana task", "create_task", {"name": "event.name"}),
-    Call(CARD + "tell slack", "post_message", {"text": "event.name\nevent.url"}),
+    Call(CARD + "tell slack", "post_message", {"text": "New Trello card: event.name\nevent.desc\nevent.url"}),
     Call("when a github issue is opened, create a trello card", "create_card", {"name": "event.title"}),
     Call("when a hubspot contact is added, email them with gmail", "send_message", {"to": "event.email"}),
     Call(
@@ -136,7 +139,11 @@ CALLS = [
         "add_member",
         {"email_address": "event.email"},
     ),
-    Call(PAID + "tell slack", "post_message", {"text": "event.description"}),
+    Call(
+        PAID + "tell slack",
+        "post_message",
+        {"text": PAYMENT},
+    ),
     Call("when our webhook is called, tell slack", "post_message", {"text": "event."}),
     # Earlier results.
     Call(
@@ -178,7 +185,7 @@ def test_its_flow_compiles_and_holds_the_literals(call: Call, ask: Ask, catalogu
     flow = generate(design(ask(call.text), catalogue), catalogue)
     compile(flow.source, flow.file_name, "exec")
     for value in call.arguments.values():
-        if not str(value).startswith(("event.", "step:", "?")):
+        if not str(value).startswith(("step:", "?")) and "event." not in str(value):
             assert str(value).split("\n")[0] in flow.source
 
 
