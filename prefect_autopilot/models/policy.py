@@ -12,7 +12,7 @@ from prefect_autopilot.models.base import Value
 from prefect_autopilot.models.remedies import RemedyKind
 
 Mode = Literal["propose", "approve", "auto"]
-"""propose tells a person; approve also asks for a yes in the Prefect UI; auto does what the gate allows."""
+"""propose tells a person; approve waits for a yes by command, page or API; auto does what the gate allows."""
 
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
