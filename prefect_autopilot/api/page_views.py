@@ -96,7 +96,8 @@ def light_of(health: HealthScore, alerts: Sequence[WorkflowAlert]) -> tuple[Ligh
 def facts_of(session: TroubleshootingSession) -> SessionFacts:
     """Return a session in a few lines, with what a person has to do."""
     diagnosis = session.diagnosis
-    what = f"{diagnosis.category} problem" if diagnosis is not None else "Something is wrong"
+    kind = f"{diagnosis.category.replace('_', ' ')} problem" if diagnosis is not None else ""
+    what = kind or "Something is wrong"
     return SessionFacts(
         session_id=session.session_id,
         title=f"{what} in {session.workflow_id}".capitalize(),
@@ -117,12 +118,12 @@ def wants_a_look(session: TroubleshootingSession, now: datetime) -> bool:
 def _todo(session: TroubleshootingSession) -> str:
     advice = session.recommendations[0] if session.recommendations else ""
     decision = session.decision
+    if session.end_time is None and decision is not None and decision.action == "propose":
+        return f"Decide on what is proposed: {decision.remedy.kind.replace('_', ' ')}. {decision.reason}"
     if session.resolution_status in {ResolutionStatus.ESCALATED, ResolutionStatus.MANUAL}:
         return advice or "Look at the evidence and decide."
     if session.end_time is not None:
         return "Nothing: the session is over."
-    if decision is not None and decision.action == "propose":
-        return f"Decide on what is proposed: {decision.remedy.kind.replace('_', ' ')}. {decision.reason}"
     if session.attempts and session.attempts[-1].verification is None:
         return "Nothing now: what was done is being verified."
     return advice or "Nothing now: the session goes on by itself."
