@@ -6,7 +6,7 @@ is not known is unknown and stops every rewrite and every automatic rerun. Two c
 leaves a function or line alone.
 """
 
-from prefect_autopilot.effects.module import Function, Module, read_module, split_lines
+from prefect_autopilot.effects.module import Function, Module, read_module, split_lines, walked
 from prefect_autopilot.effects.project import Project
 from prefect_autopilot.effects.reader import EffectReader
 from prefect_autopilot.effects.rerun import flow_effects, function_effects, may_rerun
@@ -41,5 +41,6 @@ __all__ = [
     "may_rerun",
     "read_module",
     "split_lines",
+    "walked",
     "worst",
 ]

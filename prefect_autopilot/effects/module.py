@@ -9,7 +9,7 @@ import re
 import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Literal, TypeAlias
 
 from prefect_autopilot.errors import InvalidFlowError
@@ -117,6 +117,12 @@ class Module:
         return ""
 
 
+@lru_cache(maxsize=512)
+def walked(node: ast.AST) -> tuple[ast.AST, ...]:
+    """Return all parts of a node as ``ast.walk`` yields them; for those that are gone through many times."""
+    return tuple(ast.walk(node))
+
+
 def split_lines(source: str) -> list[str]:
     """Split as Python counts lines (form feeds and Unicode separators do not end one), keeping the ends."""
     return re.findall(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+$", source)
@@ -157,7 +163,7 @@ def read_module(source: str) -> Module:
 
 def _imports(tree: ast.Module) -> dict[str, str]:
     found: dict[str, set[str]] = {}
-    for node in ast.walk(tree):
+    for node in walked(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 target = alias.name if alias.asname else alias.name.split(".")[0]
@@ -186,7 +192,7 @@ def _module_assignments(tree: ast.Module) -> Iterator[tuple[str, ast.expr | None
         for part in ast.walk(node):
             if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store):
                 yield part.id, None
-    for part in ast.walk(tree):
+    for part in walked(tree):
         if isinstance(part, ast.Global):
             yield from ((name, None) for name in part.names)
 

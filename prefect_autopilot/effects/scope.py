@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from prefect_autopilot.effects.module import Function, FunctionNode, Module
+from prefect_autopilot.effects.module import Function, FunctionNode, Module, walked
 from prefect_autopilot.effects.table import lookup, type_named
 
 PLAIN = "plain"
@@ -193,7 +193,7 @@ def _common(*types: str) -> str:
 
 def bound_names(node: ast.AST) -> Iterator[str]:
     """Yield every name bound anywhere in a node, parameters of inner functions included."""
-    for part in ast.walk(node):
+    for part in walked(node) if isinstance(node, FunctionNode) else ast.walk(node):
         if isinstance(part, ast.Name) and not isinstance(part.ctx, ast.Load):
             yield part.id
         elif isinstance(part, ast.arg):
@@ -214,7 +214,7 @@ def open_scope(
         return scope
     node = function.node
     outside = {
-        name for part in ast.walk(node) if isinstance(part, ast.Global | ast.Nonlocal) for name in part.names
+        name for part in walked(node) if isinstance(part, ast.Global | ast.Nonlocal) for name in part.names
     }
     scope.names = frozenset(set(bound_names(node)) - outside)
     for argument in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs):
@@ -225,7 +225,7 @@ def open_scope(
     counted: dict[str, int] = {}
     for target, value, part_of in _assignments(node):
         _bind(scope, target, value, part_of=part_of, counted=counted)
-    for part in ast.walk(node):
+    for part in walked(node):
         if isinstance(part, ast.Attribute | ast.Subscript) and not isinstance(part.ctx, ast.Load):
             scope.values.pop(part.value.id if isinstance(part.value, ast.Name) else "", None)
     return scope

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from prefect_autopilot.effects import EffectReader, Function, Level, is_handle
+from prefect_autopilot.effects import EffectReader, Function, Level, is_handle, walked
 
 _CACHE_OPTIONS = frozenset(
     {"cache_key_fn", "cache_expiration", "result_storage_key", "refresh_cache", "persist_result"}
@@ -243,7 +243,7 @@ class Judge:
         return self._found_iterators
 
     def _find_iterators(self) -> Iterator[str]:
-        for part in ast.walk(self._flow.node):
+        for part in walked(self._flow.node):
             pairs: list[tuple[ast.expr, ast.expr]] = []
             if isinstance(part, ast.Assign):
                 pairs = [(target, part.value) for target in part.targets]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 
-from prefect_autopilot.effects import Function
+from prefect_autopilot.effects import Function, walked
 from prefect_autopilot.effects.text import TextEdit
 from prefect_autopilot.optimization.plan import MAX_WORKERS, FlowFile
 
@@ -103,7 +103,7 @@ def _runner_name(file: FlowFile) -> tuple[str, tuple[str, ...]]:
 
 def _has_fan_out(file: FlowFile, flow: Function) -> bool:
     """Tell whether a flow maps, or submits in a loop, without waiting in the same statement."""
-    for part in ast.walk(flow.node):
+    for part in walked(flow.node):
         if isinstance(part, ast.Call) and isinstance(part.func, ast.Attribute) and part.func.attr == "map":
             called = file.reader.called(part, flow)
             if called is not None and called.kind == "task":

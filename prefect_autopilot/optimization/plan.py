@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from prefect_autopilot.effects import EffectReader, Function, OperationEffects, Project
+from prefect_autopilot.effects import EffectReader, Function, OperationEffects, Project, walked
 from prefect_autopilot.effects.text import SourceText, TextEdit
 from prefect_autopilot.models import FlowHistory, Rejection, Strategy, TaskTiming
 from prefect_autopilot.optimization.calls import Judge
@@ -61,7 +61,7 @@ class FlowFile:
         self.module = self.reader.module
         self._judges: dict[str, Judge] = {}
         self._statements: dict[str, StatementReader] = {}
-        for node in ast.walk(self.module.tree):
+        for node in walked(self.module.tree):
             if isinstance(node, ast.Name):
                 self.names.add(node.id)
             elif isinstance(node, ast.arg):

@@ -133,19 +133,23 @@ def _rewrite(finding: Proposal) -> Rewrite:
 
 
 class _line_map:  # noqa: N801 - used like a function
-    """Lines of a changed text as lines of the original."""
+    """Lines of a changed text as lines of the original; compared when the first line is asked for."""
 
     def __init__(self, original: str, current: str) -> None:
-        self._known: dict[int, int] = {}
-        self._same = original == current
-        if not self._same:
-            matcher = difflib.SequenceMatcher(
-                None, split_lines(original), split_lines(current), autojunk=False
-            )
-            for tag, first, last, start, end in matcher.get_opcodes():
-                for offset, line in enumerate(range(start, end)):
-                    place = first + offset if tag == "equal" else min(first + offset, max(last - 1, first))
-                    self._known[line + 1] = place + 1
+        self._texts = original, current
+        self._known: dict[int, int] | None = {} if original == current else None
+
+    def _compare(self) -> dict[int, int]:
+        known: dict[int, int] = {}
+        original, current = self._texts
+        matcher = difflib.SequenceMatcher(None, split_lines(original), split_lines(current), autojunk=False)
+        for tag, first, last, start, end in matcher.get_opcodes():
+            for offset, line in enumerate(range(start, end)):
+                place = first + offset if tag == "equal" else min(first + offset, max(last - 1, first))
+                known[line + 1] = place + 1
+        return known
 
     def __call__(self, line: int) -> int:
-        return line if self._same else self._known.get(line, line)
+        if self._known is None:
+            self._known = self._compare()
+        return self._known.get(line, line)

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from prefect_autopilot.effects import EffectReader, Function, Level, Touch, bound_names, worst
+from prefect_autopilot.effects import EffectReader, Function, Level, Touch, bound_names, walked, worst
 from prefect_autopilot.optimization.calls import CallSite, read_site, unconditional
 
 _SIMPLE = (
@@ -93,7 +93,7 @@ class StatementReader:
         self.flow = flow
         loads = [
             part.id
-            for part in ast.walk(flow.node)
+            for part in walked(flow.node)
             if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Load)
         ]
         self._loads = Counter(loads)
@@ -103,7 +103,7 @@ class StatementReader:
     def _read_holds(self) -> dict[str, set[str]]:
         """Which names' objects a variable may hold inside: ``a = [b]``, ``a = f(b)``."""
         holds: dict[str, set[str]] = {}
-        for part in ast.walk(self.flow.node):
+        for part in walked(self.flow.node):
             if isinstance(part, ast.Assign | ast.AnnAssign | ast.NamedExpr) and part.value is not None:
                 targets = part.targets if isinstance(part, ast.Assign) else [part.target]
                 inside = {one.id for one in ast.walk(part.value) if isinstance(one, ast.Name)}

@@ -17,7 +17,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from prefect_autopilot.effects import Function
+from prefect_autopilot.effects import Function, walked
 from prefect_autopilot.effects.text import TextEdit
 from prefect_autopilot.models import Rejection, Strategy
 from prefect_autopilot.optimization.fanout import (
@@ -103,9 +103,9 @@ def _keep_targets(flow: Function, parts: LoopParts) -> LoopParts:
         isinstance(part, ast.For | ast.While | ast.AsyncFor)
         and part is not parts.loop
         and id(parts.loop) in {id(one) for one in ast.walk(part)}
-        for part in ast.walk(flow.node)
+        for part in walked(flow.node)
     )
-    others = (part for part in ast.walk(flow.node) if isinstance(part, ast.Name) and id(part) not in inside)
+    others = (part for part in walked(flow.node) if isinstance(part, ast.Name) and id(part) not in inside)
     later = [part for part in others if repeated or part.lineno > end]
     names = [name for name in stored([parts.loop.target]) if name in loaded(later)]
     if any(skips(node) for node in parts.first) and loaded(later) & stored([parts.loop.target, *parts.first]):
