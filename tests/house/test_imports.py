@@ -44,6 +44,8 @@ ALLOWED: dict[str, set[str]] = {
     "cli": EVERYTHING,
     "demo": EVERYTHING,
     "up": EVERYTHING,
+    "client": {"client_answers", "errors", "models"},
+    "client_answers": {"errors", "models"},
     "testing": BELOW_BLOCKS,
     "hooks": BELOW_BLOCKS | {"blocks", "journeys"},
     "__main__": {"cli"},

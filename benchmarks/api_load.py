@@ -1,0 +1,179 @@
+"""Read the API at a fixed rate with many runs in the store; compare it with a bare handler of the same query.
+
+Usage: python benchmarks/api_load.py [--runs 100000] [--rate 200] [--seconds 10]
+
+Requests begin on time whether or not earlier ones were answered (an open loop), so waiting is counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+WORKFLOWS = 100
+SAMPLES = 300
+NOW = datetime.now(UTC)
+HEALTH = "/workflows/enhanced/monitoring/health?workflow_id=dep-7"
+PATHS = (
+    HEALTH,
+    "/api/workflow-troubleshooting/sessions?limit=20",
+    "/workflows/enhanced/monitoring/alerts",
+    "/api/workflow-troubleshooting/workflows/dep-11/health",
+    "/healthz",
+)
+
+
+def run_of(number: int) -> Any:
+    """Return one finished run; one in fifty failed."""
+    from prefect_autopilot.models import RunRecord, StateRecord
+
+    at, place = NOW - timedelta(minutes=number), number % WORKFLOWS
+    state = "FAILED" if number % 50 == 0 else "COMPLETED"
+    ended = StateRecord(id=f"s-{number}", type=state, name=state.title(), timestamp=at)
+    return RunRecord(
+        id=f"run-{number}", flow_name=f"flow-{place}", deployment_id=f"dep-{place}",
+        deployment_name="prod", run_count=1, state=ended,
+        expected_start=at, start=at, end=at, duration_s=60.0,
+    )  # fmt: skip
+
+
+async def fill(settings: Any, runs: int) -> None:
+    """Put runs and some sessions into the store."""
+    from prefect_autopilot.journeys import sessions
+    from prefect_autopilot.store import Store
+
+    async with Store.open(settings.store_url.get_secret_value()) as store:
+        for first in range(0, runs, 5000):
+            await store.upsert_runs([run_of(number) for number in range(first, min(first + 5000, runs))])
+        for number in range(50):
+            logs = ["ERROR 401 Unauthorized: token expired"]
+            await sessions.open_session(store, f"dep-{number}", logs, NOW, actor="benchmark")
+
+
+async def load(address: str, rate: float, seconds: float) -> dict[str, list[float]]:
+    """Send reads at a rate and return how long each took, in ms, by path."""
+    took: dict[str, list[float]] = {path: [] for path in PATHS}
+    limits = httpx.Limits(max_connections=100)
+    async with httpx.AsyncClient(base_url=address, limits=limits, timeout=30) as client:
+
+        async def one(path: str, due: float) -> None:
+            answer = await client.get(path)
+            answer.raise_for_status()
+            took[path].append(1000 * (time.perf_counter() - due))
+
+        begun, tasks = time.perf_counter(), []
+        for number in range(int(rate * seconds)):
+            due = begun + number / rate
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            tasks.append(asyncio.create_task(one(PATHS[number % len(PATHS)], due)))
+        await asyncio.gather(*tasks)
+    return took
+
+
+async def overhead(settings: Any) -> tuple[float, float]:
+    """Return the median ms of one read of the API and of a bare handler with the same query."""
+    from fastapi import FastAPI
+
+    from prefect_autopilot.api import create_app
+    from prefect_autopilot.journeys.workflows import workflow_health
+    from prefect_autopilot.models import HealthScore, ResolutionStatus
+    from prefect_autopilot.store import Store
+
+    async with Store.open(settings.store_url.get_secret_value()) as store:
+        bare = FastAPI()
+
+        @bare.get("/health")
+        async def health(workflow_id: str) -> HealthScore:
+            found = await workflow_health(store, workflow_id, NOW)
+            for status in (ResolutionStatus.IN_PROGRESS, ResolutionStatus.MANUAL, ResolutionStatus.PARTIAL):
+                await store.sessions(workflow_id=workflow_id, status=status, limit=20)
+            return found
+
+        app, medians = create_app(settings), []
+        async with app.router.lifespan_context(app):
+            for wanted, path in ((app, HEALTH), (bare, "/health?workflow_id=dep-7")):
+                transport = httpx.ASGITransport(wanted)
+                async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+                    times = []
+                    for _ in range(SAMPLES):
+                        begun = time.perf_counter()
+                        (await client.get(path)).raise_for_status()
+                        times.append(1000 * (time.perf_counter() - begun))
+                medians.append(statistics.median(times[20:]))
+    return medians[0], medians[1]
+
+
+def free_port() -> int:
+    """Return a port nobody listens on."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        return int(held.getsockname()[1])
+
+
+def serve(port: int) -> subprocess.Popen[bytes]:
+    """Start the API as people do and wait until it answers."""
+    program = [sys.executable, "-m", "prefect_autopilot", "serve", "--port", str(port)]
+    process = subprocess.Popen(program)
+    for _ in range(120):
+        try:
+            httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=5)
+        except httpx.HTTPError:
+            time.sleep(0.5)
+        else:
+            return process
+    process.kill()
+    raise SystemExit("The API did not answer within a minute.")
+
+
+def quantile(times: list[float], share: float) -> float:
+    """Return a quantile of times."""
+    return sorted(times)[min(len(times) - 1, int(share * len(times)))]
+
+
+def main() -> None:
+    """Fill, load, compare, print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=100_000)
+    parser.add_argument("--rate", type=float, default=200)
+    parser.add_argument("--seconds", type=float, default=10)
+    wanted = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ.pop("PREFECT_API_URL", None)
+        os.environ["PREFECT_HOME"] = str(Path(folder, "prefect"))
+        os.environ["PREFECT_AUTOPILOT_HOME"] = str(Path(folder, "home"))
+        from prefect_autopilot.settings import load_settings
+
+        settings = load_settings()
+        asyncio.run(fill(settings, wanted.runs))
+        ours, bare = asyncio.run(overhead(settings))
+        print(f"one read: {ours:.2f} ms, bare handler {bare:.2f} ms, {ours / bare:.2f} times")
+        port = free_port()
+        process = serve(port)
+        try:
+            took = asyncio.run(load(f"http://127.0.0.1:{port}", wanted.rate, wanted.seconds))
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
+    everything = [one for times in took.values() for one in times]
+    for name, times in (("all", everything), *took.items()):
+        p50, p95 = quantile(times, 0.5), quantile(times, 0.95)
+        print(f"{name}: n {len(times)}, p50 {p50:.1f} ms, p95 {p95:.1f} ms, most {max(times):.1f} ms")
+    print(
+        f"{wanted.runs} runs in the store, {wanted.rate:g} requests/s; load of the machine {os.getloadavg()}"
+    )
+
+
+if __name__ == "__main__":
+    main()
