@@ -25,6 +25,7 @@ from prefect_autopilot.troubleshooting import diagnose_text
 
 BINS = 10
 SURE = 0.7
+CALLS = 21
 HELD_OUT = Path(__file__).resolve().parent / "corpus" / "held_out.toml"
 
 
@@ -86,6 +87,30 @@ def figures(rows: list[tuple[dict[str, Any], Diagnosis]]) -> list[str]:
     ]
 
 
+def speed() -> list[str]:
+    """Return what long texts cost in CPU time: median and range of the calls after the first."""
+    log = [
+        f"03:{n // 60 % 60:02}:{n % 60:02}.1 | INFO    | part {n} of the export is written"
+        for n in range(10_000)
+    ]
+    log[7_000] = "03:56:40.1 | ERROR   | ConnectionRefusedError: [Errno 111] Connection refused"
+    texts = {
+        "10,000 lines": "\n".join(log),
+        "one line of 16 KB": "Error: " + "ab cd " * 2_700,
+        "one line of 1 MB": "x" * 1_000_000,
+    }
+    lines = []
+    for name, text in texts.items():
+        spent = []
+        for _ in range(CALLS + 1):
+            began = time.process_time()
+            diagnose_text(text)
+            spent.append((time.process_time() - began) * 1000)
+        told = sorted(spent[1:])
+        lines.append(f"{name:18} {told[CALLS // 2]:6.1f} ms ({told[0]:.1f} to {told[-1]:.1f}, n={CALLS})")
+    return lines
+
+
 def main() -> int:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -100,6 +125,9 @@ def main() -> int:
         "",
         "technologies never seen:",
         *figures(list(unseen())),
+        "",
+        "CPU time of long texts:",
+        *speed(),
     ]
     if misses:
         told += [
