@@ -104,6 +104,6 @@ def _serves(run_id: str) -> bool:
         try:
             if mark in folder.joinpath("environ").read_bytes().split(b"\0"):
                 return True
-        except OSError:
+        except OSError:  # it has ended since, or is another user's
             continue
     return False
