@@ -54,6 +54,7 @@ SERVICE_COMMANDS: tuple[tuple[str, str, str], ...] = (
         "connect:connect",
         "Ask for a service's credentials, test them, and store them as a Prefect block.",
     ),
+    ("expect-webhook", "connect:expect_webhook", "Let a service tell the secret of one new webhook."),
 )
 
 TOKEN_COMMANDS: tuple[tuple[str, str, str], ...] = (

@@ -88,6 +88,30 @@ async def connect(
     return 0
 
 
+async def expect_webhook(
+    connection: str,
+    /,
+    *,
+    minutes: Annotated[int, Parameter(help="How long to wait for it.")] = 15,
+) -> int:
+    """Let a service tell the secret of one new webhook (Asana); create the webhook in that time."""
+    from datetime import UTC, datetime, timedelta
+
+    from prefect_autopilot.journeys.hooks import MOST_EXPECTED, expect_secret
+    from prefect_autopilot.settings import load_settings
+    from prefect_autopilot.store import Store
+
+    wait = timedelta(minutes=minutes)
+    if not timedelta(0) < wait <= MOST_EXPECTED:
+        msg = f"--minutes {minutes} is no time to wait; give 1 to {MOST_EXPECTED // timedelta(minutes=1)}."
+        raise UsageError(msg)
+    until = datetime.now(UTC) + wait
+    async with Store.open(load_settings().store_url.get_secret_value()) as store:
+        await expect_secret(store, connection, until)
+    write_line(f"Until {until:%H:%M} UTC the connection {connection} takes the secret of one new webhook.")
+    return 0
+
+
 def read_credentials(
     pairs: tuple[str, ...],
     needed: tuple[str, ...],

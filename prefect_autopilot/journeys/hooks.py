@@ -38,6 +38,9 @@ LONGEST_RETRY = timedelta(minutes=10)
 _MOST_DOUBLINGS = 7
 _NAMESPACE = uuid.UUID("0a7c9e7e-6f5f-5d0b-9a39-1f0b7b6f2f58")
 
+MOST_EXPECTED = timedelta(days=1)
+"""How long a person may leave the door open for the secret of a new webhook."""
+
 Send = Callable[[Announcement, datetime], Awaitable[None]]
 """Hands one event to Prefect; raises AutopilotError where Prefect did not take it."""
 
@@ -80,11 +83,12 @@ async def receive(
 
     1. answer what services ask before they post, 2. verify the raw body, 3. store delivery and events in
     one transaction. Nothing is stored of what is not signed. Raises SignatureError, ConfigurationError
-    (no secret, no public_url), ConflictError for a handshake while a secret is stored, StoreError.
+    (no secret, no public_url), ConflictError for a handshake that nobody expects, StoreError.
     """
     signature = service.webhook or STANDARD
     secrets = [credentials[name] for name in SECRETS if credentials.get(name)]
-    asked = await _asked(posted, signature, secrets, credentials, remember)
+    asked = await _told_secret(posted, signature, secrets, connection, store, now, remember)
+    asked = asked or _asked(posted, signature, credentials)
     if asked is not None:
         return Received(status="answered", answer=asked)
     delivery = verify(
@@ -99,7 +103,9 @@ async def receive(
     if answer := signed_question(signature, posted.body, secrets):
         return Received(status="answered", answer=answer)
     told = announcements(service, connection, delivery, posted)
-    keys = [_key(connection, "id", delivery.id), _key(connection, "digest", delivery.digest)]
+    keys = [_key(connection, "id", delivery.id)]
+    if delivery.signed:
+        keys.append(_key(connection, "digest", delivery.digest))
     accepted = await store.accept_delivery(keys, told, now)
     names = tuple(one.event for one in told) if accepted else ()
     return Received(
@@ -142,39 +148,54 @@ async def send_pending(store: Store, send: Send, now: datetime, *, limit: int = 
     return taken
 
 
-async def _asked(
+async def expect_secret(store: Store, connection: str, until: datetime) -> None:
+    """Let the service tell the secret of one new webhook until then.
+
+    The post that tells it cannot be signed: outside this time anybody's would do.
+    """
+    await store.set_cursor(_expected(connection), until)
+
+
+async def _told_secret(
     posted: Posted,
     signature: WebhookSignature,
     secrets: Sequence[str],
-    credentials: Mapping[str, str],
+    connection: str,
+    store: Store,
+    now: datetime,
     remember: Remember | None,
 ) -> Answer | None:
     told = handshake_secret(signature, posted.headers) if posted.method == "POST" else None
-    if told is not None:
-        if told in secrets:
-            return _echoed(signature, told)
-        if secrets or remember is None:
+    if told is None:
+        return None
+    if told not in secrets:
+        until = await store.cursor(_expected(connection))
+        if secrets or remember is None or until is None or until <= now:
             raise ConflictError(
-                "The connection holds the secret of another webhook; remove its webhook_secret first, or use"
-                " a connection of its own for this webhook."
+                "Nobody expects the secret of a new webhook for this connection: run prefect-autopilot"
+                " services expect-webhook CONNECTION, then create the webhook; where the connection holds the"
+                " secret of another webhook, remove its webhook_secret first or use a connection of its own."
             )
+        await store.set_cursor(_expected(connection), now)
         await remember(told)
-        return _echoed(signature, told)
+    return Answer(headers={signature.challenge or "": told})
+
+
+def _expected(connection: str) -> str:
+    return f"hooks.expected.{connection}"
+
+
+def _asked(posted: Posted, signature: WebhookSignature, credentials: Mapping[str, str]) -> Answer | None:
     answer = open_question(
         signature,
         method=posted.method,
         query=posted.query,
         headers=posted.headers,
-        secrets=secrets,
         verify_token=credentials.get("webhook_verify_token"),
     )
     if answer is None and posted.method in ("GET", "HEAD"):
         return Answer()  # a probe: the address is there, and that is all it is told
     return answer
-
-
-def _echoed(signature: WebhookSignature, secret: str) -> Answer:
-    return Answer(headers={signature.challenge or "": secret})
 
 
 def _public_address(posted: Posted, signature: WebhookSignature, public_url: str | None) -> str:

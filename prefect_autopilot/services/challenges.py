@@ -35,7 +35,6 @@ def open_question(
     method: str,
     query: Mapping[str, str],
     headers: Mapping[str, str],
-    secrets: Sequence[str],
     verify_token: str | None = None,
 ) -> Answer | None:
     """Answer a question that is not signed, None where nothing is asked.
@@ -48,9 +47,6 @@ def open_question(
             return Answer(text=query["hub.challenge"][:_LONGEST])
         case "challenge" if method == "GET" and "challenge" in query:
             return Answer(text=query["challenge"][:_LONGEST])
-        case "crc_token" if method == "GET" and "crc_token" in query and secrets:
-            made = sign(secrets[0], query["crc_token"].encode(), encoding="base64")
-            return Answer(content={"response_token": f"sha256={made}"})
         case str(name) if name.startswith("header:") and method == "GET":
             asked = headers.get(name.removeprefix("header:").lower())
             return Answer(content={"verification": asked[:_LONGEST]}) if asked else None

@@ -53,6 +53,9 @@ class Delivery(NamedTuple):
     digest: str
     at: datetime | None
     """The time the service signed, None where it signs none."""
+    signed: bool = True
+    """False where a token stands in place of a signature and the delivery has an id: equal bodies are two
+    deliveries then, and who knows the token can make any."""
 
 
 class _Parts(NamedTuple):
@@ -94,7 +97,8 @@ def verify(
     # Only now: a time that nobody signed says nothing.
     at = _check_time(signature, parts.timestamp, now, tolerance)
     digest = hashlib.sha256(signed if signature.algorithm != "token" else body).hexdigest()
-    return Delivery(parts.id or digest, digest, at)
+    signs_body = signature.algorithm != "token" or parts.id is None
+    return Delivery(parts.id or digest, digest, at, signs_body)
 
 
 def signs_url(signature: WebhookSignature) -> bool:

@@ -24,6 +24,7 @@ from prefect_autopilot.api.connections import FRESH, STALE, Connections, Known
 from prefect_autopilot.api.hooks import send_outbox
 from prefect_autopilot.errors import PrefectError, UnknownNameError
 from prefect_autopilot.journeys.desk import Desk
+from prefect_autopilot.journeys.hooks import expect_secret
 from prefect_autopilot.models import Service
 from prefect_autopilot.services import sign
 from prefect_autopilot.settings import Settings, load_settings
@@ -431,6 +432,8 @@ async def test_slack_may_send_the_same_event_again_with_a_new_signature(door: Do
 async def test_asana_tells_its_secret_once_and_nobody_can_change_it(door: Door) -> None:
     door.blocks.held["asana-default"] = ("asana", {"access_token": "t"})
     path = "/hooks/asana-default"
+    async with Store.open(door.app.state.context.settings.store_url.get_secret_value()) as store:
+        await expect_secret(store, "asana-default", door.clock() + timedelta(minutes=15))
     answer = await door.post(b"", path, {"X-Hook-Secret": "first"})
     assert answer.status_code == 200
     assert answer.headers["X-Hook-Secret"] == "first"
@@ -442,6 +445,35 @@ async def test_asana_tells_its_secret_once_and_nobody_can_change_it(door: Door) 
     body = b'{"events": []}'
     signed = await door.post(body, path, {"X-Hook-Signature": sign("first", body)})
     assert signed.status_code == 200
+
+
+@pytest.mark.parametrize(
+    "minutes", [None, 0, 15], ids=["never expected", "just over", "expected for one only"]
+)
+async def test_a_secret_that_nobody_expects_is_not_stored(door: Door, minutes: int | None) -> None:
+    held: dict[str, str] = {"access_token": "t"}
+    door.blocks.held["asana-default"] = ("asana", held)
+    path, headers = "/hooks/asana-default", {"X-Hook-Secret": "of-an-intruder"}
+    async with Store.open(door.app.state.context.settings.store_url.get_secret_value()) as store:
+        if minutes is not None:
+            await expect_secret(store, "asana-default", door.clock() + timedelta(minutes=minutes))
+    if minutes:
+        assert (await door.post(b"", path, {"X-Hook-Secret": "first"})).status_code == 200
+        door.blocks.held["asana-default"] = ("asana", held)  # somebody removed the secret again
+    refused = await door.post(b"", path, headers)
+    assert refused.status_code == 409
+    assert "expect-webhook" in refused.json()["detail"]
+    assert "webhook_secret" not in door.blocks.held["asana-default"][1]
+
+
+async def test_two_deliveries_of_one_body_are_two_where_a_token_stands_for_the_signature(door: Door) -> None:
+    door.blocks.held["gitlab-default"] = ("gitlab", {"webhook_secret": "s"})
+    told = []
+    for mark in ("one", "two", "two"):
+        headers = {"X-Gitlab-Token": "s", "X-Gitlab-Event-UUID": mark, "X-Gitlab-Event": "Push Hook"}
+        answer = await door.post({"object_kind": "push"}, "/hooks/gitlab-default", headers)
+        told.append(answer.json()["status"])
+    assert told == ["accepted", "accepted", "duplicate"]
 
 
 async def test_meta_is_answered_only_with_the_token_of_the_connection(door: Door) -> None:

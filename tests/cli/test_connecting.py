@@ -20,7 +20,7 @@ from prefect_autopilot.adapters.simulator import Simulator, serve_simulator
 from prefect_autopilot.blocks import ServiceConnection
 from prefect_autopilot.blocks.connection import load_connection
 from prefect_autopilot.cli import main
-from prefect_autopilot.cli.connect import from_environment, read_credentials, shown_answer
+from prefect_autopilot.cli.connect import expect_webhook, from_environment, read_credentials, shown_answer
 from prefect_autopilot.errors import UnknownNameError, UsageError
 
 TOKEN = "simulated-slack-token"
@@ -301,3 +301,21 @@ def test_a_credential_given_in_two_ways_is_refused() -> None:
 
 def test_at_a_terminal_a_missing_credential_is_no_error_yet() -> None:
     assert read_credentials((), ("token",), ask=True) == {}
+
+
+@pytest.mark.parametrize("minutes", [0, -5, 1441])
+async def test_a_secret_is_not_expected_for_ever_and_not_in_the_past(
+    minutes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_AUTOPILOT_HOME", str(tmp_path))
+    with pytest.raises(UsageError, match="--minutes"):
+        await expect_webhook("asana-default", minutes=minutes)
+    assert not (tmp_path / "autopilot.db").exists()  # nobody waits
+
+
+async def test_a_secret_is_expected_for_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PREFECT_AUTOPILOT_HOME", str(tmp_path))
+    assert await expect_webhook("asana-default", minutes=5) == 0
+    assert "asana-default takes the secret of one new webhook" in capsys.readouterr().out
