@@ -31,6 +31,7 @@ from prefect_autopilot.api.bodies import (
 from prefect_autopilot.api.context import Context, context_of, worked
 from prefect_autopilot.errors import ConflictError, UnknownNameError, UsageError
 from prefect_autopilot.journeys import automate, improve
+from prefect_autopilot.journeys.memory import with_memory
 from prefect_autopilot.journeys.workflows import measured
 from prefect_autopilot.models import (
     Analysis,
@@ -38,6 +39,7 @@ from prefect_autopilot.models import (
     JSONDict,
     OptimizationPlan,
     Rejection,
+    RequestContext,
     Strategy,
     WorkflowMetric,
 )
@@ -48,7 +50,7 @@ NOT_MEASURED = "No run of the flow was seen, so nothing was measured and nothing
 
 async def analyze_request(body: RequestBody) -> AnalysisAnswer:
     """Say what a request in plain English was understood to mean; nothing is created."""
-    analysis = await worked(automate.understand, body.user_input, body.context)
+    analysis = await worked(automate.understand, body.user_input, await _known(body.context))
     return AnalysisAnswer(
         success=analysis.status in {"flow", "clarify"},
         error=_refusal(analysis),
@@ -57,6 +59,11 @@ async def analyze_request(body: RequestBody) -> AnalysisAnswer:
         confidence_score=analysis.confidence,
         recommendations=analysis.recommendations,
     )
+
+
+async def _known(context: RequestContext) -> RequestContext:
+    """Return the context with what its user chose before; without a user there is nothing to remember."""
+    return await with_memory(context) if context.user_id else context
 
 
 def _refusal(analysis: Analysis) -> str | None:
@@ -68,7 +75,7 @@ def _refusal(analysis: Analysis) -> str | None:
 async def generate_workflow(body: GenerateBody, request: Request) -> GenerateAnswer:
     """Turn a request into spec, source and deployment of a flow; nothing is written or deployed."""
     context = context_of(request)
-    analysis = await worked(automate.understand, body.user_input, body.context)
+    analysis = await worked(automate.understand, body.user_input, await _known(body.context))
     if analysis.status != "flow":
         asked = " ".join(question.text for question in analysis.questions)
         return GenerateAnswer(

@@ -247,12 +247,21 @@ def show_analysis(analysis: Analysis) -> None:
     for question in analysis.questions:
         options = f" ({', '.join(question.options)})" if question.options else ""
         write_line(f"question: {question.text}{options}")
+    _show_open(analysis)
     for line in analysis.unsupported:
         write_line(f"not possible: {line}")
     for line in analysis.recommendations:
         write_line(f"advice: {line}")
     for line in language_model_lines(analysis):
         write_line(f"language model: {line}")
+
+
+def _show_open(analysis: Analysis) -> None:
+    """Write what is filled in later and what nobody said."""
+    for name in analysis.open_parameters:
+        write_line(f"open: {name}")
+    for line in analysis.assumptions:
+        write_line(f"assumed: {line}")
 
 
 def _flows_folder() -> Path:
@@ -269,6 +278,8 @@ def _show_generated(told: Generated) -> None:
             _show_preview(told.preview)
         if told.file is None and (told.preview is None or told.preview.succeeded):
             write_line(told.flow.source)
+    if told.analysis is not None:
+        _show_open(told.analysis)
     if told.spec_file is not None:
         write_line(f"plan        {told.spec_file}")
     if told.file is not None:

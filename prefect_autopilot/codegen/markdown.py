@@ -37,6 +37,8 @@ def analysis_markdown(analysis: Analysis) -> str:
         lines.append("")
     for title, texts in (
         ("Questions", [question.text for question in analysis.questions]),
+        ("Still open, filled in when it is deployed", analysis.open_parameters),
+        ("Assumed, as nobody said it", analysis.assumptions),
         ("Not supported", analysis.unsupported),
         ("Recommendations", analysis.recommendations),
         ("Reasons", analysis.reasons),

@@ -46,6 +46,7 @@ _WISH = re.compile(
 _RELATION = re.compile(
     r"[-=]*>|\b(?:to|into|onto|when|whenever|if|for each|for every|from|via|with|using|in|on|by)\b"
 )
+_ASSUMED = re.compile(r"\b(?:proposed|assumed|from your context|announces no|run by hand)\b")
 _ONE_PLACE = re.compile(r"\s*(?:'s )?(?:#|channel|board|list|project|group|folder|label)")
 _EITHER = re.compile(rf"({SERVICE}),? or (?:(?:in|on|to|via|maybe|even|with|the|use|my|our) )*({SERVICE})")
 
@@ -183,6 +184,8 @@ def _judged(text: str, reading: _Reading, catalogue: Catalogue) -> Analysis:
         unsupported=(*reading.unknown, *unwritten(reading.scene)),
         recommendations=recommend(reading.start, reading.steps, by_hand, reading.unknown, catalogue),
         reasons=_reasons(reading, services, by_hand, catalogue),
+        assumptions=tuple(reason for reason in reading.start.reasons if _ASSUMED.search(reason)),
+        open_parameters=open_parameters(reading.steps),
     )
 
 
@@ -351,16 +354,19 @@ def _reasons(
             f"It starts at {catalogue_name(reading.start, catalogue)}: {reading.start.source.why}."
         )
     reasons += reading.start.reasons
-    asked = sorted(
-        {a.name for step in reading.steps for a in step.arguments.values() if a.kind == "parameter"}
-    )
-    if asked:
+    if asked := sorted(open_parameters(reading.steps)):
         reasons.append(f"Not said, so filled in when the flow is deployed: {', '.join(asked[:12])}.")
     reasons += [
         f"No operation of {catalogue.get(s).name} is described that fits: a plain HTTP request stands for it."
         for s in by_hand
     ]
     return tuple(reasons)
+
+
+def open_parameters(steps: tuple[StepSpec, ...]) -> tuple[str, ...]:
+    """Return the flow parameters the steps ask for, each once, in order."""
+    named = (a.name for step in steps for a in step.arguments.values() if a.kind == "parameter")
+    return tuple(dict.fromkeys(named))
 
 
 def catalogue_name(start: Start, catalogue: Catalogue) -> str:

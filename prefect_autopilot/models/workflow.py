@@ -149,6 +149,10 @@ class Analysis(Value):
     unsupported: tuple[str, ...] = ()
     recommendations: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
+    assumptions: tuple[str, ...] = ()
+    """What nobody said and the plan takes for granted: a zone, a time, an event."""
+    open_parameters: tuple[str, ...] = ()
+    """What is filled in when the flow is deployed, in the order of the steps."""
     language_model: LanguageModelUse | None = None
     """None: no language model was asked, and nothing was sent."""
 

@@ -1,0 +1,111 @@
+"""What is said literally arrives, and what nobody said is listed as open or assumed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from prefect_autopilot.codegen import generate
+from prefect_autopilot.codegen.markdown import analysis_markdown
+from prefect_autopilot.intelligence import design
+from prefect_autopilot.models import Analysis
+from prefect_autopilot.services import Catalogue
+
+Ask = Callable[..., Analysis]
+
+LITERALS: list[tuple[str, dict[str, Any]]] = [
+    ("post **hello** to Slack #general every morning at 9", {"channel": "#general", "text": "hello"}),
+    ("post to Slack #general every day at 9: Good morning team", {"text": "Good morning team"}),
+    ("send a message to Slack #ops saying the backup is done every day at 7", {"text": "the backup is done"}),
+    ('tweet "we are live" on twitter every monday at 10', {"text": "we are live"}),
+    (
+        "email ann@example.com with gmail every day at 8 with the message Please check the queue",
+        {"to": "ann@example.com", "body": "Please check the queue"},
+    ),
+    ("create a Jira ticket in project OPS when a Stripe payment fails", {"project": "OPS"}),
+    (
+        "when a github issue is opened, create a task in Asana in project Website Relaunch titled **Triage**",
+        {"projects": "Website Relaunch", "name": "Triage"},
+    ),
+    (
+        "when a new lead comes in from Typeform, create a card in the Leads list in Trello",
+        {"idList": "Leads"},
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "values"), LITERALS, ids=[row[0] for row in LITERALS])
+def test_what_is_said_literally_arrives(
+    text: str, values: dict[str, Any], ask: Ask, catalogue: Catalogue
+) -> None:
+    analysis = ask(text)
+    given = {name: getattr(value, "value", None) for name, value in analysis.steps[0].arguments.items()}
+    assert given.items() >= values.items()
+    source = generate(design(analysis, catalogue), catalogue).source
+    assert all(repr(value)[1:-1] in source for value in values.values())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Send Slack alerts: when a Stripe payment fails",
+        "When a Gmail email arrives: save to Notion, then post to Slack",
+        "Post to Slack: new Stripe payments",
+        "Post WordPress articles to social media: Twitter, LinkedIn",
+    ],
+)
+def test_what_follows_a_colon_and_is_no_text_stays_part_of_the_request(text: str, ask: Ask) -> None:
+    told = [a for step in ask(text).steps for a in step.arguments.values() if a.kind == "constant"]
+    assert not [a for a in told if str(a.value) in text.partition(": ")[2]]
+
+
+def test_what_is_open_and_assumed_is_listed(ask: Ask) -> None:
+    analysis = ask("Post to Slack every day")
+    assert analysis.open_parameters == ("slack_channel", "slack_text")
+    assert any("09:00 is proposed" in one for one in analysis.assumptions)
+    assert any("UTC (from your context)" in one for one in analysis.assumptions)
+    shown = analysis_markdown(analysis)
+    assert "Still open" in shown
+    assert "Assumed" in shown
+
+
+def test_nothing_is_listed_where_all_is_said(ask: Ask) -> None:
+    analysis = ask('post "hello" to Slack #general every day at 9 in Berlin time')
+    assert analysis.open_parameters == ()
+    assert analysis.assumptions == ()
+
+
+def test_a_condition_loses_the_words_that_are_none_of_it(ask: Ask) -> None:
+    analysis = ask("When a Shopify order comes in and the customer is in germany also, tell #sales on Slack")
+    assert analysis.trigger is not None
+    assert analysis.trigger.filter == "the customer is in germany"
+
+
+def test_a_failed_payment_is_told_with_its_sum_its_customer_and_the_reason(
+    ask: Ask, catalogue: Catalogue
+) -> None:
+    analysis = ask(
+        "When a Stripe payment over $500 fails, tell #billing on Slack"
+        " and create a Jira ticket in project OPS"
+    )
+    flow = generate(design(analysis, catalogue), catalogue)
+    assert 'amount = event["amount"] / 100' in flow.source
+    assert 'f"Stripe payment failed: {amount:.2f} {currency}, {email_text}, {failure_message}"' in flow.source
+    assert 'summary=f"Stripe payment failed: {amount:.2f} {currency}, {email_text}"' in flow.source
+    assert 'project="OPS"' in flow.source
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "new Zendesk tickets to Slack #a",
+        "new Shopify orders to Slack #a",
+        "new Discord messages to Slack #a",
+        "new WordPress posts to Twitter",
+    ],
+)
+def test_no_f_string_holds_a_name_alone(text: str, ask: Ask, catalogue: Catalogue) -> None:
+    source = generate(design(ask(text), catalogue), catalogue).source
+    assert not [line for line in source.splitlines() if line.strip().endswith(('f"{text}",', 'f"{title}",'))]
