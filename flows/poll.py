@@ -34,19 +34,24 @@ async def poll(
     async def call(operation: str, given: JSONDict) -> Any:
         return call_service(connection, operation, **given)
 
+    async def page(operation: str, given: JSONDict, url: str) -> JSONDict:
+        read: JSONDict = call_service(connection, operation, **given, page_at=url)
+        return read
+
     async with Store.open(load_settings().store_url.get_secret_value()) as store:
         result = await poll_once(
             known_service(service),
             event,
             connection,
             call=call,
+            page=page,
             emit=announce,
             store=store,
             now=datetime.now(UTC),
             parameters=parameters,
         )
     if result.skipped or result.more:
-        told = "may hold more new rows than one look reads" if result.more else "holds rows without an id"
+        told = "holds more new rows than can be asked for" if result.more else "holds rows without an id"
         get_run_logger().warning("The list of %s %s.", connection, told)
     return result.model_dump()
 

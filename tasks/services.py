@@ -148,7 +148,9 @@ def is_worth_retrying(task: Task[..., Any], task_run: TaskRun, state: State[Any]
 def call_service(connection: str, operation: str, /, **parameters: Any) -> Any:
     """Call an operation of a service through a stored connection and return its answer.
 
-    ``save_to``, a path, lets the answer of a call that only reads be written to that file.
+    Three keywords are not the service's: ``save_to``, a path, lets the answer of a call that only reads be
+    written to that file; ``all_pages=True`` answers the rows of every page of a list, or fails where they
+    cannot all be had; ``page_at`` answers one page with where the next one is.
     Raises UsageError for parameters the operation does not take, ServiceError when the call fails.
     """
     context = TaskRunContext.get()
@@ -165,6 +167,10 @@ async def _call(
     options: dict[str, Any] = {"idempotency_key": key}
     if (target := given.pop("save_to", None)) is not None:
         options["save_to"] = target
+    if (page_at := given.pop("page_at", None)) is not None:
+        options["page_at"] = page_at
+    if given.pop("all_pages", False):
+        options["all_pages"] = True
     async with _ready(connection, run) as client:
         if target is not None and client.service.protocol not in _OVER_HTTP:
             msg = f"{client.service.name} answers with rows; save them to a file in the flow."

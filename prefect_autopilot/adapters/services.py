@@ -33,6 +33,8 @@ from prefect_autopilot.services import (
     find_operation,
     next_page,
     rows_of,
+    same_origin,
+    shows_more,
     takes_key,
     with_key,
     with_proof,
@@ -119,12 +121,15 @@ class ServiceClient:
         parameters: Mapping[str, Any] | None = None,
         *,
         all_pages: bool = False,
+        page_at: str | None = None,
         idempotency_key: str | None = None,
         save_to: Path | str | None = None,
     ) -> Any:
         """Call an operation and return its answer: JSON, text, or None where there is none.
 
-        With ``all_pages`` the rows of every page of a list. With ``save_to`` the answer goes into that
+        With ``all_pages`` the rows of every page of a list. With ``page_at`` one page of it, the first for
+        an empty text, as ``answer``, and as ``next`` how the next one is asked for (``parameters`` or
+        ``url``, which is the ``page_at`` of that call), None after the last. With ``save_to`` the answer goes into that
         file piece by piece, and ``path``, ``bytes`` and ``content_type`` are returned. ``idempotency_key``
         is sent with an unsafe call where the service knows such a header or field. Nothing is sent before the
         parameters are checked. Raises UnknownNameError, UsageError (the words of the caller) or
@@ -136,6 +141,8 @@ class ServiceClient:
         checked = check_parameters(self.service, operation, given)
         if all_pages:
             return await self._all_pages(operation, checked)
+        if page_at is not None:
+            return await self._page(operation, checked, page_at)
         target = Path(save_to) if save_to is not None else None
         if target is not None and not _only_reads(self.service, operation, checked):
             msg = f"{self.service.id}.{operation.id} changes something; only what is read is saved to a file."
@@ -147,8 +154,7 @@ class ServiceClient:
 
     async def _all_pages(self, operation: Operation, parameters: dict[str, Any]) -> list[Any]:
         if operation.effect is not OperationEffect.SAFE or operation.list_at is None:
-            msg = f"{self.service.id}.{operation.id} is no list that could be read page by page."
-            raise UsageError(msg)
+            raise self._no_list(operation)
         rows: list[Any] = []
         seen: set[str] = set()
         url: str | None = None
@@ -160,6 +166,7 @@ class ServiceClient:
                 operation, parameters, answer, url=str(response.url), link=_next_link(response)
             )
             if follow is None:
+                self._check_whole(operation, answer, response)
                 return rows
             counted = operation.pagination.kind in ("page", "offset")
             mark = json.dumps(found if counted else [follow.url, follow.parameters], default=str)
@@ -171,6 +178,26 @@ class ServiceClient:
             f"{self.service.name} repeats a page of the list, or the list is too long; narrow the request"
         )
         raise self._facts(operation).error(reason, permanent=True)
+
+    async def _page(self, operation: Operation, parameters: dict[str, Any], url: str) -> dict[str, Any]:
+        if operation.effect is not OperationEffect.SAFE or operation.list_at is None:
+            raise self._no_list(operation)
+        address = same_origin(self._server(operation), url) if url else None
+        answer, response = await self._send(operation, build_request(operation, parameters), url=address)
+        follow = next_page(operation, parameters, answer, url=str(response.url), link=_next_link(response))
+        return {"answer": answer, "next": follow.model_dump() if follow else None}
+
+    def _no_list(self, operation: Operation) -> UsageError:
+        return UsageError(f"{self.service.id}.{operation.id} is no list that could be read page by page.")
+
+    def _check_whole(self, operation: Operation, answer: Any, response: httpx.Response) -> None:
+        """Raise where a list ends for us, but not for the service: half a list is no list."""
+        if operation.pagination.kind == "none" and shows_more(answer, response.headers, _next_link(response)):
+            reason = (
+                f"{self.service.name} has more rows than it answered, and how to ask {operation.id} for them "
+                "is not known; narrow the request, or read page by page with the parameters of the operation"
+            )
+            raise self._facts(operation).error(reason, permanent=True)
 
     async def _send(
         self, operation: Operation, request: RequestParts, **how: Any

@@ -13,18 +13,30 @@ from typing import Any
 from prefect_autopilot.codegen import event_name
 from prefect_autopilot.errors import AutopilotError, ServiceError, UsageError
 from prefect_autopilot.models import Announcement, JSONDict, Operation, Service, ServiceTrigger, Value
-from prefect_autopilot.services import event_payload, find_operation, find_trigger, next_page, pick, rows_of
+from prefect_autopilot.services import (
+    NextPage,
+    event_payload,
+    find_operation,
+    find_trigger,
+    next_page,
+    pick,
+    rows_of,
+    shows_more,
+)
 from prefect_autopilot.store import Store
 
 Call = Callable[[str, JSONDict], Awaitable[Any]]
 """Calls an operation of the polled service with parameters."""
 
+Page = Callable[[str, JSONDict, str], Awaitable[JSONDict]]
+"""Reads one page of a list as ``ServiceClient.call`` does with ``page_at``: ``answer`` and ``next``."""
+
 Emit = Callable[[Announcement], Awaitable[None] | None]
 """Hands one event to Prefect; returns once Prefect has taken it."""
 
-MOST_ROWS = 200
-"""Rows of one page that are looked at."""
-MOST_PAGES = 10
+MOST_ROWS = 50_000
+"""Rows that one look reads at most; where more are new, it tells so instead of losing some."""
+MOST_PAGES = 500
 SKEW = timedelta(minutes=10)
 """How much the clocks of service and ours may differ where it is told what was there before."""
 
@@ -32,8 +44,8 @@ _NAMESPACE = uuid.UUID("5c0d1b4e-9a63-5c55-8a43-6f2f2f0c7d11")
 _GONE = frozenset({HTTPStatus.NOT_FOUND.value, HTTPStatus.GONE.value})
 _SECONDS = range(10**9, 10**10)
 _MILLISECONDS = range(10**12, 10**13)
-_TURNS = frozenset({"cursor", "page", "offset"})
-"""Kinds of list whose next page is asked for by a parameter."""
+_BY_ADDRESS = frozenset({"link", "next_url"})
+"""Kinds of list whose next page has an address of its own."""
 
 
 class PollResult(Value):
@@ -46,7 +58,7 @@ class PollResult(Value):
     skipped: int = 0
     """Rows that cannot be announced: without an id, or gone since they were listed."""
     more: bool = False
-    """True where every page that was read held only new rows: there may be more of them."""
+    """True where all rows were new and the service has more, which the catalogue cannot ask for."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +72,7 @@ class _Look:
     place: str
     given: JSONDict
     call: Call
+    page: Page | None
     emit: Emit
     store: Store
     now: datetime
@@ -77,6 +90,7 @@ async def poll_once(
     store: Store,
     now: datetime,
     parameters: JSONDict | None = None,
+    page: Page | None = None,
 ) -> PollResult:
     """Announce every row of the trigger's list that was not there before.
 
@@ -85,8 +99,9 @@ async def poll_once(
     little, 4. announce it, 5. remember it. A crash between 4 and 5 announces it again, with the same event
     id: at least once, never lost. The first look announces nothing. ``parameters`` narrow the list (a
     channel, a project). A row that cannot be announced does not hold up the others; what Prefect refuses is
-    raised once they are through and tried again. Raises UsageError for an event that is not found by
-    polling, ServiceError when the service fails.
+    raised once they are through and tried again. ``page`` reads a page of a list whose next page has an
+    address of its own. Raises UsageError for an event that is not found by polling and for a list with more
+    new rows than a look may read (nothing of it is told or remembered), ServiceError when the service fails.
     """
     given = parameters or {}
     trigger = check_polling(service, event, given)
@@ -95,7 +110,7 @@ async def poll_once(
     looked_at = await store.cursor(f"poll {place}")
     # A list that was looked at before the first look was noted has no past that could be told apart.
     since = await store.cursor(f"poll first {place}") or looked_at
-    look = _Look(service, trigger, name, connection, place, given, call, emit, store, now, since)
+    look = _Look(service, trigger, name, connection, place, given, call, page, emit, store, now, since)
     rows, more = await _rows(look)
     if rows and not any(_id(row, trigger) for row in rows):
         raise UsageError(f"A row of {place} has no id at {trigger.id_field!r}; correct the catalogue entry.")
@@ -112,32 +127,45 @@ async def poll_once(
 
 
 async def _rows(look: _Look) -> tuple[list[Any], bool]:
-    """Return the rows to look at, the newest first, and whether there may be more new ones."""
+    """Return the rows to look at, the newest first, and whether there are more that cannot be asked for."""
     operation = find_operation(look.service, look.trigger.operation or "")
-    asked: JSONDict | None = {**look.trigger.parameters, **look.given}
+    asked: JSONDict = {**look.trigger.parameters, **look.given}
+    url = ""
     rows: list[Any] = []
     seen: set[str] = set()
     for _ in range(MOST_PAGES):
-        answer = await look.call(operation.id, asked or {})
-        page = rows_of(operation, answer)[:MOST_ROWS]
+        answer, follow = await _read(look, operation, asked, url)
+        page = rows_of(operation, answer)
         fresh = [row for row in page if (_id(row, look.trigger) or repr(row)) not in seen]
         seen |= {_id(row, look.trigger) or repr(row) for row in fresh}
         rows += fresh
-        asked = _turned(operation, asked or {}, answer)
-        if not fresh or asked is None or not await _goes_on(look, fresh):
+        if len(rows) > MOST_ROWS:
+            break
+        if not fresh or not await _goes_on(look, fresh):
             return _newest_first(rows, look.trigger), False
-    return _newest_first(rows, look.trigger), True
+        if follow is None:
+            cut = operation.pagination.kind == "none" and shows_more(answer, {}) and look.since is not None
+            return _newest_first(rows, look.trigger), cut
+        asked, url = follow.parameters or asked, follow.url or ""
+    raise UsageError(
+        f"The list of {look.place} holds more rows than one look reads ({MOST_ROWS}, {MOST_PAGES} pages), "
+        "and none of them is known; narrow it with the parameters of the list."
+    )
 
 
-def _turned(operation: Operation, asked: JSONDict, answer: Any) -> JSONDict | None:
-    if operation.pagination.kind not in _TURNS:
-        return None
-    following = next_page(operation, asked, answer, url="")
-    return following.parameters if following else None
+async def _read(look: _Look, operation: Operation, asked: JSONDict, url: str) -> tuple[Any, NextPage | None]:
+    if look.page is not None and operation.pagination.kind in _BY_ADDRESS:
+        read = await look.page(operation.id, asked, url)
+        return read["answer"], NextPage.model_validate(read["next"]) if read["next"] else None
+    answer = await look.call(operation.id, asked)
+    turns = operation.pagination.kind not in _BY_ADDRESS
+    return answer, next_page(operation, asked, answer, url="") if turns else None
 
 
 async def _goes_on(look: _Look, page: list[Any]) -> bool:
     """Tell whether the next page may hold new rows: this one holds no known one, or is not sorted."""
+    if look.trigger.whole:
+        return True
     times = [when(pick(row, look.trigger.cursor_field or "$")) for row in page]
     known = [time for time in times if time is not None]
     if len(known) == len(page) and known != sorted(known, reverse=True):
@@ -170,7 +198,8 @@ async def _tell(look: _Look, rows: list[Any]) -> tuple[int, int, AutopilotError 
             continue
         if await look.store.claimed_by(key) is not None:
             continue
-        if not _was_there(look, row):
+        # What is another thing is remembered like the rest, so that a page of it ends the look.
+        if not _was_there(look, row) and not _is_other(look.trigger, row):
             try:
                 await _announce(look, row, key)
             except ServiceError as error:
@@ -198,6 +227,10 @@ def _was_there(look: _Look, row: Any) -> bool:
     time = when(value)
     is_day = isinstance(value, str) and len(value) == len("2026-03-02")
     return time is not None and not is_day and time < look.since - SKEW
+
+
+def _is_other(trigger: ServiceTrigger, row: Any) -> bool:
+    return any(pick(row, path) is not None for path in trigger.without)
 
 
 async def _announce(look: _Look, row: Any, key: str) -> None:

@@ -75,9 +75,15 @@ class Parameter(Value):
 class Pagination(Value):
     """How the next page is asked for; ``list_at`` is the dotted path of the rows ('$': the answer itself)."""
 
-    kind: Literal["none", "cursor", "page", "offset", "link", "next_url"] = "none"
+    kind: Literal["none", "cursor", "page", "offset", "link", "next_url", "last_row"] = "none"
+    """``last_row``: the next page begins after the last row of this one, which ``row_field`` names."""
     request_param: str | None = None
+    """Parameter that asks for the next page; of a ``next_url`` the only one that is taken over from the
+    address, where that names another host than the service is called at."""
     response_field: str | None = None
+    """Dotted path of what leads to the next page; of ``last_row`` the field that is true while more follows,
+    None where the pages end with an empty one."""
+    row_field: str = "id"
     first: int | None = None
     """Number of the first page or row; None: pages are counted from 1, rows from 0."""
 
@@ -156,6 +162,10 @@ class ServiceTrigger(Value):
     """Field that changes with the row, where every change is an event; None: a row is told once."""
     parameters: dict[str, Any] = Field(default_factory=dict)
     """What the list is asked with so that the newest rows are on its first pages."""
+    whole: bool = False
+    """True where the list cannot be asked newest first and tells no times: it is read to its end."""
+    without: tuple[str, ...] = ()
+    """Dotted paths that make a row another thing than the event tells of (a pull request among issues)."""
     detail: str | None = None
     """Operation that reads a found row in full, where ``operation`` answers little more than ids."""
     fields: dict[str, str] = Field(default_factory=dict)

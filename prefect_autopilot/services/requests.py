@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from email.message import EmailMessage
 from pathlib import PurePath
 from typing import Any
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import parse_qsl, quote, urljoin, urlsplit
 
 from pydantic import Field
 
@@ -25,6 +25,40 @@ MIME_FIELDS = ("to", "cc", "bcc", "subject", "body")
 """Parameters that become an e-mail message where an operation wants one."""
 
 _WITHOUT_HEADER = ("none", "sigv4", "oauth1")  # those two sign each request
+_MORE_HEADERS = ("x-ms-continuationtoken", "x-next-page", "x-next-cursor")
+_MORE_FIELDS = tuple(
+    f"{place}{name}"
+    for place in (
+        "",
+        "meta.",
+        "links.",
+        "_links.",
+        "paging.",
+        "pagination.",
+        "pages.",
+        "info.",
+        "_pagination.",
+    )
+    for name in (
+        "has_more",
+        "hasMore",
+        "more",
+        "more_records",
+        "next",
+        "next_page",
+        "nextPage",
+        "next_url",
+        "nextUrl",
+        "next_cursor",
+        "nextCursor",
+        "nextPageToken",
+        "next_page_token",
+        "nextRecordsUrl",
+        "continuationToken",
+        "@odata.nextLink",
+    )
+)
+_LAST_FIELDS = ("isLast", "is_last", "last_page_reached")
 _WITH_FIELDS = ("json", "form", "multipart")
 _KEYS = uuid.UUID("b3f1f4a8-6f0c-5d0e-8c55-6a1f2a9c7d30")
 
@@ -242,12 +276,21 @@ def next_page(
     """
     paging = operation.pagination
     rows = rows_of(operation, answer)
+    name = paging.request_param
     if paging.kind in ("link", "next_url"):
         address = link if paging.kind == "link" else pick(answer, paging.response_field or WHOLE)
-        return NextPage(url=_same_origin(url, address)) if isinstance(address, str) and address else None
-    name = paging.request_param
+        if not isinstance(address, str) or not address:
+            return None
+        if name is not None:
+            mark = dict(parse_qsl(urlsplit(address).query)).get(name)
+            return NextPage(parameters={**parameters, name: mark}) if mark else None
+        return NextPage(url=same_origin(url, address))
     if paging.kind == "none" or name is None:
         return None
+    if paging.kind == "last_row":
+        last = pick(rows[-1], paging.row_field) if rows else None
+        ended = paging.response_field is not None and not pick(answer, paging.response_field)
+        return None if ended or last is None else NextPage(parameters={**parameters, name: last})
     if paging.kind == "cursor":
         cursor = pick(answer, paging.response_field or "") if paging.response_field else None
         return NextPage(parameters={**parameters, name: cursor}) if cursor else None
@@ -255,6 +298,18 @@ def next_page(
         return None
     step = 1 if paging.kind == "page" else len(rows)
     return NextPage(parameters={**parameters, name: _counted(parameters.get(name), first_of(paging)) + step})
+
+
+def shows_more(answer: Any, headers: Mapping[str, str], link: str | None = None) -> bool:
+    """Tell whether an answer says that further pages follow, however services say it."""
+    if link or any(headers.get(name) for name in _MORE_HEADERS):
+        return True
+    if not isinstance(answer, Mapping):
+        return False
+    said = {name: pick(answer, name) for name in _MORE_FIELDS}
+    if any(value is True or (value and isinstance(value, str | Mapping)) for value in said.values()):
+        return True
+    return any(pick(answer, name) is False for name in _LAST_FIELDS)
 
 
 def first_of(paging: Pagination) -> int:
@@ -268,7 +323,8 @@ def _counted(value: Any, first: int) -> int:
     return int(value) if isinstance(value, (int, str)) and str(value).isdigit() else first
 
 
-def _same_origin(url: str, address: str) -> str:
+def same_origin(url: str, address: str) -> str:
+    """Return an address, which may be relative to ``url``; raises UsageError for one on another host."""
     here, there = urlsplit(url), urlsplit(urljoin(url, address))
     if (here.scheme, here.netloc) != (there.scheme, there.netloc):
         msg = f"The next page is said to be on another host ({there.hostname}); it was not followed."

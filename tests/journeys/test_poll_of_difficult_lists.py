@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from prefect_autopilot.errors import PrefectError, ServiceError, UsageError
-from prefect_autopilot.journeys.poll import MOST_PAGES, PollResult, poll_once, when
+from prefect_autopilot.journeys import poll
+from prefect_autopilot.journeys.poll import PollResult, poll_once, when
 from prefect_autopilot.models import (
     Announcement,
     JSONDict,
@@ -64,6 +65,7 @@ class Looked:
     rows: list[Any] = field(default_factory=list)
     told: list[Announcement] = field(default_factory=list)
     asked: list[JSONDict] = field(default_factory=list)
+    more: JSONDict = field(default_factory=dict)
     now: datetime = NOW
     fail: Callable[[str, JSONDict], None] = lambda _operation, _given: None
     refuse: Callable[[Announcement], None] = lambda _told: None
@@ -75,7 +77,15 @@ class Looked:
                 return {"id": given["id"], "full": True}
             self.asked.append(given)
             start = int(given.get("offset", 0))
-            return {"orders": self.rows[start : start + PAGE]}
+            return {"orders": self.rows[start : start + PAGE], **self.more}
+
+        async def page(_operation: str, given: JSONDict, url: str) -> JSONDict:
+            self.asked.append(given)
+            start = int(url.partition("#")[2] or 0)
+            more = start + PAGE < len(self.rows)
+            following = {"parameters": None, "url": f"https://shop.example/orders#{start + PAGE}"}
+            answer = {"orders": self.rows[start : start + PAGE]}
+            return {"answer": answer, "next": following if more else None}
 
         async def emit(one: Announcement) -> None:
             self.refuse(one)
@@ -87,6 +97,7 @@ class Looked:
             "new_order",
             "shop-default",
             call=call,
+            page=page,
             emit=emit,
             store=self.store,
             now=self.now,
@@ -143,12 +154,63 @@ async def test_a_page_with_a_known_row_is_the_last_that_is_read(looked: Looked) 
     assert looked.ids == [31]
 
 
-async def test_endless_new_rows_are_bounded_and_said(looked: Looked) -> None:
+async def test_a_burst_of_new_rows_is_told_whole(looked: Looked) -> None:
     await looked.look()
-    looked.rows = rows(*range(1000, 0, -1))
+    looked.rows = rows(*range(50, 0, -1))
     result = await looked.look()
-    assert result.more
-    assert result.announced == PAGE * MOST_PAGES
+    assert looked.ids == list(range(1, 51))
+    assert not result.more
+
+
+async def test_more_new_rows_than_a_look_may_read_are_said_and_none_is_lost(
+    looked: Looked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await looked.look()
+    looked.rows = rows(*range(50, 0, -1))
+    monkeypatch.setattr(poll, "MOST_PAGES", 10)
+    for _ in range(2):
+        with pytest.raises(UsageError, match="narrow it"):
+            await looked.look()
+    assert looked.told == []
+    monkeypatch.setattr(poll, "MOST_PAGES", 20)
+    await looked.look()
+    assert looked.ids == list(range(1, 51))
+
+
+async def test_rows_that_are_another_thing_are_not_told(looked: Looked) -> None:
+    looked.service = shop(without=("draft",))
+    await looked.look()
+    looked.rows = [{"id": 3, "draft": {"by": "me"}}, {"id": 2, "draft": None}, {"id": 1}]
+    assert (await looked.look()).announced == 2
+    assert looked.ids == [1, 2]
+
+
+async def test_a_list_without_order_is_read_to_its_end_with_each_look(looked: Looked) -> None:
+    looked.service = shop(whole=True)
+    looked.rows = rows(*range(1, 9))
+    await looked.look()
+    looked.rows += rows(9, 10)
+    await looked.look()
+    assert sorted(looked.ids) == [9, 10]
+
+
+async def test_a_list_that_cannot_be_turned_says_that_it_holds_more(looked: Looked) -> None:
+    one = looked.service.operations[0].model_copy(update={"pagination": Pagination()})
+    looked.service = looked.service.model_copy(update={"operations": (one,)})
+    looked.more = {"has_more": True}
+    assert not (await looked.look()).more
+    looked.rows = rows(3, 2, 1)
+    assert (await looked.look()).more
+    assert not (await looked.look()).more
+
+
+async def test_pages_with_addresses_of_their_own_are_turned(looked: Looked) -> None:
+    one = looked.service.operations[0].model_copy(update={"pagination": Pagination(kind="link")})
+    looked.service = looked.service.model_copy(update={"operations": (one,)})
+    await looked.look()
+    looked.rows = rows(*range(8, 0, -1))
+    await looked.look()
+    assert looked.ids == list(range(1, 9))
 
 
 async def test_a_list_that_repeats_its_page_ends(looked: Looked) -> None:
