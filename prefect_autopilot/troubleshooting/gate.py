@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from prefect_autopilot.effects import RerunVerdict
@@ -49,6 +50,10 @@ from prefect_autopilot.troubleshooting.remedies import (
 )
 
 SAME_MOMENT = timedelta(seconds=5)
+ABOUT_TO_END = frozenset({"PENDING", "RUNNING"})
+LOOK_AT_ANOTHER = timedelta(seconds=15)
+LONGEST_WAIT_FOR_ANOTHER = timedelta(minutes=5)
+"""After this a run is repeated although another one of the same work still runs: schedules may overlap."""
 QUOTA_PATTERNS = frozenset({"hard-quota", "http-429-daily", "resource-class"})
 
 
@@ -162,6 +167,7 @@ def _standing(
             else "No later run of the same work has completed.",
             "stand_down",
         ),
+        _alone(evidence, now, needed=state.type in FAILURE_STATES),
         Check(
             "clock",
             state.timestamp <= now + SAME_MOMENT,
@@ -173,21 +179,35 @@ def _standing(
 
 def recovery(evidence: Evidence) -> RunRecord | None:
     """Return a run that has done the same work since: same deployment and parameters, completed later."""
+    return next((other for other in _same_work(evidence) if other.state.type == "COMPLETED"), None)
+
+
+def _same_work(evidence: Evidence) -> Iterator[RunRecord]:
+    """Yield runs of the same deployment and parameters that were due with this one or after it failed."""
     run = evidence.run
     for other in evidence.recent_runs:
         same = other.deployment_id == run.deployment_id if run.deployment_id else other.flow_id == run.flow_id
-        if (
-            other.id == run.id
-            or not same
-            or other.state.type != "COMPLETED"
-            or other.parameters != run.parameters
-        ):
+        if other.id == run.id or not same or other.parameters != run.parameters:
             continue
         ours, theirs = _due(run), _due(other)
         began_with_it = ours is not None and theirs is not None and theirs >= ours - SAME_MOMENT
         if began_with_it or (other.start is not None and other.start >= run.state.timestamp):
-            return other
-    return None
+            yield other
+
+
+def _alone(evidence: Evidence, now: datetime, *, needed: bool) -> Check:
+    """Wait a little for a run of the same work that is under way: it may make ours needless."""
+    other = next((one for one in _same_work(evidence) if one.state.type in ABOUT_TO_END), None)
+    waited = now - evidence.run.state.timestamp > LONGEST_WAIT_FOR_ANOTHER
+    passed = other is None or waited or not needed
+    said = f"Run {other.name or other.id} of the same work is under way." if other else ""
+    return Check(
+        "under way",
+        passed,
+        said if not passed else "No other run of the same work is waited for.",
+        "wait",
+        until=None if passed else now + LOOK_AT_ANOTHER,
+    )
 
 
 def _due(run: RunRecord) -> datetime | None:

@@ -26,6 +26,7 @@ from prefect_autopilot.models import (
 )
 from prefect_autopilot.troubleshooting import decide, diagnose_text
 from prefect_autopilot.troubleshooting.consent import Usage
+from prefect_autopilot.troubleshooting.gate import LOOK_AT_ANOTHER
 from prefect_autopilot.troubleshooting.remedies import retry_delay
 
 Make = Callable[..., Any]
@@ -257,6 +258,51 @@ def test_other_work_is_no_recovery(
     assert gate(diagnose_text(BUSY), found).action == "act"
 
 
+@pytest.mark.parametrize(
+    ("kind", "minutes", "parameters", "since", "action"),
+    [
+        ("RUNNING", 0, None, 0, "wait"),
+        ("PENDING", 1, None, 0, "wait"),
+        ("RUNNING", 0, None, 6, "act"),
+        ("RUNNING", -60, None, 0, "act"),
+        ("RUNNING", 0, {"day": "another"}, 0, "act"),
+        ("FAILED", 0, None, 0, "act"),
+        ("COMPLETED", 0, None, 0, "stand_down"),
+    ],
+    ids=[
+        "started with it",
+        "about to start",
+        "it takes long",
+        "an earlier one",
+        "other work",
+        "failed as well",
+        "it is done",
+    ],
+)
+def test_a_run_of_the_same_work_that_is_under_way_is_waited_for_a_little(
+    gate: Make,
+    evidence: Make,
+    run: Make,
+    state: Make,
+    failed_at: datetime,
+    kind: str,
+    minutes: int,
+    parameters: dict[str, str] | None,
+    since: int,
+    action: str,
+) -> None:
+    at, now = failed_at + timedelta(minutes=minutes), failed_at + timedelta(minutes=since, seconds=5)
+    sister = run(id="run-2", expected_start=at, start=at, state=state(kind, at=at))
+    if parameters is not None:
+        sister = sister.model_copy(update={"parameters": parameters})
+    found = evidence(run=run(expected_start=failed_at, state=state(message=BUSY)), recent_runs=(sister,))
+    decision = gate(diagnose_text(BUSY), found, now=now)
+    assert decision.action == action
+    if action == "wait":
+        assert decision.wait_until == now + LOOK_AT_ANOTHER
+        assert "under way" in decision.reason
+
+
 def test_an_earlier_success_is_no_recovery(
     gate: Make, evidence: Make, run: Make, state: Make, failed_at: datetime
 ) -> None:
@@ -346,6 +392,7 @@ def test_the_gate_always_records_every_check(gate: Make) -> None:
         "own flow",
         "human",
         "recovered",
+        "under way",
         "confidence",
         "class",
         "repeatable",
