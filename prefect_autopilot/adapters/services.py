@@ -129,10 +129,10 @@ class ServiceClient:
 
         With ``all_pages`` the rows of every page of a list. With ``page_at`` one page of it, the first for
         an empty text, as ``answer``, and as ``next`` how the next one is asked for (``parameters`` or
-        ``url``, which is the ``page_at`` of that call), None after the last. With ``save_to`` the answer goes into that
-        file piece by piece, and ``path``, ``bytes`` and ``content_type`` are returned. ``idempotency_key``
-        is sent with an unsafe call where the service knows such a header or field. Nothing is sent before the
-        parameters are checked. Raises UnknownNameError, UsageError (the words of the caller) or
+        ``url``, which is the ``page_at`` of that call), None after the last. With ``save_to`` the answer goes
+        into that file piece by piece, and ``path``, ``bytes`` and ``content_type`` are returned.
+        ``idempotency_key`` is sent with an unsafe call where the service knows such a header or
+        field. Nothing is sent before the parameters are checked. Raises UnknownNameError, UsageError (the words of the caller) or
         ServiceError (the call).
         """
         operation = find_operation(self.service, operation_id)
@@ -343,7 +343,9 @@ async def _read(response: httpx.Response, facts: CallFacts) -> None:
 
 
 def _next_link(response: httpx.Response) -> str | None:
-    return response.links.get("next", {}).get("url")
+    following = response.links.get("next", {})
+    # Sentry links a next page after the last one as well, and says that it is empty.
+    return following.get("url") if following.get("results") != "false" else None
 
 
 def _address(service: Service, base_url: str | None, credentials: Mapping[str, str]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from prefect_autopilot.adapters.simulated_request import Asked
 from prefect_autopilot.models import JSONDict, Pagination, Service
-from prefect_autopilot.services import first_of, listed_fields, place, resource_of, sample_rows
+from prefect_autopilot.services import first_of, listed_fields, pick, place, resource_of, sample_rows
 from prefect_autopilot.services.paths import WHOLE
 
 _LISTS = ("list", "search", "query")
@@ -178,7 +178,11 @@ class SimulatedService:
         position = asked.parameters.get(paging.request_param or "_page")
         try:
             size = next((int(asked.parameters[n]) for n in _SIZES if n in asked.parameters), self._page_size)
-            start = _start(paging, position, size)
+            start = (
+                _after(rows, paging, position)
+                if paging.kind == "last_row"
+                else _start(paging, position, size)
+            )
         except ValueError:
             return self.refusal(400, "invalid_cursor")
         page, more = rows[start : start + size], len(rows) > start + size
@@ -190,20 +194,30 @@ class SimulatedService:
         if asked.operation.list_at != WHOLE:
             body = {self.service.success_field: self._good} if self.service.success_field else {}
             place(body, asked.operation.list_at or f"{resource}s", shown)
+        if paging.kind == "last_row" and paging.response_field:
+            place(body, paging.response_field, more)
         return self._paged(asked, body, address, f"p{start + size}" if more else None)
 
     def _paged(self, asked: Asked, body: Any, address: str, cursor: str | None) -> Reply:
         paging = asked.operation.pagination
         headers: dict[str, str] = {}
         if cursor is not None:
-            following = f"{address}{'&' if '?' in address else '?'}_page={cursor}"
+            name = paging.request_param or "_page"
+            following = f"{address}{'&' if '?' in address else '?'}{name}={cursor}"
             if paging.kind == "cursor" and paging.response_field:
                 place(body, paging.response_field, cursor)
             elif paging.kind == "next_url" and paging.response_field:
-                body[paging.response_field] = following
+                place(body, paging.response_field, following)
             elif paging.kind == "link":
                 headers["Link"] = f'<{following}>; rel="next"'
         return Reply(200, body, headers)
+
+
+def _after(rows: list[JSONDict], paging: Pagination, position: Any) -> int:
+    """Return the place after the row a list goes on from; raises ValueError where none has that id."""
+    if position is None:
+        return 0
+    return [str(pick(row, paging.row_field)) for row in rows].index(str(position)) + 1
 
 
 def _start(paging: Pagination, position: Any, size: int) -> int:

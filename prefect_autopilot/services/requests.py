@@ -26,6 +26,17 @@ MIME_FIELDS = ("to", "cc", "bcc", "subject", "body")
 
 _WITHOUT_HEADER = ("none", "sigv4", "oauth1")  # those two sign each request
 _MORE_HEADERS = ("x-ms-continuationtoken", "x-next-page", "x-next-cursor")
+_MORE_PLACES = (
+    "meta",
+    "links",
+    "_links",
+    "paging",
+    "pagination",
+    "pages",
+    "info",
+    "_pagination",
+    "_metadata",
+)
 _MORE_FIELDS = tuple(
     f"{place}{name}"
     for place in (
@@ -276,28 +287,34 @@ def next_page(
     """
     paging = operation.pagination
     rows = rows_of(operation, answer)
-    name = paging.request_param
     if paging.kind in ("link", "next_url"):
         address = link if paging.kind == "link" else pick(answer, paging.response_field or WHOLE)
-        if not isinstance(address, str) or not address:
-            return None
-        if name is not None:
-            mark = dict(parse_qsl(urlsplit(address).query)).get(name)
-            return NextPage(parameters={**parameters, name: mark}) if mark else None
-        return NextPage(url=same_origin(url, address))
+        return _at_address(paging, parameters, url, address) if address and isinstance(address, str) else None
+    name = paging.request_param
     if paging.kind == "none" or name is None:
         return None
-    if paging.kind == "last_row":
-        last = pick(rows[-1], paging.row_field) if rows else None
-        ended = paging.response_field is not None and not pick(answer, paging.response_field)
-        return None if ended or last is None else NextPage(parameters={**parameters, name: last})
-    if paging.kind == "cursor":
-        cursor = pick(answer, paging.response_field or "") if paging.response_field else None
-        return NextPage(parameters={**parameters, name: cursor}) if cursor else None
+    if paging.kind in ("cursor", "last_row"):
+        mark = _mark(paging, answer, rows)
+        return NextPage(parameters={**parameters, name: mark}) if mark else None
     if not rows:
         return None
     step = 1 if paging.kind == "page" else len(rows)
     return NextPage(parameters={**parameters, name: _counted(parameters.get(name), first_of(paging)) + step})
+
+
+def _at_address(paging: Pagination, parameters: Mapping[str, Any], url: str, address: str) -> NextPage | None:
+    if paging.request_param is None:
+        return NextPage(url=same_origin(url, address))
+    mark = dict(parse_qsl(urlsplit(address).query)).get(paging.request_param)
+    return NextPage(parameters={**parameters, paging.request_param: mark}) if mark else None
+
+
+def _mark(paging: Pagination, answer: Any, rows: list[Any]) -> Any:
+    """Return what the next page is asked for by, None after the last."""
+    if paging.kind == "cursor":
+        return pick(answer, paging.response_field) if paging.response_field else None
+    ended = paging.response_field is not None and not pick(answer, paging.response_field)
+    return None if ended or not rows else pick(rows[-1], paging.row_field)
 
 
 def shows_more(answer: Any, headers: Mapping[str, str], link: str | None = None) -> bool:

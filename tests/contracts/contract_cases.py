@@ -184,22 +184,28 @@ class Pages:
     def __call__(self, request: Received) -> Answer:
         self.asked.append(self._mark_of(request))
         number = len(self.asked)
-        rows = [{"row": f"{number}-{place}"} for place in (1, 2)] if number <= PAGES else []
+        rows: list[dict[str, Any]] = (
+            [{"row": f"{number}-{place}"} for place in (1, 2)] if number <= PAGES else []
+        )
+        if self.operation.pagination.kind == "last_row" and rows:
+            rows[-1] |= {self.operation.pagination.row_field: f"p{number + 1}"}
         answer = good_answer(self.fact)
         content = with_value(answer.content, self.operation.list_at or "$", rows)
         mark = None if number >= PAGES else self._mark(number + 1)
         paging = self.operation.pagination
         if paging.kind in ("link", "next_url") and mark is not None:
             self.service.handed_out.add(str(mark))
-            mark = f"{request.url}?{MARK}={mark}"
+            mark = f"{request.url}?{paging.request_param or MARK}={mark}"
         headers = {"link": f'<{mark}>; rel="next"'} if mark and paging.kind == "link" else {}
         if paging.kind in ("cursor", "next_url") and paging.response_field:
             content = with_value(content, paging.response_field, mark)
+        if paging.kind == "last_row" and paging.response_field:
+            content = with_value(content, paging.response_field, mark is not None)
         return Answer(answer.status, content, headers)
 
     def _mark_of(self, request: Received) -> str:
         paging = self.operation.pagination
-        name = MARK if paging.kind in ("link", "next_url") else paging.request_param or ""
+        name = paging.request_param or (MARK if paging.kind in ("link", "next_url") else "")
         told = {**dict(request.query), **(json.loads(request.body) if "json" in request.content_type else {})}
         return str(told.get(name, ""))
 
