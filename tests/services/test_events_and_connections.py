@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from prefect_autopilot.errors import UnknownNameError
 from prefect_autopilot.models import Service
 from prefect_autopilot.services import (
     address_fields,
+    authorise,
     connection_name,
     credential_names,
     event_payload,
@@ -141,3 +144,30 @@ def test_what_only_the_person_knows_of_an_address_is_told() -> None:
 def test_what_a_connection_must_hold(service: str, names: tuple[str, ...]) -> None:
     assert credential_names(CATALOGUE.get(service)) == names
     assert set(names) <= set(simulated_credentials(CATALOGUE.get(service)))
+
+
+@pytest.mark.parametrize(
+    ("service_id", "held"),
+    [
+        ("splunk_oncall", ("X-VO-Api-Id", "X-VO-Api-Key")),
+        ("copper", ("X-PW-AccessToken", "X-PW-UserEmail")),
+        ("salesmate", ("sessionToken", "x-linkname")),
+    ],
+)
+def test_what_tells_who_asks_is_held_by_the_connection(service_id: str, held: tuple[str, ...]) -> None:
+    service = CATALOGUE.get(service_id)
+    assert credential_names(service) == held
+    assert authorise(service, dict.fromkeys(held, "told")).headers == dict.fromkeys(held, "told")
+
+
+@pytest.mark.parametrize("service", CATALOGUE.services, ids=lambda service: service.id)
+def test_no_credential_is_a_parameter_of_a_call(service: Service) -> None:
+    """A parameter would stand in the source of a generated flow."""
+    telling = re.compile(r"(?i)api[-_]?(key|id|token|secret)|access[-_]?token")
+    in_headers = [
+        f"{operation.id}: {one.name}"
+        for operation in service.operations
+        for one in operation.parameters
+        if one.location == "header" and (one.name in credential_names(service) or telling.search(one.name))
+    ]
+    assert in_headers == []
