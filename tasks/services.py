@@ -21,6 +21,7 @@ from prefect.utilities.asyncutils import (  # type: ignore[attr-defined]  # one 
     run_coro_as_sync,
 )
 
+from prefect_autopilot.adapters.rates import LONGEST_REFUSAL_S
 from prefect_autopilot.errors import ServiceError, UsageError
 from prefect_autopilot.tasks.connections import CLIENTS
 
@@ -121,19 +122,19 @@ class OncePerRun(CachePolicy):
 
 
 def is_worth_retrying(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:  # noqa: ARG001  Prefect's interface
-    """Tell whether the same call may be made again and could succeed within our short delays.
+    """Tell whether the same call may be made again and could succeed soon.
 
     Unsafe calls are never repeated here, whatever the error: their effect may have happened. Only where
     the service knows the repetition by the key of the call, it does it once however often it is asked. A wait
-    the service asks for that is longer than ours is left to a remedy, which can wait that long.
+    the service asks for is kept; one of more than a minute is left to a remedy, which can wait that long.
     """
     error = state.data
     if not isinstance(error, ServiceError) or error.permanent:
         return False
     if error.effect not in _REPEATABLE and not error.keyed:
         return False
-    delay = RETRY_DELAYS_S[min(max(task_run.run_count - 1, 0), len(RETRY_DELAYS_S) - 1)]
-    return (error.retry_after_s or 0.0) <= delay
+    # The gate of the connection holds the repetition back until then, where our own delay is shorter.
+    return (error.retry_after_s or 0.0) <= LONGEST_REFUSAL_S
 
 
 @task(

@@ -12,6 +12,7 @@ from urllib.parse import urljoin, urlsplit
 import anyio
 import httpx
 
+from prefect_autopilot.adapters.decoding import TooLargeError, read_within
 from prefect_autopilot.adapters.network import outgoing
 from prefect_autopilot.errors import AutopilotError, ConfigurationError, UsageError
 from prefect_autopilot.models import JSONDict
@@ -25,6 +26,7 @@ DEEPEST = 200
 _MOST_REDIRECTS = 5
 _TIMEOUT_S = 30.0
 _ACCEPT = "application/json, application/yaml;q=0.9, text/yaml;q=0.9, */*;q=0.1"
+_HEADERS = {"Accept": _ACCEPT, "Accept-Encoding": "gzip, deflate"}
 _NUMBER = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,30})(?P<part>\.[0-9]{1,40})?(?P<power>[eE][-+]?[0-9]{1,3})?")
 _CONSTANTS = {"": None, "~": None, "null": None, "Null": None, "NULL": None} | {
     text: value
@@ -100,7 +102,7 @@ async def _asked(
         way = outgoing(address, transport, allow_private=allow_private)
         async with (
             httpx.AsyncClient(transport=way, timeout=_TIMEOUT_S, follow_redirects=False) as client,
-            client.stream("GET", address, headers={"Accept": _ACCEPT}) as response,
+            client.stream("GET", address, headers=_HEADERS) as response,
         ):
             if response.is_redirect:
                 return _redirect(address, response)
@@ -109,12 +111,9 @@ async def _asked(
                     f"{shown} answered with HTTP {response.status_code}; check the address.",
                     permanent=not response.is_server_error,
                 )
-            content = bytearray()
-            async for piece in response.aiter_bytes():
-                content += piece
-                if len(content) > largest:
-                    raise _too_large(largest)
-            return bytes(content)
+            return await read_within(response, largest)
+    except TooLargeError:
+        raise _too_large(largest) from None
     except ConfigurationError:
         raise UsageError(
             f"{shown} is in a private network, so it was not asked; allow that with --allow-private."

@@ -146,7 +146,8 @@ async def _asked(client: httpx.AsyncClient, address: str, form: Mapping[str, str
     """Ask with the client's secret in the form; where that is refused, with HTTP Basic (section 2.3.1)."""
     headers = {"Accept": "application/json"}
     response = await client.post(address, data=form, headers=headers)
-    refused = response.status_code in (400, 401) and "invalid_client" in response.text
+    # Services name this refusal in many ways; only what they say of the grant itself is no question of it.
+    refused = response.status_code in (400, 401) and "invalid_grant" not in response.text
     if not refused or "client_secret" not in form:
         return response
     pair = f"{quote(form['client_id'], safe='')}:{quote(form['client_secret'], safe='')}".encode()

@@ -13,6 +13,9 @@ import anyio
 LONGEST_WAIT_S = 10.0
 """Seconds a call waits at most for a limit to end that the service told of; a longer one it meets itself."""
 
+LONGEST_REFUSAL_S = 60.0
+"""Seconds that calls are held back at most after a refusal; a longer one is left to a remedy."""
+
 _YEAR_S = 365 * 24 * 3600
 _IN_MILLISECONDS = 1e11  # later than the year 5000 in seconds
 _REMAINING = ("x-ratelimit-remaining", "ratelimit-remaining", "x-rate-limit-remaining")
@@ -79,11 +82,14 @@ class RateGate:
                 wait = max(wait, -self._tokens / self.per_s)
             return wait
 
-    def learn(self, headers: Mapping[str, str], clock: Callable[[], datetime]) -> None:
-        """Hold the next calls back until the reset when an answer says that none remains.
+    def close(self, seconds: float) -> None:
+        """Hold the next calls back after a refusal that told how long; no longer than LONGEST_REFUSAL_S."""
+        with self._lock:
+            until = self._time_s() + min(seconds, LONGEST_REFUSAL_S)
+            self._closed_until = max(self._closed_until, until)
 
-        A refused call is not learnt from: when to repeat it is for the one who called to decide.
-        """
+    def learn(self, headers: Mapping[str, str], clock: Callable[[], datetime]) -> None:
+        """Hold the next calls back until the reset when an answer says that none remains."""
         told = next((headers[name] for name in _REMAINING if name in headers), None)
         if told is None or told.strip() not in ("0", "0.0"):
             return

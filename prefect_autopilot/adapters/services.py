@@ -13,10 +13,12 @@ from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
 
+import anyio
 import httpx
 from pydantic import SecretStr
 
 from prefect_autopilot.adapters.bodies import encoded, save
+from prefect_autopilot.adapters.decoding import TooLargeError, read_within
 from prefect_autopilot.adapters.network import check_host, outgoing
 from prefect_autopilot.adapters.oauth import Renew, is_due, token_of
 from prefect_autopilot.adapters.rates import RateGate
@@ -42,6 +44,8 @@ from prefect_autopilot.services import (
 
 MOST_PAGES = 200
 MOST_ROWS = 50_000
+_TIMEOUTS_OF_A_CALL = 4
+_TIMEOUTS_OF_A_FILE = 120
 _READ_AT_ONCE = 2**20
 _HEADERS = {
     "Accept": "application/json",
@@ -132,8 +136,8 @@ class ServiceClient:
         ``url``, which is the ``page_at`` of that call), None after the last. With ``save_to`` the answer goes
         into that file piece by piece, and ``path``, ``bytes`` and ``content_type`` are returned.
         ``idempotency_key`` is sent with an unsafe call where the service knows such a header or
-        field. Nothing is sent before the parameters are checked. Raises UnknownNameError, UsageError (the words of the caller) or
-        ServiceError (the call).
+        field. Nothing is sent before the parameters are checked. Raises UnknownNameError, UsageError (the
+        words of the caller) or ServiceError (the call).
         """
         operation = find_operation(self.service, operation_id)
         # A call that is nobody's repetition is one of its own.
@@ -263,20 +267,32 @@ class ServiceClient:
     async def _exchange(
         self, request: httpx.Request, operation: Operation, facts: CallFacts, target: Path | None
     ) -> tuple[Any, httpx.Response]:
+        large = target is not None or operation.body in ("multipart", "raw")
+        deadline_s = self._timeout_s * (_TIMEOUTS_OF_A_FILE if large else _TIMEOUTS_OF_A_CALL)
         try:
-            response = await self._transport.handle_async_request(request)
-            response.request = request
-            if target is not None and response.is_success:
-                return await save(response, target, facts), response
-            await _read(response, facts)
+            # The transport's own limit is that of one read: a byte now and then would keep a call for ever.
+            with anyio.fail_after(deadline_s):
+                response = await self._transport.handle_async_request(request)
+                response.request = request
+                if target is not None and response.is_success:
+                    return await save(response, target, facts), response
+                await _read(response, facts)
         # No cause is chained: httpx puts whole addresses into its texts, and a query may hold a key.
         except httpx.TimeoutException:
             reason = f"{self.service.name} did not answer within {self._timeout_s:g} s"
             raise facts.error(reason, permanent=False) from None
+        except TimeoutError:
+            reason = f"{self.service.name} did not end its answer within {deadline_s:g} s"
+            raise facts.error(reason, permanent=False) from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             reason = f"The connection to {self.service.name} failed ({type(error).__name__}: {error})"
             raise facts.error(reason, permanent=False) from None
-        answer = read_answer(response, operation, facts, self._clock)
+        try:
+            answer = read_answer(response, operation, facts, self._clock)
+        except ServiceError as error:
+            if error.retry_after_s is not None:
+                self._gate.close(error.retry_after_s)
+            raise
         self._gate.learn(response.headers, self._clock)
         return answer, response
 
@@ -331,13 +347,11 @@ async def _read(response: httpx.Response, facts: CallFacts) -> None:
         if told.isdigit() and int(told) <= _READ_AT_ONCE and "content-encoding" not in response.headers:
             await response.aread()
             return
-        content = bytearray()
-        async for chunk in response.aiter_bytes():
-            content += chunk
-            if len(content) > LARGEST_ANSWER:
-                reason = f"{facts.service.name} answered with more than {LARGEST_ANSWER // 2**20} MB"
-                raise facts.error(reason, permanent=True, status=response.status_code)
-        response._content = bytes(content)  # noqa: SLF001  what aread() does, with a limit
+        content = await read_within(response, LARGEST_ANSWER)
+        response._content = content  # noqa: SLF001  what aread() does, with a limit
+    except TooLargeError:
+        reason = f"{facts.service.name} answered with more than {LARGEST_ANSWER // 2**20} MB"
+        raise facts.error(reason, permanent=True, status=response.status_code) from None
     finally:
         await response.aclose()
 

@@ -99,7 +99,7 @@ class Simulator:
         self._twins: dict[str, SimulatedService] = {}
         self._accepted: dict[str, Accepted] = {}
         self._limits: dict[str, Limit] = {}
-        self._answered: dict[tuple[str, str], Reply] = {}
+        self._answered: dict[tuple[str, str], tuple[str, Reply]] = {}
 
     def twin(self, service_id: str) -> SimulatedService:
         """Return what the simulator holds of a service; raises UnknownNameError."""
@@ -228,13 +228,18 @@ class Simulator:
         key = request.headers.get(service.idempotency_header or "", "") or str(
             checked.get(service.idempotency_field or "", "")
         )
+        sent_before = json.dumps([operation.id, checked], sort_keys=True, default=str)
         if key and (service.id, key) in self._answered:
-            return self._answered[service.id, key], checked
+            before, answered = self._answered[service.id, key]
+            if before != sent_before:
+                told = "The idempotency key was used for another call."
+                return twin.refusal(409, "idempotency_key_reused", told), checked
+            return answered, checked
         reply = twin.answer(
             Asked(operation, asked.path, {**checked, **dict(mark)}, asked.body), str(request.url)
         )
         if key:
-            self._answered[service.id, key] = reply
+            self._answered[service.id, key] = sent_before, reply
         return reply, checked
 
     def _refused(self, twin: SimulatedService, request: Request, body: bytes) -> Reply | None:
