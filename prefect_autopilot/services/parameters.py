@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
@@ -65,6 +66,9 @@ def _checked(service: Service, operation: Operation, parameter: Parameter, value
     wrong = wanted is not None and not isinstance(value, wanted)
     if wrong or (isinstance(value, bool) and parameter.type in ("integer", "number")):
         msg = f"{where} must be of type {parameter.type}, not {type(value).__name__}."
+        raise UsageError(msg)
+    if isinstance(value, float) and not math.isfinite(value):
+        msg = f"{where} must be a finite number, not {value}."
         raise UsageError(msg)
     if parameter.choices and str(value) not in parameter.choices:
         msg = f"{where} must be one of {', '.join(parameter.choices)}."

@@ -101,6 +101,28 @@ async def test_a_list_stands_where_the_source_has_it_and_all_its_pages_are_read(
     assert pages.asked[1:PAGES] == pages.expected()
 
 
+def narrower(case: str) -> list[str]:
+    """Name the parameters whose type refuses what the source takes; in an address a text is all."""
+    _, fact, _, operation = told(case)
+    body = {**fact["body"], "type": fact["body"]["root"]}
+    within = shape_at(body, operation.body_at or "$") or {}
+    in_body = {name: shape["type"] for name, shape in within.get("properties", {}).items()}
+    in_address = {one["name"]: one["type"] for one in fact["parameters"]}
+    found = []
+    for one in operation.parameters:
+        of_body = one.location == "body"
+        wanted = (in_body if of_body else in_address).get(one.at or one.name, one.type)
+        takes_all = one.type == "any" or (one.type == "string" and not of_body) or one.choices or one.document
+        if not takes_all and wanted != one.type and (wanted, one.type) != ("integer", "number"):
+            found.append(f"{one.name}: {one.type}, not {wanted}")
+    return found
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_parameter_takes_whatever_the_source_takes(case: str) -> None:
+    assert narrower(case) == []
+
+
 def test_the_cases_have_an_address() -> None:
     for case in CASES:
         fixture, _, service, _ = told(case)

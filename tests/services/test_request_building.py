@@ -449,3 +449,30 @@ def test_an_address_of_the_same_host_is_followed(address: str) -> None:
 def test_an_address_of_another_host_is_not_followed(address: str) -> None:
     with pytest.raises(UsageError, match="another host"):
         next_page(listing("link"), {}, {"rows": [1]}, url=URL, link=address)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_a_number_that_json_cannot_hold_is_refused(value: float) -> None:
+    service = load_catalogue().get("telegram")
+    operation = find_operation(service, "send_message")
+    with pytest.raises(UsageError, match=r"'chat_id'.*finite number"):
+        check_parameters(service, operation, {"chat_id": value, "text": "Hello"})
+
+
+@pytest.mark.parametrize(
+    ("service_id", "operation_id", "parameters"),
+    [
+        ("github", "dispatch_workflow", {"owner": "a", "repo": "b", "workflow_id": "ci.yml", "ref": "main"}),
+        ("github", "dispatch_workflow", {"owner": "a", "repo": "b", "workflow_id": 7, "ref": "main"}),
+        ("telegram", "send_message", {"chat_id": "@news", "text": "Hello"}),
+        ("telegram", "send_message", {"chat_id": -100, "text": "Hello"}),
+        ("resend", "send_email", {"from": "a@example.com", "to": ["b@example.com"], "subject": "Hello"}),
+        ("openai", "embeddings", {"model": "small", "input": ["one", "two"]}),
+    ],
+)
+def test_what_a_service_takes_in_several_forms_may_be_given_in_each(
+    service_id: str, operation_id: str, parameters: dict[str, Any]
+) -> None:
+    service = load_catalogue().get(service_id)
+    checked = check_parameters(service, find_operation(service, operation_id), parameters)
+    assert {name: checked[name] for name in parameters} == parameters
