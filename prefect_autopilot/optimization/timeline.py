@@ -99,7 +99,9 @@ class _Replay:
                 self.inner |= {node.name: called[0]} if called else {}
                 continue
             looped = rounds + isinstance(node, ast.For | ast.AsyncFor | ast.While)
-            used: set[int] = set()
+            # What is added to keeps what it held; what is bound anew does not.
+            kept = node.target if isinstance(node, ast.AugAssign) else None
+            used = set(self.held.get(kept.id, ())) if isinstance(kept, ast.Name) else set[int]()
             for name, value in ast.iter_fields(node):
                 parts = value if isinstance(value, list) else [value]
                 if name not in {"body", "orelse", "finalbody", "handlers", "cases"}:
@@ -136,8 +138,7 @@ class _Replay:
         if isinstance(node, ast.Lambda):
             return set()
         if isinstance(node, ast.Name):
-            found = self.held.get(node.id, set())
-            return set(found)
+            return set() if isinstance(node.ctx, ast.Store) else set(self.held.get(node.id, ()))
         if isinstance(node, ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
             return self._comprehension(node, rounds, starts=starts)
         if isinstance(node, ast.Call):
