@@ -76,7 +76,7 @@ def _refusal(file: FlowFile, task: Function) -> str:
     ]
     checks: tuple[tuple[bool, str], ...] = (
         (effect.level is not Level.PURE, f"{name} does more than compute ({evidence})"),
-        (effect.nondeterministic, f"{name} reads the clock or chance"),
+        (effect.nondeterministic or effect.paced, f"{name} reads the clock or chance, or pauses"),
         (bool(effect.mutates) or effect.is_generator, f"{name} changes or consumes what it is given"),
         (not task.parameters, f"{name} takes nothing its result could depend on"),
         (
