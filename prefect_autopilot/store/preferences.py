@@ -9,7 +9,7 @@ from sqlalchemy import delete, select
 
 from prefect_autopilot.errors import UsageError
 from prefect_autopilot.store import tables
-from prefect_autopilot.store.concept import Concept
+from prefect_autopilot.store.concept import Concept, begins
 from prefect_autopilot.store.encoding import storable
 
 _LONGEST = 200
@@ -30,15 +30,13 @@ class Preferences(Concept):
         column = tables.cursors.c.name
         insert = self._database.insert(tables.cursors).values(name=_name(user, kind, choice), value=now)
         async with self._database.write() as connection:
-            await connection.execute(
-                delete(tables.cursors).where(column.startswith(_start(user, kind), autoescape=True))
-            )
+            await connection.execute(delete(tables.cursors).where(begins(column, _start(user, kind))))
             await connection.execute(insert)
 
     async def preferences(self, user: str) -> dict[str, str]:
         """Return the choices of a user by kind."""
         column = tables.cursors.c.name
-        statement = select(column).where(column.startswith(_start(user), autoescape=True)).order_by(column)
+        statement = select(column).where(begins(column, _start(user))).order_by(column)
         async with self._database.read() as connection:
             names = (await connection.execute(statement)).scalars().all()
         parts = (json.loads(name.removeprefix(_PREFIX)) for name in names)
@@ -48,7 +46,7 @@ class Preferences(Concept):
         """Forget one choice of a user, or all of them, and return how many there were."""
         column = tables.cursors.c.name
         start = _start(user) if kind is None else _start(user, kind)
-        statement = delete(tables.cursors).where(column.startswith(start, autoescape=True))
+        statement = delete(tables.cursors).where(begins(column, start))
         async with self._database.write() as connection:
             return int((await connection.execute(statement)).rowcount)
 

@@ -13,7 +13,7 @@ from typing import Literal
 from sqlalchemy import select, update
 
 from prefect_autopilot.store import tables
-from prefect_autopilot.store.concept import Concept
+from prefect_autopilot.store.concept import Concept, begins
 from prefect_autopilot.store.runs import RUN_CLAIM
 
 StormStage = Literal["waiting", "released", "resolved", "failed", "left"]
@@ -60,7 +60,7 @@ class Storms(Concept):
     async def storm_counts(self, session_id: str) -> Counter[str]:
         """Return how many runs of a storm are at each stage."""
         column = tables.claims.c
-        query = select(column.holder).where(column.holder.startswith(f"storm:{session_id}:", autoescape=True))
+        query = select(column.holder).where(begins(column.holder, f"storm:{session_id}:"))
         async with self._database.read() as connection:
             return Counter(
                 holder.rpartition(":")[2] for holder in (await connection.execute(query)).scalars()
@@ -74,7 +74,7 @@ class Storms(Concept):
         async with self._database.write() as connection:
             for start in range(0, len(runs), _CHUNK):
                 keys = [_key(run) for run in runs[start : start + _CHUNK]]
-                ours = column.holder.startswith(f"storm:{session_id}:", autoescape=True)
+                ours = begins(column.holder, f"storm:{session_id}:")
                 await connection.execute(
                     update(tables.claims)
                     .where(column.key.in_(keys), ours)
