@@ -53,8 +53,11 @@ async def _examine_storage() -> tuple[Check, ...]:
     if home.status == "fail":
         return (home,)
     try:
-        async with Store.open(settings.store_url.get_secret_value()):
-            return home, Check("store", "ok", "opened, at the newest schema")
+        async with Store.open(settings.store_url.get_secret_value()) as store:
+            if faults := await store.faults():
+                advice = "Restore a backup (prefect-autopilot restore) or move the database away."
+                return home, Check("store", "fail", "; ".join(faults), advice)
+            return home, Check("store", "ok", "opened, whole, at the newest schema")
     except StoreError as error:
         return home, Check("store", "fail", "cannot be opened", error.message)
 

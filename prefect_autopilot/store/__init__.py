@@ -57,3 +57,7 @@ class Store(Runs, Journal, Sessions, Alerts, Silences, Monitors, Notices, Hooks,
             yield cls(database, tuple(secrets))
         finally:
             await database.close()
+
+    async def faults(self) -> tuple[str, ...]:
+        """Return what is wrong with the database although it opens: missing tables, damaged pages."""
+        return await self._database.faults()

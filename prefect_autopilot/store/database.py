@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import sqlite3
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Self, cast
 
-from sqlalchemy import Connection, Table, event
+from sqlalchemy import Connection, Table, event, inspect
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -21,6 +22,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from prefect_autopilot.errors import ConfigurationError, StoreError
 from prefect_autopilot.store.schema import migrate
+from prefect_autopilot.store.tables import metadata
 
 _DRIVERS = {
     "sqlite": "sqlite+aiosqlite",
@@ -28,6 +30,10 @@ _DRIVERS = {
     "postgres": "postgresql+asyncpg",
 }
 _WRITES = "autopilot_writes"
+
+ONE_PAGE = 4096
+LEAST_FREE = 256 * 1024
+"""Bytes below which a disk is as good as full: SQLite's two files beside the database grow by pages."""
 
 # What the databases say, what a person should read; True where the same call can succeed later.
 _CAUSES: tuple[tuple[tuple[str, ...], str, bool], ...] = (
@@ -42,6 +48,11 @@ _CAUSES: tuple[tuple[tuple[str, ...], str, bool], ...] = (
     (
         ("not a database", "malformed", "disk image", "unsupported file format"),
         "the file is damaged or no database; restore a backup or move it away",
+        False,
+    ),
+    (
+        ("no such table", "no such column"),
+        "a part of it is missing; restore a backup or move it away",
         False,
     ),
     (("disk i/o error",), "the disk cannot be read or written; check it", True),
@@ -111,6 +122,17 @@ class Database:
         dialect = sqlite if self.engine.dialect.name == "sqlite" else postgresql
         return cast("postgresql.Insert", dialect.insert(table))
 
+    async def faults(self) -> tuple[str, ...]:
+        """Return what is wrong with the database although it opens: missing tables, damaged pages."""
+        async with self.read() as connection:
+            there = await connection.run_sync(lambda one: set(inspect(one).get_table_names()))
+            missing = sorted(set(metadata.tables) - there)
+            damaged: list[str] = []
+            if not self.is_postgresql:
+                rows = await connection.exec_driver_sql("PRAGMA quick_check(5)")
+                damaged = [str(row[0]) for row in rows if row[0] != "ok"]
+        return (*(f"the table {name} is missing" for name in missing), *damaged)
+
     @property
     def is_postgresql(self) -> bool:
         """Tell whether rows and tables can be locked one by one."""
@@ -173,8 +195,21 @@ def _create_file(url: URL) -> Path | None:
 
 
 def _remove_empty(created: Path | None) -> None:
-    if created is not None and created.exists() and created.stat().st_size == 0:
-        created.unlink()
+    """Remove a file that we created and nobody made a table in: what failed half-way leaves no trace."""
+    if created is None or not created.exists():
+        return
+    try:
+        connection = sqlite3.connect(created)
+        try:
+            empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
+        finally:
+            connection.close()
+    except sqlite3.Error:
+        # A full disk lets nobody look; one page holds no more than what was set before the first table.
+        empty = _is_full(str(created)) and created.stat().st_size <= ONE_PAGE
+    if empty:
+        for ending in ("", "-wal", "-shm"):
+            created.with_name(created.name + ending).unlink(missing_ok=True)
 
 
 def _engine(url: URL, busy_timeout_s: float) -> AsyncEngine:
@@ -215,11 +250,18 @@ def _engine(url: URL, busy_timeout_s: float) -> AsyncEngine:
 def _explained(name: str, error: DBAPIError | PoolTimeoutError | OSError | sqlite3.Error) -> StoreError:
     origin = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     said = str(origin).lower()
+    if "disk i/o error" in said and _is_full(name):
+        said = "disk is full"  # SQLite cannot grow its shared memory file then, and says only this
     for signs, advice, later in _CAUSES:
         if _has(signs, said):
             return StoreError(f"The database {name} failed: {advice}.", permanent=not later)
     kind = type(origin).__name__
     return StoreError(f"The database {name} failed ({kind}); run prefect-autopilot doctor.", permanent=False)
+
+
+def _is_full(name: str) -> bool:
+    folder = Path(name).parent
+    return folder.is_dir() and shutil.disk_usage(folder).free < LEAST_FREE
 
 
 def _has(signs: Iterable[str], text: str) -> bool:

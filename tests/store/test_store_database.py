@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -304,3 +306,64 @@ async def test_known_secret_values_are_never_written(sqlite_url: str, file: Path
         await store.audit("ana", "note", "s", {"text": "it said Tr0ub4dor&3 twice: Tr0ub4dor%263"}, now)
     written = b"".join(path.read_bytes() for path in file.parent.iterdir())
     assert b"Tr0ub4dor" not in written
+
+
+# What doctor looks for.
+
+
+async def test_a_whole_database_has_no_faults(store: Store) -> None:
+    assert await store.faults() == ()
+
+
+async def test_a_table_that_somebody_dropped_is_named_and_using_it_says_what_to_do(
+    sqlite_url: str, file: Path
+) -> None:
+    async with Store.open(sqlite_url):
+        pass
+    with sqlite3.connect(file) as connection:
+        connection.execute("DROP TABLE autopilot_sessions")
+    connection.close()
+    async with Store.open(sqlite_url) as store:
+        assert await store.faults() == ("the table autopilot_sessions is missing",)
+        with pytest.raises(StoreError, match="a part of it is missing; restore a backup") as caught:
+            await store.sessions()
+    assert caught.value.permanent
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=800k", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if made.returncode:
+        pytest.skip("this user may not mount a disk")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def fill(folder: Path) -> None:
+    with suppress(OSError), (folder / "rest").open("wb", buffering=0) as rest:
+        while True:
+            rest.write(b"x" * 4096)
+
+
+async def test_a_disk_that_became_full_is_told_as_that(tiny_disk: Path) -> None:
+    url = f"sqlite:///{tiny_disk / 'autopilot.db'}"
+    async with Store.open(url):
+        pass
+    fill(tiny_disk)
+    with pytest.raises(StoreError, match="the disk is full; make room"):
+        async with Store.open(url) as store:
+            await store.claim("k", "h", datetime(2026, 3, 2, tzinfo=UTC))
+
+
+async def test_what_could_not_be_created_on_a_full_disk_leaves_nothing(tiny_disk: Path) -> None:
+    fill(tiny_disk)
+    with (tiny_disk / "rest").open("r+b") as rest:
+        rest.truncate(rest.seek(0, 2) - 16_384)
+    with pytest.raises(StoreError, match="the disk is full; make room"):
+        async with Store.open(f"sqlite:///{tiny_disk / 'autopilot.db'}"):
+            pytest.fail("there is no room for it")
+    assert os.listdir(tiny_disk) == ["rest"]  # noqa: PTH208  # the disk is in memory, nobody waits
