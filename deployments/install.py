@@ -188,7 +188,9 @@ def _kept(known: DeploymentResponse, ours: RunnerDeployment) -> list[str]:
 
 def _times(schedule: SCHEDULE_TYPES | None) -> JSONDict | None:
     """Return when a schedule fires; the server adds an anchor and a zone."""
-    return schedule and schedule.model_dump(mode="json", include={"interval", "cron", "rrule"})
+    if schedule is None:
+        return None
+    return schedule.model_dump(mode="json", include={"interval", "cron", "rrule"})
 
 
 async def _wire(client: PrefectClient, deployment_id: UUID, name: str) -> str:
