@@ -216,7 +216,9 @@ def test_channels_are_named_after_their_service(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("url", ["slack://x", "pagerduty://a/b/c", "opsgenie://a b", "https://pagerduty.com/x"])
+@pytest.mark.parametrize(
+    "url", ["slack://x", "pagerduty://a/b/c", "opsgenie://a b", "https://pagerduty.com/x"]
+)
 def test_another_address_is_refused_without_showing_it(tmp_path: Path, url: str) -> None:
     with pytest.raises(ConfigurationError, match="NOTIFY_INCIDENTS") as caught:
         load_settings(home=tmp_path, notify_incidents=[url])
