@@ -22,11 +22,11 @@ from prefect.variables import Variable
 from prefect_autopilot import blocks
 from prefect_autopilot.deployments.operational import (
     OPERATIONAL_FLOWS,
-    WORK_POOL,
     OperationalFlow,
     failed_run_trigger,
 )
 from prefect_autopilot.models import JSONDict
+from prefect_autopilot.models.names import WORK_POOL
 
 if TYPE_CHECKING:
     from prefect import Flow

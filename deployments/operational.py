@@ -5,10 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from prefect_autopilot.models import JSONDict
-
-WORK_POOL = "autopilot"
-
-FAILED_RUN_EVENTS = ("prefect.flow-run.Crashed", "prefect.flow-run.Failed", "prefect.flow-run.TimedOut")
+from prefect_autopilot.models.names import FAILURE_EVENTS, OWN_PREFIX
 
 
 @dataclass(frozen=True)
@@ -47,9 +44,9 @@ def failed_run_trigger() -> JSONDict:
         "type": "event",
         "enabled": True,
         "posture": "Reactive",
-        "expect": list(FAILED_RUN_EVENTS),
+        "expect": list(FAILURE_EVENTS),
         "match": {"prefect.resource.id": "prefect.flow-run.*"},
-        "match_related": {"prefect.resource.role": "flow", "prefect.resource.name": "!autopilot-*"},
+        "match_related": {"prefect.resource.role": "flow", "prefect.resource.name": f"!{OWN_PREFIX}*"},
         "for_each": ["prefect.resource.id"],
         "parameters": {"flow_run_id": {"__prefect_kind": "jinja", "template": "{{ flow_run.id }}"}},
     }

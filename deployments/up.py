@@ -23,9 +23,9 @@ from prefect_autopilot.adapters.prefect_target import PrefectTarget
 from prefect_autopilot.adapters.versions import require_compatible
 from prefect_autopilot.api import check_loopback, create_app, has_tokens
 from prefect_autopilot.deployments.install import install
-from prefect_autopilot.deployments.operational import WORK_POOL
 from prefect_autopilot.errors import ConfigurationError
 from prefect_autopilot.journeys.desk import open_desk
+from prefect_autopilot.models.names import WORK_POOL
 from prefect_autopilot.monitoring import FleetMetrics
 from prefect_autopilot.settings import Settings, load_settings
 from prefect_autopilot.watcher import Watcher, listen

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from prefect_autopilot.models import FAILURE_STATES, StateRecord
+from prefect_autopilot.models.names import OWN_PREFIX
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun, State
@@ -30,7 +31,6 @@ __all__ = ["on_completion", "on_crashed", "on_failure", "watch"]
 logger = logging.getLogger("prefect_autopilot.hooks")
 
 WITHIN_S = 20.0
-OWN_PREFIX = "autopilot-"
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -9,8 +9,7 @@ from typing import Any
 from prefect_autopilot.adapters.catalogue import user_catalogue
 from prefect_autopilot.adapters.simulator import Simulator, serve_simulator
 from prefect_autopilot.models import ServiceCall
-
-SIMULATE = "PREFECT_AUTOPILOT_SIMULATE"
+from prefect_autopilot.models.names import SIMULATE
 
 
 class SimulatedServices:

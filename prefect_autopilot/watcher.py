@@ -26,6 +26,7 @@ from prefect_autopilot.journeys.missed_runs import MissedWatch
 from prefect_autopilot.journeys.stuck_runs import StuckWatch
 from prefect_autopilot.journeys.tell import headline
 from prefect_autopilot.models import Origin, RunRecord, TroubleshootingSession
+from prefect_autopilot.models.names import FAILURE_EVENTS
 from prefect_autopilot.monitoring import FleetMetrics
 from prefect_autopilot.settings import Settings, load_settings
 
@@ -44,7 +45,6 @@ PRUNE_EVERY = timedelta(days=1)
 MOST_OBSERVED = 10_000
 AT_ONCE = 4
 """Sessions taken on at the same time; a SQLite server answers 503 under more writers."""
-FAILURES = ("prefect.flow-run.Failed", "prefect.flow-run.Crashed", "prefect.flow-run.TimedOut")
 RUN_RESOURCE = "prefect.flow-run."
 MOST_HEARD = 10_000
 STANDING_BY = "Another watcher is at work; standing by to take over when it falls silent."
@@ -227,7 +227,7 @@ async def listen(target: PrefectTarget, hint: Hint) -> None:
     from prefect.events.filters import EventFilter, EventNameFilter
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    wanted = EventFilter(event=EventNameFilter(name=list(FAILURES)))
+    wanted = EventFilter(event=EventNameFilter(name=list(FAILURE_EVENTS)))
     while True:
         try:
             with temporary_settings({PREFECT_API_URL: target.url}):

@@ -23,6 +23,7 @@ from prefect.utilities.asyncutils import (  # type: ignore[attr-defined]  # one 
 
 from prefect_autopilot.adapters.rates import LONGEST_REFUSAL_S
 from prefect_autopilot.errors import ServiceError, UsageError
+from prefect_autopilot.models.names import SIMULATE
 from prefect_autopilot.tasks.connections import CLIENTS
 
 if TYPE_CHECKING:
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 
     from prefect_autopilot.adapters.clients import Client
 
-SIMULATE = "PREFECT_AUTOPILOT_SIMULATE"
-"""Environment variable with the address of a simulator; previews and tests set it."""
 
 RETRY_DELAYS_S = (2.0, 10.0)
 _REPEATABLE = ("safe", "idempotent")

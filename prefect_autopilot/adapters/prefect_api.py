@@ -27,11 +27,11 @@ from prefect_autopilot.models import (
     StateRecord,
     TaskRunRecord,
 )
+from prefect_autopilot.models.names import OWN_PREFIX
 
 PAGE = 200
 """Prefect's own page limit; 201 is answered with 422."""
 
-OWN_PREFIX = "autopilot-"
 """Our own flows are named so, and excluded everywhere by this one prefix."""
 
 Sleep = Callable[[float], Awaitable[None]]

@@ -19,12 +19,12 @@ from prefect_autopilot.adapters.preview_worker import WORKERS, PreviewWorker
 from prefect_autopilot.adapters.simulator import Simulator, serve_simulator
 from prefect_autopilot.errors import UsageError
 from prefect_autopilot.models import GeneratedFlow, JSONDict, PreviewResult
+from prefect_autopilot.models.names import SIMULATE
 from prefect_autopilot.redaction import redact
 
 PREVIEW_FLOW = "autopilot-preview"
 """Runs are made under a name of ours, so that nothing watches or resolves them."""
 
-SIMULATE = "PREFECT_AUTOPILOT_SIMULATE"
 _INHERITED = ("PATH", "LANG", "LC_ALL", "TZ", "SYSTEMROOT", "SSL_CERT_FILE", "PREFECT_API_SSL_CERT_FILE")
 _ERROR_LENGTH = 500
 _OUTPUT_LENGTH = 1_000_000

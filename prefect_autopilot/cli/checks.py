@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from prefect_autopilot.adapters.versions import Check
 from prefect_autopilot.errors import AutopilotError
 from prefect_autopilot.models import JSONDict
+from prefect_autopilot.models.names import OWN_PREFIX, WORK_POOL
 
 if TYPE_CHECKING:
     import httpx
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from prefect_autopilot.adapters.prefect_api import PrefectAPI
     from prefect_autopilot.adapters.prefect_target import PrefectTarget
 
-POOL = "autopilot"
-OWN_PREFIX = "autopilot-"
 INSTALL = "Run: prefect-autopilot install"
 MOST_SKEW_S = 5.0
 """Beyond this, time windows of the reconcile and Retry-After waits go visibly wrong."""
@@ -103,10 +102,12 @@ def check_clock(date: str | None, now: datetime) -> Check:
 async def check_installed(api: PrefectAPI) -> tuple[Check, ...]:
     """Check work pool, worker, deployments and automation on the server."""
     try:
-        pools = await api.request("POST", "/work_pools/filter", {"work_pools": {"name": {"any_": [POOL]}}})
+        pools = await api.request(
+            "POST", "/work_pools/filter", {"work_pools": {"name": {"any_": [WORK_POOL]}}}
+        )
         if not pools:
-            return (Check("installed", "warn", f"the work pool {POOL} does not exist", INSTALL),)
-        workers = await api.request("POST", f"/work_pools/{POOL}/workers/filter", {})
+            return (Check("installed", "warn", f"the work pool {WORK_POOL} does not exist", INSTALL),)
+        workers = await api.request("POST", f"/work_pools/{WORK_POOL}/workers/filter", {})
         deployments = await api.request(
             "POST", "/deployments/filter", {"deployments": {"name": {"like_": OWN_PREFIX}}}
         )
@@ -123,11 +124,11 @@ def _judge_installed(
         one for one in automations if str(one.get("name", "")).startswith(OWN_PREFIX) and one.get("enabled")
     ]
     online = [one for one in workers if one.get("status") == "ONLINE"]
-    start = f"Run: prefect worker start --pool {POOL}"
+    start = f"Run: prefect worker start --pool {WORK_POOL}"
     return (
         _count("deployments", len(deployments), f"named {OWN_PREFIX}…", INSTALL),
         _count("automation", len(active), f"enabled and named {OWN_PREFIX}…", INSTALL),
-        _count("worker", len(online), f"online in the work pool {POOL}", start),
+        _count("worker", len(online), f"online in the work pool {WORK_POOL}", start),
     )
 
 

@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Iterable
 
 from prefect_autopilot.errors import UsageError
+from prefect_autopilot.models.names import OWN_PREFIX, WORK_POOL
 
 EVENT = "event"
 """The parameter of a generated flow that holds the event."""
@@ -69,7 +70,7 @@ def module_name(name: str, service_ids: Iterable[str]) -> str:
 
 def flow_name(name: str) -> str:
     """Return ``name``, or raise UsageError where it would be taken for one of our own flows."""
-    if name.startswith("autopilot-") or name == "autopilot":
+    if name.startswith(OWN_PREFIX) or name == WORK_POOL:
         raise UsageError(
             f"The flow name {name!r} starts with 'autopilot-', which is reserved; choose another."
         )

@@ -16,6 +16,7 @@ from prefect_autopilot.models import (
     Severity,
     WorkflowAlert,
 )
+from prefect_autopilot.models.names import OWN_PREFIX
 from prefect_autopilot.monitoring.fitness import LEAST_RUNS
 
 FLOWS = frozenset({"gmail-asana-slack", "order-averages", "sequential-report"})
@@ -135,7 +136,7 @@ async def _artifacts(world: World) -> None:
     diagnosed = {one["flow_run_id"] for one in kinds.get("autopilot-diagnosis", [])}
     world.screen.check(
         "Prefect's UI has a diagnosis at each failed run, and health and alerts",
-        ", ".join(f"{len(kinds[key])} {key}" for key in sorted(kinds) if key.startswith("autopilot-")),
+        ", ".join(f"{len(kinds[key])} {key}" for key in sorted(kinds) if key.startswith(OWN_PREFIX)),
         passed=diagnosed == {session.flow_run_id for session in sessions}
         and _mentions(kinds, "autopilot-health", FLOWS)
         and _mentions(kinds, "autopilot-alerts", {"order-averages"}),

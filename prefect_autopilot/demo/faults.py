@@ -8,7 +8,7 @@ from importlib import resources
 
 from prefect_autopilot.demo.evidence import start_monitor, watch_for_errors
 from prefect_autopilot.demo.request import made_so_far, start_by_event
-from prefect_autopilot.demo.world import POOL, World, wait_for
+from prefect_autopilot.demo.world import World, wait_for
 from prefect_autopilot.models import (
     IssueCategory,
     JSONDict,
@@ -17,6 +17,7 @@ from prefect_autopilot.models import (
     SessionStep,
     TroubleshootingSession,
 )
+from prefect_autopilot.models.names import WORK_POOL
 
 RETRY_AFTER_S = 3
 HEALS_AFTER_S = 3
@@ -49,7 +50,7 @@ def _deployment(flow_id: str, folder: str) -> JSONDict:
     return {
         "name": "order-averages",
         "flow_id": flow_id,
-        "work_pool_name": POOL,
+        "work_pool_name": WORK_POOL,
         "path": folder,
         "entrypoint": f"{BUGGY}:order_averages",
         "pull_steps": [{"prefect.deployments.steps.set_working_directory": {"directory": folder}}],

@@ -18,11 +18,11 @@ from prefect_autopilot.adapters.simulator import Simulator, serve_simulator
 from prefect_autopilot.demo.screen import Screen
 from prefect_autopilot.errors import PrefectError
 from prefect_autopilot.models import TERMINAL_STATES, JSONDict, RunRecord
+from prefect_autopilot.models.names import FAILURE_EVENTS, WORK_POOL
 from prefect_autopilot.settings import PREFIX, Settings, load_settings
 from prefect_autopilot.watcher import Watcher
 
 SERVICES = ("gmail", "asana", "slack")
-POOL = "autopilot"
 ASSESS_EVERY_S = 5
 """The watcher judges health and alerts more often than usual: nobody wants to wait a minute here."""
 
@@ -116,7 +116,7 @@ async def _staff(
     stack.enter_context(prefect_client(prefect))
     with screen.step("Install the product on it; start a worker, the watcher and the REST API"):
         await install()
-        await stack.enter_async_context(running_worker(prefect, pool=POOL, cwd=folder))
+        await stack.enter_async_context(running_worker(prefect, pool=WORK_POOL, cwd=folder))
         watcher: Watcher = await stack.enter_async_context(watching(settings, prefect, asyncio.Event()))
         watcher.assess_every_s = ASSESS_EVERY_S
         await stack.enter_async_context(serving(settings, watcher.fleet))
@@ -141,7 +141,7 @@ def _import_ahead() -> None:
 
 async def _is_installed(world: World) -> None:
     """Check for exactly our deployments and the automation, and leave the failures to the watcher."""
-    from prefect_autopilot.deployments.operational import FAILED_RUN_EVENTS, OPERATIONAL_FLOWS
+    from prefect_autopilot.deployments.operational import OPERATIONAL_FLOWS
 
     found = await world.api.request("POST", "/deployments/filter", {})
     wanted = {definition.name for definition in OPERATIONAL_FLOWS}
@@ -151,10 +151,10 @@ async def _is_installed(world: World) -> None:
         one
         for one in ours
         if one["enabled"]
-        and set(one["trigger"]["expect"]) == set(FAILED_RUN_EVENTS)
+        and set(one["trigger"]["expect"]) == set(FAILURE_EVENTS)
         and starts.get(one["actions"][0].get("deployment_id")) == "autopilot-troubleshoot"
     ]
-    events = [event.rpartition(".")[2] for event in FAILED_RUN_EVENTS]
+    events = [event.rpartition(".")[2] for event in FAILURE_EVENTS]
     world.screen.check(
         "exactly our deployments and one automation are installed",
         f"{len(found)} deployments; {len(right)} automation on {', '.join(events)} runs",

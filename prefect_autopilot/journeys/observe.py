@@ -30,6 +30,7 @@ from prefect_autopilot.models import (
     RunRecord,
     WorkflowAlert,
 )
+from prefect_autopilot.models.names import OWN_PREFIX
 from prefect_autopilot.monitoring import health
 from prefect_autopilot.store import Store
 
@@ -44,7 +45,6 @@ __all__ = [
 ]
 
 CURSOR = "observed-runs"
-OWN_PREFIX = "autopilot-"
 FIRST_LOOK = timedelta(days=30)
 OVERLAP_S = 120.0
 PAGE_LIMIT = 10_000

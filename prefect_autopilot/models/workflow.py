@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from prefect_autopilot.models.base import Foreign, JSONDict, Value
+from prefect_autopilot.models.names import WORK_POOL
 
 TriggerType = Literal["schedule", "webhook", "app_event", "email", "form", "chat", "manual", "other"]
 AnalysisStatus = Literal["flow", "clarify", "unsupported", "reject"]
@@ -191,7 +192,7 @@ class DeploymentSpec(Value):
     name: str
     flow_name: str
     entrypoint: str
-    work_pool: str = "autopilot"
+    work_pool: str = WORK_POOL
     tags: tuple[str, ...] = ()
     cron: str | None = None
     rrule: str | None = None

@@ -19,11 +19,10 @@ from prefect_autopilot.blocks import AutopilotPolicy
 from prefect_autopilot.deployments import install as module
 from prefect_autopilot.deployments.install import RECORD, install, uninstall
 from prefect_autopilot.deployments.operational import (
-    FAILED_RUN_EVENTS,
     OPERATIONAL_FLOWS,
-    WORK_POOL,
     failed_run_trigger,
 )
+from prefect_autopilot.models.names import FAILURE_EVENTS, WORK_POOL
 
 pytestmark = [
     pytest.mark.live,
@@ -124,7 +123,7 @@ def test_one_automation_starts_troubleshooting_and_none_of_our_flows_starts_it(l
     (automation,) = life.automations[0]
     trigger = automation.trigger
     assert automation.enabled
-    assert set(trigger.expect) == set(FAILED_RUN_EVENTS)
+    assert set(trigger.expect) == set(FAILURE_EVENTS)
     match = trigger.match_related
     assert (match[0] if isinstance(match, list) else match).root["prefect.resource.name"] == "!autopilot-*"
     (action,) = automation.actions
@@ -189,7 +188,7 @@ def test_what_an_older_version_left_is_brought_up_to_date_and_stays_disabled(pre
         assert (new.id, new.entrypoint, new.parameters) == (old.id, old.entrypoint, {})
         assert "deployment autopilot-troubleshoot: updated; kept as it is: parameters" in told
         (renewed,) = [one for one in await client.read_automations() if "troubleshoot" in one.name]
-        assert (renewed.trigger.expect, renewed.enabled) == (set(FAILED_RUN_EVENTS), False)
+        assert (renewed.trigger.expect, renewed.enabled) == (set(FAILURE_EVENTS), False)
         assert "automation autopilot-troubleshoot: replaced" in told
 
     on_the_server(work)

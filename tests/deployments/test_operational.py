@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from prefect_autopilot.deployments.operational import OPERATIONAL_FLOWS, WORK_POOL, failed_run_trigger
+from prefect_autopilot.deployments.operational import OPERATIONAL_FLOWS, failed_run_trigger
+from prefect_autopilot.models.names import WORK_POOL
 
 ROOT = Path(__file__).parents[2]
 

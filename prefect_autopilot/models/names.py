@@ -1,0 +1,17 @@
+"""Names that several rooms must agree on, because people, servers and processes read them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+OWN_PREFIX: Final = "autopilot-"
+"""What the names of our own flows and deployments begin with; those are never watched or changed."""
+
+WORK_POOL: Final = "autopilot"
+"""The work pool that ``install`` makes; generated flows are deployed into it unless another is named."""
+
+SIMULATE: Final = "PREFECT_AUTOPILOT_SIMULATE"
+"""Environment variable with the address of a simulator; where it is set no real service is called."""
+
+FAILURE_EVENTS: Final = ("prefect.flow-run.Crashed", "prefect.flow-run.Failed", "prefect.flow-run.TimedOut")
+"""Events of Prefect after which a run is looked at."""
