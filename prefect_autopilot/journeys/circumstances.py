@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import TypedDict
 
 from prefect_autopilot.adapters.catalogue import user_catalogue
-from prefect_autopilot.adapters.prefect_api import OWN_PREFIX
 from prefect_autopilot.effects import RerunVerdict
 from prefect_autopilot.journeys.breakers import to_pause
 from prefect_autopilot.journeys.desk import Desk
@@ -17,6 +16,7 @@ from prefect_autopilot.journeys.repairs import at_lock, find_repair
 from prefect_autopilot.journeys.reruns import Repetition, RerunCode, all_persisted, failed_tasks
 from prefect_autopilot.journeys.stuck_runs import is_stuck_run, prove_stuck
 from prefect_autopilot.models import Approval, Attempt, Evidence, Repair, TroubleshootingSession
+from prefect_autopilot.models.names import OWN_PREFIX
 from prefect_autopilot.troubleshooting.consent import Usage
 from prefect_autopilot.troubleshooting.learning import Records
 

@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from prefect_autopilot.adapters.evidence import read_flow_source
-from prefect_autopilot.adapters.prefect_api import OWN_PREFIX
 from prefect_autopilot.errors import ConflictError, PrefectError, UnknownNameError
 from prefect_autopilot.journeys.desk import Desk
 from prefect_autopilot.journeys.found import fingerprint_of, open_found, subject_of
@@ -25,6 +24,7 @@ from prefect_autopilot.models import (
     Severity,
     TroubleshootingSession,
 )
+from prefect_autopilot.models.names import OWN_PREFIX
 from prefect_autopilot.troubleshooting.source_facts import imported_modules, limits_used
 
 logger = logging.getLogger(__name__)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from prefect_autopilot.adapters import lock_files, stored_results
 from prefect_autopilot.adapters.evidence import read_source
-from prefect_autopilot.adapters.prefect_api import OWN_PREFIX
 from prefect_autopilot.effects import Level, Touch, flow_effects
 from prefect_autopilot.errors import AutopilotError, InvalidFlowError, UnknownNameError
 from prefect_autopilot.journeys.desk import Desk
@@ -24,6 +23,7 @@ from prefect_autopilot.models import (
     RunRefresher,
     TaskRunRecord,
 )
+from prefect_autopilot.models.names import OWN_PREFIX
 from prefect_autopilot.troubleshooting.execution import own_frames, said_at_end
 from prefect_autopilot.troubleshooting.remedies import SETTLE_S
 from prefect_autopilot.troubleshooting.source_facts import (

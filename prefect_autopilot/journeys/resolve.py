@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from prefect_autopilot.adapters.evidence import read_evidence
-from prefect_autopilot.adapters.prefect_api import OWN_PREFIX
 from prefect_autopilot.errors import UnknownNameError
 from prefect_autopilot.journeys import storms
 from prefect_autopilot.journeys.breakers import look_at_paused
@@ -42,6 +41,7 @@ from prefect_autopilot.models import (
     TroubleshootingSession,
     Verification,
 )
+from prefect_autopilot.models.names import OWN_PREFIX
 from prefect_autopilot.troubleshooting import (
     decide,
     diagnose,

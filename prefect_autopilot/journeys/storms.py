@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from prefect_autopilot.adapters.evidence import read_evidence
-from prefect_autopilot.adapters.prefect_api import OWN_PREFIX
 from prefect_autopilot.errors import ConflictError, UnknownNameError
 from prefect_autopilot.journeys.circumstances import circumstances_of
 from prefect_autopilot.journeys.desk import Desk
@@ -26,6 +25,7 @@ from prefect_autopilot.models import (
     Storm,
     TroubleshootingSession,
 )
+from prefect_autopilot.models.names import OWN_PREFIX
 from prefect_autopilot.store.storms import RunStart, StormStage
 from prefect_autopilot.troubleshooting import decide, diagnose
 from prefect_autopilot.troubleshooting import session as steps
