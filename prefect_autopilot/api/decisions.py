@@ -10,7 +10,7 @@ from starlette.requests import Request
 from prefect_autopilot.api.access import actor_of
 from prefect_autopilot.api.bodies import Body, SessionId, Told
 from prefect_autopilot.api.context import context_of
-from prefect_autopilot.errors import ConfigurationError
+from prefect_autopilot.errors import ConfigurationError, UnknownNameError
 from prefect_autopilot.journeys import proposals, resolve
 from prefect_autopilot.models import ResolutionStatus, TroubleshootingSession, Value
 
@@ -73,6 +73,8 @@ async def deny_session(
 async def undo_session(session_id: SessionId, request: Request) -> DecidedAnswer:
     """Take back a retry that has not begun yet."""
     context = context_of(request)
+    if await (await context.store()).session(str(session_id)) is None:
+        raise UnknownNameError("session", str(session_id))
     async with context.desk_if_any() as (desk, unread):
         if desk is None:
             raise ConfigurationError(unread or "No Prefect server is known; set PREFECT_API_URL.")

@@ -22,7 +22,7 @@ from prefect_autopilot.adapters import files
 from prefect_autopilot.adapters.prefect_target import PrefectTarget, find_target
 from prefect_autopilot.adapters.preview import last_error, preview_environment, run_preview
 from prefect_autopilot.adapters.proof import judge, proof_environment, prove
-from prefect_autopilot.adapters.proof_session import ReverseAsyncio, _shown, load, reversed_asyncio
+from prefect_autopilot.adapters.proof_session import ReverseAsyncio, _shown, load, replaced_asyncio
 from prefect_autopilot.adapters.versions import check_python, check_versions
 from prefect_autopilot.codegen import generate
 from prefect_autopilot.errors import AutopilotError, ConfigurationError, ConflictError, ProofError, UsageError
@@ -483,7 +483,7 @@ def test_asyncio_is_given_back_even_when_the_flow_fails() -> None:
     module.other = 1  # type: ignore[attr-defined]
 
     def fail() -> None:
-        with reversed_asyncio(module):
+        with replaced_asyncio(module, ReverseAsyncio()):
             assert isinstance(module.asyncio, ReverseAsyncio)
             raise ZeroDivisionError
 

@@ -95,7 +95,9 @@ def test_a_person_answers_approves_and_has_an_automation(server: Any, flows_fold
     assert approval["properties"]["approve"]["default"] is False
     assert set(approval["properties"]) == {"approve", "slack_channel", "slack_text"}
     assert (told["status"], told["approved"], told["questions"]) == ("flow", True, [])
-    assert [path.suffix for path in flows_folder.iterdir()] == [".py"]
+    names = sorted(path.name for path in flows_folder.iterdir())
+    assert len(names) == 2
+    assert names == sorted([names[1].removeprefix("test_"), f"test_{names[0]}"]), "a flow and its test"
     (deployment,) = deployed(server, told["flow"])
     assert deployment["id"] == told["deployment_id"]
     assert deployment["parameters"] == {"slack_channel": "#ops", "slack_text": "hello"}
