@@ -16,8 +16,8 @@ from prefect_autopilot.store.concept import Concept
 from prefect_autopilot.store.encoding import digest, dump, load
 
 
-def _locked(alert_id: str) -> Select[tuple[Any]]:
-    return select(tables.alerts.c.body).where(tables.alerts.c.id == alert_id).with_for_update()
+def _body_of(alert_id: str) -> Select[tuple[Any]]:
+    return select(tables.alerts.c.body).where(tables.alerts.c.id == alert_id)
 
 
 class Alerts(Concept):
@@ -29,7 +29,7 @@ class Alerts(Concept):
         Who acknowledged it meanwhile stays, whatever the writer knew.
         """
         async with self._database.write() as connection:
-            body = (await connection.execute(_locked(alert.alert_id))).scalar_one_or_none()
+            body = (await connection.execute(_body_of(alert.alert_id))).scalar_one_or_none()
             if body is not None and (known := load(WorkflowAlert, body)).acknowledged:
                 seen = {"acknowledged": True, "acknowledged_by": known.acknowledged_by}
                 alert = alert.model_copy(update=seen)
@@ -86,7 +86,7 @@ class Alerts(Concept):
         """Note who has seen an alert and return it; who was first stays. Raises UnknownNameError."""
         column = tables.alerts.c
         async with self._database.write() as connection:
-            body = (await connection.execute(_locked(alert_id))).scalar_one_or_none()
+            body = (await connection.execute(_body_of(alert_id))).scalar_one_or_none()
             if body is None:
                 raise UnknownNameError("alert", alert_id)
             alert = load(WorkflowAlert, body)

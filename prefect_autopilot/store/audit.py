@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Row, insert, select, text
+from sqlalchemy import Row, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from prefect_autopilot.models import AuditEntry, JSONDict
@@ -67,9 +67,6 @@ class Audit(Concept):
         detail: JSONDict,
         now: datetime,
     ) -> AuditEntry:
-        if self._database.is_postgresql:
-            # Two writers must not both follow the same entry; readers are not kept waiting.
-            await connection.execute(text(f"LOCK TABLE {tables.audit.name} IN EXCLUSIVE MODE"))
         column = tables.audit.c
         query = select(column.sequence, column.digest).order_by(column.sequence.desc()).limit(1)
         last = (await connection.execute(query)).one_or_none()

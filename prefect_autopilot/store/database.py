@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Self, cast
 
-from sqlalchemy import Connection, Table, event, inspect
+from sqlalchemy import Connection, Table, event, inspect, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -30,7 +30,9 @@ _DRIVERS = {
     "postgres": "postgresql+asyncpg",
 }
 _WRITES = "autopilot_writes"
+_WRITER_LOCK = 0x6175_746F  # any number that is ours: PostgreSQL's advisory locks are numbered
 
+_LOOK_AGAIN_S = 0.02
 ONE_PAGE = 4096
 LEAST_FREE = 256 * 1024
 """Bytes below which a disk is as good as full: SQLite's two files beside the database grow by pages."""
@@ -85,7 +87,7 @@ class Database:
     async def open(cls, url: str, *, busy_timeout_s: float) -> Self:
         """Connect, create what is missing and migrate; raises StoreError and leaves nothing half-made."""
         parsed = _parse(url)
-        created = _create_file(parsed)
+        created = await _create_file(parsed, busy_timeout_s)
         engine = _engine(parsed, busy_timeout_s)
         database = cls(engine, parsed)
         async with AsyncExitStack() as undo:
@@ -108,10 +110,14 @@ class Database:
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
-        """Give a connection in a transaction that writes: all or nothing, one writer at a time on SQLite."""
+        """Give a connection in a transaction that writes: all or nothing, one writer at a time.
+
+        What is read first and written then (budgets, pauses, the chain of the audit) holds for both databases.
+        """
         async with self._translated():
             if self._turn is None:
                 async with self._writer.begin() as connection:
+                    await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _WRITER_LOCK})
                     yield connection
             else:
                 async with self._turn, self._writer.begin() as connection:
@@ -173,7 +179,7 @@ def _in_memory(url: URL) -> bool:
     return url.get_backend_name() == "sqlite" and url.database in {None, "", ":memory:"}
 
 
-def _create_file(url: URL) -> Path | None:
+async def _create_file(url: URL, busy_timeout_s: float) -> Path | None:
     """Create SQLite's file, readable by its owner only, before SQLite does it with the usual mode."""
     if url.get_backend_name() != "sqlite" or _in_memory(url):
         return None
@@ -184,14 +190,30 @@ def _create_file(url: URL) -> Path | None:
         if not existed:
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         # Opened once here: one that fails in the driver leaves a thread that outlives the event loop.
-        sqlite3.connect(path).close()
+        await _keep_a_log(path, busy_timeout_s)
     except sqlite3.Error as error:
+        _remove_empty(None if existed else path)
         raise _explained(str(path), error) from error
     except OSError as error:
         raise StoreError(
             f"The database {path} cannot be created: {error.strerror}; check the folder and its permissions."
         ) from error
     return None if existed else path
+
+
+async def _keep_a_log(path: Path, busy_timeout_s: float) -> None:
+    """Switch the file to a write-ahead log, which stays so; SQLite itself does not wait for others in this."""
+    for tries_left in range(round(busy_timeout_s / _LOOK_AGAIN_S), -1, -1):
+        connection = sqlite3.connect(path, timeout=0)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or not tries_left:
+                raise
+        finally:
+            connection.close()
+        await asyncio.sleep(_LOOK_AGAIN_S)
 
 
 def _remove_empty(created: Path | None) -> None:
@@ -229,7 +251,6 @@ def _engine(url: URL, busy_timeout_s: float) -> AsyncEngine:
         cursor = connection.cursor()
         try:
             cursor.execute(f"PRAGMA busy_timeout = {round(busy_timeout_s * 1000)}")
-            cursor.execute("PRAGMA journal_mode = WAL")
             # FULL: an intent that was journalled must survive a power cut, or its remedy could happen twice.
             cursor.execute("PRAGMA synchronous = FULL")
         except sqlite3.Error:

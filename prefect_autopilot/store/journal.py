@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Literal
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select, text, update
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from prefect_autopilot.errors import ConflictError, UnknownNameError
@@ -17,7 +17,6 @@ from prefect_autopilot.store.switches import Switches
 from prefect_autopilot.troubleshooting.learning import Record
 
 _RESET = "records:reset"
-_BUDGET_LOCK = 0x6275_6467  # any number that is ours: PostgreSQL's advisory locks are numbered
 
 JournalOutcome = Literal["applied", "failed", "skipped", "unknown"]
 """What became of an intent; unknown: a crash came in between and the world did not tell."""
@@ -200,9 +199,6 @@ class Journal(Switches, Leases):
             return (await connection.execute(query)).scalar_one()
 
     async def _check_budget(self, connection: AsyncConnection, most: int, now: datetime) -> None:
-        if self._database.is_postgresql:
-            # Transactions side by side do not see each other's intents; SQLite's writers take turns anyway.
-            await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _BUDGET_LOCK})
         query = _acts(tables.journal.c.intended_at >= now - timedelta(minutes=1))
         used = (await connection.execute(query)).scalar_one()
         if used >= most:

@@ -79,7 +79,7 @@ class Leases(Concept):
     async def _check_lease(self, connection: AsyncConnection, name: str, token: int, now: datetime) -> None:
         """Raise ConflictError unless ``token`` is the lease's newest and not run out, and hold it so."""
         lease = tables.leases.c
-        query = select(lease.token, lease.expires_at).where(lease.name == name).with_for_update()
+        query = select(lease.token, lease.expires_at).where(lease.name == name)
         row = (await connection.execute(query)).one_or_none()
         if row is None or row.token != token or row.expires_at <= now:
             raise ConflictError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.resources import as_file, files
 
-from sqlalchemy import Column, Connection, MetaData, String, Table, inspect, select, text
+from sqlalchemy import Column, Connection, MetaData, String, Table, inspect, select
 
 from prefect_autopilot.errors import StoreError
 
@@ -12,7 +12,6 @@ HEAD = "0005"
 """Newest revision of ``migrations/versions``; a test compares the two."""
 
 VERSION_TABLE = "autopilot_schema_version"
-_MIGRATION_LOCK = 0x6175_746F  # any number that is ours: PostgreSQL's advisory locks are numbered
 
 _version = Table(VERSION_TABLE, MetaData(), Column("version_num", String(32), primary_key=True))
 
@@ -30,9 +29,6 @@ def migrate(connection: Connection, target: str = "head") -> None:
 
     Raises StoreError when the database was written by a newer version.
     """
-    if connection.dialect.name == "postgresql":
-        # Two processes may start at once; SQLite's immediate transaction already keeps the second waiting.
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
     current = revision(connection)
     if target in {"head", HEAD} and current == HEAD:
         return

@@ -77,6 +77,8 @@ def on_the_server(work: Callable[[PrefectClient], Awaitable[None]]) -> None:
     async def whole() -> None:
         async with get_client() as client:
             await uninstall()
+            if await has_pool(client):  # of another module's tests: they share the server
+                await client.delete_work_pool(WORK_POOL)
             try:
                 await work(client)
             finally:
