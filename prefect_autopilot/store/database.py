@@ -87,12 +87,14 @@ class Database:
     async def open(cls, url: str, *, busy_timeout_s: float) -> Self:
         """Connect, create what is missing and migrate; raises StoreError and leaves nothing half-made."""
         parsed = _parse(url)
-        created = await _create_file(parsed, busy_timeout_s)
+        created = _create_file(parsed)
         engine = _engine(parsed, busy_timeout_s)
         database = cls(engine, parsed)
         async with AsyncExitStack() as undo:
             undo.callback(_remove_empty, created)
             undo.push_async_callback(engine.dispose)
+            async with database._translated():
+                await _keep_a_log(parsed, busy_timeout_s)
             async with database.write() as connection:
                 await connection.run_sync(migrate)
             undo.pop_all()
@@ -112,12 +114,12 @@ class Database:
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """Give a connection in a transaction that writes: all or nothing, one writer at a time.
 
-        What is read first and written then (budgets, pauses, the chain of the audit) holds for both databases.
+        So what is read first and written then (budgets, pauses, the chain of the audit) holds in both.
         """
         async with self._translated():
             if self._turn is None:
                 async with self._writer.begin() as connection:
-                    await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _WRITER_LOCK})
+                    await connection.execute(text(f"SELECT pg_advisory_xact_lock({_WRITER_LOCK})"))
                     yield connection
             else:
                 async with self._turn, self._writer.begin() as connection:
@@ -148,7 +150,7 @@ class Database:
     async def _translated(self) -> AsyncIterator[None]:
         try:
             yield
-        except (DBAPIError, PoolTimeoutError, OSError) as error:
+        except (DBAPIError, sqlite3.Error, PoolTimeoutError, OSError) as error:
             raise _explained(self.name, error) from error
         except UnicodeEncodeError as error:
             raise StoreError(
@@ -179,7 +181,7 @@ def _in_memory(url: URL) -> bool:
     return url.get_backend_name() == "sqlite" and url.database in {None, "", ":memory:"}
 
 
-async def _create_file(url: URL, busy_timeout_s: float) -> Path | None:
+def _create_file(url: URL) -> Path | None:
     """Create SQLite's file, readable by its owner only, before SQLite does it with the usual mode."""
     if url.get_backend_name() != "sqlite" or _in_memory(url):
         return None
@@ -190,9 +192,8 @@ async def _create_file(url: URL, busy_timeout_s: float) -> Path | None:
         if not existed:
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         # Opened once here: one that fails in the driver leaves a thread that outlives the event loop.
-        await _keep_a_log(path, busy_timeout_s)
+        sqlite3.connect(path).close()
     except sqlite3.Error as error:
-        _remove_empty(None if existed else path)
         raise _explained(str(path), error) from error
     except OSError as error:
         raise StoreError(
@@ -201,16 +202,19 @@ async def _create_file(url: URL, busy_timeout_s: float) -> Path | None:
     return None if existed else path
 
 
-async def _keep_a_log(path: Path, busy_timeout_s: float) -> None:
-    """Switch the file to a write-ahead log, which stays so; SQLite itself does not wait for others in this."""
+async def _keep_a_log(url: URL, busy_timeout_s: float) -> None:
+    """Switch the file to a write-ahead log, which stays so; SQLite itself waits for nobody in this."""
+    if url.get_backend_name() != "sqlite" or _in_memory(url):
+        return
     for tries_left in range(round(busy_timeout_s / _LOOK_AGAIN_S), -1, -1):
-        connection = sqlite3.connect(path, timeout=0)
+        connection = sqlite3.connect(str(url.database), timeout=0)
         try:
             connection.execute("PRAGMA journal_mode = WAL")
-            return
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or not tries_left:
                 raise
+        else:
+            return
         finally:
             connection.close()
         await asyncio.sleep(_LOOK_AGAIN_S)
