@@ -13,7 +13,7 @@ export DO_NOT_TRACK = 1
 export PREFECT_CLI_PROMPT = false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint format typecheck style counts train bench-diagnosis bench-monitoring bench-optimizer clean
+.PHONY: help setup demo test check lint format typecheck style docs counts train bench-diagnosis bench-monitoring bench-optimizer clean
 
 help:  ## Show what there is
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -23,7 +23,7 @@ setup: $(STAMP)  ## Create the virtual environment and install everything into i
 $(STAMP): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed; install it or call make PYTHON=/path/to/python."; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "$(PYTHON) cannot create virtual environments; install its venv package (Debian: python3-venv)."; exit 1; }
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,docs]"
 	@touch $@
 
 demo: $(STAMP)  ## Watch a request become a flow that runs, fails, is diagnosed, resolved and verified (2 min)
@@ -32,7 +32,7 @@ demo: $(STAMP)  ## Watch a request become a flow that runs, fails, is diagnosed,
 test: $(STAMP)  ## Run all tests
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-check: lint typecheck style  ## Run all static checks
+check: lint typecheck style docs  ## Run all static checks, and build the documentation
 
 lint: $(STAMP)  ## ruff: rules and format
 	@$(BIN)/ruff check .
@@ -53,6 +53,9 @@ typecheck: $(STAMP)  ## mypy --strict on the installed wheel
 style: $(STAMP)  ## Print the house figures; fail when a limit is broken
 	@$(BIN)/python benchmarks/style.py
 
+docs: $(STAMP)  ## Build the documentation site into site/, without the network; a link to nowhere fails it
+	@$(BIN)/python benchmarks/build_docs.py
+
 counts: $(STAMP)  ## Write the counts of the service catalogue into the README
 	@$(BIN)/python benchmarks/counts.py
 
@@ -69,4 +72,4 @@ bench-optimizer: $(STAMP)  ## Measure the optimiser's gains on the flows of this
 	@$(BIN)/python benchmarks/optimizer.py --measure --readme
 
 clean:  ## Remove what the other targets created
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build dist site .cache *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
