@@ -13,7 +13,7 @@ import httpx
 from pydantic import SecretStr
 
 from prefect_autopilot.adapters import notice_blocks
-from prefect_autopilot.adapters.incident_services import events_of, tell_service
+from prefect_autopilot.adapters.incident_services import WORTH_RETRYING, events_of, tell_service
 from prefect_autopilot.errors import DeliveryError
 from prefect_autopilot.models import JSONDict, Notice, Value
 from prefect_autopilot.redaction import redact, redact_value
@@ -29,7 +29,6 @@ _GIVE_UP_AFTER = 20
 _LONGEST_TITLE = 200
 _LONGEST_TEXT = 3000
 _OK = range(200, 300)
-_WORTH_RETRYING = frozenset({408, 409, 425, 429, *range(500, 600)})
 
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
@@ -183,7 +182,7 @@ async def _post(notice: Notice, channel: Channel, transport: httpx.AsyncBaseTran
             f"Channel {channel.name} could not be reached ({kind}); it is tried again.", permanent=False
         ) from None
     if answer.status_code not in _OK:
-        later = answer.status_code in _WORTH_RETRYING
+        later = answer.status_code in WORTH_RETRYING
         advice = "it is tried again" if later else "check its URL"
         raise DeliveryError(
             f"Channel {channel.name} answered {answer.status_code}; {advice}.", permanent=not later

@@ -17,7 +17,8 @@ from prefect_autopilot.models import IncidentEvent, JSONDict, Notice, Severity
 
 _TIMEOUT_S = 10
 _OK = range(200, 300)
-_WORTH_RETRYING = frozenset({408, 409, 425, 429, *range(500, 600)})
+WORTH_RETRYING = frozenset({408, 409, 425, 429, *range(500, 600)})
+"""Statuses with which a receiver of notices says: not now, or not yet."""
 _LONGEST_SUMMARY = 1024
 _LONGEST_MESSAGE = 130
 _HOSTS = {"pagerduty": "events.pagerduty.com", "opsgenie": "api.opsgenie.com"}
@@ -140,6 +141,6 @@ def _judge(answer: httpx.Response, event: IncidentEvent, name: str) -> None:
     gone = status == httpx.codes.NOT_FOUND and event.action != "trigger"
     if status in _OK or gone:
         return  # nothing there to close is what was wanted
-    later = status in _WORTH_RETRYING
+    later = status in WORTH_RETRYING
     advice = "it is tried again" if later else "check its key"
     raise DeliveryError(f"Channel {name} answered {status}; {advice}.", permanent=not later)

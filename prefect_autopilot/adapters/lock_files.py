@@ -20,7 +20,7 @@ NETWORK_SYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "glusterfs", "lustre", "fuse.sshfs"}
 )
 _PROC = Path("/proc")
-_PID_WORD = re.compile(r"\bpid\W{0,4}(\d{1,10})\b", re.IGNORECASE)
+PID = re.compile(r"\bpid\W{0,4}(\d{1,10})\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def _holder(content: str) -> int | None:
         pid = told.get("pid")
         ours = host is None or host == socket.gethostname()
         return _positive(pid) if ours and isinstance(pid, int) and not isinstance(pid, bool) else None
-    pids = set(_PID_WORD.findall(text))
+    pids = set(PID.findall(text))
     return _positive(int(pids.pop())) if len(pids) == 1 else None
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from prefect_autopilot.adapters.incident_services import WORTH_RETRYING
 from prefect_autopilot.errors import DeliveryError
 
 if TYPE_CHECKING:
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
 
 OWN_TYPE = "autopilot-notification-channel"
 """Slug of our own block type, which holds an address and does not send by itself."""
-
-_WORTH_RETRYING = frozenset({408, 409, 425, 429, *range(500, 600)})
 
 
 async def load_block(place: str) -> Block:
@@ -52,7 +51,7 @@ async def notify(block: Any, place: str, title: str, body: str) -> None:
         raise DeliveryError(msg, permanent=False) from None
     except httpx.HTTPStatusError as error:
         status = error.response.status_code
-        later = status in _WORTH_RETRYING
+        later = status in WORTH_RETRYING
         advice = "it is tried again" if later else "check its address"
         msg = f"The block {place} was answered {status}; {advice}."
         raise DeliveryError(msg, permanent=not later) from None

@@ -9,6 +9,7 @@ from http import HTTPStatus
 from typing import Any
 
 import httpx
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from pydantic import SecretStr
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -39,7 +40,6 @@ from prefect_autopilot.services import (
 )
 from prefect_autopilot.store import Scope
 
-METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 NO_RUN = b"# No finished run was seen yet.\n"
 _COUNTED = b"prefect_autopilot_flow_runs_total{"
 
@@ -211,4 +211,4 @@ async def prometheus_metrics(request: Request) -> Response:
     if context.keeps_fleet and context.fleet_read_at is None:
         await context.refresh_fleet()
     text = context.fleet.render(context.clock())
-    return Response(text if _COUNTED in text else NO_RUN + text, media_type=METRICS_TYPE)
+    return Response(text if _COUNTED in text else NO_RUN + text, media_type=CONTENT_TYPE_PLAIN_0_0_4)

@@ -145,15 +145,13 @@ def _list(found: tuple[TroubleshootingSession, ...], *, as_json: bool) -> None:
     if as_json:
         write_json(found)
         return
-    rows = [
-        (
-            one.start_time.strftime("%Y-%m-%d %H:%M"),
-            one.session_id,
-            one.resolution_status,
-            one.current_step,
-            len(one.attempts),
-            one.diagnosis.root_cause if one.diagnosis else "",
-        )
-        for one in found
-    ]
-    write_table("", ("since (UTC)", "session", "status", "step", "attempts", "cause"), rows)
+    # No table: an id that is broken over lines of a narrow terminal cannot be copied.
+    for one in found:
+        attempts = f"{len(one.attempts)} attempt{'' if len(one.attempts) == 1 else 's'}"
+        begun = one.start_time.strftime("%Y-%m-%d %H:%M UTC")
+        write_line(f"{one.session_id}  {begun}")
+        write_line(f"  {one.resolution_status}, at {one.current_step}, {attempts}")
+        if one.diagnosis:
+            write_line(f"  {one.diagnosis.root_cause}")
+    if not found:
+        write_line("No troubleshooting session yet; a failed run opens one while the watcher looks.")

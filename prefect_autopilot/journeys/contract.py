@@ -15,6 +15,8 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, TypeVar
 
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
 from prefect_autopilot.errors import AutopilotError, UsageError
 from prefect_autopilot.journeys import fleet as fleets
 from prefect_autopilot.journeys import sessions
@@ -25,7 +27,6 @@ from prefect_autopilot.store import Store
 
 ACTOR = "python"
 LOOPBACK = "127.0.0.1"
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _LAST_PORT = 65_535
 
 Result = TypeVar("Result")
@@ -158,7 +159,7 @@ def _answering(server: MonitoringServer) -> type[BaseHTTPRequestHandler]:
             known = self.path.partition("?")[0] in {"/", "/metrics"}
             body = server.text if known else b"Only /metrics is served here.\n"
             self.send_response(HTTPStatus.OK if known else HTTPStatus.NOT_FOUND)
-            self.send_header("Content-Type", CONTENT_TYPE)
+            self.send_header("Content-Type", CONTENT_TYPE_PLAIN_0_0_4)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

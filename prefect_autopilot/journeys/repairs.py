@@ -36,7 +36,6 @@ from prefect_autopilot.troubleshooting.source_facts import (
 
 UNDER_WAY = frozenset({"RUNNING", "PENDING", "CANCELLING", "PAUSED"})
 _PATH = re.compile(r"/[^\s'\",:;()\[\]<>]+")
-_PID = re.compile(r"\bpid\W{0,4}(\d{1,10})\b", re.IGNORECASE)
 _REFRESHES = re.compile(r"refresh|renew|rotat|re-?new|new (?:access )?token|log ?in", re.IGNORECASE)
 _TOKEN_PLACE = re.compile(r"token|oauth|auth|login|refresh|session|/sts\b", re.IGNORECASE)
 _BAD_CONTENT = frozenset({IssueCategory.DATA, IssueCategory.LOGIC})
@@ -89,7 +88,7 @@ def stale_lock(evidence: Evidence) -> RemoveStaleLock | None:
     if len(found) != 1:
         return None
     lock = found[0]
-    pids = {int(pid) for pid in _PID.findall(said)}
+    pids = {int(pid) for pid in lock_files.PID.findall(said)}
     dead = lock_files.why_dead(lock)
     if dead is None or (pids and pids != {lock.pid}):
         return None

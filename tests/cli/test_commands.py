@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import socket
 import zlib
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,9 @@ from prefect_autopilot.cli.automate import read_parameters, request_context
 from prefect_autopilot.cli.connect import read_credentials
 from prefect_autopilot.cli.text_input import LONGEST_REQUEST, comma_separated, read_file, request_text
 from prefect_autopilot.errors import UsageError
+from prefect_autopilot.models import TroubleshootingSession
+from prefect_autopilot.settings import load_settings
+from prefect_autopilot.store import Store
 
 
 @pytest.fixture(autouse=True)
@@ -321,6 +326,36 @@ def test_a_fresh_store_has_nothing_to_show(
 def test_health_without_runs_says_where_they_come_from(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["health"]) == 0
     assert "prefect-autopilot watch" in capsys.readouterr().out
+
+
+def test_a_list_of_sessions_keeps_each_id_on_one_line_of_any_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    assert main(["sessions"]) == 0
+    assert "No troubleshooting session yet" in capsys.readouterr().out
+    now = datetime(2026, 3, 2, 3, 0, tzinfo=UTC)
+    ident = "0b9f3c1e-5a0d-4a53-9c66-1d5f0a7b8c9d"
+    session = TroubleshootingSession(
+        session_id=ident,
+        workflow_id="d",
+        flow_run_id="r",
+        run_count=1,
+        fingerprint="f",
+        start_time=now,
+        due_at=now,
+    )
+
+    async def keep() -> None:
+        async with Store.open(load_settings().store_url.get_secret_value()) as store:
+            await store.save_session(session, None)
+
+    asyncio.run(keep())
+    assert main(["sessions"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"{ident}  2026-03-02 03:00 UTC"
+    assert lines[1].startswith("  ")
+    assert lines[1].endswith("0 attempts")
 
 
 def test_an_unknown_session_is_told(capsys: pytest.CaptureFixture[str]) -> None:
