@@ -20,6 +20,7 @@ class Timing(Foreign):
 class TaskTiming(Timing):
     """What is known of one task over ``n`` runs of its flow."""
 
+    p5_s: float | None = None
     calls_per_run: float | None = None
     failures: int = 0
     retries: int = 0
@@ -31,7 +32,56 @@ class FlowHistory(Foreign):
     """Measured durations of a flow and its tasks (contract of ``optimize --history``)."""
 
     flow: Timing = Timing()
+    runs_per_day: float | None = None
+    failures: int = 0
+    """Failed or crashed among the last ``flow.n + failures`` runs."""
     tasks: dict[str, TaskTiming] = Field(default_factory=dict)
+
+
+class Machine(Foreign):
+    """A size of worker that can be had; ``price`` is for an hour."""
+
+    name: str = Field(min_length=1)
+    cpus: float = Field(gt=0)
+    memory_gb: float = Field(gt=0)
+    price: float = Field(ge=0)
+
+
+class ServicePrice(Foreign):
+    """What a thousand units of a service cost; services with one ``job`` can stand for one another."""
+
+    service: str = Field(min_length=1)
+    job: str = Field(min_length=1)
+    price: float = Field(ge=0)
+    connected: bool = False
+
+
+class PriceTable(Foreign):
+    """The owner's prices, from a TOML file; nothing about money is said without it."""
+
+    currency: str = Field(min_length=1)
+    as_of: str = ""
+    worker: str = ""
+    """Name of the machine that flows run on now."""
+    peak_memory_gb: float | None = Field(default=None, gt=0)
+    """Highest memory seen on it; without that no smaller memory is proposed."""
+    machines: tuple[Machine, ...] = ()
+    services: tuple[ServicePrice, ...] = ()
+
+
+class OptimizerSettings(Value):
+    """``[tool.prefect-autopilot]`` of a project's pyproject.toml."""
+
+    strategy: Strategy | None = None
+    disable: frozenset[str] = frozenset()
+    """Rules that are left out."""
+    exclude: tuple[str, ...] = ()
+    """Patterns of paths, relative to the file of settings, that are left alone."""
+    unsafe: bool = False
+    max_workers: int = Field(default=4, ge=1, le=64)
+    """Calls of one fan-out at a time."""
+    prices: str = ""
+    """Path of the price table, relative to the file of settings."""
 
 
 class Rewrite(Value):
@@ -42,7 +92,33 @@ class Rewrite(Value):
     reason: str
     risk: Literal["safe", "opt_in"] = "safe"
     evidence: tuple[str, ...] = ()
+    preconditions: tuple[str, ...] = ()
+    """What the source cannot show and the owner should know to hold."""
     expected_saving_s: float | None = None
+    saving_range_s: tuple[float, float] | None = None
+    """The saving of a run whose tasks all take their 5th percentile, and their 95th."""
+    saving_n: int = 0
+    """Runs that the saving was computed from."""
+    undo: str = ""
+
+
+class Advice(Value):
+    """Something worth doing that no edit of the source alone does or proves: it stays a proposal."""
+
+    rule: str
+    line: int
+    reason: str
+    how: str
+    """What to do, with the lines to write."""
+    risk: Literal["opt_in"] = "opt_in"
+    evidence: tuple[str, ...] = ()
+    preconditions: tuple[str, ...] = ()
+    expected_saving_s: float | None = None
+    saving_range_s: tuple[float, float] | None = None
+    saving_n: int = 0
+    saving_per_month: float | None = None
+    """In ``currency``, from the owner's price table."""
+    currency: str = ""
     undo: str = ""
 
 
@@ -92,6 +168,7 @@ class OptimizationPlan(Value):
     changed: bool
     edits: tuple[Rewrite, ...] = ()
     rejected: tuple[Rejection, ...] = ()
+    advice: tuple[Advice, ...] = ()
     diff: str = ""
     source: str
     prediction: Prediction | None = None

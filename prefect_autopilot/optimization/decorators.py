@@ -7,7 +7,7 @@ import re
 
 from prefect_autopilot.effects import Function, walked
 from prefect_autopilot.effects.text import TextEdit
-from prefect_autopilot.optimization.plan import MAX_WORKERS, FlowFile
+from prefect_autopilot.optimization.plan import FlowFile
 
 _RUNNERS = "prefect.task_runners"
 _THREADS = ("ThreadPoolTaskRunner", "ConcurrentTaskRunner")
@@ -68,9 +68,13 @@ def bound_runner(file: FlowFile, flow: Function) -> tuple[TextEdit | None, tuple
         return (None, (), refusal) if refusal else _new_runner(file, flow)
     if isinstance(given, ast.Call):
         bounded = bool(given.args or given.keywords)
-        return None if bounded else add_argument(file, given, f"max_workers={MAX_WORKERS}"), (), ""
+        return (
+            None if bounded else add_argument(file, given, f"max_workers={file.settings.max_workers}"),
+            (),
+            "",
+        )
     at = file.text.end(given)
-    return TextEdit(at, at, f"(max_workers={MAX_WORKERS})"), (), ""
+    return TextEdit(at, at, f"(max_workers={file.settings.max_workers})"), (), ""
 
 
 def foreign_runner(file: FlowFile, flow: Function) -> str:
@@ -90,7 +94,7 @@ def _new_runner(file: FlowFile, flow: Function) -> tuple[TextEdit | None, tuple[
     if _has_fan_out(file, flow):
         return None, (), "the flow maps without a bound; give it a task runner with max_workers first"
     name, imports = _runner_name(file)
-    edit = add_keywords(file, flow, {"task_runner": f"{name}(max_workers={MAX_WORKERS})"})
+    edit = add_keywords(file, flow, {"task_runner": f"{name}(max_workers={file.settings.max_workers})"})
     return edit, imports, "" if edit else "the flow has no decorator to bound its task runner at"
 
 

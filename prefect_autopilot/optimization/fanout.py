@@ -16,7 +16,7 @@ from prefect_autopilot.effects import Function, Level, Touch, bound_names, is_ha
 from prefect_autopilot.models import Rejection
 from prefect_autopilot.optimization.calls import CallSite, read_site, unconditional
 from prefect_autopilot.optimization.futures import module_name
-from prefect_autopilot.optimization.plan import MAX_WORKERS, SUBMIT_COST_S, FlowFile
+from prefect_autopilot.optimization.plan import SUBMIT_COST_S, Durations, FlowFile, Saving
 from prefect_autopilot.optimization.statements import StatementReader, is_effectful
 
 _FRESH_CALLS = frozenset({"builtins.dict", "builtins.list", "builtins.set", "copy.copy", "copy.deepcopy"})
@@ -283,15 +283,20 @@ def fan_out_size(flow: Function, items: ast.expr) -> int:
     return len(range(*bounds)) if bounds and 0 not in bounds[2:] else 0
 
 
-def fan_out_saving(file: FlowFile, sites: Iterable[CallSite]) -> float | None:
-    """Return the seconds saved when the calls of a fan-out run ``MAX_WORKERS`` at a time."""
+def fan_out_saving(file: FlowFile, sites: Iterable[CallSite]) -> Saving | None:
+    """Return the seconds saved when the calls of a fan-out run ``max_workers`` at a time."""
+    tasks = [site.task for site in sites]
+    return file.saving(lambda duration: _fanned(file, tasks, duration))
+
+
+def _fanned(file: FlowFile, tasks: Iterable[Function], duration: Durations) -> float | None:
     total = 0.0
-    for site in sites:
-        timing = file.timing(site.task)
-        if timing is None or timing.p50_s is None or timing.calls_per_run is None:
+    for task in tasks:
+        timing, seconds = file.timing(task), duration(task)
+        if timing is None or seconds is None or timing.calls_per_run is None:
             return None
-        rounds = math.ceil(timing.calls_per_run / MAX_WORKERS)
-        total += (timing.calls_per_run - rounds) * timing.p50_s - SUBMIT_COST_S * timing.calls_per_run
+        rounds = math.ceil(timing.calls_per_run / file.settings.max_workers)
+        total += (timing.calls_per_run - rounds) * seconds - SUBMIT_COST_S * timing.calls_per_run
     return total
 
 
@@ -303,7 +308,7 @@ def limited_start(file: FlowFile, site: CallSite, names: Iterable[str], unit: st
     function = file.new_name(f"{task}_limited")
     used = [name for name in names if name in site.names]
     lines = [
-        f"{limit} = {asyncio}.Semaphore({MAX_WORKERS})",
+        f"{limit} = {asyncio}.Semaphore({file.settings.max_workers})",
         "",
         f"async def {function}({', '.join(used)}):",
         f"{unit}async with {limit}:",

@@ -9,7 +9,14 @@ from prefect_autopilot.effects.text import TextEdit
 from prefect_autopilot.models import Rejection
 from prefect_autopilot.optimization.decorators import foreign_runner
 from prefect_autopilot.optimization.futures import base_name, needed_imports, start_text, wait_edit
-from prefect_autopilot.optimization.plan import SUBMIT_COST_S, Finding, FlowFile, Proposal
+from prefect_autopilot.optimization.plan import (
+    SAME_TIME,
+    SUBMIT_COST_S,
+    Durations,
+    Finding,
+    FlowFile,
+    Proposal,
+)
 from prefect_autopilot.optimization.regions import Group, overlapping, regions
 from prefect_autopilot.optimization.statements import Statement, blocks
 
@@ -71,7 +78,7 @@ def _blocking(region: tuple[Statement, ...], line: int) -> str:
 def _proposal(file: FlowFile, rule: str, group: Group) -> Finding:
     sites = [member.site for member in group.members]
     line = sites[0].call.lineno
-    saving = _saving(file, group)
+    saving = file.saving(lambda duration: _saved(group, duration))
     little = file.too_little(saving, [site.task for site in sites])
     if little:
         return Rejection(rule=rule, line=line, reason=little)
@@ -100,7 +107,8 @@ def _proposal(file: FlowFile, rule: str, group: Group) -> Finding:
         evidence=tuple(
             dict.fromkeys(text for site in sites for text in file.reader.effect(site.task).evidence)
         ),
-        saving_s=saving,
+        saving=saving,
+        preconditions=(SAME_TIME,),
         undo=f"call {names} directly again, one after the other",
         imports=tuple(dict.fromkeys(text for site in sites for text in needed_imports(file, site))),
     )
@@ -130,15 +138,15 @@ def _bound_name(group: Group, index: int) -> str:
     return next(iter(statement.binds)) if value is member.site.replaced and len(statement.binds) == 1 else ""
 
 
-def _saving(file: FlowFile, group: Group) -> float | None:
+def _saved(group: Group, duration: Durations) -> float | None:
     """Return the seconds saved: all durations less the longest chain and the cost of submitting."""
     durations: list[float] = []
     finished: list[float] = []
-    for index, member in enumerate(group.members):
-        timing = file.timing(member.site.task)
-        if timing is None or timing.p50_s is None:
+    for member in group.members:
+        seconds = duration(member.site.task)
+        if seconds is None:
             return None
-        durations.append(timing.p50_s)
-        needed = [finished[one] for one in _inputs(group, group.members[index])]
-        finished.append(max(needed, default=0.0) + timing.p50_s)
+        durations.append(seconds)
+        needed = [finished[one] for one in _inputs(group, member)]
+        finished.append(max(needed, default=0.0) + seconds)
     return sum(durations) - max(finished) - SUBMIT_COST_S * len(durations)

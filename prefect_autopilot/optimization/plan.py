@@ -9,17 +9,57 @@ from typing import Literal, TypeAlias
 
 from prefect_autopilot.effects import EffectReader, Function, OperationEffects, Project, walked
 from prefect_autopilot.effects.text import SourceText, TextEdit
-from prefect_autopilot.models import FlowHistory, Rejection, Strategy, TaskTiming
+from prefect_autopilot.models import (
+    Advice,
+    FlowHistory,
+    OptimizerSettings,
+    PriceTable,
+    Rejection,
+    Strategy,
+    TaskTiming,
+)
 from prefect_autopilot.optimization.calls import Judge
 from prefect_autopilot.optimization.statements import StatementReader
 
-MAX_WORKERS = 4
-"""Calls of one fan-out at a time: polite to a service whose limit nobody told."""
+MAX_WORKERS = OptimizerSettings().max_workers
+"""Calls of one fan-out at a time where the settings say nothing: polite to a service of unknown limit."""
 SUBMIT_COST_S = 0.005
 """What submitting one task costs (Prefect 3.8, measured)."""
+SAME_TIME = "what is read takes several calls at a time from one client"
 _LEAST_SAVING_S = 0.25
 _LEAST_SHARE = 0.05
 _CPU_BOUND = 0.5
+
+
+@dataclass(frozen=True)
+class Saving:
+    """Seconds per run that an edit is expected to save, computed from ``n`` runs."""
+
+    expected_s: float
+    low_s: float
+    """Where every task takes its 5th percentile; 0 s stands for one that is not known."""
+    high_s: float
+    """Where every task takes its 95th percentile."""
+    n: int
+
+
+@dataclass
+class Durations:
+    """Seconds that tasks take at one quantile, and the fewest runs that any of them was measured in."""
+
+    file: FlowFile
+    quantile: Literal["p5", "p50", "p95"] = "p50"
+    n: int = 0
+
+    def __call__(self, task: Function) -> float | None:
+        """Return the seconds of one call, None where no run tells."""
+        timing = self.file.timing(task)
+        if timing is None or timing.p50_s is None:
+            return None
+        self.n = min(self.n or timing.n, timing.n)
+        if self.quantile == "p5":
+            return timing.p5_s or 0.0
+        return timing.p50_s if self.quantile == "p50" or timing.p95_s is None else timing.p95_s
 
 
 @dataclass(frozen=True)
@@ -31,7 +71,8 @@ class Proposal:
     reason: str
     edits: tuple[TextEdit, ...]
     evidence: tuple[str, ...] = ()
-    saving_s: float | None = None
+    preconditions: tuple[str, ...] = ()
+    saving: Saving | None = None
     undo: str = ""
     bounds: Function | None = None
     """The flow whose task runner must be bounded for this edit."""
@@ -52,6 +93,8 @@ class FlowFile:
     """The other modules of the project, for what is imported from them."""
     place: str = ""
     """The dotted name of this file in the project."""
+    settings: OptimizerSettings = OptimizerSettings()
+    prices: PriceTable | None = None
     names: set[str] = field(default_factory=set)
     """Names in use anywhere in the file."""
 
@@ -115,7 +158,16 @@ class FlowFile:
                 return self.history.tasks[name]
         return None
 
-    def too_little(self, saving: float | None, tasks: list[Function]) -> str:
+    def saving(self, compute: Callable[[Durations], float | None]) -> Saving | None:
+        """Return what ``compute`` says is saved at the usual, the fast and the slow durations."""
+        usual = Durations(self)
+        expected = compute(usual)
+        if expected is None:
+            return None
+        ends = [compute(Durations(self, "p5")) or 0.0, compute(Durations(self, "p95")) or 0.0]
+        return Saving(expected, min(expected, *ends), max(expected, *ends), usual.n)
+
+    def too_little(self, saving: Saving | None, tasks: list[Function]) -> str:
         """Say why an expected saving does not justify an edit; empty where it does or nothing is known."""
         shares = [(task, timing.cpu_share) for task in tasks if (timing := self.timing(task))]
         busy = [task.node.name for task, share in shares if share is not None and share >= _CPU_BOUND]
@@ -124,17 +176,17 @@ class FlowFile:
         if saving is None or self.history is None:
             return ""
         least = max(_LEAST_SAVING_S, _LEAST_SHARE * (self.history.flow.p50_s or 0.0))
-        if saving >= least:
+        if saving.expected_s >= least:
             return ""
-        return f"the runs so far promise {max(saving, 0.0):.3f} s; an edit is worth it from {least:.2f} s on"
+        return f"the runs so far promise {max(saving.expected_s, 0.0):.3f} s; an edit is worth it from {least:.2f} s on"
 
 
-Finding: TypeAlias = Proposal | Rejection
+Finding: TypeAlias = Proposal | Rejection | Advice
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One kind of edit; ``find`` yields what it would do and what it leaves alone, with the reason."""
+    """One kind of edit; ``find`` yields what it would do, what it only advises, and what it leaves alone."""
 
     name: str
     strategies: frozenset[Strategy]

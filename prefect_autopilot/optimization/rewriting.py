@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import ast
 import difflib
+from typing import Any
 
 from prefect_autopilot.effects import OperationEffects, Project, split_lines
 from prefect_autopilot.effects.text import TextEdit, apply_edits, overlap, unified_diff
 from prefect_autopilot.errors import InvalidFlowError
-from prefect_autopilot.models import FlowHistory, OptimizationPlan, Prediction, Rejection, Rewrite, Strategy
+from prefect_autopilot.models import (
+    Advice,
+    FlowHistory,
+    OptimizationPlan,
+    OptimizerSettings,
+    Prediction,
+    PriceTable,
+    Rejection,
+    Rewrite,
+    Strategy,
+)
 from prefect_autopilot.optimization.decorators import add_imports, bound_runner
-from prefect_autopilot.optimization.plan import MAX_WORKERS, FlowFile, Proposal
+from prefect_autopilot.optimization.plan import FlowFile, Proposal, Saving
 from prefect_autopilot.optimization.rules import rules
 from prefect_autopilot.optimization.timeline import timelines
 
@@ -28,28 +39,34 @@ def optimize(
     operations: OperationEffects | None = None,
     project: Project | None = None,
     place: str = "",
+    settings: OptimizerSettings | None = None,
+    prices: PriceTable | None = None,
 ) -> OptimizationPlan:
     """Return what can be made better in a flow file and its new source; nothing is imported or run.
 
     Expected savings are seconds per run, from ``history``; None without it. ``unsafe`` also makes edits of
-    risk opt_in. ``project`` holds the other modules, ``place`` is the file's dotted name there.
+    risk opt_in. ``project`` holds the other modules, ``place`` is the file's dotted name there. ``settings`` are
+    the project's own, ``prices`` the owner's table, without which nothing is said about money.
     Raises InvalidFlowError for text that is not Python or holds no flow.
     """
     mark = _BOM if source.startswith(_BOM) else ""
     current = source.removeprefix(_BOM)
     edits: list[Rewrite] = []
     rejected: tuple[Rejection, ...] = ()
+    advice: tuple[Advice, ...] = ()
+    chosen = settings or OptimizerSettings()
     for turn in range(_ROUNDS):
-        parsed = FlowFile(current, history, operations, project, place)
+        parsed = FlowFile(current, history, operations, project, place, chosen, prices)
         if turn == 0 and not any(True for _ in parsed.module.flows()):
             raise InvalidFlowError(
                 f"{file} holds no Prefect flow; give a file with a function decorated with @flow."
             )
-        changes, made, left = _one_round(parsed, strategy, unsafe=unsafe)
+        changes, made, left, told = _one_round(parsed, strategy, unsafe=unsafe or chosen.unsafe)
         new = apply_edits(current, changes)
         line_of = _line_map(source.removeprefix(_BOM), current)
         edits += [one.model_copy(update={"line": line_of(one.line)}) for one in made]
         rejected = tuple(one.model_copy(update={"line": line_of(one.line)}) for one in left)
+        advice = tuple(one.model_copy(update={"line": line_of(one.line)}) for one in told)
         if new == current:
             break
         ast.parse(new)
@@ -61,13 +78,14 @@ def optimize(
         changed=final != source,
         edits=tuple(edits),
         rejected=rejected,
+        advice=advice,
         diff=unified_diff(source, final, file),
         source=final,
-        prediction=_predicted(source.removeprefix(_BOM), current, history),
+        prediction=_predicted(source.removeprefix(_BOM), current, history, chosen.max_workers),
     )
 
 
-def _predicted(before: str, after: str, history: FlowHistory | None) -> Prediction | None:
+def _predicted(before: str, after: str, history: FlowHistory | None, workers: int) -> Prediction | None:
     pair = timelines(before, after, history) if history is not None and before != after else None
     if pair is None or not pair[0].measured:
         return None
@@ -75,23 +93,27 @@ def _predicted(before: str, after: str, history: FlowHistory | None) -> Predicti
         before_s=pair[0].makespan_s,
         after_s=pair[1].makespan_s,
         critical_path_s=pair[0].critical_path_s,
-        work_bound_s=round(pair[0].work_s / MAX_WORKERS, 3),
+        work_bound_s=round(pair[0].work_s / workers, 3),
     )
 
 
 def _one_round(
     file: FlowFile, strategy: Strategy, *, unsafe: bool
-) -> tuple[list[TextEdit], list[Rewrite], list[Rejection]]:
-    """Return the edits of all rules that do not touch one another, what they are, and what was left alone."""
+) -> tuple[list[TextEdit], list[Rewrite], list[Rejection], list[Advice]]:
+    """Return the edits of all rules that do not touch one another, what they are, what was left, advice."""
     changes: list[TextEdit] = []
     made: list[Rewrite] = []
     left: list[Rejection] = []
+    told: list[Advice] = []
     imports: list[str] = []
     bounded: set[str] = set()
     for rule in rules():
-        if strategy not in rule.strategies:
+        if strategy not in rule.strategies or rule.name in file.settings.disable:
             continue
         for finding in rule.find(file):
+            if isinstance(finding, Advice):
+                told.append(finding)
+                continue
             if isinstance(finding, Rejection):
                 left.append(finding)
                 continue
@@ -108,7 +130,7 @@ def _one_round(
                 made.append(_rewrite(finding))
                 if finding.bounds is not None:
                     bounded.add(finding.bounds.name)
-    return [*changes, *add_imports(file, tuple(imports))], made, left
+    return [*changes, *add_imports(file, tuple(imports))], made, left, told
 
 
 def _bound(
@@ -120,6 +142,18 @@ def _bound(
     return ((edit,) if edit else ()), imports, refusal
 
 
+def saved(saving: Saving | None) -> dict[str, Any]:
+    """Return a saving as the fields that tell it."""
+    if saving is None:
+        return {}
+    ends = round(saving.low_s, 3), round(saving.high_s, 3)
+    return {
+        "expected_saving_s": round(saving.expected_s, 3),
+        "saving_range_s": ends,
+        "saving_n": saving.n,
+    }
+
+
 def _rewrite(finding: Proposal) -> Rewrite:
     return Rewrite(
         rule=finding.rule,
@@ -127,7 +161,8 @@ def _rewrite(finding: Proposal) -> Rewrite:
         reason=finding.reason,
         risk=finding.risk,
         evidence=finding.evidence,
-        expected_saving_s=None if finding.saving_s is None else round(finding.saving_s, 3),
+        preconditions=finding.preconditions,
+        **saved(finding.saving),
         undo=finding.undo,
     )
 

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from prefect_autopilot.effects import Function, Level
 from prefect_autopilot.models import Rejection, Strategy
 from prefect_autopilot.optimization.decorators import add_keywords
-from prefect_autopilot.optimization.plan import Finding, FlowFile, Proposal, Rule
+from prefect_autopilot.optimization.plan import Finding, FlowFile, Proposal, Rule, Saving
 
 _NAME = "cache_pure"
 _POLICIES = "prefect.cache_policies"
@@ -44,7 +44,6 @@ def find(file: FlowFile) -> Iterator[Finding]:
         if timing is None or not timing.repeat_share or timing.p50_s is None or timing.calls_per_run is None:
             continue
         line = task.decorator.lineno if task.decorator else task.node.lineno
-        saving = timing.repeat_share * timing.calls_per_run * timing.p50_s
         reason = _refusal(file, task)
         edit = None if reason else add_keywords(file, task, _WORDS)
         if edit is None:
@@ -58,11 +57,16 @@ def find(file: FlowFile) -> Iterator[Finding]:
             f"(n = {timing.n})",
             edits=(edit,),
             evidence=file.reader.effect(task).evidence,
-            saving_s=saving,
+            preconditions=("the storage of results is one that all workers reach",),
+            saving=_saving(file, task, timing.repeat_share * timing.calls_per_run),
             undo=f"remove {', '.join(_WORDS)} from the decorator of {task.node.name}",
             imports=tuple(dict.fromkeys(missing)),
             risk="opt_in",
         )
+
+
+def _saving(file: FlowFile, task: Function, repeats: float) -> Saving | None:
+    return file.saving(lambda duration: None if (seconds := duration(task)) is None else repeats * seconds)
 
 
 def _refusal(file: FlowFile, task: Function) -> str:

@@ -71,7 +71,6 @@ def _finding(
         reason = f"{[*rebound, *changed][0]} is bound anew between the two calls"
     if reason:
         return Rejection(rule=_NAME, line=line, reason=reason)
-    timing = file.timing(task)
     return Proposal(
         rule=_NAME,
         line=line,
@@ -79,7 +78,7 @@ def _finding(
         "it computes the same again",
         edits=(TextEdit(file.text.start(site.replaced), file.text.end(site.replaced), name),),
         evidence=file.reader.effect(task).evidence,
-        saving_s=timing.p50_s if timing else None,
+        saving=file.saving(lambda duration: duration(task)),
         undo=f"call {task.node.name} again instead of using {name}",
     )
 

@@ -32,7 +32,7 @@ from prefect_autopilot.optimization.fanout import (
     stored,
 )
 from prefect_autopilot.optimization.futures import end_text, list_lines, needed_imports, start_text
-from prefect_autopilot.optimization.plan import Finding, FlowFile, Proposal, Rule
+from prefect_autopilot.optimization.plan import SAME_TIME, Finding, FlowFile, Proposal, Rule
 from prefect_autopilot.optimization.statements import blocks, is_effectful
 
 _NAME = "map_comprehension"
@@ -111,7 +111,8 @@ def _proposal(
         reason=f"the calls of {site.task.node.name} for the items do not need one another; they can overlap",
         edits=_edits(file, statement, node, site),
         evidence=file.reader.effect(site.task).evidence,
-        saving_s=saving,
+        saving=saving,
+        preconditions=(SAME_TIME,),
         undo=f"call {site.task.node.name} directly in the comprehension again",
         bounds=None if site.flavour == "await" else flow,
         imports=needed_imports(file, site),

@@ -38,7 +38,7 @@ from prefect_autopilot.optimization.futures import (
     start_text,
     wait_edit,
 )
-from prefect_autopilot.optimization.plan import Finding, FlowFile, Proposal, Rule
+from prefect_autopilot.optimization.plan import SAME_TIME, Finding, FlowFile, Proposal, Rule
 from prefect_autopilot.optimization.statements import blocks
 
 _NAME = "map_loop"
@@ -82,7 +82,8 @@ def _proposal(file: FlowFile, flow: Function, parts: LoopParts) -> Finding:
         reason=f"the calls of {tasks} in the loop do not need one another and can wait at the same time",
         edits=tuple(sorted(edits)),
         evidence=tuple(text for site in parts.sites for text in file.reader.effect(site.task).evidence),
-        saving_s=saving,
+        saving=saving,
+        preconditions=(SAME_TIME,),
         undo=f"call {tasks} directly in one loop again",
         bounds=None if awaited else flow,
         imports=tuple(dict.fromkeys(text for site in parts.sites for text in needed_imports(file, site))),

@@ -50,6 +50,7 @@ def find(file: FlowFile) -> Iterator[Finding]:
                 ),
                 edits=(add_argument(file, node, f"timeout={seconds}"),),
                 evidence=(f"line {node.lineno}: {name}",),
+                preconditions=("no answer takes longer than that and is still wanted",),
                 undo="remove the timeout",
             )
 

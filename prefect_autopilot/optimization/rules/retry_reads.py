@@ -59,6 +59,7 @@ def find(file: FlowFile) -> Iterator[Finding]:
                 ),
                 edits=(edit,),
                 evidence=effect.evidence,
+                preconditions=("a repeated read does no harm at what is read",),
                 undo=f"remove {', '.join(words)} from the decorator of {task.node.name}",
             )
 

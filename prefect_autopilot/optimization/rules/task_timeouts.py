@@ -55,6 +55,7 @@ def find(file: FlowFile) -> Iterator[Finding]:
                 f"(n = {timing.n})",
                 edits=(edit,),
                 evidence=effect.evidence,
+                preconditions=("a run that takes longer than that is of no use",),
                 undo=f"remove timeout_seconds from the decorator of {task.node.name}",
                 risk="opt_in",
             )
