@@ -29,6 +29,7 @@ OPERATIONAL_FLOWS = (
     OperationalFlow("autopilot-monitor", "prefect_autopilot.flows.monitor.monitor", interval_s=300),
     OperationalFlow("autopilot-generate", "prefect_autopilot.flows.generate.generate"),
     OperationalFlow("autopilot-optimize", "prefect_autopilot.flows.optimize.optimize_flow"),
+    OperationalFlow("autopilot-resolve", "prefect_autopilot.flows.resolve.resolve_session"),
     OperationalFlow("autopilot-poll", "prefect_autopilot.flows.poll.poll"),
 )
 

@@ -13,7 +13,14 @@ from pydantic import Field, create_model
 from prefect_autopilot.codegen.markdown import inline
 from prefect_autopilot.codegen.names import identifier
 from prefect_autopilot.journeys import automate
-from prefect_autopilot.models import GeneratedFlow, JSONDict, ParameterSpec, Question
+from prefect_autopilot.journeys.proposals import MOST
+from prefect_autopilot.models import (
+    GeneratedFlow,
+    JSONDict,
+    ParameterSpec,
+    Question,
+    TroubleshootingSession,
+)
 
 LOOK_S = 5
 """Seconds between two looks at whether somebody answered."""
@@ -88,6 +95,28 @@ def approval_form(generated: GeneratedFlow, missing: list[str], given: JSONDict,
     if names:
         lines.append("Nobody is there to fill these in when the flow starts by itself.")
     return Form(model.with_initial_data(description="\n\n".join(lines)), names)
+
+
+def decision_form(session: TroubleshootingSession) -> Form:
+    """Return the form for a session's proposal: yes or no, and what a person may change about it."""
+    decision = session.decision
+    assert decision is not None
+    approve = Field(default=False, description="On: it is done, if every other check still passes. Off: no.")
+    fields: dict[str, Any] = {"approve": (bool, approve)}
+    for name, told in decision.remedy.changeable.items():
+        value = getattr(decision.remedy, name)
+        fields[name] = (float, Field(default=value, ge=0, le=MOST, description=told))
+    if any(check.name == "repeatable" and not check.passed for check in decision.checks):
+        told = "You have made sure, by hand or at the service, that the work may be done again."
+        fields["may_be_done_again"] = (bool, Field(default=False, description=told))
+    model = create_model("Decision", __base__=RunInput, **fields)
+    cause = session.diagnosis.root_cause if session.diagnosis else "The cause is not known."
+    lines = [
+        f"Flow run `{session.flow_run_id}`: {inline(cause)}",
+        f"Proposed: **{inline(decision.reason)}**",
+        "\n".join(f"- {inline(check.reason)}" for check in decision.checks if not check.passed),
+    ]
+    return Form(model.with_initial_data(description="\n\n".join(lines)))
 
 
 def _value_field(one: ParameterSpec, value: Any) -> tuple[Any, Any]:

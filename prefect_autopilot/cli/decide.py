@@ -61,6 +61,10 @@ async def approve(
     rerun: Annotated[
         Flag, Parameter(help="You have made sure that the work may be done again, by hand or at the service.")
     ] = False,
+    change: Annotated[
+        tuple[str, ...],
+        Parameter(help="Another number for the remedy, as delay_s=300; may be given more than once."),
+    ] = (),
     as_json: JSONFlag = False,
 ) -> int:
     """Say yes to a proposal; every other check of the gate is made again before anything is done."""
@@ -68,11 +72,24 @@ async def approve(
     from prefect_autopilot.journeys import resolve as journey
 
     async with _desk() as desk:
-        await proposals.approve(desk.store, session_id, by=person(), clock=desk.clock, rerun=rerun)
+        await proposals.approve(
+            desk.store, session_id, by=person(), clock=desk.clock, rerun=rerun, changes=_changes(change)
+        )
         session = await journey.advance(desk, session_id)
         await _deliver(desk)
     _show(session, as_json=as_json)
     return 0 if session.attempts else 1
+
+
+def _changes(told: tuple[str, ...]) -> dict[str, float]:
+    changes = {}
+    for one in told:
+        name, _, value = one.partition("=")
+        try:
+            changes[name.strip()] = float(value)
+        except ValueError:
+            raise UsageError(f"--change takes NAME=NUMBER, as delay_s=300; {one!r} is none.") from None
+    return changes
 
 
 async def deny(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from prefect_autopilot.errors import ConflictError, UnknownNameError
+from prefect_autopilot.errors import ConflictError, UnknownNameError, UsageError
 from prefect_autopilot.journeys.breakers import resume
 from prefect_autopilot.journeys.desk import Desk
 from prefect_autopilot.models import (
@@ -24,26 +24,49 @@ from prefect_autopilot.troubleshooting import recovery
 from prefect_autopilot.troubleshooting import session as steps
 
 Clock = Callable[[], datetime]
+MOST = 86_400.0
+"""The largest number a person may put in place of one that was proposed."""
 
 
 async def approve(
-    store: Store, session_id: str, *, by: str, clock: Clock, rerun: bool = False
+    store: Store,
+    session_id: str,
+    *,
+    by: str,
+    clock: Clock,
+    rerun: bool = False,
+    changes: Mapping[str, float] | None = None,
+    seen: str | None = None,
 ) -> TroubleshootingSession:
     """Write down a person's yes and return the session, due at once; whoever advances it asks the gate again.
 
-    ``rerun`` says that the person has made sure that the work may be done again. Raises ConflictError where
-    nothing waits for a yes or a yes is not enough, UnknownNameError where there is no such session.
+    ``rerun`` says that the person has made sure that the work may be done again; ``changes`` are numbers of
+    the remedy that shall be others; ``seen`` is the state for which the proposal was shown. Raises
+    ConflictError where nothing waits for a yes, a yes is not enough or the proposal is another one by now,
+    UsageError where a change is none, UnknownNameError where there is no such session.
     """
     session, version = await _stored(store, session_id)
     now = clock()
-    state_id = session.decision.state_id if session.decision else ""
-    approval = Approval(by=by, at=now, state_id=state_id, rerun=rerun)
+    state_id = seen or (session.decision.state_id if session.decision else "")
+    _must_be_changeable(session, changes or {})
+    approval = Approval(by=by, at=now, state_id=state_id, rerun=rerun, changes=dict(changes or {}))
     moved = steps.approve(session, approval, now=now)
     await store.save_session(moved, version)
     remedy = session.decision.remedy.kind if session.decision else ""
-    detail = {"remedy": remedy, "state": state_id, "rerun": rerun}
+    detail = {"remedy": remedy, "state": state_id, "rerun": rerun, "changes": approval.changes}
     await store.audit(by, "approved", session_id, detail, now)
     return moved
+
+
+def _must_be_changeable(session: TroubleshootingSession, changes: Mapping[str, float]) -> None:
+    remedy = session.decision.remedy if session.decision else None
+    allowed = remedy.changeable if remedy is not None else {}
+    for name, value in changes.items():
+        if name not in allowed:
+            known = f"; what may be changed: {', '.join(sorted(allowed))}" if allowed else ""
+            raise UsageError(f"{name} is no number of this remedy{known}.")
+        if not 0 <= value <= MOST:
+            raise UsageError(f"{name} takes 0 to {MOST:.0f}.")
 
 
 async def deny(

@@ -14,6 +14,7 @@ from typing import Literal
 from prefect_autopilot.adapters.evidence import read_evidence
 from prefect_autopilot.errors import UnknownNameError
 from prefect_autopilot.journeys import storms
+from prefect_autopilot.journeys.asking import ask_in_prefect
 from prefect_autopilot.journeys.breakers import look_at_paused
 from prefect_autopilot.journeys.circumstances import circumstances_of
 from prefect_autopilot.journeys.code_fault import with_proposal
@@ -122,6 +123,7 @@ async def advance(desk: Desk, session_id: str) -> TroubleshootingSession:
             if _to_be_told(session, moved):
                 # Before it is saved: a crash in between tells it again under the same id, never not at all.
                 await publish(desk, moved)
+                await ask_in_prefect(desk, moved)
             version = await desk.store.save_session(moved, version)
             if said := list(moved.trail[len(session.trail) :]):
                 happened = _happened(session, moved)

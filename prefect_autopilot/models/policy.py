@@ -12,7 +12,7 @@ from prefect_autopilot.models.base import Value
 from prefect_autopilot.models.remedies import RemedyKind
 
 Mode = Literal["propose", "approve", "auto"]
-"""propose tells a person; approve waits for a yes by command, page or API; auto does what the gate allows."""
+"""propose tells a person; approve asks by a form in the Prefect UI, too; auto does what the gate allows."""
 
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -139,3 +139,5 @@ class Approval(Value):
     state_id: str
     rerun: bool = False
     """The person has made sure that the work may be done again."""
+    changes: dict[str, float] = Field(default_factory=dict)
+    """Numbers of the remedy that shall be others than those proposed."""

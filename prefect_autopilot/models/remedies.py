@@ -5,7 +5,9 @@ All that is known of a remedy but its act stands here; the act is a case of ``jo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -51,10 +53,18 @@ class Act(Value):
 
     plan: ClassVar[str]
     """What is proposed, in words; fields of the remedy in braces."""
+    when: ClassVar[str]
+    """When it fits, besides every check of the gate."""
+    undo: ClassVar[str]
+    """How it is taken back."""
+    helped: ClassVar[str]
+    """What is seen where it helped."""
     repeats: ClassVar[bool] = True
     """Whether the run's work is done again, which the gate allows only where that is harmless."""
     once: ClassVar[bool] = True
     """Whether it is out of question for a run that failed again after it."""
+    changeable: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    """Numbers that a person may change when saying yes, with what they mean."""
 
     flow_run_id: str
 
@@ -67,7 +77,13 @@ class RetryRun(Act):
     """Set the same run to AwaitingRetry, so that it resumes at the failed task, after ``delay_s``."""
 
     plan: ClassVar[str] = "Retry the same run in {delay_s:.0f} s"
+    when: ClassVar[str] = "the cause passes by itself and nothing is done twice that must not be"
+    undo: ClassVar[str] = "`undo`, until the retry begins"
+    helped: ClassVar[str] = "the run completes on a later start"
     once: ClassVar[bool] = False
+    changeable: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {"delay_s": "Seconds to wait before the retry; never less than the other side asked for."}
+    )
     kind: Literal["retry_run"] = "retry_run"
     delay_s: float = Field(ge=0)
     because: RemedyClass = "retry_backoff"
@@ -77,6 +93,9 @@ class RefreshCredentials(Act):
     """Get a new access token into the connection, then retry the run."""
 
     plan: ClassVar[str] = "Get a new token into connection {connection}, then retry"
+    when: ClassVar[str] = "the token has expired and the connection can be renewed"
+    undo: ClassVar[str] = "cannot be: the old token has expired"
+    helped: ClassVar[str] = "the retry completes"
     kind: Literal["refresh_credentials"] = "refresh_credentials"
     connection: str
     delay_s: float = Field(default=0, ge=0)
@@ -93,6 +112,9 @@ class RemoveStaleLock(ProvedRepair):
     """Remove a lock file whose holder is proved to be dead, then retry the run."""
 
     plan: ClassVar[str] = "Remove the lock file, then retry"
+    when: ClassVar[str] = "the flow stopped at its own lock, whose holder is no process of this machine"
+    undo: ClassVar[str] = "cannot be: the flow makes its lock again"
+    helped: ClassVar[str] = "the retry completes"
     kind: Literal["remove_stale_lock"] = "remove_stale_lock"
     path: str
     holder_pid: int
@@ -102,6 +124,9 @@ class ForgetCachedResult(ProvedRepair):
     """Remove the stored result that a task took from the cache, so that it is computed again, then retry."""
 
     plan: ClassVar[str] = "Remove this one cached result, then retry"
+    when: ClassVar[str] = "a task took a stored result that the failure came from"
+    undo: ClassVar[str] = "cannot be: the task computes its result again"
+    helped: ClassVar[str] = "the retry completes"
     kind: Literal["forget_cached_result"] = "forget_cached_result"
     task_run_id: str
     storage_key: str
@@ -112,6 +137,9 @@ class RunRefresher(ProvedRepair):
     """Run once the deployment that renews what the failed flow reads; a retry follows when it is done."""
 
     plan: ClassVar[str] = "Run the deployment that renews the credentials, then retry"
+    when: ClassVar[str] = "one deployment is known to renew what the flow reads"
+    undo: ClassVar[str] = "cancel the run that was started"
+    helped: ClassVar[str] = "its run completes, then the retry"
     kind: Literal["run_refresher"] = "run_refresher"
     deployment_id: str
     deployment_name: str = ""
@@ -122,6 +150,9 @@ class ReleaseSlots(ProvedRepair):
     """Give back slots of a concurrency limit that nobody alive holds; the limit itself stays as it is."""
 
     plan: ClassVar[str] = "Release the slots that nobody holds"
+    when: ClassVar[str] = "a run waits for slots that nobody alive can hold"
+    undo: ClassVar[str] = "cannot be: the slots were nobody's"
+    helped: ClassVar[str] = "the waiting run goes on and completes"
     repeats: ClassVar[bool] = False
     kind: Literal["release_slots"] = "release_slots"
     limit_name: str
@@ -134,6 +165,13 @@ class EndStuckRun(ProvedRepair):
     """Set a run to Crashed whose process is proved to be gone; a retry follows when nothing forbids it."""
 
     plan: ClassVar[str] = "End the run, then retry it"
+    when: ClassVar[str] = (
+        "the run has been silent for nine minutes and lasts half as long again as any of its last "
+        "completed runs; and its process is gone, in a process pool whose workers are all on this "
+        "machine"
+    )
+    undo: ClassVar[str] = "cannot be: its process is gone"
+    helped: ClassVar[str] = "it is Crashed, and then retried as any killed run"
     repeats: ClassVar[bool] = False
     kind: Literal["end_stuck_run"] = "end_stuck_run"
 
@@ -142,6 +180,12 @@ class RunMissed(ProvedRepair):
     """Run a deployment once for a scheduled time at which no run came."""
 
     plan: ClassVar[str] = "Run the deployment once"
+    when: ClassVar[str] = (
+        "a schedule was seen active before its last time, is unchanged since, no run was planned, "
+        "started or cancelled for that time, and the next is not near"
+    )
+    undo: ClassVar[str] = "cancel the run that was started"
+    helped: ClassVar[str] = "that run completes"
     repeats: ClassVar[bool] = False
     kind: Literal["run_missed"] = "run_missed"
     deployment_id: str
@@ -154,6 +198,11 @@ class PauseDeployment(ProvedRepair):
     """Pause a deployment whose runs keep failing for one cause, until a run of it completes again."""
 
     plan: ClassVar[str] = "Pause the deployment until a run of it completes"
+    when: ClassVar[str] = (
+        "as many verifications failed as `breaker_failures` says, and the policy names this remedy"
+    )
+    undo: ClassVar[str] = "`undo`, or the next completed run"
+    helped: ClassVar[str] = "a run of it completes"
     repeats: ClassVar[bool] = False
     kind: Literal["pause_deployment"] = "pause_deployment"
     deployment_id: str
@@ -163,6 +212,9 @@ class AskOwner(Act):
     """Tell a person what was found and what to do; nothing is changed."""
 
     plan: ClassVar[str] = "Ask the owner"
+    when: ClassVar[str] = "no other remedy fits, or the gate forbids it"
+    undo: ClassVar[str] = "nothing was done"
+    helped: ClassVar[str] = "a person acts; the session closes when a later run completes"
     once: ClassVar[bool] = False
     repeats: ClassVar[bool] = False
     kind: Literal["ask_owner"] = "ask_owner"

@@ -41,6 +41,7 @@ from prefect_autopilot.troubleshooting.consent import (
 from prefect_autopilot.troubleshooting.learning import Record, Records
 from prefect_autopilot.troubleshooting.remedies import (
     NEEDS_CONSENT,
+    SETTLE_S,
     Effect,
     Repeatability,
     choose,
@@ -98,6 +99,8 @@ def decide(
         repair=repair,
         demoted=demoted,
     )
+    if approval is not None:
+        remedy = _as_wished(remedy, approval, diagnosis)
     repeat = may_repeat(
         diagnosis,
         evidence,
@@ -119,6 +122,15 @@ def decide(
     decision = _decided(diagnosis, evidence, remedy, checks)
     mode = mode_of(policy, evidence.run, remedy)
     return decision.model_copy(update={"state_id": evidence.run.state.id, "mode": mode})
+
+
+def _as_wished(remedy: Remedy, approval: Approval, diagnosis: Diagnosis) -> Remedy:
+    """Return a remedy with a person's numbers; no wait is shorter than what the other side asked for."""
+    changes = {name: value for name, value in approval.changes.items() if name in remedy.changeable}
+    if "delay_s" in changes:
+        least = max(SETTLE_S, (diagnosis.retry_after_s or 0.0) + 1)
+        changes["delay_s"] = max(changes["delay_s"], least)
+    return remedy.model_copy(update=changes)
 
 
 def _standing(
