@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Self
 
 from prefect_autopilot.store.alerts import Alerts
+from prefect_autopilot.store.changes import Change
 from prefect_autopilot.store.database import Database
 from prefect_autopilot.store.hooks import Hooks, QueuedEvent
 from prefect_autopilot.store.journal import Journal, JournalEntry, JournalOutcome
@@ -22,6 +23,7 @@ from prefect_autopilot.store.tokens import AccessToken, Scope, Tokens
 __all__ = [
     "WATCHER_LEASE",
     "AccessToken",
+    "Change",
     "Delivery",
     "JournalEntry",
     "JournalOutcome",

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from prefect_autopilot.errors import ConflictError, UnknownNameError
 from prefect_autopilot.models import AlertCondition, MonitoringRule, WorkflowAlert
 from prefect_autopilot.store import tables
-from prefect_autopilot.store.concept import Concept
+from prefect_autopilot.store.changes import Changes
 from prefect_autopilot.store.encoding import digest, dump, load
 
 
@@ -20,7 +20,7 @@ def _body_of(alert_id: str) -> Select[tuple[Any]]:
     return select(tables.alerts.c.body).where(tables.alerts.c.id == alert_id)
 
 
-class Alerts(Concept):
+class Alerts(Changes):
     """Alerts by id and fingerprint; at most one of a fingerprint is unresolved."""
 
     async def save_alert(self, alert: WorkflowAlert) -> None:
@@ -50,6 +50,7 @@ class Alerts(Concept):
             await connection.execute(statement)
         except IntegrityError:
             raise ConflictError(f"An alert {alert.fingerprint!r} is open already; change that one.") from None
+        await self._note(connection, "alert", {alert.alert_id: alert.workflow_id}, alert.created_at)
 
     async def alerts(
         self, *, open_only: bool = False, workflow_id: str | None = None, since: datetime | None = None
@@ -95,6 +96,7 @@ class Alerts(Concept):
             seen = alert.model_copy(update={"acknowledged": True, "acknowledged_by": by})
             statement = update(tables.alerts).where(column.id == alert_id)
             await connection.execute(statement.values(body=dump(seen, self._secrets)))
+            await self._note(connection, "alert", {alert_id: seen.workflow_id}, seen.created_at)
         return seen
 
     async def add_rule(self, rule: MonitoringRule) -> MonitoringRule:

@@ -11,7 +11,7 @@ from sqlalchemy import and_, delete, func, or_, select
 
 from prefect_autopilot.models import TERMINAL_STATES, JSONDict, RunRecord
 from prefect_autopilot.store import tables
-from prefect_autopilot.store.concept import Concept
+from prefect_autopilot.store.changes import EVERY, Changes
 from prefect_autopilot.store.encoding import digest, dump, load
 
 _CHUNK = 500
@@ -32,7 +32,7 @@ class Workflow(NamedTuple):
     """When the newest state of any of its runs began."""
 
 
-class Runs(Concept):
+class Runs(Changes):
     """Runs by id; of two records of one run the one with the later state wins, in any order of arrival."""
 
     async def upsert_runs(self, runs: Sequence[RunRecord]) -> int:
@@ -44,7 +44,7 @@ class Runs(Concept):
                 newest[run.id] = run
         if not newest:
             return 0
-        written = 0
+        written: list[str] = []
         left = iter(newest.values())
         async with self._database.write() as connection:
             while chunk := [self._run_row(run) for run in islice(left, _CHUNK)]:
@@ -54,8 +54,10 @@ class Runs(Concept):
                     set_={name: insert.excluded[name] for name in chunk[0] if name != "id"},
                     where=_is_newer(insert.excluded),
                 ).returning(tables.runs.c.id)
-                written += len((await connection.execute(statement)).all())
-        return written
+                written += (await connection.execute(statement)).scalars()
+            changed = {key: key for key in sorted({_workflow_key(newest[ident]) for ident in written})}
+            await self._note(connection, "runs", changed)
+        return len(written)
 
     async def runs(
         self,
@@ -125,6 +127,9 @@ class Runs(Concept):
             gone = await connection.execute(
                 delete(tables.runs).where(run.began < before, run.state_type.in_(TERMINAL_STATES))
             )
+            if gone.rowcount:
+                await self._note(connection, "runs", {EVERY: EVERY})
+            await self._forget_alert_changes(connection, before)
             await connection.execute(
                 delete(tables.claims).where(claim.at < before, claim.key.startswith(RUN_CLAIM))
             )
@@ -166,6 +171,10 @@ class Runs(Concept):
             "digest": digest(body),
             "body": body,
         }
+
+
+def _workflow_key(run: RunRecord) -> str:
+    return run.deployment_id or run.flow_name
 
 
 def _stamps(run: RunRecord) -> tuple[datetime, datetime]:

@@ -63,6 +63,7 @@ class Sessions(Storms, Audit, Leases):
                     f"Session {session.session_id} was changed meanwhile; read it again and decide again."
                 )
             await self._link_runs(connection, session)
+            await self._note(connection, "session", {session.session_id: session.workflow_id})
         return expected_version + 1
 
     async def load_session(self, session_id: str) -> tuple[TroubleshootingSession, int] | None:
@@ -131,10 +132,13 @@ class Sessions(Storms, Audit, Leases):
 
         The journal stays too: what was done to a run must not be done again.
         """
+        column = tables.sessions.c
         async with self._database.write() as connection:
-            statement = delete(tables.sessions).where(tables.sessions.c.id == session_id)
-            if (await connection.execute(statement)).rowcount != 1:
+            statement = delete(tables.sessions).where(column.id == session_id).returning(column.workflow_id)
+            workflow = (await connection.execute(statement)).scalar_one_or_none()
+            if workflow is None:
                 return False
+            await self._note(connection, "session", {session_id: workflow})
             link = tables.session_runs
             await connection.execute(delete(link).where(link.c.session_id == session_id))
             await self._append_audit(connection, actor, "session.deleted", session_id, {}, now)
@@ -149,6 +153,7 @@ class Sessions(Storms, Audit, Leases):
                 f"Session {session.session_id} exists already; read it and save on top of its version."
             ) from None
         await self._link_runs(connection, session)
+        await self._note(connection, "session", {session.session_id: session.workflow_id})
         return 1
 
     async def _link_runs(self, connection: AsyncConnection, session: TroubleshootingSession) -> None:

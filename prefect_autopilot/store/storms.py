@@ -13,7 +13,8 @@ from typing import Literal
 from sqlalchemy import select, update
 
 from prefect_autopilot.store import tables
-from prefect_autopilot.store.concept import Concept, begins
+from prefect_autopilot.store.changes import Changes
+from prefect_autopilot.store.concept import begins
 from prefect_autopilot.store.runs import RUN_CLAIM
 
 StormStage = Literal["waiting", "released", "resolved", "failed", "left"]
@@ -23,7 +24,7 @@ RunStart = tuple[str, int]
 _CHUNK = 200
 
 
-class Storms(Concept):
+class Storms(Changes):
     """Which runs belong to a storm, and how far each has come."""
 
     async def join_storm(self, session_id: str, runs: Sequence[RunStart], now: datetime) -> int:

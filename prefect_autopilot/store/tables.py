@@ -147,6 +147,17 @@ sessions = Table(
     Index("autopilot_sessions_by_time", "start_time"),
 )
 
+changes = Table(
+    "autopilot_changes",
+    metadata,
+    Column("kind", String(16), primary_key=True),
+    Column("subject", _ID, primary_key=True),
+    Column("workflow_id", _ID, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("at", Moment),
+    Index("autopilot_changes_by_order", "sequence", unique=True),
+)
+
 session_runs = Table(
     "autopilot_session_runs",
     metadata,
