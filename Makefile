@@ -13,7 +13,7 @@ export DO_NOT_TRACK = 1
 export PREFECT_CLI_PROMPT = false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint format typecheck style docs counts train bench-diagnosis bench-monitoring bench-optimizer clean
+.PHONY: help setup demo test check lint format typecheck style docs reference counts train bench-diagnosis bench-monitoring bench-optimizer clean
 
 help:  ## Show what there is
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -55,6 +55,9 @@ style: $(STAMP)  ## Print the house figures; fail when a limit is broken
 
 docs: $(STAMP)  ## Build the documentation site into site/, without the network; a link to nowhere fails it
 	@$(BIN)/python benchmarks/build_docs.py
+
+reference: $(STAMP)  ## Write what the code knows into the documents: services, patterns, remedies, settings, ...
+	@$(BIN)/python benchmarks/reference.py
 
 counts: $(STAMP)  ## Write the counts of the service catalogue into the README
 	@$(BIN)/python benchmarks/counts.py
