@@ -66,15 +66,12 @@ def bound_runner(file: FlowFile, flow: Function) -> tuple[TextEdit | None, tuple
     given = flow.options.get("task_runner")
     if refusal or given is None:
         return (None, (), refusal) if refusal else _new_runner(file, flow)
+    bound = f"max_workers={file.settings.max_workers}"
     if isinstance(given, ast.Call):
         bounded = bool(given.args or given.keywords)
-        return (
-            None if bounded else add_argument(file, given, f"max_workers={file.settings.max_workers}"),
-            (),
-            "",
-        )
+        return None if bounded else add_argument(file, given, bound), (), ""
     at = file.text.end(given)
-    return TextEdit(at, at, f"(max_workers={file.settings.max_workers})"), (), ""
+    return TextEdit(at, at, f"({bound})"), (), ""
 
 
 def foreign_runner(file: FlowFile, flow: Function) -> str:

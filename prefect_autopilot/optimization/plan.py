@@ -93,7 +93,7 @@ class FlowFile:
     """The other modules of the project, for what is imported from them."""
     place: str = ""
     """The dotted name of this file in the project."""
-    settings: OptimizerSettings = OptimizerSettings()
+    settings: OptimizerSettings = field(default_factory=OptimizerSettings)
     prices: PriceTable | None = None
     names: set[str] = field(default_factory=set)
     """Names in use anywhere in the file."""
@@ -178,7 +178,8 @@ class FlowFile:
         least = max(_LEAST_SAVING_S, _LEAST_SHARE * (self.history.flow.p50_s or 0.0))
         if saving.expected_s >= least:
             return ""
-        return f"the runs so far promise {max(saving.expected_s, 0.0):.3f} s; an edit is worth it from {least:.2f} s on"
+        promised = max(saving.expected_s, 0.0)
+        return f"the runs so far promise {promised:.3f} s; an edit is worth it from {least:.2f} s on"
 
 
 Finding: TypeAlias = Proposal | Rejection | Advice

@@ -45,8 +45,8 @@ def optimize(
     """Return what can be made better in a flow file and its new source; nothing is imported or run.
 
     Expected savings are seconds per run, from ``history``; None without it. ``unsafe`` also makes edits of
-    risk opt_in. ``project`` holds the other modules, ``place`` is the file's dotted name there. ``settings`` are
-    the project's own, ``prices`` the owner's table, without which nothing is said about money.
+    risk opt_in. ``project`` holds the other modules, ``place`` is the file's dotted name there.
+    ``settings`` are the project's own, ``prices`` the owner's, without which nothing is said about money.
     Raises InvalidFlowError for text that is not Python or holds no flow.
     """
     mark = _BOM if source.startswith(_BOM) else ""

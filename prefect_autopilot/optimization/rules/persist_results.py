@@ -52,9 +52,7 @@ def find(file: FlowFile) -> Iterator[Finding]:
             "kept it goes on at the one that failed",
             edits=(edit,),
             evidence=tuple(f"line {call.lineno}: {task.node.name}" for call, task in tasks),
-            preconditions=(
-                "results can be pickled and the storage of results is one that all workers reach",
-            ),
+            preconditions=("results can be pickled, and all workers reach the storage of results",),
             undo=f"remove persist_result from the decorator of {flow.node.name}",
             risk="opt_in",
         )
