@@ -12,10 +12,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+from zlib import crc32
 
 import httpx
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadGroupScheduling
 
 # Read by prefect when it is first imported: no analytics, no prompts, a home of our own.
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
@@ -49,6 +52,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group(fixture))
         if (servers or item.get_closest_marker("live")) and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(SERVER_TIMEOUT_S))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadGroupScheduling | None:
+    """Hand tests out by the bundle, where tests are spread over processes by group.
+
+    One by one, the time the controller needs per test grows with the number of tests done.
+    """
+    return _Bundles(config, log) if config.getvalue("dist") == "loadgroup" else None
+
+
+class _Bundles(LoadGroupScheduling):
+    def _split_scope(self, nodeid: str) -> str:
+        scope = super()._split_scope(nodeid)
+        return f"{nodeid.partition('::')[0]} {crc32(nodeid.encode()) % 8}" if scope == nodeid else scope
 
 
 def missing(reason: str) -> None:
