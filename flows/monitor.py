@@ -20,6 +20,7 @@ async def monitor() -> JSONDict:
     async with open_desk(load_settings()) as desk:
         now = desk.clock()
         read = await observe.ingest(desk.api, desk.store, now)
+        await observe.measure(desk.api, desk.store, now)
         deployed = await read_deployed(desk.api, desk.store)
         rules = await desk.store.rules()
         alerts = await observe.raise_alerts(desk.store, rules, now, deployed=deployed, policy=desk.alerting)

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
+import re
 import threading
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
@@ -17,7 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from prefect_autopilot.models import FAILURE_STATES, StateRecord
-from prefect_autopilot.models.names import OWN_PREFIX
+from prefect_autopilot.models.names import MEASURE_EVENT, OWN_PREFIX
+from prefect_autopilot.models.runs import MEASURE_NAME
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun, State
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
     from prefect_autopilot.adapters.prefect_target import PrefectTarget
     from prefect_autopilot.models import RunRecord
 
-__all__ = ["on_completion", "on_crashed", "on_failure", "watch"]
+__all__ = ["emit_metric", "on_completion", "on_crashed", "on_failure", "watch"]
 
 logger = logging.getLogger("prefect_autopilot.hooks")
 
@@ -58,6 +61,35 @@ def watch(flow: Flow[P, R]) -> Flow[P, R]:
         on_failure=_with(on_failure, flow.on_failure_hooks),
         on_crashed=_with(on_crashed, flow.on_crashed_hooks),
     )
+
+
+def emit_metric(name: str, value: float) -> bool:
+    """Tell what the flow run in which this is called measured; a later value of a name replaces it.
+
+    ``rows`` and ``memory_mb`` are judged as what they are, any other name as a number that has a usual range.
+    It becomes an event of the run and costs no call of its own. False, with a line in the log, outside of a
+    run, for a name other than small letters, digits and _, and for a value that is no finite number: nothing
+    is raised into the run.
+    """
+    from prefect.events import emit_event
+    from prefect.runtime import flow_run
+
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not re.fullmatch(MEASURE_NAME, name) or not math.isfinite(value):
+        logger.warning("The metric %r = %r was not told; it needs a finite number and a name.", name, value)
+        return False
+    if not flow_run.id:
+        logger.warning("The metric %r was not told; emit_metric belongs into a flow or task.", name)
+        return False
+    emit_event(
+        MEASURE_EVENT,
+        resource={
+            "prefect.resource.id": f"prefect.flow-run.{flow_run.id}",
+            "prefect.resource.name": str(flow_run.name or ""),
+        },
+        payload={"name": name, "value": float(value)},
+    )
+    return True
 
 
 def _with(hook: Callable[..., Any], hooks: list[Any] | None) -> list[Any]:

@@ -186,6 +186,7 @@ class Watcher:
             return
         store, since = self.desk.store, self._assessed_at or now - FIRST_LOOK_BACK
         await observe.ingest(self.desk.api, store, now)
+        await observe.measure(self.desk.api, store, now)
         deployed = await read_deployed(self.desk.api, store)
         await observe.raise_alerts(
             store, await store.rules(), now, deployed=deployed, policy=self.desk.alerting

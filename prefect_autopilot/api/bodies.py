@@ -25,7 +25,7 @@ from prefect_autopilot.models import (
     Strategy,
     WorkflowSpec,
 )
-from prefect_autopilot.monitoring.measures import UNITS
+from prefect_autopilot.monitoring.measures import UNITS, is_metric
 from prefect_autopilot.redaction import redact
 
 DEEPEST = 40
@@ -163,7 +163,7 @@ class RuleBody(Body, MonitoringRule):
     @classmethod
     def _measured(cls, name: str) -> str:
         known = OTHER_NAMES.get(name, name)
-        if known not in UNITS:
+        if not is_metric(known):
             raise ValueError(
                 f"nothing measures {redact(name)!r}, so it could never fire; choose {', '.join(UNITS)}"
             )

@@ -13,6 +13,7 @@ from anyio import to_thread
 from starlette.requests import Request
 
 from prefect_autopilot.api.connections import Connections
+from prefect_autopilot.api.live import Live
 from prefect_autopilot.errors import AutopilotError, ConfigurationError, PrefectError
 from prefect_autopilot.journeys import fleet as fleets
 from prefect_autopilot.journeys import observe
@@ -64,6 +65,7 @@ class Context:
         self._turn = asyncio.Lock()
         self.connections = Connections()
         self.outbox_turn = asyncio.Lock()
+        self.live = Live(self.store, self.begin)
 
     async def store(self) -> Store:
         """Return the open store; raises StoreError or ConfigurationError."""
@@ -72,6 +74,7 @@ class Context:
             # A mounted application may be served by a second loop; nothing of the first can be used there.
             self._loop, self._store, self._turn = loop, None, asyncio.Lock()
             self.outbox_turn = asyncio.Lock()
+            self.live = Live(self.store, self.begin)
         async with self._turn:
             if self._store is None:
                 self._opened = AsyncExitStack()
@@ -108,6 +111,7 @@ class Context:
         async with self.desk_if_any() as (desk, reason):
             if desk is not None:
                 await observe.ingest(desk.api, await self.store(), self.clock())
+                await observe.measure(desk.api, await self.store(), self.clock())
                 if workflow is not None:
                     await check_known(desk.api, await self.store(), workflow)
         return reason
@@ -139,6 +143,7 @@ class Context:
             yield
         finally:
             stopping.set()
+            self.live.close()
             if self._tasks:
                 # Grace first: work that is cancelled inside a transaction leaves its connection behind.
                 await asyncio.wait(self._tasks, timeout=GRACE_S)

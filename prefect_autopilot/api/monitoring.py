@@ -30,7 +30,7 @@ from prefect_autopilot.models import (
     TroubleshootingSession,
 )
 from prefect_autopilot.monitoring import metrics, trends
-from prefect_autopilot.monitoring.measures import UNITS
+from prefect_autopilot.monitoring.measures import UNITS, is_metric
 from prefect_autopilot.monitoring.outlook import outlook
 from prefect_autopilot.monitoring.rules import EVERY_WORKFLOW
 from prefect_autopilot.store import Store
@@ -126,7 +126,7 @@ async def monitoring_metrics(
     workflow_id: WorkflowName, request: Request, metric_type: str = "all"
 ) -> MetricsAnswer:
     """Return what was measured of a workflow, its trends and its open alerts."""
-    if metric_type not in {"all", *UNITS}:
+    if metric_type != "all" and not is_metric(metric_type):
         raise UnknownNameError("metric", metric_type, tuple(difflib.get_close_matches(metric_type, UNITS)))
     context = context_of(request)
     store, now = await context.store(), context.clock()

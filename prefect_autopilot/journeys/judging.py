@@ -213,6 +213,8 @@ def _keep(case: Case, series: RunSeries, found: Judgement, now: datetime) -> Kep
     )
 
 
+OF_RUNS = frozenset({"rows", "memory_mb"})
+"""Measures that have channels of their own."""
 NEVER = 1e11
 """Unix time after which nothing is awaited."""
 
@@ -237,6 +239,9 @@ def series_of(
                 duration_s=None if run.state.type == "RUNNING" else lasted,
                 version=run.deployment_version,
                 retries=max(0, run.run_count - 1),
+                rows=run.measures.get("rows"),
+                memory_mb=run.measures.get("memory_mb"),
+                measures={name: value for name, value in run.measures.items() if name not in OF_RUNS},
             )
         )
     last = runs[-1] if runs else None

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from prefect_autopilot.adapters.measures import Asks, Measured, measures_since
 from prefect_autopilot.errors import ConflictError
 from prefect_autopilot.journeys.alerting import tell_people
 from prefect_autopilot.journeys.deployed import Deployed
@@ -38,6 +39,7 @@ __all__ = [
     "HISTORY_RUNS",
     "assess",
     "ingest",
+    "measure",
     "names",
     "raise_alerts",
     "series_of",
@@ -45,6 +47,9 @@ __all__ = [
 ]
 
 CURSOR = "observed-runs"
+MEASURED = "observed-measures"
+FIRST_MEASURES = timedelta(days=7)
+"""Prefect itself forgets events after so long."""
 FIRST_LOOK = timedelta(days=30)
 OVERLAP_S = 120.0
 PAGE_LIMIT = 10_000
@@ -87,6 +92,22 @@ async def ingest(api: ReadsRuns, store: Store, now: datetime) -> int:
     if known is None or newest > known:
         await store.set_cursor(CURSOR, newest)
     return written
+
+
+async def measure(api: Asks, store: Store, now: datetime) -> Measured:
+    """Read what runs measured since the last time into the store and return what was read.
+
+    As ``ingest`` the cursor is the latest moment told, never our clock, and moves only after the store has
+    the measures; reading them again writes nothing twice.
+    """
+    known = await store.cursor(MEASURED)
+    since = (known or now - FIRST_MEASURES) - timedelta(seconds=OVERLAP_S)
+    found = await measures_since(api, since, now)
+    await store.keep_measures(found.measures)
+    newest = max((one.at for one in found.measures if one.at <= now), default=None)
+    if newest is not None and (known is None or newest > known):
+        await store.set_cursor(MEASURED, newest)
+    return found
 
 
 async def assess(store: Store, now: datetime) -> list[HealthScore]:

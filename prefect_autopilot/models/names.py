@@ -15,3 +15,6 @@ SIMULATE: Final = "PREFECT_AUTOPILOT_SIMULATE"
 
 FAILURE_EVENTS: Final = ("prefect.flow-run.Crashed", "prefect.flow-run.Failed", "prefect.flow-run.TimedOut")
 """Events of Prefect after which a run is looked at."""
+
+MEASURE_EVENT: Final = "prefect-autopilot.metric"
+"""Event about a flow run whose payload is a measure: ``name`` and ``value``."""

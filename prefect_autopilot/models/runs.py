@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -14,6 +14,10 @@ StateType = Literal[
 ]
 TERMINAL_STATES: frozenset[str] = frozenset({"COMPLETED", "FAILED", "CANCELLED", "CRASHED"})
 FAILURE_STATES: frozenset[str] = frozenset({"FAILED", "CRASHED"})
+
+
+MEASURE_NAME = r"^[a-z][a-z0-9_]{0,63}$"
+"""How a measure may be named."""
 
 
 class StateRecord(Foreign):
@@ -53,6 +57,17 @@ class RunRecord(Foreign):
     infrastructure_pid: str | None = None
     parent_task_run_id: str | None = None
     idempotency_key: str | None = None
+    measures: dict[str, float] = Field(default_factory=dict)
+    """What the run measured of itself; the store adds it when runs are read."""
+
+
+class Measure(Value):
+    """A number that a run measured: rows, memory_mb, or a name of its owner's."""
+
+    flow_run_id: str
+    name: Annotated[str, Field(pattern=MEASURE_NAME)]
+    value: Annotated[float, Field(allow_inf_nan=False)]
+    at: datetime
 
 
 class TaskRunRecord(Foreign):
@@ -98,6 +113,7 @@ class HistoryRun(Foreign):
     retries: float | None = None
     rows: float | None = None
     memory_mb: float | None = None
+    measures: dict[str, float] = Field(default_factory=dict)
 
 
 class Pause(Foreign):

@@ -15,6 +15,7 @@ QUIET = timedelta(hours=1)
 """After a resolved alert the same kind stays quiet for this long."""
 GOOD_RUNS = 5
 ALERT_TYPES = (
+    (frozenset({"metric"}), AlertType.CUSTOM_METRIC),
     (frozenset({"failures", "error", "flapping"}), AlertType.ERROR_RATE_INCREASE),
     (frozenset({"stuck", "missed", "late"}), AlertType.WORKFLOW_STALLED),
     (frozenset({"memory"}), AlertType.RESOURCE_EXHAUSTION),

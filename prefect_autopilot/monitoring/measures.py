@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from statistics import fmean, median
 
 from prefect_autopilot.models import FAILURE_STATES, TERMINAL_STATES, RunRecord, WorkflowMetric
+from prefect_autopilot.models.runs import MEASURE_NAME
 from prefect_autopilot.monitoring.statistics import percentile
 
 RECENT_RUNS = 50
@@ -23,8 +25,19 @@ UNITS = {
     "running": "runs",
 }
 """Names of the metrics and their units."""
+MEASURE = "measure."
+"""How the metrics are named that runs measure of themselves: ``measure.rows``."""
 MOMENTARY = frozenset({"throughput", "running"})
 """Metrics of now that a block of old runs does not have."""
+
+
+def is_metric(name: object) -> bool:
+    """Tell whether a rule may name this metric; which measures runs have, only they know."""
+    if not isinstance(name, str):
+        return False
+    return name in UNITS or (
+        name.startswith(MEASURE) and bool(re.fullmatch(MEASURE_NAME, name[len(MEASURE) :]))
+    )
 
 
 def in_order(runs: Iterable[RunRecord]) -> list[RunRecord]:
@@ -80,9 +93,10 @@ def metrics(workflow_id: str, runs: Iterable[RunRecord], now: datetime) -> tuple
         values["lateness"] = median(lags)
     if known:
         values["running"] = sum(run.state.type == "RUNNING" for run in in_order(known))
+    values |= {f"{MEASURE}{name}": value for name, value in _newest(done).items()}
     tags = {"workflow_id": workflow_id, "runs": str(len(done)), "workflow": _name(known)}
     return tuple(
-        WorkflowMetric(name=name, value=value, unit=UNITS[name], tags=tags, timestamp=now)
+        WorkflowMetric(name=name, value=value, unit=UNITS.get(name, ""), tags=tags, timestamp=now)
         for name, value in values.items()
     )
 
@@ -97,15 +111,38 @@ def _name(runs: Sequence[RunRecord]) -> str:
 def baselines(
     workflow_id: str, runs: Iterable[RunRecord], now: datetime
 ) -> dict[tuple[str, str], list[float]]:
-    """Return the metrics of the blocks of 50 finished runs before the newest 50, oldest first."""
-    done = finished(runs)[:-RECENT_RUNS]
+    """Return the metrics of the blocks of 50 finished runs before the newest 50, oldest first.
+
+    Of what runs measure of themselves these are the values of the runs before the newest one.
+    """
+    every = finished(runs)
+    done = every[:-RECENT_RUNS]
     first = len(done) % RECENT_RUNS if len(done) > RECENT_RUNS else 0
-    found: dict[tuple[str, str], list[float]] = {}
+    found = {(workflow_id, f"{MEASURE}{name}"): values for name, values in _earlier(every).items()}
     for start in range(first, len(done), RECENT_RUNS):
         for metric in metrics(workflow_id, done[start : start + RECENT_RUNS], now):
-            if metric.name not in MOMENTARY:
+            if metric.name not in MOMENTARY and not metric.name.startswith(MEASURE):
                 found.setdefault((workflow_id, metric.name), []).append(metric.value)
     return found
+
+
+def _newest(done: Iterable[RunRecord]) -> dict[str, float]:
+    """Return the newest value of each measure of completed runs."""
+    found: dict[str, float] = {}
+    for run in done:
+        if run.state.type == "COMPLETED":
+            found |= {name: value for name, value in run.measures.items() if math.isfinite(value)}
+    return found
+
+
+def _earlier(done: Iterable[RunRecord]) -> dict[str, list[float]]:
+    """Return the values of each measure of completed runs before the newest one, oldest first."""
+    found: dict[str, list[float]] = {}
+    for run in done:
+        if run.state.type == "COMPLETED":
+            for name, value in run.measures.items():
+                found.setdefault(name, []).append(value)
+    return {name: values[:-1] for name, values in found.items()}
 
 
 def outcomes(runs: Iterable[RunRecord]) -> list[float]:

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from prefect_autopilot.models import HistoryRun, RunSeries
 from prefect_autopilot.monitoring.calendars import zone_of
+from prefect_autopilot.monitoring.custom import CustomChannel
 from prefect_autopilot.monitoring.duration import DurationChannel
 from prefect_autopilot.monitoring.memory import MemoryChannel
 from prefect_autopilot.monitoring.punctuality import ScheduleChannel
@@ -47,6 +48,7 @@ class Monitor:
             RowsChannel(),
             RetriesChannel(),
             MemoryChannel(series.limits.get("memory_mb")),
+            CustomChannel(),
         )
         self._count = 0
         self._last: Sample | None = None

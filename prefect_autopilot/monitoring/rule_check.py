@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from prefect_autopilot.errors import UsageError
 from prefect_autopilot.models import AlertCondition, AlertType, JSONDict, MonitoringRule, Severity
-from prefect_autopilot.monitoring.measures import UNITS
+from prefect_autopilot.monitoring.measures import UNITS, is_metric
 
 SIGNS = {">": "greater_than", ">=": "greater_than_or_equal", "<": "less_than", "<=": "less_than_or_equal",
          "==": "equal", "=": "equal", "!=": "not_equal"}  # fmt: skip
@@ -51,6 +51,8 @@ def _rule(entry: object, place: int) -> MonitoringRule:
     given["condition"] = SIGNS.get(condition, condition) if isinstance(condition, str) else condition
     for field, choices in CHOICES.items():
         value = given.get(field)
+        if field == "metric_name" and is_metric(value):
+            continue
         if value is not None and value not in choices:
             raise UsageError(f"Rule {name}: {value!r} is no {field}{_nearest(str(value), choices)}")
     try:

@@ -26,6 +26,7 @@ class Sample:
     retries: float | None = None
     rows: float | None = None
     memory: float | None = None
+    measures: tuple[tuple[str, float], ...] = ()
 
     @property
     def end(self) -> float:
@@ -84,6 +85,7 @@ def sample(index: int, run: HistoryRun) -> Sample:
         retries=_amount(run.retries),
         rows=_amount(run.rows),
         memory=_amount(run.memory_mb),
+        measures=tuple((name, value) for name, value in run.measures.items() if math.isfinite(value)),
     )
 
 

@@ -12,6 +12,7 @@ from prefect_autopilot.store.database import Database
 from prefect_autopilot.store.hooks import Hooks, QueuedEvent
 from prefect_autopilot.store.journal import Journal, JournalEntry, JournalOutcome
 from prefect_autopilot.store.leases import WATCHER_LEASE
+from prefect_autopilot.store.measures import Measures
 from prefect_autopilot.store.monitors import KeptMonitor, MonitorMark, Monitors
 from prefect_autopilot.store.notices import Delivery, Notices, PendingNotice
 from prefect_autopilot.store.preferences import Preferences
@@ -38,7 +39,19 @@ __all__ = [
 ]
 
 
-class Store(Runs, Journal, Sessions, Alerts, Silences, Monitors, Notices, Hooks, Tokens, Preferences):
+class Store(
+    Runs,
+    Journal,
+    Sessions,
+    Alerts,
+    Silences,
+    Measures,
+    Monitors,
+    Notices,
+    Hooks,
+    Tokens,
+    Preferences,
+):
     """Everything the product remembers; every text is redacted before it is written, but events on their way.
 
     Every method raises StoreError, with ``permanent`` False where the same call can succeed later.

@@ -13,6 +13,7 @@ from prefect_autopilot.models import TERMINAL_STATES, JSONDict, RunRecord
 from prefect_autopilot.store import tables
 from prefect_autopilot.store.changes import EVERY, Changes
 from prefect_autopilot.store.encoding import digest, dump, load
+from prefect_autopilot.store.measures import with_measures
 
 _CHUNK = 500
 """Rows of one INSERT: ten columns each stay below SQLite's 32,766 bound values."""
@@ -83,7 +84,8 @@ class Runs(Changes):
             query = query.where(column.state_at >= changed_since)
         async with self._database.read() as connection:
             bodies = (await connection.execute(query)).scalars().all()
-        return tuple(load(RunRecord, body) for body in reversed(bodies))
+            found = [load(RunRecord, body) for body in reversed(bodies)]
+            return await with_measures(connection, found)
 
     async def run(self, run_id: str) -> RunRecord | None:
         """Return one run, None where it was never seen."""
@@ -116,7 +118,7 @@ class Runs(Changes):
     async def prune(self, before: datetime) -> int:
         """Delete what ended before and return how many runs that were.
 
-        Deleted are runs and their claims, resolved alerts, silences, notices and what monitors kept.
+        Deleted are runs, their measures and claims, resolved alerts, silences, notices, what monitors kept.
         Sessions, the journal and the audit trail stay, and so do claims on anything else: what polling has
         seen once is no news as long as its service lists it.
         """
@@ -130,6 +132,7 @@ class Runs(Changes):
             if gone.rowcount:
                 await self._note(connection, "runs", {EVERY: EVERY})
             await self._forget_alert_changes(connection, before)
+            await connection.execute(delete(tables.measures).where(tables.measures.c.at < before))
             await connection.execute(
                 delete(tables.claims).where(claim.at < before, claim.key.startswith(RUN_CLAIM))
             )
@@ -157,7 +160,8 @@ class Runs(Changes):
             )
 
     def _run_row(self, run: RunRecord) -> JSONDict:
-        body = dump(run, self._secrets)
+        # What a run measured stands in a table of its own: it comes by another way and at other times.
+        body = {name: part for name, part in dump(run, self._secrets).items() if name != "measures"}
         stamp, updated = _stamps(run)
         return {
             "id": run.id,

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     Dialect,
+    Float,
     Index,
     Integer,
     LargeBinary,
@@ -73,6 +74,16 @@ runs = Table(
     Index("autopilot_runs_by_flow", "flow_name", "began"),
     Index("autopilot_runs_by_time", "began"),
     Index("autopilot_runs_by_change", "state_at"),
+)
+
+measures = Table(
+    "autopilot_measures",
+    metadata,
+    Column("flow_run_id", _ID, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("value", Float, nullable=False),
+    Column("at", Moment, nullable=False),
+    Index("autopilot_measures_by_time", "at"),
 )
 
 cursors = Table(

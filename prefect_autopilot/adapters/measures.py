@@ -1,0 +1,140 @@
+"""What runs measured of themselves, read from the Prefect server: events, and artifacts by their key."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from prefect_autopilot.errors import UnknownNameError
+from prefect_autopilot.models import JSONDict, Measure
+from prefect_autopilot.models.names import MEASURE_EVENT
+from prefect_autopilot.models.runs import MEASURE_NAME
+
+ARTIFACTS = "metric-"
+"""How the key of an artifact begins that holds a measure; the rest is its name."""
+RUN = "prefect.flow-run."
+_EVENTS_PAGE = 50
+_ARTIFACTS_PAGE = 200
+MOST_PAGES = 2_000
+_NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
+
+
+class Asks(Protocol):
+    """What is needed of the Prefect API."""
+
+    async def request(self, method: str, path: str, body: Any = None) -> Any:
+        """Call a route and return its JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The measures read, and how many could not be used: no number, no run, a name that is none."""
+
+    measures: tuple[Measure, ...]
+    unusable: int = 0
+
+
+async def measures_since(api: Asks, since: datetime, until: datetime) -> Measured:
+    """Return what runs measured between two moments; nothing where the server knows no events.
+
+    A measure is an event ``prefect-autopilot.metric`` about a flow run whose payload has ``name`` and
+    ``value``, or an artifact of a run whose key is ``metric-NAME``: a progress artifact or a text is its
+    number, a table the number of its rows.
+    """
+    found: list[Measure] = []
+    unusable = 0
+    for at, run_id, name, value in (*await _events(api, since, until), *await _artifacts(api, since)):
+        number = _number(value)
+        if run_id and number is not None and isinstance(name, str) and re.fullmatch(MEASURE_NAME, name):
+            found.append(Measure(flow_run_id=run_id, name=name, value=number, at=at))
+        else:
+            unusable += 1
+    return Measured(tuple(found), unusable)
+
+
+async def _events(api: Asks, since: datetime, until: datetime) -> list[tuple[datetime, str, Any, Any]]:
+    wanted = {
+        "occurred": {"since": since.isoformat(), "until": until.isoformat()},
+        "event": {"name": [MEASURE_EVENT]},
+        "order": "ASC",
+    }
+    found = []
+    try:
+        page = await api.request("POST", "/events/filter", {"filter": wanted, "limit": _EVENTS_PAGE})
+        for _ in range(MOST_PAGES):
+            for event in page.get("events") or ():
+                payload = event.get("payload") or {}
+                at = datetime.fromisoformat(event["occurred"])
+                found.append((at, _run_of(event), payload.get("name"), payload.get("value")))
+            if not page.get("next_page"):
+                break
+            # Behind a proxy the server may name itself by another address; only the token is its own.
+            page = await api.request("GET", f"/events/filter/next?{urlsplit(page['next_page']).query}")
+    except UnknownNameError:
+        pass  # a server without events has none of ours
+    return found
+
+
+def _run_of(event: JSONDict) -> str:
+    resources: Iterable[JSONDict] = (event.get("resource") or {}, *(event.get("related") or ()))
+    ids = (str(one.get("prefect.resource.id") or "") for one in resources)
+    return next((ident.removeprefix(RUN) for ident in ids if ident.startswith(RUN)), "")
+
+
+async def _artifacts(api: Asks, since: datetime) -> list[tuple[datetime, str, Any, Any]]:
+    found: list[tuple[datetime, str, Any, Any]] = []
+    for page in range(MOST_PAGES):
+        body = {
+            "artifacts": {"key": {"like_": f"{ARTIFACTS}%"}},
+            "sort": "UPDATED_DESC",
+            "limit": _ARTIFACTS_PAGE,
+            "offset": page * _ARTIFACTS_PAGE,
+        }
+        try:
+            raws: list[JSONDict] = await api.request("POST", "/artifacts/filter", body)
+        except UnknownNameError:
+            break  # as above, of artifacts
+        fresh = [raw for raw in raws if datetime.fromisoformat(raw["updated"]) >= since]
+        found += _values(fresh)
+        if len(fresh) < _ARTIFACTS_PAGE:
+            break
+    return found
+
+
+def _values(raws: Iterable[JSONDict]) -> Iterator[tuple[datetime, str, Any, Any]]:
+    for raw in raws:
+        name = str(raw["key"]).removeprefix(ARTIFACTS).replace("-", "_")
+        data = raw.get("data")
+        if raw.get("type") == "table":
+            data = _rows(data)
+        yield datetime.fromisoformat(raw["updated"]), str(raw.get("flow_run_id") or ""), name, data
+
+
+def _rows(data: Any) -> int | None:
+    if isinstance(data, str):
+        try:
+            data = json.loads(data)
+        except ValueError:
+            return None
+    if isinstance(data, dict) and data:
+        data = next(iter(data.values()))  # columns: each has as many cells as there are rows
+    return len(data) if isinstance(data, list) else None
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, str):
+        match = _NUMBER.fullmatch(value.strip())
+        value = float(match[0]) if match else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
