@@ -90,12 +90,13 @@ def foreign_runner(file: FlowFile, flow: Function) -> str:
 def _new_runner(file: FlowFile, flow: Function) -> tuple[TextEdit | None, tuple[str, ...], str]:
     if _has_fan_out(file, flow):
         return None, (), "the flow maps without a bound; give it a task runner with max_workers first"
-    name, imports = _runner_name(file)
+    name, imports = runner_name(file)
     edit = add_keywords(file, flow, {"task_runner": f"{name}(max_workers={file.settings.max_workers})"})
     return edit, imports, "" if edit else "the flow has no decorator to bound its task runner at"
 
 
-def _runner_name(file: FlowFile) -> tuple[str, tuple[str, ...]]:
+def runner_name(file: FlowFile) -> tuple[str, tuple[str, ...]]:
+    """Return the name of the runner with threads and the import it needs."""
     for name, origin in file.module.imports.items():
         if origin == f"{_RUNNERS}.ThreadPoolTaskRunner":
             return name, ()

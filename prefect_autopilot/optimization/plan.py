@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -21,6 +21,8 @@ from prefect_autopilot.models import (
 from prefect_autopilot.optimization.calls import Judge
 from prefect_autopilot.optimization.statements import StatementReader
 
+RateLimits: TypeAlias = Mapping[str, tuple[str, float]]
+"""Service and calls a second, by host name and by service id."""
 MAX_WORKERS = OptimizerSettings().max_workers
 """Calls of one fan-out at a time where the settings say nothing: polite to a service of unknown limit."""
 SUBMIT_COST_S = 0.005
@@ -95,6 +97,7 @@ class FlowFile:
     """The dotted name of this file in the project."""
     settings: OptimizerSettings = field(default_factory=OptimizerSettings)
     prices: PriceTable | None = None
+    rates: RateLimits = field(default_factory=dict)
     names: set[str] = field(default_factory=set)
     """Names in use anywhere in the file."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import difflib
-from typing import Any
 
 from prefect_autopilot.effects import OperationEffects, Project, split_lines
 from prefect_autopilot.effects.text import TextEdit, apply_edits, overlap, unified_diff
@@ -21,8 +20,9 @@ from prefect_autopilot.models import (
     Strategy,
 )
 from prefect_autopilot.optimization.decorators import add_imports, bound_runner
-from prefect_autopilot.optimization.plan import FlowFile, Proposal, Saving
+from prefect_autopilot.optimization.plan import FlowFile, Proposal, RateLimits
 from prefect_autopilot.optimization.rules import rules
+from prefect_autopilot.optimization.savings import saved
 from prefect_autopilot.optimization.timeline import timelines
 
 _ROUNDS = 8
@@ -41,12 +41,14 @@ def optimize(
     place: str = "",
     settings: OptimizerSettings | None = None,
     prices: PriceTable | None = None,
+    rates: RateLimits | None = None,
 ) -> OptimizationPlan:
     """Return what can be made better in a flow file and its new source; nothing is imported or run.
 
     Expected savings are seconds per run, from ``history``; None without it. ``unsafe`` also makes edits of
     risk opt_in. ``project`` holds the other modules, ``place`` is the file's dotted name there.
-    ``settings`` are the project's own, ``prices`` the owner's, without which nothing is said about money.
+    ``settings`` are the project's own, ``prices`` the owner's, without which nothing is said about money;
+    ``rates`` are those that services publish.
     Raises InvalidFlowError for text that is not Python or holds no flow.
     """
     mark = _BOM if source.startswith(_BOM) else ""
@@ -56,7 +58,7 @@ def optimize(
     advice: tuple[Advice, ...] = ()
     chosen = settings or OptimizerSettings()
     for turn in range(_ROUNDS):
-        parsed = FlowFile(current, history, operations, project, place, chosen, prices)
+        parsed = FlowFile(current, history, operations, project, place, chosen, prices, rates or {})
         if turn == 0 and not any(True for _ in parsed.module.flows()):
             raise InvalidFlowError(
                 f"{file} holds no Prefect flow; give a file with a function decorated with @flow."
@@ -140,18 +142,6 @@ def _bound(
         return (), (), ""
     edit, imports, refusal = bound_runner(file, finding.bounds)
     return ((edit,) if edit else ()), imports, refusal
-
-
-def saved(saving: Saving | None) -> dict[str, Any]:
-    """Return a saving as the fields that tell it."""
-    if saving is None:
-        return {}
-    ends = round(saving.low_s, 3), round(saving.high_s, 3)
-    return {
-        "expected_saving_s": round(saving.expected_s, 3),
-        "saving_range_s": ends,
-        "saving_n": saving.n,
-    }
 
 
 def _rewrite(finding: Proposal) -> Rewrite:

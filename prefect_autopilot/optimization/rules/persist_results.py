@@ -69,7 +69,8 @@ def _refusal(file: FlowFile, flow: Function, tasks: list[tuple[ast.Call, Functio
         kind = file.reader.scope(flow).type_of(call)
         if effect.is_generator or is_handle(kind):
             return f"{task.node.name} returns what cannot be kept"
-        in_loop = id(call) in repeated and effect.level is not Level.PURE
+        mapped = isinstance(call.func, ast.Attribute) and call.func.attr == "map"
+        in_loop = (mapped or id(call) in repeated) and effect.level is not Level.PURE
         if in_loop or (task.node.name == twice and effect.level is not Level.PURE):
             return f"{task.node.name} may be called twice with the same arguments and do something each time"
     return ""
