@@ -11,10 +11,10 @@ from itertools import groupby
 from prefect_autopilot.codegen import nodes
 from prefect_autopilot.codegen.checks import expression, joined_text
 from prefect_autopilot.codegen.conditions import Check
-from prefect_autopilot.codegen.names import EVENT
+from prefect_autopilot.codegen.names import ALL_PAGES, EVENT
 from prefect_autopilot.codegen.plan import Plan, PlannedStep, example_values, parameter_names
 from prefect_autopilot.codegen.scope import Scope
-from prefect_autopilot.models import FromStep, JSONDict, ParameterSpec, Text
+from prefect_autopilot.models import FromStep, JSONDict, Operation, ParameterSpec, Text
 from prefect_autopilot.services import WHOLE, resource_of
 
 _DOC_WIDTH = 84
@@ -184,6 +184,8 @@ def _joined_text(check: Check, scope: Scope, before: list[ast.stmt]) -> ast.expr
 
 def _steps(plan: Plan, scope: Scope) -> list[ast.stmt]:
     wanted = {step_id for step in plan.steps for step_id in _results_used(step)}
+    whole = [step for step in plan.steps if plan.reads_all_pages(step)]
+    scope.bare.update({step.spec.id: _rows_at(step.operation) for step in whole})
     statements: list[ast.stmt] = []
     for (for_each, _), group in groupby(plan.steps, key=lambda step: (step.spec.for_each, step.checks)):
         steps = list(group)
@@ -248,14 +250,21 @@ def _call(step: PlannedStep, scope: Scope, wanted: set[str]) -> list[ast.stmt]:
             others.values.append(value)
     task = nodes.method(nodes.name("call_service"), "with_options", name=ast.Constant(step.title))
     call = nodes.call(task, ast.Constant(step.spec.connection), ast.Constant(step.operation.id))
+    is_whole = step.spec.id in scope.bare
+    if is_whole:
+        named.append(ast.keyword(ALL_PAGES, ast.Constant(True)))  # noqa: FBT003 - a syntax node's value
     call.keywords = [*named, *([ast.keyword(None, others)] if others.keys else [])]
     if step.spec.id not in wanted:
         return [*statements, ast.Expr(call)]
     scope.results[step.spec.id] = scope.new_name(_result_name(step), "result")
     if step.operation.list_at is not None:
-        is_whole = step.operation.list_at == WHOLE
-        scope.lists[step.spec.id] = () if is_whole else tuple(step.operation.list_at.split("."))
+        scope.lists[step.spec.id] = () if is_whole else _rows_at(step.operation)
     return [*statements, nodes.assign(scope.results[step.spec.id], call)]
+
+
+def _rows_at(operation: Operation) -> tuple[str, ...]:
+    at = operation.list_at
+    return () if at is None or at == WHOLE else tuple(at.split("."))
 
 
 def _result_name(step: PlannedStep) -> str:

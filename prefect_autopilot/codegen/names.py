@@ -15,6 +15,9 @@ from prefect_autopilot.models.names import OWN_PREFIX, WORK_POOL
 EVENT = "event"
 """The parameter of a generated flow that holds the event."""
 
+ALL_PAGES = "all_pages"
+"""The keyword of ``call_service`` that asks for the rows of every page; no parameter of a service."""
+
 _MAX_IDENTIFIER = 48
 _IMPORTED = frozenset({"Any", "Completed", "State", "call_service", "flow", "json", "prefect"})
 _RESERVED = (

@@ -18,6 +18,7 @@ from prefect_autopilot.models import (
     FromTrigger,
     JSONDict,
     Operation,
+    OperationEffect,
     ParameterSpec,
     Service,
     StepSpec,
@@ -26,12 +27,19 @@ from prefect_autopilot.models import (
     Value,
     WorkflowSpec,
 )
-from prefect_autopilot.services import Catalogue
+from prefect_autopilot.services import WHOLE, Catalogue
 
 _EVENT_TRIGGERS = frozenset({"app_event", "email", "webhook", "chat", "form", "other"})
 _MAX_PATH = 60
 _CRON_FIELDS = 5
 _CRON_FIELD = re.compile(r"[A-Za-z0-9*/,#-]+")
+_SIZES = frozenset(
+    {
+        "$top", "count", "first", "limit", "maxResults", "max_results", "pageSize", "page_size", "pagelen",
+        "perPage", "per_page", "size", "top"
+    }
+)  # fmt: skip
+"""Parameters by which a request says how many rows it wants."""
 _EXAMPLES: dict[str, Any] = {"str": "example", "int": 1, "float": 1.0, "bool": True, "dict": {}, "list": []}
 
 
@@ -101,6 +109,28 @@ class Plan(Value):
     def writes_json(self) -> bool:
         """Return whether some step gives a whole answer or event as text."""
         return any(step.as_json(name) for step in self.steps for name in step.spec.arguments)
+
+    def reads_all_pages(self, step: PlannedStep) -> bool:
+        """Return whether ``step`` asks for the rows of every page of its list.
+
+        Not where the request itself says how many or which page, or another step reads what stands beside
+        the rows.
+        """
+        paging, at = step.operation.pagination, step.operation.list_at
+        if paging.kind == "none" or at is None or step.operation.effect is not OperationEffect.SAFE:
+            return False
+        if {paging.request_param, *_SIZES} & step.spec.arguments.keys():
+            return False
+        inside = (step.spec.id, f"{step.spec.id}.{at}")
+        for other in self.steps:
+            head = (other.spec.for_each or "").split(".")[0]
+            if head == step.spec.id and other.spec.for_each not in inside:
+                return False
+            rows_of_loop = head == step.spec.id  # what a loop reads of its list is read of one row
+            for path in () if rows_of_loop else _step_paths(other.spec, step.spec.id):
+                if at not in (WHOLE, path) and not path.startswith(f"{at}."):
+                    return False
+        return True
 
     @property
     def takes_event(self) -> bool:

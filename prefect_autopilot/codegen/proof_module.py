@@ -58,8 +58,8 @@ def _test(plan: Plan, name: str, event: JSONDict, expected: list[str]) -> ast.Fu
     given |= {names[key]: value for key, value in example_values(plan.spec).items()}
     arguments = {key: nodes.literal(value) for key, value in given.items()}
     run = nodes.method(nodes.name(_FIXTURE), "run", nodes.name(plan.function), **arguments)
-    has_loop = any(step.spec.for_each for step in plan.steps)
-    # How many rows a simulated list has is the simulator's affair: in a loop only the kinds of calls count.
+    has_loop = any(step.spec.for_each or plan.reads_all_pages(step) for step in plan.steps)
+    # How many rows and pages a simulated list has is the simulator's affair: there only kinds of calls count.
     kinds = nodes.call(nodes.name("list"), nodes.method(nodes.name("dict"), "fromkeys", nodes.name("called")))
     seen = kinds if has_loop else nodes.name("called")
     wanted = list(dict.fromkeys(expected)) if has_loop else expected

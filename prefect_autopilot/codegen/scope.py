@@ -27,6 +27,8 @@ class Scope:
     """Where a value was read from, to the variable that holds it for f-strings."""
     lists: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Step id to the place of the rows in its result."""
+    bare: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Step id to the place the rows have in one page, for steps whose result is the rows of all pages."""
     loop_source: tuple[str, ...] = ()
     """What the block repeats for: ``("event", "orders")`` or ``("step", "list-1", "rows")``."""
     loop_name: str = ""
@@ -41,6 +43,7 @@ class Scope:
             self,
             results=dict(self.results),
             lists=dict(self.lists),
+            bare=dict(self.bare),
             texts=dict(self.texts),
             loop_source=loop_source,
             loop_name=loop_name,
@@ -102,14 +105,18 @@ class Scope:
         assert isinstance(expression, ast.Name)
         return expression
 
-    @staticmethod
-    def _source(part: Argument) -> tuple[str, ...] | None:
+    def _source(self, part: Argument) -> tuple[str, ...] | None:
         match part:
             case FromTrigger(path=path):
                 return (EVENT, *(path.split(".") if path else ()))
             case FromStep(step=step, path=path):
-                return ("step", step, *(path.split(".") if path else ()))
+                return ("step", step, *self._below(step, path.split(".") if path else []))
         return None
+
+    def _below(self, step: str, path: list[str]) -> list[str]:
+        """Return a path of a step's answer as a path of its result, which may be the rows alone."""
+        rows = self.bare.get(step, ())
+        return path[len(rows) :] if tuple(path[: len(rows)]) == rows else path
 
     def items(self, for_each: str) -> tuple[tuple[str, ...], ast.expr, str]:
         """Return the source that ``for_each`` names, the expression of its items, a word for them.
@@ -121,6 +128,7 @@ class Scope:
             path = rest if head in {EVENT, "trigger"} else [head, *rest]
             source = (EVENT, *path)
             return source, self._read(source), source[-1]
+        rest = self._below(head, rest)
         source = ("step", head, *rest)
         answer = self._read(source)
         rows = self.lists.get(head, ())

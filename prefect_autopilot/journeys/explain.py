@@ -8,7 +8,7 @@ from pathlib import Path
 
 from prefect_autopilot.adapters.catalogue import user_catalogue
 from prefect_autopilot.adapters.files import read_source
-from prefect_autopilot.codegen.names import step_title
+from prefect_autopilot.codegen.names import ALL_PAGES, step_title
 from prefect_autopilot.codegen.reading import Call, FlowSource, read_flow
 from prefect_autopilot.effects import FunctionEffect, RerunVerdict, flow_effects, function_effects, may_rerun
 from prefect_autopilot.journeys.explain_words import condition, each, number_of, value
@@ -251,7 +251,10 @@ class _Telling:
 
     @staticmethod
     def _service(call: Call, depth: int) -> ExplainedStep:
-        given = [f"{name} {value(node)}" for name, node in call.arguments.items()]
+        given = [
+            "the rows of every page" if name == ALL_PAGES else f"{name} {value(node)}"
+            for name, node in call.arguments.items()
+        ]
         service, operation = call.service, call.operation
         if service is not None and operation is not None:
             what = step_title(operation.id, operation.verbs, service.name)

@@ -497,6 +497,8 @@ def read(argument: Any, spec: WorkflowSpec, event: dict[str, Any], rows: dict[st
             return walk(event, path)
         case FromStep(step=step, path=path):
             return walk(rows[step], path)
+        case Text(parts=(FromStep(path=path) as only,)) if path:
+            return read(only, spec, event, rows)  # of a field alone the value itself is given on
         case Text(parts=parts):
             return "".join(str(read(part, spec, event, rows)) for part in parts)
     raise AssertionError(argument)
@@ -517,12 +519,36 @@ def as_sent(step: StepSpec, name: str, value: Any) -> Any:
     return value
 
 
+PAGING = {"limit", "per_page", "page_size", "pageSize", "maxResults", "count", "$top", "size", "first"}
+
+
+def reads_on(spec: WorkflowSpec, step: StepSpec) -> bool:
+    """Tell whether a step reads its list to the end: nothing counts rows or reads what is beside them."""
+    operation = operation_of(step)
+    paging, at = operation.pagination, operation.list_at
+    if at is None or operation.effect != "safe" or paging.kind == "none":
+        return False
+    looped = {one.for_each for one in spec.steps}
+    read_of_it = [
+        part.path
+        for one in spec.steps
+        if one.for_each != step.id
+        for argument in one.arguments.values()
+        for part in (argument.parts if isinstance(argument, Text) else (argument,))
+        if isinstance(part, FromStep) and part.step == step.id and part.path
+    ]
+    beside = [path for path in read_of_it if at != "$" and f"{path}.".partition(f"{at}.")[0]]
+    wrong_loop = [one for one in looped if one and one.split(".")[0] == step.id and one != step.id]
+    return not ({*PAGING, paging.request_param} & set(step.arguments)) and not beside and not wrong_loop
+
+
 def expected(spec: WorkflowSpec, event: dict[str, Any]) -> list[Any]:
+    whole = {step.id for step in spec.steps if reads_on(spec, step)}
     if not holds(spec.trigger.filter, event):
         return []
     calls: list[Any] = []
     results = {step.id: Answer(step.operation) for step in spec.steps}
-    places = {step.id: operation_of(step).list_at for step in spec.steps}
+    places = {step.id: "" if step.id in whole else operation_of(step).list_at for step in spec.steps}
     # Neighbours with one condition and one loop are done row by row.
     for (for_each, condition), group in groupby(spec.steps, key=lambda one: (one.for_each, one.condition)):
         if not holds(condition, event):
@@ -536,7 +562,8 @@ def expected(spec: WorkflowSpec, event: dict[str, Any]) -> list[Any]:
                 name: as_sent(step, name, read(value, spec, event, rows))
                 for name, value in step.arguments.items()
             }
-            calls.append((step.connection, step.operation, given))
+            told = {"all_pages": True} if step.id in whole else {}
+            calls.append((step.connection, step.operation, given | told))
     return calls
 
 
