@@ -31,7 +31,7 @@ from prefect_autopilot.api.bodies import (
 from prefect_autopilot.api.context import Context, context_of, worked
 from prefect_autopilot.errors import ConflictError, UnknownNameError, UsageError
 from prefect_autopilot.journeys import automate, improve
-from prefect_autopilot.journeys.memory import with_memory
+from prefect_autopilot.journeys.memory import note_missing, with_memory
 from prefect_autopilot.journeys.workflows import measured
 from prefect_autopilot.models import (
     Analysis,
@@ -76,6 +76,7 @@ async def generate_workflow(body: GenerateBody, request: Request) -> GenerateAns
     """Turn a request into spec, source and deployment of a flow; nothing is written or deployed."""
     context = context_of(request)
     analysis = await worked(automate.understand, body.user_input, await _known(body.context))
+    await note_missing(analysis, context.settings)
     if analysis.status != "flow":
         asked = " ".join(question.text for question in analysis.questions)
         return GenerateAnswer(
@@ -118,8 +119,10 @@ def figures(metrics: tuple[WorkflowMetric, ...]) -> dict[str, Figure]:
     }
 
 
-def _plan(source: str, file: str, strategy: Strategy, history: FlowHistory | None) -> OptimizationPlan:
-    return improve.plan_source(source, file, strategy, history)
+def _plan(
+    source: str, file: str, strategy: Strategy, history: FlowHistory | None, path: Path | None = None
+) -> OptimizationPlan:
+    return improve.plan_source(source, file, strategy, history, path=path)
 
 
 @dataclass(frozen=True)
@@ -135,7 +138,7 @@ class Located:
 async def analyze_optimization(body: OptimizeBody, request: Request) -> OptimizeAnswer:
     """Say what of a flow can be made faster, cheaper or safer; nothing is run or written."""
     found = await _located(context_of(request), body)
-    plan = await worked(_plan, found.source, found.name, body.strategy, found.history)
+    plan = await worked(_plan, found.source, found.name, body.strategy, found.history, found.path)
     saving, reason = expected_saving(plan, found.history)
     return OptimizeAnswer(
         success=True,
@@ -153,7 +156,7 @@ async def apply_optimization(body: ApplyBody, request: Request) -> ApplyAnswer:
         await require(request, Scope.APPROVER)
     context = context_of(request)
     found = await _located(context, body)
-    plan = await worked(_plan, found.source, found.name, body.strategy, found.history)
+    plan = await worked(_plan, found.source, found.name, body.strategy, found.history, found.path)
     plan, refused = _chosen(plan, body.rules, found.source)
     if body.expected_sha256 not in {None, digest(found.source)}:
         raise ConflictError("The flow is not the one that was analysed any more; analyse it again.")

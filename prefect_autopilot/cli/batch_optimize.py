@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from prefect_autopilot.adapters.files import read_source, write_new
+from prefect_autopilot.adapters.project_settings import read_prices
 from prefect_autopilot.errors import UsageError
 from prefect_autopilot.journeys import improve
 from prefect_autopilot.models import JSONDict, OptimizationPlan, Strategy
@@ -12,11 +13,12 @@ from prefect_autopilot.models import JSONDict, OptimizationPlan, Strategy
 
 def optimize_file(
     path: Path,
-    strategy: Strategy,
+    strategy: Strategy | None,
     history_path: Path | None = None,
     *,
     unsafe: bool = False,
     write: bool = False,
+    prices_path: Path | None = None,
 ) -> JSONDict:
     """Plan a better version of a flow file and return the plan; ``write`` also replaces it, with a backup.
 
@@ -24,7 +26,8 @@ def optimize_file(
     """
     history = improve.read_history(history_path) if history_path else None
     original = read_source(path)
-    plan = improve.plan(path, strategy, history, unsafe=unsafe)
+    prices = read_prices(prices_path) if prices_path else None
+    plan = improve.plan(path, strategy, history, unsafe=unsafe, prices=prices)
     if write:
         improve.apply(plan, path, original)
     return plan.model_dump(mode="json") | {"file": str(path)}

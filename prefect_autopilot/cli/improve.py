@@ -19,9 +19,13 @@ def optimize(
     file: Path | None = None,
     /,
     *,
-    strategy: Annotated[StrategyName, Parameter(help="What the rewrite is for.")] = "performance",
+    strategy: Annotated[
+        StrategyName | None,
+        Parameter(help="What the rewrite is for; else as pyproject.toml says, or performance."),
+    ] = None,
     history: Annotated[Path | None, Parameter(help="JSON file with measured durations.")] = None,
     unsafe: Annotated[Flag, Parameter(help="Also make edits that need the owner's consent.")] = False,
+    prices: Annotated[Path | None, Parameter(help="TOML file with prices of services and machines.")] = None,
     write: Annotated[Flag, Parameter(help="Replace the file; a backup is kept.")] = False,
     patch: Annotated[Path | None, Parameter(help="Write the changes as a patch; the file stays.")] = None,
     picture: Annotated[
@@ -46,7 +50,8 @@ def optimize(
     if write and patch is not None:
         raise UsageError("Give --write to replace the file or --patch to leave it alone, not both.")
     original = read_source(file) if picture is not None else ""
-    plan = optimize_file(file, Strategy(strategy), history, unsafe=unsafe, write=write)
+    chosen = Strategy(strategy) if strategy else None
+    plan = optimize_file(file, chosen, history, unsafe=unsafe, write=write, prices_path=prices)
     if patch is not None and plan["changed"]:
         write_new(patch.parent, patch.name, plan["diff"])
     if picture is not None:
@@ -77,6 +82,10 @@ def _show(plan: JSONDict, *, written: bool) -> None:
         write_line(plan["diff"])
     else:
         write_line(f"Nothing in {plan['file']} can be improved for {plan['strategy']} with what is known.")
+    for one in plan["advice"]:
+        write_line(f"Worth doing by hand, line {one['line']} ({one['rule']}): {one['reason']}.")
+        write_line(f"  saves {_seconds(one)}; holds if {'; '.join(one['preconditions'])}")
+        write_line("".join(f"    {line}\n" for line in one["how"].splitlines()).rstrip("\n"))
     if plan["rejected"]:
         rejected = [(one["line"], one["rule"], one["reason"]) for one in plan["rejected"]]
         write_table("Left alone", ("line", "rule", "why"), rejected)
@@ -86,6 +95,9 @@ def _show(plan: JSONDict, *, written: bool) -> None:
         )
 
 
-def _seconds(edit: JSONDict) -> str:
-    saving = edit.get("expected_saving_s")
-    return "unknown" if saving is None else f"{saving:.1f} s"
+def _seconds(found: JSONDict) -> str:
+    from prefect_autopilot.journeys.improve import saves
+    from prefect_autopilot.models import Advice, Rewrite
+
+    kind = Advice if "how" in found else Rewrite
+    return saves(kind.model_validate(found))

@@ -8,22 +8,29 @@ import statistics
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from prefect_autopilot.adapters.files import digest, read_source, replace
 from prefect_autopilot.adapters.project_files import read_project
+from prefect_autopilot.adapters.project_settings import is_excluded, read_prices, read_settings
 from prefect_autopilot.adapters.proof import prove
 from prefect_autopilot.effects import OperationEffects
 from prefect_autopilot.errors import ProofError, UnknownNameError, UsageError
 from prefect_autopilot.models import (
+    Advice,
     FlowHistory,
     JSONDict,
     OptimizationPlan,
+    OptimizerSettings,
+    PriceTable,
     Proof,
+    Rejection,
+    Rewrite,
     Strategy,
     TaskTiming,
     Timing,
 )
-from prefect_autopilot.optimization import optimize, picture, timelines
+from prefect_autopilot.optimization import RateLimits, optimize, picture, timelines
 
 if TYPE_CHECKING:
     from prefect_autopilot.adapters.prefect_api import PrefectAPI
@@ -44,34 +51,73 @@ def operation_effects() -> OperationEffects:
     }
 
 
+def rate_limits() -> RateLimits:
+    """Return the rates that services publish, by host name and by service id."""
+    from prefect_autopilot.adapters.catalogue import user_catalogue
+
+    found: dict[str, tuple[str, float]] = {}
+    for service in user_catalogue().services:
+        if service.rate_limit_per_s is not None:
+            host = urlsplit(service.base_url or "").hostname
+            names = [service.id] if host is None or "{" in host else [service.id, host]
+            found |= dict.fromkeys(names, (service.id, service.rate_limit_per_s))
+    return found
+
+
 def plan(
-    path: Path, strategy: Strategy, history: FlowHistory | None = None, *, unsafe: bool = False
+    path: Path,
+    strategy: Strategy | None = None,
+    history: FlowHistory | None = None,
+    *,
+    unsafe: bool = False,
+    prices: PriceTable | None = None,
 ) -> OptimizationPlan:
     """Return what can be made better in a flow file; the file is not touched and nothing of it is run.
 
-    What it imports from its own project is read as well. Raises UsageError for a file that cannot be read,
-    InvalidFlowError for one that is no flow.
+    What it imports from its own project is read as well, and the settings of its pyproject.toml. Raises
+    UsageError for a file that cannot be read, InvalidFlowError for one that is no flow, ConfigurationError.
     """
-    source, effects = read_source(path), operation_effects()
-    project, place = read_project(path, effects)
+    source = read_source(path)
+    return plan_source(source, path.name, strategy, history, unsafe=unsafe, prices=prices, path=path)
+
+
+def plan_source(
+    source: str,
+    name: str,
+    strategy: Strategy | None = None,
+    history: FlowHistory | None = None,
+    *,
+    unsafe: bool = False,
+    prices: PriceTable | None = None,
+    path: Path | None = None,
+) -> OptimizationPlan:
+    """Return what can be made better in a source text; ``path`` is where it stands, if anywhere.
+
+    Without ``strategy`` the settings decide, else it is performance. Raises InvalidFlowError for a text that
+    is no flow, ConfigurationError for settings or a price table that are wrong.
+    """
+    settings, folder = read_settings(path.parent) if path else (OptimizerSettings(), None)
+    chosen = strategy or settings.strategy or Strategy.PERFORMANCE
+    if path is not None and is_excluded(path, settings, folder):
+        reason = "the project's settings leave this file alone ([tool.prefect-autopilot] exclude)"
+        left = Rejection(rule="exclude", line=1, reason=reason)
+        return OptimizationPlan(file=name, strategy=chosen, changed=False, rejected=(left,), source=source)
+    if prices is None and settings.prices and folder is not None:
+        prices = read_prices(folder / settings.prices)
+    effects = operation_effects()
+    project, place = read_project(path, effects) if path else (None, "")
     return optimize(
         source,
-        file=path.name,
-        strategy=strategy,
+        file=name,
+        strategy=chosen,
         history=history,
         unsafe=unsafe,
         operations=effects,
         project=project,
         place=place,
-    )
-
-
-def plan_source(
-    source: str, name: str, strategy: Strategy, history: FlowHistory | None = None, *, unsafe: bool = False
-) -> OptimizationPlan:
-    """Return what can be made better in a source text; raises InvalidFlowError for one that is no flow."""
-    return optimize(
-        source, file=name, strategy=strategy, history=history, unsafe=unsafe, operations=operation_effects()
+        settings=settings,
+        prices=prices,
+        rates=rate_limits(),
     )
 
 
@@ -81,12 +127,12 @@ def report(plan: OptimizationPlan) -> str:
     if plan.edits:
         lines += ["| line | rule | saves | why | undo |", "|---|---|---|---|---|"]
         for edit in plan.edits:
-            saving = edit.expected_saving_s
-            saves = "unknown" if saving is None else f"{saving:.2f} s"
-            cells = (str(edit.line), edit.rule, saves, edit.reason, edit.undo)
+            reason = ". Holds if ".join(
+                (edit.reason, "; ".join(edit.preconditions)) if edit.preconditions else (edit.reason,)
+            )
+            cells = (str(edit.line), edit.rule, saves(edit), reason, edit.undo)
             lines.append(f"| {' | '.join(_cell(cell) for cell in cells)} |")
-        fence = "`" * max(3, *(len(run) + 1 for run in re.findall("`+", plan.diff)), 3)
-        lines += ["", f"{fence}diff", plan.diff.rstrip("\n"), fence]
+        lines += ["", *_fenced(plan.diff.rstrip("\n"), "diff")]
     else:
         lines.append("Nothing to change with what is known.")
     if plan.prediction is not None:
@@ -95,10 +141,34 @@ def report(plan: OptimizationPlan) -> str:
         shared = f"{told.work_bound_s:.2f} s (all work, shared evenly)"
         lines += ["", f"Predicted: {told.before_s:.2f} s before, {told.after_s:.2f} s after."]
         lines += [f"No rewrite goes below {bounds} or {shared}."]
+    for one in plan.advice:
+        lines += ["", f"## Worth doing by hand: {one.rule}, line {one.line}", "", f"{_cell(one.reason)}."]
+        lines += [
+            f"Saves: {saves(one)}. Holds if {_cell('; '.join(one.preconditions))}.",
+            "",
+            *_fenced(one.how),
+        ]
     if plan.rejected:
         lines += ["", "## Left alone", "", "| line | rule | why |", "|---|---|---|"]
         lines += [f"| {one.line} | {_cell(one.rule)} | {_cell(one.reason)} |" for one in plan.rejected]
     return "\n".join(lines) + "\n"
+
+
+def saves(found: Rewrite | Advice) -> str:
+    """Return an expected saving with its interval and n, "unknown" where no run tells."""
+    money = getattr(found, "saving_per_month", None)
+    told = [f"{money:.2f} {getattr(found, 'currency', '')} a month"] if money is not None else []
+    if found.expected_saving_s is not None:
+        text = f"{found.expected_saving_s:.2f} s"
+        if found.saving_range_s is not None:
+            text += f" ({found.saving_range_s[0]:.2f} to {found.saving_range_s[1]:.2f}, n = {found.saving_n})"
+        told.append(text)
+    return ", ".join(told) or "unknown"
+
+
+def _fenced(text: str, language: str = "") -> list[str]:
+    fence = "`" * max(3, *(len(run) + 1 for run in re.findall("`+", text)), 3)
+    return [f"{fence}{language}", text, fence]
 
 
 def drawn(plan: OptimizationPlan, source: str, history: FlowHistory | None = None) -> str | None:

@@ -4,7 +4,7 @@ Adding a rule: one module in ``rules/`` with a ``RULE``, and its tests.
 """
 
 from prefect_autopilot.optimization.picture import picture
-from prefect_autopilot.optimization.plan import MAX_WORKERS, FlowFile, Proposal, Rule
+from prefect_autopilot.optimization.plan import MAX_WORKERS, FlowFile, Proposal, RateLimits, Rule
 from prefect_autopilot.optimization.rewriting import optimize
 from prefect_autopilot.optimization.rules import rules
 from prefect_autopilot.optimization.timeline import timeline, timelines
@@ -13,6 +13,7 @@ __all__ = [
     "MAX_WORKERS",
     "FlowFile",
     "Proposal",
+    "RateLimits",
     "Rule",
     "optimize",
     "picture",
