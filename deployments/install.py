@@ -16,6 +16,7 @@ from prefect.client.schemas.actions import DeploymentUpdate, WorkPoolCreate
 from prefect.client.schemas.filters import FlowFilter, FlowFilterId, WorkPoolFilter, WorkPoolFilterName
 from prefect.events import DeploymentEventTrigger
 from prefect.exceptions import ObjectNotFound
+from prefect.schedules import Cron, Interval, Schedule
 from prefect.types.entrypoint import EntrypointType
 from prefect.variables import Variable
 
@@ -146,12 +147,21 @@ async def _definition(definition: OperationalFlow) -> RunnerDeployment:
     flow: Flow[Any, Any] = getattr(importlib.import_module(module), function)
     return await flow.ato_deployment(
         name=definition.name,
-        interval=definition.interval_s,
+        schedules=_schedules(definition),
         parameters=definition.parameters,
         work_pool_name=WORK_POOL,
         entrypoint_type=EntrypointType.MODULE_PATH,
         tags=["autopilot"],
     )
+
+
+def _schedules(definition: OperationalFlow) -> list[Schedule]:
+    every = [Interval(definition.interval_s)] if definition.interval_s else []
+    at = (
+        Cron(one.cron, timezone="UTC", parameters=one.parameters, slug=one.slug)
+        for one in definition.recurrences
+    )
+    return [*every, *at]
 
 
 async def _brought_up_to_date(
@@ -176,9 +186,10 @@ async def _brought_up_to_date(
 
 def _kept(known: DeploymentResponse, ours: RunnerDeployment) -> list[str]:
     schedules = [(_times(one.schedule), one.active) for one in known.schedules]
+    wanted = [(_times(one.schedule), True) for one in ours.schedules or []]
     differs = {
         "parameters": known.parameters != ours.parameters,
-        "schedule": schedules != [(_times(one.schedule), True) for one in ours.schedules or []],
+        "schedule": sorted(schedules, key=str) != sorted(wanted, key=str),
         "tags": sorted(known.tags) != sorted(ours.tags),
         "work pool": known.work_pool_name != ours.work_pool_name,
         "pause": known.paused,

@@ -9,12 +9,22 @@ from prefect_autopilot.models.names import FAILURE_EVENTS, OWN_PREFIX
 
 
 @dataclass(frozen=True)
+class Recurrence:
+    """A schedule with the parameters its runs get, in UTC; ``slug`` tells it from the others."""
+
+    slug: str
+    cron: str
+    parameters: JSONDict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class OperationalFlow:
     """One deployment of ours; ``entrypoint`` is a dotted path, so it needs an install and no clone."""
 
     name: str
     entrypoint: str
     interval_s: int | None = None
+    recurrences: tuple[Recurrence, ...] = ()
     on_failed_runs: bool = False
     parameters: JSONDict = field(default_factory=dict)
 
@@ -31,6 +41,16 @@ OPERATIONAL_FLOWS = (
     OperationalFlow("autopilot-optimize", "prefect_autopilot.flows.optimize.optimize_flow"),
     OperationalFlow("autopilot-resolve", "prefect_autopilot.flows.resolve.resolve_session"),
     OperationalFlow("autopilot-poll", "prefect_autopilot.flows.poll.poll"),
+    OperationalFlow(
+        "autopilot-review",
+        "prefect_autopilot.flows.review.review",
+        # Apart from one another, and early: what they find is there when people begin to work.
+        recurrences=(
+            Recurrence("weekly", "0 5 * * 1", {"period": "weekly"}),
+            Recurrence("monthly", "20 5 1 * *", {"period": "monthly"}),
+            Recurrence("quarterly", "40 5 1 1,4,7,10 *", {"period": "quarterly"}),
+        ),
+    ),
 )
 
 

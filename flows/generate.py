@@ -12,7 +12,7 @@ from prefect_autopilot.errors import UsageError
 from prefect_autopilot.flows.forms import Form, approval_form, ask, question_form
 from prefect_autopilot.journeys import automate
 from prefect_autopilot.journeys.answers import answered, newly_chosen
-from prefect_autopilot.journeys.memory import remember, with_memory
+from prefect_autopilot.journeys.memory import note_missing, remember, with_memory
 from prefect_autopilot.models import Analysis, GeneratedFlow, JSONDict, RequestContext
 from prefect_autopilot.settings import load_settings
 
@@ -82,6 +82,7 @@ async def _settled(request: str, context: RequestContext, wait_minutes: float) -
                 text, context = answered(text, context, question, answer)
         analysis = automate.understand(text, context)
         await acreate_markdown_artifact(analysis_markdown(analysis), key="autopilot-analysis")
+    await note_missing(analysis)
     if analysis.status == "flow":
         for kind, service in newly_chosen(before, context).items():
             await remember(kind, service)

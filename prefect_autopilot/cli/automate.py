@@ -46,9 +46,10 @@ def analyze(
     import asyncio
 
     from prefect_autopilot.journeys import automate
-    from prefect_autopilot.journeys.memory import with_memory
+    from prefect_autopilot.journeys.memory import note_missing, with_memory
 
     analysis = automate.understand(request, asyncio.run(with_memory(context)))
+    asyncio.run(note_missing(analysis))
     if as_json:
         write_json(analysis)
     else:
@@ -85,11 +86,13 @@ async def generate(
     if interactive and (as_json or plan is not None or text == "-"):
         raise UsageError("--interactive asks on the terminal; it goes with a request and without --json.")
     from prefect_autopilot.journeys import automate
-    from prefect_autopilot.journeys.memory import with_memory
+    from prefect_autopilot.journeys.memory import note_missing, with_memory
 
     context = request_context(connected, timezone)
     context = context if plan is not None else await with_memory(context)
     analysis, flow, chosen = _planned(text, plan, context, interactive=interactive)
+    if analysis is not None:
+        await note_missing(analysis)
     if flow is None:
         if as_json:
             write_json({"analysis": analysis})

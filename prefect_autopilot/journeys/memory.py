@@ -1,14 +1,16 @@
-"""Choices a person made before, as context of the next request; nothing leaves the own database."""
+"""Choices a person made before, and services that were missed; nothing leaves the own database."""
 
 from __future__ import annotations
 
 import getpass
+import hashlib
 from datetime import UTC, datetime
 from pathlib import Path
 
 from prefect_autopilot.adapters.catalogue import user_catalogue
-from prefect_autopilot.errors import UnknownNameError
-from prefect_autopilot.models import RequestContext
+from prefect_autopilot.errors import StoreError, UnknownNameError
+from prefect_autopilot.models import Analysis, RequestContext, ServiceStatus
+from prefect_autopilot.services import Catalogue
 from prefect_autopilot.settings import Settings, load_settings
 from prefect_autopilot.store import Store
 
@@ -71,3 +73,30 @@ async def forget(
     known = settings or load_settings()
     async with Store.open(known.store_url.get_secret_value()) as store:
         return await store.forget(user or current_user(), kind.strip().lower() if kind else None)
+
+
+async def note_missing(analysis: Analysis, settings: Settings | None = None) -> tuple[str, ...]:
+    """Count for the monthly review which services a request named that cannot be called; return their names.
+
+    Of the request only a digest is kept. Where there is no database yet, none is made for it.
+    """
+    names = missing_services(analysis, user_catalogue())
+    url = (settings or load_settings()).store_url.get_secret_value()
+    if not names or not _exists(url):
+        return names
+    request = hashlib.sha256(analysis.text.encode()).hexdigest()[:16]
+    try:
+        async with Store.open(url) as store:
+            await store.note_asked(names, request, datetime.now(UTC))
+    except StoreError:
+        return names  # a count that is missing keeps nobody from an answer
+    return names
+
+
+def missing_services(analysis: Analysis, catalogue: Catalogue) -> tuple[str, ...]:
+    """Return the names a request used for services that are unknown, or known by name only."""
+    used = (catalogue.get(one.service) for one in analysis.services if one.role == "used")
+    by_name = (one.name for one in used if one.status is ServiceStatus.RECOGNISED)
+    # What else is unsupported is told in words: a language, a part of the request.
+    unknown = (told for told in analysis.unsupported if " " not in told)
+    return tuple(dict.fromkeys([*unknown, *by_name]))

@@ -163,7 +163,7 @@ def _beyond(rule: MonitoringRule, values: Sequence[float]) -> float:
     worst = max(values) if up else min(values)
     magnitude = math.floor(math.log10(abs(worst))) if worst else 0
     step = 10.0 ** (magnitude + 1 - DIGITS)
-    place = math.ceil(worst / step) if up else math.floor(worst / step)
+    place = round(worst / step)
     for further in range(3):
         candidate = float(f"{(place + further if up else place - further) * step:.{DIGITS + 1}g}")
         if not any(breaches(rule.model_copy(update={"threshold": candidate}), value) for value in values):

@@ -116,9 +116,11 @@ def test_installed_deployments_need_no_clone_and_say_that_they_are_ours(life: Li
     assert deployment.work_pool_name == WORK_POOL
     assert deployment.tags == ["autopilot"]
     assert deployment.parameters == definition.parameters
-    assert [one.schedule.interval.total_seconds() for one in deployment.schedules] == (
-        [definition.interval_s] if definition.interval_s else []
-    )
+    told = [(one.slug, one.schedule.model_dump(), one.parameters) for one in deployment.schedules]
+    every = [(slug, schedule["interval"].total_seconds()) for slug, schedule, _ in told if not slug]
+    assert every == ([(None, definition.interval_s)] if definition.interval_s else [])
+    at = {(slug, schedule["cron"], str(given)) for slug, schedule, given in told if slug}
+    assert at == {(one.slug, one.cron, str(one.parameters)) for one in definition.recurrences}
 
 
 def test_one_automation_starts_troubleshooting_and_none_of_our_flows_starts_it(life: Life) -> None:

@@ -31,7 +31,12 @@ def test_each_deployment_is_declared_as_it_is_installed(flow: Any, declared: dic
     assert entry["entrypoint"] == flow.entrypoint
     assert entry["work_pool"]["name"] == WORK_POOL
     assert entry.get("parameters", {}) == flow.parameters
-    assert entry.get("schedules", []) == ([{"interval": flow.interval_s}] if flow.interval_s else [])
+    every = [{"interval": flow.interval_s}] if flow.interval_s else []
+    at = [
+        {"slug": one.slug, "cron": one.cron, "timezone": "UTC", "parameters": one.parameters}
+        for one in flow.recurrences
+    ]
+    assert entry.get("schedules", []) == [*every, *at]
     triggers = [failed_run_trigger()] if flow.on_failed_runs else []
     assert entry.get("triggers", []) == triggers
 

@@ -37,7 +37,7 @@ def test_the_parameters_of_the_deployment_are_fields_of_the_form(definition: Any
 @EACH
 def test_a_flow_that_runs_by_itself_needs_nothing_that_only_a_person_knows(definition: Any) -> None:
     needed = set(flow_of(definition).parameters.required or ())
-    if definition.interval_s:
+    if definition.interval_s or definition.recurrences:
         assert needed == set()
     if definition.on_failed_runs:
         assert needed == {"flow_run_id"}, "which the automation hands over"
