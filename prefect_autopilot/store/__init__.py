@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Self
 
 from prefect_autopilot.store.alerts import Alerts
+from prefect_autopilot.store.asked import AskedService, AskedServices
 from prefect_autopilot.store.changes import Change
 from prefect_autopilot.store.database import Database
 from prefect_autopilot.store.hooks import Hooks, QueuedEvent
@@ -24,6 +25,7 @@ from prefect_autopilot.store.tokens import AccessToken, Scope, Tokens
 __all__ = [
     "WATCHER_LEASE",
     "AccessToken",
+    "AskedService",
     "Change",
     "Delivery",
     "JournalEntry",
@@ -51,6 +53,7 @@ class Store(
     Hooks,
     Tokens,
     Preferences,
+    AskedServices,
 ):
     """Everything the product remembers; every text is redacted before it is written, but events on their way.
 
