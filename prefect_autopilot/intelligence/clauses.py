@@ -16,7 +16,7 @@ _EVENT = (
     r"|on each|on every(?= new)|"
     r"starting (?:when|with|from)|triggered (?:by|when|whenever|on)|each time that)\b"
 )
-_HARD = r"(?:[.!?](?=\s|$)|[;\n]|\s*[-=]*>\s*)"
+_HARD = r"(?:[.!?](?=\s|$)|[;\n]|\s*[-=]{0,9}>\s*)"
 _SUBJECTS = (
     r"(?:to|i|we|they|he|she|it|you|who|which|that|someone|somebody|anyone|people|customer|customers|user"
     r"|users|is|are|was|gets|be|been|can|will|could|should|of|the|a|an|my|our|your|new|not|this|each|every"

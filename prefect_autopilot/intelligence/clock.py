@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cache
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import available_timezones
 
 from prefect_autopilot.intelligence.data import table
 
@@ -183,7 +183,7 @@ def _zones() -> re.Pattern[str]:
     names = sorted(table("times")["zones"], key=len, reverse=True)
     listed = "|".join(re.escape(name) for name in names)
     return re.compile(
-        rf"(?<![\w@#/.-])(?:(?P<iana>[a-z]+/[a-z]+(?:[_/][a-z]+)*)"
+        rf"(?<![\w@#/.-])(?:(?P<iana>[a-z]{{2,20}}/[a-z]+(?:[_/-][a-z]+){{0,6}})"
         rf"|(?:(?:in |on |at |\()?(?:the )?)?(?P<name>{listed})(?P<time>(?: standard| daylight"
         rf"| local)?(?: time(?:zone| zone)?)?))(?![\w@/])"
     )
@@ -230,15 +230,16 @@ def _offset_zone(match: re.Match[str]) -> str:
     return zone_name(f"Etc/GMT{'-' if sign == '+' else '+'}{hours}") or f"UTC{written}"
 
 
+@cache
+def _known_zones() -> dict[str, str]:
+    return {zone.casefold(): zone for zone in available_timezones()}
+
+
 def zone_name(name: str) -> str | None:
     """Return an IANA zone's own name, None where there is no such zone."""
-    try:
-        return ZoneInfo(name).key
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return None
+    return name if _known_zones().get(name.casefold()) == name else None
 
 
 def _iana(name: str) -> str | None:
     """Return the zone in its own spelling, None where there is none."""
-    parts = [[word.capitalize() for word in part.split("_")] for part in name.split("/")]
-    return zone_name("/".join("_".join(spelled) for spelled in parts))
+    return _known_zones().get(name)

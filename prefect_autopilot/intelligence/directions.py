@@ -32,7 +32,7 @@ _NEW = re.compile(
     r"|open)\s+(?:[\w'-]+\s+){0,2}$"
 )
 _LATER_SINK = re.compile(
-    rf"\b(?:to|into|onto|in|on|via|2)\s+{_DETERMINERS}(?:[\w'#-]+\s+){{0,3}}?{ANY}|[-=]*>\s*"
+    rf"\b(?:to|into|onto|in|on|via|2)\s+{_DETERMINERS}(?:[\w'#-]+\s+){{0,3}}?{ANY}|[-=]{{0,9}}>\s*"
     rf"|\bto\s+{_DETERMINERS}(?:\w+\s+)?(?:web ?hook|endpoint|url)\b"
 )
 _ADDRESSED = re.compile(rf"\b(?:notify|notifies|message|tell|ping|alert|update|dm)\s+{_DETERMINERS}$")
@@ -244,7 +244,7 @@ def _is_place_of_source(before: str, after: str, verb: str | None) -> bool:
 
 def _next_is_target(scene: Scene, clause: Clause) -> bool:
     """Tell whether an arrow follows the clause."""
-    return re.match(r"\s*[-=]*>", scene.text[clause.end :]) is not None
+    return re.match(r"\s*[-=]{0,9}>", scene.text[clause.end :]) is not None
 
 
 def _is_kind_verb(scene: Scene, part: Part) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, lru_cache
 
 from prefect_autopilot.intelligence.data import table
 from prefect_autopilot.intelligence.mentions import Mention
@@ -54,12 +54,15 @@ def find_kinds(text: str) -> list[tuple[str, int, int]]:
     ]
     hits.sort(key=lambda hit: (hit[1] - hit[2], hit[1]))
     kept: list[tuple[str, int, int]] = []
+    taken = bytearray(len(text))
     for kind, start, end in hits:
-        if not any(start < e and s < end for _, s, e in kept):
+        if not any(taken[start:end]):
             kept.append((kind, start, end))
+            taken[start:end] = b"\1" * (end - start)
     return sorted(kept, key=lambda hit: hit[1])
 
 
+@lru_cache(maxsize=256)
 def members(kind: str, catalogue: Catalogue) -> tuple[Service, ...]:
     """Return the services that can stand for a kind, the likelier first."""
     kinds = table("kinds").get(kind, {}).get("members", (kind,))

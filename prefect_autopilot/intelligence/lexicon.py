@@ -52,10 +52,13 @@ class Lexicon:
     def _alike(self, word: str) -> list[tuple[str, int]]:
         limit = 1 if len(word) < _LONG_WORD else 2
         best: list[tuple[str, int, int]] = []
+        letters = set(word)
         twins = self.by_skeleton.get(skeleton(word), ())
         for name in dict.fromkeys((*twins, *self.by_first.get(word[0], ()))):
             if abs(len(name) - len(word)) > limit:
                 continue
+            if name not in twins and len(letters.symmetric_difference(name)) > 2 * limit:
+                continue  # one edit changes two letters at most
             edits = edit_distance(word, name, limit)
             distance = 1 if name in twins else edits
             if distance <= limit:

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Container
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Literal
 
@@ -23,6 +24,8 @@ _TITLE_SHARE = 0.6
 _SHORTEST_JOINED = 5
 _MOST_OF_ONE = 8
 """Further mentions of one service say nothing more, and cost time in a hostile text."""
+_MOST_MISSPELT = 200
+"""Unknown words of a request that are compared with every name; a hostile text may hold thousands."""
 _HYPHENS = frozenset("-_/")
 _STARTS = frozenset({"", ".", "!", "?", ":", "\n", ";"})
 _ENDS = frozenset({"", ".", ",", ";", "!", "?", "\n", ">", "-", ")"})
@@ -62,12 +65,29 @@ class _Hit:
     form: Form
 
 
+class _Guesses:
+    """What the unknown words of one request misspell, each looked up once and not without end."""
+
+    def __init__(self, names: Lexicon) -> None:
+        self.names = names
+        self._known: dict[str, Entry | None] = {}
+
+    def nearest(self, word: str) -> Entry | None:
+        """Return the name that a word misspells."""
+        if word not in self._known:
+            if len(self._known) >= _MOST_MISSPELT:
+                return None
+            self._known[word] = self.names.nearest(word)
+        return self._known[word]
+
+
 def find_mentions(document: Document, names: Lexicon, connected: tuple[str, ...] = ()) -> tuple[Mention, ...]:
     """Find the services named in a document, in order."""
     tokens = document.tokens
     titled = _is_titled(tokens)
     found: list[Mention] = []
     often: Counter[str] = Counter()
+    guesses = _Guesses(names)
     place = 0
     while place < len(tokens):
         hit = _longest(tokens, place, names)
@@ -76,7 +96,7 @@ def find_mentions(document: Document, names: Lexicon, connected: tuple[str, ...]
         while hit and hit.entry.doubtful and not _is_meant(tokens, hit, names, connected, titled=titled):
             hit = _longest(tokens[: hit.last], place, names) if hit.last > place else None
         if hit is None:
-            hit = _misspelt_pair(tokens, place, names) or _misspelt(tokens, place, names)
+            hit = _misspelt_pair(tokens, place, guesses) or _misspelt(tokens, place, guesses)
         if hit is None:
             place += 1
             continue
@@ -144,11 +164,11 @@ def _entry(key: str, names: Lexicon, *, several: bool) -> tuple[Entry | None, Fo
     return None, "name"
 
 
-def _misspelt(tokens: tuple[Token, ...], place: int, names: Lexicon) -> _Hit | None:
+def _misspelt(tokens: tuple[Token, ...], place: int, guesses: _Guesses) -> _Hit | None:
     token = tokens[place]
     common = english()
     jargon = words("names", "jargon")
-    if not token.is_word or token.text in names.entries:
+    if not token.is_word or token.text in guesses.names.entries:
         return None
     if any(word in common or word in jargon for word in (token.text, token.text.removesuffix("s"))):
         return None
@@ -163,7 +183,7 @@ def _misspelt(tokens: tuple[Token, ...], place: int, names: Lexicon) -> _Hit | N
         and tokens[place + 2].start == tokens[place + 1].end
     ):
         return None
-    entry = names.nearest(token.text)
+    entry = guesses.nearest(token.text)
     return _Hit(place, place, entry, "typo") if entry else None
 
 
@@ -186,16 +206,17 @@ def _is_weekday(tokens: tuple[Token, ...], place: int) -> bool:
     return bool(_DAY_BEFORE.search(before) or _DAY_AFTER.match(after))
 
 
-def _misspelt_pair(tokens: tuple[Token, ...], place: int, names: Lexicon) -> _Hit | None:
+def _misspelt_pair(tokens: tuple[Token, ...], place: int, guesses: _Guesses) -> _Hit | None:
     """Read a misspelt name of two words ("googel sheets"), one of which is no word of its own."""
     pair = tokens[place : place + 2]
     if len(pair) < 2 or not all(t.is_word and t.text.isalpha() and len(t.text) > 2 for t in pair):  # noqa: PLR2004
         return None
+    names = guesses.names
     known: tuple[Container[str], ...] = (english(), words("names", "jargon"), names.entries, names.leads)
     strange = [t for t in pair if not any(t.text in group for group in known)]
     if pair[0].end == pair[1].start or not strange or any(t.raw[1:] != t.text[1:] for t in strange):
         return None
-    entry = names.nearest(pair[0].text + pair[1].text)
+    entry = guesses.nearest(pair[0].text + pair[1].text)
     return _Hit(place, place + 1, entry, "typo") if entry and entry.spaced else None
 
 
@@ -253,6 +274,7 @@ def _neighbours(word: str, before: str, after: str, *, capital: bool) -> int:
     return score
 
 
+@lru_cache(maxsize=4096)
 def _is_usual_after(word: str) -> bool:
     """Tell whether a word, perhaps misspelt, often stands behind the name of a service ("channel")."""
     usual = words("names", "after")

@@ -21,7 +21,7 @@ _SUBJECT = (
     r" (?:\w+s|\w+ed|has|gets|is|sends)\b"
 )
 _NEW = rf"\bnew {_NAME} \w+s\b"
-_LEADS = (_PLACE, _NEW, _SUBJECT, rf"[-=]*> (?:the |our |my )?{_NAME}\b")
+_LEADS = (_PLACE, _NEW, _SUBJECT, rf"[-=]{{0,9}}> (?:the |our |my )?{_NAME}\b")
 
 
 def unknown_names(scene: Scene) -> tuple[str, ...]:
