@@ -8,39 +8,31 @@ answers 503 under a few parallel writers) and on broken connections.
 from __future__ import annotations
 
 import asyncio
-import math
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Any, Self
-from urllib.parse import quote
 
 import httpx
 
+from prefect_autopilot.adapters.ended_runs import ACTIVE, PAGE, EndedRuns
+from prefect_autopilot.adapters.prefect_acts import PrefectActs
 from prefect_autopilot.adapters.prefect_values import log_record, run_record, state_record, task_run_record
 from prefect_autopilot.errors import ConflictError, PrefectError, UnknownNameError
 from prefect_autopilot.models import (
-    FAILURE_STATES,
-    TERMINAL_STATES,
     JSONDict,
     LogRecord,
     RunRecord,
     StateRecord,
     TaskRunRecord,
 )
-from prefect_autopilot.models.names import OWN_PREFIX
-
-PAGE = 200
-"""Prefect's own page limit; 201 is answered with 422."""
-
-"""Our own flows are named so, and excluded everywhere by this one prefix."""
 
 Sleep = Callable[[float], Awaitable[None]]
 
 _TRY_AGAIN = frozenset({httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE})
+_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _FIRST_PAUSE_S = 0.1
 
 
-class PrefectAPI:
+class PrefectAPI(EndedRuns, PrefectActs):
     """A connection to one Prefect server; use as an async context manager.
 
     ``url`` ends in ``/api``. ``auth`` is a finished Authorization header, or None. Raises ``PrefectError``
@@ -65,6 +57,8 @@ class PrefectAPI:
         self._jitter = jitter
         self._names: dict[str, JSONDict] = {}
         self.calls = 0
+        self.unreadable = 0
+        """Runs in answers that no run could be made of, so far."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -72,15 +66,18 @@ class PrefectAPI:
     async def __aexit__(self, *exc: object) -> None:
         await self._http.aclose()
 
-    async def request(self, method: str, path: str, body: Any = None) -> Any:
-        """Send one call and return its JSON; 404 raises ``UnknownNameError``."""
+    async def request(self, method: str, path: str, body: Any = None, *, once: bool = False) -> Any:
+        """Send one call and return its JSON; 404 raises ``UnknownNameError``.
+
+        ``once``: a call whose answer was lost is not sent again, for it may have been carried out.
+        """
         for attempt in range(self._tries):
             self.calls += 1
             last = attempt == self._tries - 1
             try:
                 answer = await self._http.request(method, path, json=body)
             except httpx.TransportError as error:
-                if last:
+                if last or (once and not isinstance(error, _NEVER_SENT)):
                     raise PrefectError(
                         f"The Prefect API at {self.url} cannot be reached ({type(error).__name__}); "
                         "start the server or set PREFECT_API_URL.",
@@ -149,44 +146,10 @@ class PrefectAPI:
             raise
         if not isinstance(raw, dict) or not raw.get("id"):
             raise self._foreign()
-        return (await self._records([raw]))[0]
-
-    async def runs_changed_since(
-        self, since: datetime, *, overlap_s: float = 30, limit: int = 10_000
-    ) -> tuple[RunRecord, ...]:
-        """Return runs that ended since ``since`` less the overlap, oldest first, and all that are under way.
-
-        A keyset over ``end_time``: offset paging grows faster than linear and loses rows that move.
-        """
-        ended = await self._ended_since(since - timedelta(seconds=overlap_s), TERMINAL_STATES, limit)
-        active = await self._page(
-            {"state": {"type": {"any_": ["RUNNING", "PENDING", "PAUSED", "CANCELLING"]}}}, "START_TIME_DESC"
-        )
-        raws = [*reversed(ended.values()), *(raw for raw in active if raw["id"] not in ended)]
-        return await self._records(raws)
-
-    async def failed_runs_since(self, since: datetime) -> tuple[RunRecord, ...]:
-        """Return failed and crashed runs of others' flows that ended since ``since``, oldest first."""
-        raws = await self._ended_since(since, FAILURE_STATES)
-        runs = await self._records(list(reversed(raws.values())))
-        return tuple(run for run in runs if not run.flow_name.startswith(OWN_PREFIX))
-
-    async def _ended_since(
-        self, after: datetime, types: Iterable[str], limit: float = math.inf
-    ) -> dict[str, JSONDict]:
-        """Return runs that ended in these states, newest first, by a keyset over their end."""
-        found: dict[str, JSONDict] = {}
-        before: str | None = None
-        while len(found) < limit:
-            window: JSONDict = {"after_": after.isoformat()} | ({"before_": before} if before else {})
-            wanted = {"end_time": window, "state": {"type": {"any_": sorted(types)}}}
-            page = await self._page(wanted, "END_TIME_DESC")
-            fresh = [raw for raw in page if raw["id"] not in found]
-            found |= {raw["id"]: raw for raw in fresh}
-            if len(page) < PAGE or not fresh:
-                break
-            before = page[-1]["end_time"]
-        return found
+        records = await self._records([raw])
+        if not records:
+            raise PrefectError(f"What the server tells of run {run_id} cannot be read.", permanent=True)
+        return records[0]
 
     async def runs_of(self, deployment_id: str, *, limit: int = 20) -> tuple[RunRecord, ...]:
         """Return the newest started runs of a deployment, newest first."""
@@ -231,24 +194,32 @@ class PrefectAPI:
         raw: JSONDict = await self.request("GET", f"/deployments/{deployment_id}")
         return raw
 
-    async def _page(self, flow_runs: JSONDict, sort: str) -> list[JSONDict]:
+    async def _page(self, flow_runs: JSONDict, sort: str, offset: int = 0) -> list[JSONDict]:
         try:
-            return await self._filter_runs(flow_runs, sort)
+            return await self._filter_runs(flow_runs, sort, offset=offset)
         except UnknownNameError:
             # The list of all runs may be empty, it is never missing: somebody else answers here.
             raise self._foreign(httpx.codes.NOT_FOUND) from None
 
-    async def _filter_runs(self, flow_runs: JSONDict, sort: str, limit: int = PAGE) -> list[JSONDict]:
-        raws: list[JSONDict] = await self.request(
-            "POST", "/flow_runs/filter", {"flow_runs": flow_runs, "sort": sort, "limit": limit}
-        )
+    async def _filter_runs(
+        self, flow_runs: JSONDict, sort: str, limit: int = PAGE, *, offset: int = 0
+    ) -> list[JSONDict]:
+        body = {"flow_runs": flow_runs, "sort": sort, "limit": limit} | ({"offset": offset} if offset else {})
+        raws: list[JSONDict] = await self.request("POST", "/flow_runs/filter", body)
         return raws
 
     async def _records(self, raws: list[JSONDict]) -> tuple[RunRecord, ...]:
         await self._learn_names("flows", {raw["flow_id"] for raw in raws if raw.get("flow_id")})
         deployments = {raw["deployment_id"] for raw in raws if raw.get("deployment_id")}
         await self._learn_names("deployments", deployments)
-        return tuple(run_record(raw, self._names) for raw in raws)
+        return tuple(self._readable(raws))
+
+    def _readable(self, raws: Iterable[JSONDict]) -> Iterator[RunRecord]:
+        for raw in raws:
+            try:
+                yield run_record(raw, self._names)
+            except (KeyError, TypeError, ValueError):
+                self.unreadable += 1  # one bad record must not hide the others
 
     async def _learn_names(self, kind: str, ids: set[str]) -> None:
         unknown = sorted(ids - self._names.keys())
@@ -289,9 +260,7 @@ class PrefectAPI:
 
     async def active_runs(self) -> tuple[RunRecord, ...]:
         """Return the runs that are under way; one page, and ``ConflictError`` where there may be more."""
-        raws = await self._page(
-            {"state": {"type": {"any_": ["RUNNING", "PENDING", "PAUSED", "CANCELLING"]}}}, "START_TIME_DESC"
-        )
+        raws = await self._page(ACTIVE, "START_TIME_DESC")
         if len(raws) == PAGE:
             raise ConflictError("More runs are under way than one page holds; not all can be looked at.")
         return await self._records(raws)
@@ -300,101 +269,3 @@ class PrefectAPI:
         """Tell whether tasks run outside of any flow, where nobody can read their source."""
         wanted = {"flow_run_id": {"is_null_": True}, "state": {"type": {"any_": ["RUNNING"]}}}
         return bool(await self.request("POST", "/task_runs/filter", {"task_runs": wanted, "limit": 1}))
-
-    # Acts
-
-    async def expect_state(self, run_id: str, state_id: str) -> None:
-        """Read the run again; raises ``ConflictError`` when its state is not the expected one."""
-        run = await self.run(run_id)
-        if run.state.id != state_id:
-            raise ConflictError(
-                f"Run {run_id} is now {run.state.name}; somebody acted first, so nothing was done."
-            )
-
-    async def release_slots(self, name: str, slots: int, *, expected_active: int) -> None:
-        """Give back slots of a global concurrency limit; ``ConflictError`` where others are in use by now."""
-        limit = await self.request("GET", f"/v2/concurrency_limits/{quote(name, safe='')}")
-        if limit["active_slots"] != expected_active or not limit["active"]:
-            raise ConflictError(f"The slots of limit {name} have changed meanwhile; none was released.")
-        await self.request("POST", "/v2/concurrency_limits/decrement", {"names": [name], "slots": slots})
-
-    async def retry_run(self, run_id: str, *, expected_state_id: str, at: datetime, message: str) -> None:
-        """Set the same run to AwaitingRetry at ``at``, so that it resumes at the failed task.
-
-        1. Read the run again. 2. Stand down with ``ConflictError`` when its state is not the expected one:
-        somebody acted first. 3. Propose the state without force. 4. ``ConflictError`` unless accepted.
-        """
-        await self.expect_state(run_id, expected_state_id)
-        answer = await self.request(
-            "POST",
-            f"/flow_runs/{run_id}/set_state",
-            {
-                "state": {
-                    "type": "SCHEDULED",
-                    "name": "AwaitingRetry",
-                    "message": message,
-                    "state_details": {"scheduled_time": at.isoformat()},
-                },
-                "force": False,
-            },
-        )
-        if answer["status"] != "ACCEPT":
-            reason = (answer.get("details") or {}).get("reason") or answer["status"]
-            raise ConflictError(f"Prefect did not accept the retry of run {run_id}: {reason}")
-
-    async def withdraw_retry(self, run_id: str, *, message: str) -> None:
-        """Set a run whose retry has not begun back to failed; ``ConflictError`` where it has begun."""
-        run = await self.run(run_id)
-        if run.state.type != "SCHEDULED":
-            raise ConflictError(f"Run {run_id} is {run.state.name} already; cancel it in Prefect instead.")
-        state = {"type": "FAILED", "name": "Failed", "message": message}
-        body = {"state": state, "force": False}
-        answer = await self.request("POST", f"/flow_runs/{run_id}/set_state", body)
-        if answer["status"] != "ACCEPT":
-            reason = (answer.get("details") or {}).get("reason") or answer["status"]
-            raise ConflictError(f"Prefect did not take the retry of run {run_id} back: {reason}")
-
-    async def attach_markdown(self, run_id: str, *, key: str, markdown: str, description: str) -> str:
-        """Attach a markdown artifact to a run and return its id; the same key makes a new version."""
-        raw = await self.request(
-            "POST",
-            "/artifacts/",
-            {
-                "key": key,
-                "type": "markdown",
-                "data": markdown,
-                "description": description,
-                "flow_run_id": run_id,
-            },
-        )
-        return str(raw["id"])
-
-    async def start_run(
-        self, deployment_id: str, *, parameters: JSONDict, idempotency_key: str | None = None
-    ) -> RunRecord:
-        """Create a run of a deployment; the same idempotency key returns the same run."""
-        body = {
-            "parameters": parameters,
-            "state": {"type": "SCHEDULED", "name": "Scheduled"},
-            "idempotency_key": idempotency_key,
-        }
-        raw = await self.request("POST", f"/deployments/{deployment_id}/create_flow_run", body)
-        return (await self._records([raw]))[0]
-
-    async def emit(
-        self, event: str, *, resource_id: str, payload: JSONDict, occurred: datetime, event_id: str
-    ) -> None:
-        """Send one Prefect event."""
-        await self.request(
-            "POST",
-            "/events",
-            [
-                {
-                    "id": event_id,
-                    "event": event,
-                    "occurred": occurred.isoformat(),
-                    "resource": {"prefect.resource.id": resource_id},
-                    "payload": payload,
-                }
-            ],
-        )

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Protocol
 
 from prefect_autopilot.adapters.measures import Asks, Measured, measures_since
 from prefect_autopilot.errors import ConflictError
@@ -23,19 +22,19 @@ from prefect_autopilot.journeys.judging import (
     settings_of,
     workflow_id,
 )
+from prefect_autopilot.journeys.reading import CURSOR, FIRST_LOOK, OVERLAP_S, ReadsRuns, read_runs
 from prefect_autopilot.models import (
-    TERMINAL_STATES,
     AlertPolicy,
     HealthScore,
     MonitoringRule,
-    RunRecord,
     WorkflowAlert,
 )
-from prefect_autopilot.models.names import OWN_PREFIX
 from prefect_autopilot.monitoring import health
 from prefect_autopilot.store import Store
 
 __all__ = [
+    "CURSOR",
+    "FIRST_LOOK",
     "HISTORY_RUNS",
     "assess",
     "ingest",
@@ -46,14 +45,9 @@ __all__ = [
     "workflow_id",
 ]
 
-CURSOR = "observed-runs"
 MEASURED = "observed-measures"
 FIRST_MEASURES = timedelta(days=7)
 """Prefect itself forgets events after so long."""
-FIRST_LOOK = timedelta(days=30)
-OVERLAP_S = 120.0
-PAGE_LIMIT = 10_000
-MOST_RUNS = 1_000_000
 AT_ONCE = 50
 """Workflows whose runs are held in memory at the same time."""
 SILENT_FOR = timedelta(days=14)
@@ -63,35 +57,9 @@ REMEMBERED = timedelta(days=30)
 POLICY = AlertPolicy()
 
 
-class ReadsRuns(Protocol):
-    """What ingestion needs of the Prefect API."""
-
-    async def runs_changed_since(
-        self, since: datetime, *, overlap_s: float = ..., limit: int = ...
-    ) -> tuple[RunRecord, ...]:
-        """Return runs that ended since ``since`` less the overlap, and those under way."""
-
-
 async def ingest(api: ReadsRuns, store: Store, now: datetime) -> int:
-    """Read what changed since the last time into the store and return how many runs were new or newer.
-
-    The cursor is the latest end seen, never our clock, and moves only after the runs are stored: killed in
-    between, the next pass reads the same again and writes nothing twice.
-    """
-    known = await store.cursor(CURSOR)
-    since = now - FIRST_LOOK if known is None else known
-    limit = PAGE_LIMIT
-    runs = await api.runs_changed_since(since, overlap_s=OVERLAP_S, limit=limit)
-    while _ended(runs) >= limit and limit < MOST_RUNS:
-        # The API answers newest first: a full answer hides older runs, which must not be skipped.
-        limit *= 4
-        runs = await api.runs_changed_since(since, overlap_s=OVERLAP_S, limit=limit)
-    written = await store.upsert_runs([run for run in runs if not run.flow_name.startswith(OWN_PREFIX)])
-    ends = [run.end for run in runs if run.end is not None and run.state.type in TERMINAL_STATES]
-    newest = max((end for end in ends if end <= now), default=since)
-    if known is None or newest > known:
-        await store.set_cursor(CURSOR, newest)
-    return written
+    """Read what changed since the last time into the store and return how many runs were new or newer."""
+    return (await read_runs(api, store, now)).written
 
 
 async def measure(api: Asks, store: Store, now: datetime) -> Measured:
@@ -185,10 +153,6 @@ async def _judge(
 async def names(store: Store) -> dict[str, tuple[str, str]]:
     """Return the names of flow and deployment ("" without one) of every workflow seen, by its id."""
     return {workflow_id(one): (one.flow_name, one.deployment_name or "") for one in await store.workflows()}
-
-
-def _ended(runs: Iterable[RunRecord]) -> int:
-    return sum(run.state.type in TERMINAL_STATES for run in runs)
 
 
 async def _publish(store: Store, changed: Sequence[WorkflowAlert]) -> tuple[WorkflowAlert, ...]:

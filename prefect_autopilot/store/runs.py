@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, NamedTuple
 
-from sqlalchemy import and_, delete, func, or_, select
+from sqlalchemy import and_, delete, func, or_, select, text
 
 from prefect_autopilot.models import TERMINAL_STATES, JSONDict, RunRecord
 from prefect_autopilot.store import tables
@@ -87,6 +87,18 @@ class Runs(Changes):
             found = [load(RunRecord, body) for body in reversed(bodies)]
             return await with_measures(connection, found)
 
+    async def unfinished_runs(self, before: datetime, *, limit: int = 200) -> tuple[RunRecord, ...]:
+        """Return runs that are under way as far as was seen, and began before; the oldest first."""
+        column = tables.runs.c
+        # Written as the index is, or it would not be used.
+        query = select(column.body).where(
+            text(tables.UNFINISHED), column.began < before, column.state_type != "SCHEDULED"
+        )
+        async with self._database.read() as connection:
+            query = query.order_by(column.began).limit(limit)
+            bodies = (await connection.execute(query)).scalars().all()
+        return tuple(load(RunRecord, body) for body in bodies)
+
     async def run(self, run_id: str) -> RunRecord | None:
         """Return one run, None where it was never seen."""
         query = select(tables.runs.c.body).where(tables.runs.c.id == run_id)
@@ -131,7 +143,6 @@ class Runs(Changes):
             )
             if gone.rowcount:
                 await self._note(connection, "runs", {EVERY: EVERY})
-            await self._forget_alert_changes(connection, before)
             await connection.execute(delete(tables.measures).where(tables.measures.c.at < before))
             await connection.execute(
                 delete(tables.claims).where(claim.at < before, claim.key.startswith(RUN_CLAIM))
@@ -139,6 +150,7 @@ class Runs(Changes):
             await connection.execute(
                 delete(tables.alerts).where(alert.created_at < before, alert.status == "resolved")
             )
+            await self._forget_alert_changes(connection, before)
             await connection.execute(delete(tables.monitors).where(tables.monitors.c.judged_at < before))
             await connection.execute(delete(tables.silences).where(tables.silences.c.ends_at < before))
             await connection.execute(delete(tables.deliveries).where(delivery.notice_id.in_(old_notices)))

@@ -57,6 +57,8 @@ _JSON = JSON().with_variant(JSONB(), "postgresql")
 _ROW_ID = BigInteger().with_variant(Integer(), "sqlite")
 _ID = Text()
 
+UNFINISHED = "state_type NOT IN ('CANCELLED', 'COMPLETED', 'CRASHED', 'FAILED')"
+
 runs = Table(
     "autopilot_runs",
     metadata,
@@ -74,6 +76,13 @@ runs = Table(
     Index("autopilot_runs_by_flow", "flow_name", "began"),
     Index("autopilot_runs_by_time", "began"),
     Index("autopilot_runs_by_change", "state_at"),
+    # Few of very many: what is under way is looked for in every pass.
+    Index(
+        "autopilot_runs_unfinished",
+        "began",
+        sqlite_where=text(UNFINISHED),
+        postgresql_where=text(UNFINISHED),
+    ),
 )
 
 measures = Table(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from prefect_autopilot.errors import PrefectError
-from prefect_autopilot.journeys import observe
+from prefect_autopilot.journeys import observe, reading
 from prefect_autopilot.journeys.deployed import Deployed, read_deployed
 from prefect_autopilot.models import (
     AlertCondition,
@@ -52,6 +52,7 @@ class ListOfRuns:
     def __init__(self, *runs: RunRecord) -> None:
         self.runs = list(runs)
         self.asked: list[datetime] = []
+        self.pages: list[tuple[datetime, datetime]] = []
         self.deployments: dict[str, JSONDict] = {}
 
     async def runs_changed_since(
@@ -63,6 +64,19 @@ class ListOfRuns:
             (run for run in self.runs if run.end and run.end >= after), key=lambda run: run.end or after
         )
         return (*ended[-limit:], *(run for run in self.runs if run.end is None))
+
+    async def runs_ended_between(
+        self, after: datetime, before: datetime, *, limit: int
+    ) -> tuple[RunRecord, ...]:
+        self.pages.append((after, before))
+        found = [run for run in self.runs if run.end and after <= run.end <= before]
+        return tuple(sorted(found, key=lambda run: run.end or after, reverse=True)[:limit])
+
+    async def count_ended_between(self, after: datetime, before: datetime) -> int:
+        return sum(run.end is not None and after <= run.end <= before for run in self.runs)
+
+    async def runs_by_id(self, ids: Sequence[str]) -> tuple[RunRecord, ...]:
+        return tuple(run for run in self.runs if run.id in ids)
 
     async def deployments_by_id(self, ids: Sequence[str]) -> tuple[JSONDict, ...]:
         return tuple({"id": ident} | self.deployments[ident] for ident in ids if ident in self.deployments)
@@ -117,7 +131,8 @@ async def test_an_end_in_the_future_does_not_move_the_cursor_there(store: Store,
 async def test_a_backlog_beyond_one_answer_is_read_whole(
     store: Store, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(observe, "PAGE_LIMIT", 3)
+    monkeypatch.setattr(reading, "NEWEST", 3)
+    monkeypatch.setattr(reading, "PAGE", 4)
     api = ListOfRuns(*hourly(now, "." * 40))
     assert await observe.ingest(api, store, now) == 40
 

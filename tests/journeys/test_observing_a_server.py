@@ -15,7 +15,7 @@ import pytest
 from prefect_autopilot.cli import main
 from prefect_autopilot.errors import ConflictError, StoreError
 from prefect_autopilot.journeys import fleet as fleets
-from prefect_autopilot.journeys import judging, observe
+from prefect_autopilot.journeys import judging, observe, reading
 from prefect_autopilot.journeys.deployed import Deployed, read_deployed
 from prefect_autopilot.models import (
     AlertCondition,
@@ -70,6 +70,7 @@ class Reader:
     def __init__(self, *runs: RunRecord) -> None:
         self.runs = list(runs)
         self.asked: list[tuple[datetime, int]] = []
+        self.pages: list[tuple[datetime, datetime]] = []
 
     async def runs_changed_since(
         self, since: datetime, *, overlap_s: float = 30, limit: int = 10_000
@@ -78,6 +79,19 @@ class Reader:
         after = since - timedelta(seconds=overlap_s)
         found = sorted((r for r in self.runs if r.end and r.end >= after), key=lambda r: r.end or after)
         return (*found[-limit:], *(r for r in self.runs if r.end is None))
+
+    async def runs_ended_between(
+        self, after: datetime, before: datetime, *, limit: int
+    ) -> tuple[RunRecord, ...]:
+        self.pages.append((after, before))
+        found = [run for run in self.runs if run.end and after <= run.end <= before]
+        return tuple(sorted(found, key=lambda run: run.end or after, reverse=True)[:limit])
+
+    async def count_ended_between(self, after: datetime, before: datetime) -> int:
+        return sum(run.end is not None and after <= run.end <= before for run in self.runs)
+
+    async def runs_by_id(self, ids: Sequence[str]) -> tuple[RunRecord, ...]:
+        return tuple(run for run in self.runs if run.id in ids)
 
 
 # --- reading --------------------------------------------------------------------------------------------
@@ -149,25 +163,15 @@ async def test_a_run_deleted_on_the_server_stays_as_it_was_seen(shop: Store, now
     assert len(await shop.runs()) == 3
 
 
-@pytest.mark.parametrize(("backlog", "asks"), [(3, 1), (4, 2), (15, 2), (16, 3), (70, 4)])
-async def test_a_backlog_is_asked_for_in_growing_answers(
-    shop: Store, now: datetime, monkeypatch: pytest.MonkeyPatch, backlog: int, asks: int
+@pytest.mark.parametrize(("backlog", "pages"), [(3, 0), (4, 1), (7, 2), (15, 4), (70, 23)])
+async def test_a_backlog_is_read_newest_first_and_then_page_by_page(
+    shop: Store, now: datetime, monkeypatch: pytest.MonkeyPatch, backlog: int, pages: int
 ) -> None:
-    monkeypatch.setattr(observe, "PAGE_LIMIT", 4)
+    monkeypatch.setattr(reading, "NEWEST", 4)
+    monkeypatch.setattr(reading, "PAGE", 4)
     api = Reader(*hours(now, "." * backlog))
     assert await observe.ingest(api, shop, now) == backlog
-    assert len(api.asked) == asks
-    assert len({since for since, _ in api.asked}) == 1
-
-
-async def test_a_server_with_no_end_of_runs_is_not_read_for_ever(
-    shop: Store, now: datetime, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(observe, "PAGE_LIMIT", 4)
-    monkeypatch.setattr(observe, "MOST_RUNS", 10)
-    api = Reader(*hours(now, "." * 60))
-    await observe.ingest(api, shop, now)
-    assert len(api.asked) == 2
+    assert (len(api.asked), len(api.pages)) == (1, pages)
 
 
 @pytest.mark.parametrize("name", ["autopilot-monitor", "autopilot-", "autopilot-troubleshoot"])

@@ -1,4 +1,4 @@
-"""What runs measured: numbers by run and name."""
+"""What runs measured: numbers by run and name; and which runs are under way."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ down_revision = "0005"
 branch_labels = None
 depends_on = None
 
+_UNFINISHED = "state_type NOT IN ('CANCELLED', 'COMPLETED', 'CRASHED', 'FAILED')"
 _MOMENT = sa.DateTime(timezone=True)
 
 
@@ -23,7 +24,15 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("flow_run_id", "name"),
     )
     op.create_index("autopilot_measures_by_time", "autopilot_measures", ["at"])
+    op.create_index(
+        "autopilot_runs_unfinished",
+        "autopilot_runs",
+        ["began"],
+        sqlite_where=sa.text(_UNFINISHED),
+        postgresql_where=sa.text(_UNFINISHED),
+    )
 
 
 def downgrade() -> None:
+    op.drop_index("autopilot_runs_unfinished", "autopilot_runs")
     op.drop_table("autopilot_measures")
