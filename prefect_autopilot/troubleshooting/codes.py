@@ -3,7 +3,7 @@
 Codes are few, documented and the same in every technology; words are not. Each is a string with its
 kind in front: ``http:503``, ``sqlstate:40001``, ``errno:ECONNREFUSED``, ``grpc:UNAVAILABLE``,
 ``exit:137``, ``signal:SIGKILL``, ``ora:12541``, ``mysql:1213``, ``mssql:1205``, ``db2:911``,
-``teradata:2631``.
+``teradata:2631``. Numbers of other vendors are read by what they mean: ``means:deadlock`` (``vendors.toml``).
 Classes that drivers name after such a code count as the code (``codes.toml``).
 """
 
@@ -16,6 +16,8 @@ import tomllib
 from collections.abc import Callable, Iterator
 from functools import cache
 from importlib import resources
+
+from prefect_autopilot.troubleshooting.symbols import meanings
 
 _PHRASES = (
     "Bad Request|Unauthorized|Payment Required|Forbidden|Not Found|Method Not Allowed|Not Acceptable|"
@@ -210,5 +212,5 @@ def _classes(text: str) -> Iterator[str]:
 
 
 _FINDERS: tuple[Callable[[str], Iterator[str]], ...] = (
-    _http, _sqlstate, _errno, _grpc, _process, _vendors, _classes,
+    _http, _sqlstate, _errno, _grpc, _process, _vendors, _classes, meanings,
 )  # fmt: skip

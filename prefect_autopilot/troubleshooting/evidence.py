@@ -15,8 +15,7 @@ from prefect_autopilot.models import (
     Severity,
 )
 from prefect_autopilot.troubleshooting.classify import diagnose_failure
-from prefect_autopilot.troubleshooting.codes import find_codes
-from prefect_autopilot.troubleshooting.parse import Failure, Unit, parse, retry_after
+from prefect_autopilot.troubleshooting.parse import Failure, Unit, coded, parse, retry_after
 from prefect_autopilot.troubleshooting.text import cut
 
 ERROR = 40
@@ -124,7 +123,7 @@ def _joined(*texts: str) -> str:
 def _with_error_lines(failure: Failure, logs: list[tuple[int, LogRecord]], text: str, source: str) -> Failure:
     """Add the error lines of the attempt as weaker witnesses; a traceback that was handled is none."""
     lines = [
-        Unit("warning", cut(record.message), f"log {number}", codes=find_codes(cut(record.message)))
+        coded(Unit("warning", cut(record.message), f"log {number}"))
         for number, record in logs
         if record.level >= ERROR
         and ENDED_BADLY not in record.message

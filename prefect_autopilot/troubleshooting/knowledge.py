@@ -60,14 +60,14 @@ class Pattern:
         return (
             (not self.any or not said.isdisjoint(self.any))
             and (not self.codes or any(unit.codes and _coded(unit, self.codes) for unit in units))
-            and (not self.exceptions or any(unit.name and _named(unit, self.exceptions) for unit in units))
+            and (not self.exceptions or any(_named(unit, self.exceptions) for unit in units))
             and (not self.context or any(word in context for word in self.context))
         )
 
     def matches(self, unit: Unit, lowered: str, context: str) -> bool:
         """Tell whether every condition holds; cheap literals are tried before expressions."""
         return (
-            (not self.any or any(word in lowered for word in self.any))
+            (not self.any or any(_stands(word, lowered) for word in self.any))
             and (not self.codes or _coded(unit, self.codes))
             and (not self.exceptions or _named(unit, self.exceptions))
             and not any(word in lowered for word in self.none)
@@ -99,16 +99,24 @@ class Technology:
     """True for a vendor or protocol that counts only where no product of it is named."""
 
 
+def _stands(word: str, lowered: str) -> bool:
+    """Tell whether a literal stands in the text and does not begin within another word."""
+    at = lowered.find(word)
+    while at > 0 and word[0].isalnum() and lowered[at - 1].isalpha():
+        at = lowered.find(word, at + 1)
+    return at >= 0
+
+
 def _coded(unit: Unit, globs: tuple[str, ...]) -> bool:
     fits = _one_of(globs).match
     return any(fits(code) for code in unit.codes)
 
 
 def _named(unit: Unit, globs: tuple[str, ...]) -> bool:
-    if not unit.name:
-        return False
     with_module, without = _class_globs(globs)
-    return bool(without.match(unit.short_name) or with_module.match(unit.name))
+    if unit.name and (without.match(unit.short_name) or with_module.match(unit.name)):
+        return True
+    return any(without.match(symbol) for symbol in unit.symbols)
 
 
 @cache

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from prefect_autopilot.troubleshooting.codes import find_codes
+from prefect_autopilot.troubleshooting.symbols import symbols
 from prefect_autopilot.troubleshooting.text import clean, digest, template
 
 Role = Literal["raised", "error", "plain", "warning", "info"]
@@ -109,6 +110,8 @@ class Unit:
     linked: bool = False
     depth: int = 0
     codes: frozenset[str] = frozenset()
+    symbols: frozenset[str] = frozenset()
+    """Conditions that the text names without raising them, written as class names."""
 
     @property
     def short_name(self) -> str:
@@ -163,10 +166,15 @@ def parse(text: str) -> Failure:
         reader.read(number, line)
     units = _ordered(reader.finish())
     call = next((found for unit in units if (found := service_facts(unit.text))), None)
-    units = tuple(replace(unit, codes=find_codes(unit.text)) for unit in units[:MAX_UNITS])
+    units = tuple(coded(unit) for unit in units[:MAX_UNITS])
     frames = next((unit.frames for unit in units if unit.frames), ())
     waited = call.retry_after_s if call and call.retry_after_s is not None else retry_after(cleaned)
     return Failure(cleaned, units, call, waited, frames, _mark(units))
+
+
+def coded(unit: Unit) -> Unit:
+    """Return a unit with the codes and the symbolic names that its text holds."""
+    return replace(unit, codes=find_codes(unit.text), symbols=symbols(unit.text))
 
 
 def fingerprint(text: str) -> str:

@@ -1,0 +1,150 @@
+"""Conditions that services name without raising them, and the numbers of vendors."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prefect_autopilot.models import IssueCategory
+from prefect_autopilot.troubleshooting import diagnose_text
+from prefect_autopilot.troubleshooting.codes import find_codes
+from prefect_autopilot.troubleshooting.knowledge import load_patterns
+from prefect_autopilot.troubleshooting.symbols import MOST_CHARACTERS, camel, symbols, vendors
+
+NAMED = [
+    ("lake.errors.Refused: (TOO_MANY_PARTS) later", "TooManyParts"),
+    ("store said code: AccessDenied, message: no", "AccessDenied"),
+    ('{"error": "invalid_grant", "error_description": "gone"}', "InvalidGrant"),
+    ("QueryFailed(type=INSUFFICIENT_RESOURCES, name=QUERY_QUEUE_FULL)", "QueryQueueFull"),
+    ("ledger: Error 403: slow down, userRateLimitExceeded", "UserRateLimitExceeded"),
+    ("imap: b'[AUTHENTICATIONFAILED] no'", "Authenticationfailed"),
+    ("{code: Neo.TransientError.Transaction.DeadlockDetected}", "DeadlockDetected"),
+    ("ErrorCode=UserErrorInvalidFolderPath,'Type=x'", "UserErrorInvalidFolderPath"),
+    ("wsse:FailedAuthentication: reason=TokenExpired", "TokenExpired"),
+]
+
+
+@pytest.mark.parametrize(("text", "name"), NAMED, ids=[name for _, name in NAMED])
+def test_a_symbolic_code_is_read_as_a_class_name(text: str, name: str) -> None:
+    assert name in symbols(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "status: ok",
+        "type: table",
+        "reason: the file is gone",
+        "level=ERROR name=nightly",
+        "the plan (of the day) is ready",
+        "https://shop.example.test/a_b?code=orders",
+        "code: 42",
+        "see NOTES.md (section two)",
+        "",
+    ],
+)
+def test_ordinary_words_are_no_code(text: str) -> None:
+    assert symbols(text) == frozenset()
+
+
+def test_names_far_down_a_long_text_are_not_looked_for() -> None:
+    assert symbols(" " * MOST_CHARACTERS + "(ACCESS_DENIED)") == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        ("TOO_MANY_PARTS", "TooManyParts"),
+        ("AccessDenied", "AccessDenied"),
+        ("rateLimitExceeded", "RateLimitExceeded"),
+        ("invalid-grant", "InvalidGrant"),
+        ("HTTPTimeout", "HttpTimeout"),
+        ("7_SHARDS", ""),
+        ("a_b_c_d_e_f_g_h_i", ""),
+        ("", ""),
+    ],
+)
+def test_a_name_is_written_as_a_class(value: str, name: str) -> None:
+    assert camel(value) == name
+
+
+@given(st.text(max_size=400))
+def test_any_text_is_read_without_complaint(text: str) -> None:
+    assert all(re.fullmatch(r"[A-Z][A-Za-z0-9]*", name) for name in symbols(text))
+    assert all(":" in code for code in find_codes(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "meaning"),
+    [
+        ("Code: 241. DB::Exception: too much", "memory"),
+        ("ldap.BUSY: {'result': 51, 'desc': 'x'}", "busy"),
+        ("cassandra: Error from server: code=1100 [Coordinator]", "read_timeout"),
+        ("pymongo: {'code': 11000, 'codeName': 'DuplicateKey'}", "constraint"),
+        ("snowflake.connector.errors.DatabaseError: 390114 (08001): gone", "credential"),
+        ("rsync error: no time (code 30) at io.c(204)", "read_timeout"),
+        ("curl: (7) nobody home", "refused"),
+        ("Command exited with status 124", "run_timeout"),
+        ("mail: 550 5.1.1 nobody", "request"),
+        ("ftplib.error_perm: 530 no", "credential"),
+        ("aiomqtt.MqttError: [code:135] no", "right"),
+        ("ExceptionResponse(function_code=131, exception_code=2)", "request"),
+        ("websockets: received 1006 (abnormal closure)", "cut"),
+        ("graph.facebook.com said {'code': 190}", "credential"),
+        ("AADSTS7000222: the secret lapsed", "credential"),
+        ("process left with 0xC0000005", "crash"),
+        ("\n\t401001: no entry", "credential"),
+    ],
+)
+def test_a_vendors_number_has_its_documented_meaning(text: str, meaning: str) -> None:
+    assert f"means:{meaning}" in find_codes(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Code: 241 of 300 shops are done", "rsync moved 30 files (code 7x)", "result: 51 rows", "(7) of (9)"],
+)
+def test_a_number_without_its_vendor_means_nothing(text: str) -> None:
+    assert not [code for code in find_codes(text) if code.startswith("means:")]
+
+
+def test_every_meaning_is_taken_up_by_a_pattern() -> None:
+    told = {f"means:{kind}" for vendor in vendors() for kind in vendor.means.values()}
+    taken = {code for pattern in load_patterns() for code in pattern.codes if code.startswith("means:")}
+    assert told == taken
+
+
+def test_no_number_means_two_things() -> None:
+    folded = [(vendor.find.pattern, number.lower()) for vendor in vendors() for number in vendor.means]
+    assert len(folded) == len(set(folded))
+
+
+@pytest.mark.parametrize(
+    ("text", "category"),
+    [
+        ("lake.Refused: request failed (ACCESS_DENIED)", IssueCategory.PERMISSIONS),
+        ("lake.Refused: request failed, code: QUERY_QUEUE_FULL", IssueCategory.RESOURCE),
+        ("lake.Refused: request failed, reason: TooManyRequests", IssueCategory.EXTERNAL_SERVICE),
+        ("lake.Refused: request failed, code: DeadlockDetected", IssueCategory.PERFORMANCE),
+        ("lake.Refused: request failed, code: EXCEEDED_TIME_LIMIT", IssueCategory.TIMEOUT),
+    ],
+)
+def test_a_service_nobody_knows_is_understood_by_the_name_it_gives(
+    text: str, category: IssueCategory
+) -> None:
+    assert diagnose_text(text).category == category
+
+
+@pytest.mark.parametrize(
+    ("text", "pattern"),
+    [
+        ("the key was blocked by nobody in the clocked by-pass", "database-locked"),
+        ("ExecuteUserScriptError: ExitCode 1", "code-not-found"),
+        ("celery.exceptions.NotRegistered: 'billing.tasks.close'", "hard-quota"),
+    ],
+)
+def test_a_word_inside_another_word_is_not_that_word(text: str, pattern: str) -> None:
+    assert diagnose_text(text).pattern != pattern
