@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Literal
 
 from pydantic import Field
@@ -173,6 +174,41 @@ class OptimizationPlan(Value):
     source: str
     prediction: Prediction | None = None
     """None without a history of every task."""
+
+
+class RunSample(Value):
+    """Completed runs of a flow by their durations in seconds, and how many others failed."""
+
+    durations_s: tuple[float, ...] = ()
+    failures: int = 0
+
+    @property
+    def runs(self) -> int:
+        """All of them."""
+        return len(self.durations_s) + self.failures
+
+
+class AppliedRewrite(Value):
+    """A rewrite that was written, watched until its runs show whether it stays."""
+
+    rewrite_id: str
+    path: str
+    backup: str
+    before_sha256: str
+    after_sha256: str
+    flow_name: str
+    deployment_id: str | None = None
+    version_before: str | None = None
+    """The deployment's version before, put back on revert."""
+    rules: tuple[str, ...] = ()
+    applied_by: str = ""
+    applied_at: datetime
+    baseline: RunSample = RunSample()
+    """The last runs before."""
+    status: Literal["watching", "reverting", "kept", "reverted", "left"] = "watching"
+    """left: the file was changed by somebody else, so nothing was put back."""
+    reason: str = ""
+    ended_at: datetime | None = None
 
 
 class Proof(Value):

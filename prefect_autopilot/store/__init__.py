@@ -17,6 +17,7 @@ from prefect_autopilot.store.measures import Measures
 from prefect_autopilot.store.monitors import KeptMonitor, MonitorMark, Monitors
 from prefect_autopilot.store.notices import Delivery, Notices, PendingNotice
 from prefect_autopilot.store.preferences import Preferences
+from prefect_autopilot.store.rewrites import Rewrites
 from prefect_autopilot.store.runs import Runs, Workflow
 from prefect_autopilot.store.sessions import Sessions, run_claim
 from prefect_autopilot.store.silences import Silences
@@ -53,6 +54,7 @@ class Store(
     Hooks,
     Tokens,
     Preferences,
+    Rewrites,
     AskedServices,
 ):
     """Everything the product remembers; every text is redacted before it is written, but events on their way.

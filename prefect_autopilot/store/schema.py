@@ -8,7 +8,7 @@ from sqlalchemy import Column, Connection, MetaData, String, Table, inspect, sel
 
 from prefect_autopilot.errors import StoreError
 
-HEAD = "0009"
+HEAD = "0008"
 """Newest revision of ``migrations/versions``; a test compares the two."""
 
 VERSION_TABLE = "autopilot_schema_version"

@@ -310,3 +310,13 @@ tokens = Table(
     Column("parent", _ID),
     UniqueConstraint("digest", name="autopilot_tokens_once"),
 )
+
+rewrites = Table(
+    "autopilot_rewrites",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("status", String(32), nullable=False),
+    Column("applied_at", Moment, nullable=False),
+    Column("body", _JSON, nullable=False),
+    Index("autopilot_rewrites_by_status", "status", "applied_at"),
+)
