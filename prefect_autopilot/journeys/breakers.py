@@ -6,10 +6,12 @@ Only where the owner names the remedy in the policy: it changes a deployment, an
 from __future__ import annotations
 
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 from prefect_autopilot.adapters import run_life
 from prefect_autopilot.errors import ConflictError, PrefectError, UnknownNameError
 from prefect_autopilot.journeys.desk import Desk
+from prefect_autopilot.journeys.probing import address_of, healthy
 from prefect_autopilot.models import (
     Evidence,
     Observation,
@@ -22,6 +24,8 @@ from prefect_autopilot.troubleshooting import session as steps
 from prefect_autopilot.troubleshooting.consent import names_of
 
 LOOK_EVERY_S = 60.0
+PROBED_AFTER = timedelta(minutes=5)
+"""How long a pause lasts at least where nothing but the service's answer ends it."""
 PAUSED_AT_MOST = timedelta(days=3)
 """After that a person is asked; the deployment stays paused."""
 
@@ -44,7 +48,7 @@ async def to_pause(desk: Desk, evidence: Evidence, failed: int) -> PauseDeployme
 
 
 async def look_at_paused(desk: Desk, session: TroubleshootingSession) -> TroubleshootingSession:
-    """Resume a deployment that we paused as soon as a run of it has completed since: that is the probe."""
+    """Resume a deployment that we paused when a run of it has completed since, or its service answers."""
     attempt, now = session.attempts[-1], desk.clock()
     remedy, since = attempt.remedy, attempt.applied_at
     assert isinstance(remedy, PauseDeployment)
@@ -57,6 +61,9 @@ async def look_at_paused(desk: Desk, session: TroubleshootingSession) -> Trouble
     if not raw.get("paused"):
         return steps.close(session, "somebody has resumed the deployment", now=now)
     good = next((r for r in runs if r.state.type == "COMPLETED" and r.state.timestamp > since), None)
+    url = _address(session) if good is None and now - since > PROBED_AFTER else None
+    if url is not None and await healthy(desk, url):
+        return await _resumed(desk, session, f"{urlsplit(url).netloc} answers again", url)
     if good is None:
         if now > since + PAUSED_AT_MOST:
             said = "no run has completed since the deployment was paused; it is paused still"
@@ -65,10 +72,22 @@ async def look_at_paused(desk: Desk, session: TroubleshootingSession) -> Trouble
             outcome="pending", reason="No run has completed since the pause.", checked_at=now
         )
         return steps.checked(session, waits, now=now, look_after_s=LOOK_EVERY_S)
-    what = f"run {good.name or good.id} has completed since the pause"
-    seen = (Observation(at=now, what=what, ok=True, subject=good.id),)
+    return await _resumed(desk, session, f"run {good.name or good.id} has completed since the pause", good.id)
+
+
+def _address(session: TroubleshootingSession) -> str | None:
+    return address_of(session.diagnosis, "") if session.diagnosis else None
+
+
+async def _resumed(
+    desk: Desk, session: TroubleshootingSession, what: str, subject: str
+) -> TroubleshootingSession:
+    """Resume the deployment, for what was seen."""
+    attempt, now = session.attempts[-1], desk.clock()
+    assert isinstance(attempt.remedy, PauseDeployment)
+    seen = (Observation(at=now, what=what, ok=True, subject=subject),)
     try:
-        await resume(desk, remedy)
+        await resume(desk, attempt.remedy)
     except (ConflictError, PrefectError) as error:
         return steps.escalate(
             session, f"{what}, but the deployment was not resumed: {error.message}", now=now

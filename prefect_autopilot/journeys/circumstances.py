@@ -10,14 +10,16 @@ from prefect_autopilot.effects import RerunVerdict
 from prefect_autopilot.journeys.breakers import to_pause
 from prefect_autopilot.journeys.desk import Desk
 from prefect_autopilot.journeys.leaked_slots import limit_of, prove
+from prefect_autopilot.journeys.means import find_means
 from prefect_autopilot.journeys.missed_runs import missed_of, prove_missed
+from prefect_autopilot.journeys.probing import outage_of
 from prefect_autopilot.journeys.remedies import MARK
 from prefect_autopilot.journeys.repairs import at_lock, find_repair
 from prefect_autopilot.journeys.reruns import Repetition, RerunCode, all_persisted, failed_tasks
 from prefect_autopilot.journeys.stuck_runs import is_stuck_run, prove_stuck
 from prefect_autopilot.models import Approval, Attempt, Evidence, Repair, TroubleshootingSession
 from prefect_autopilot.models.names import OWN_PREFIX
-from prefect_autopilot.troubleshooting.consent import Usage
+from prefect_autopilot.troubleshooting.consent import Outage, Usage
 from prefect_autopilot.troubleshooting.learning import Records
 
 
@@ -37,6 +39,7 @@ class Circumstances(TypedDict):
     repair: Repair | None
     records: Records
     approval: Approval | None
+    outage: Outage | None
 
 
 async def circumstances_of(desk: Desk, session: TroubleshootingSession, evidence: Evidence) -> Circumstances:
@@ -61,6 +64,7 @@ async def circumstances_of(desk: Desk, session: TroubleshootingSession, evidence
         repair=repair,
         records=await desk.store.remedy_records(session.fingerprint, run.deployment_id),
         approval=session.approval,
+        outage=await outage_of(desk, session, evidence),
     )
 
 
@@ -77,7 +81,9 @@ async def _proved(
         return await prove_stuck(desk, evidence.run)
     if due := missed_of(diagnosis):
         return await prove_missed(desk, evidence.run.deployment_id or "", due)
-    return await find_repair(desk, diagnosis, evidence, code)
+    return await find_repair(desk, diagnosis, evidence, code) or await find_means(
+        desk, diagnosis, evidence, session.attempts
+    )
 
 
 async def usage_of(desk: Desk) -> Usage:

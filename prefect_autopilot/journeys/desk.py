@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 
 from prefect_autopilot.adapters.channels import Channel, configured_channels
+from prefect_autopilot.adapters.health import answers
 from prefect_autopilot.adapters.prefect_api import PrefectAPI
 from prefect_autopilot.adapters.prefect_target import PrefectTarget, find_target
 from prefect_autopilot.journeys.policy import read_policy
@@ -30,6 +31,11 @@ async def refresh_connection(connection: str, now: datetime) -> None:
     await renew_connection(connection, now)
 
 
+async def probe(url: str, private: bool) -> bool | None:  # noqa: FBT001  # a callable's parameter
+    """Tell whether a service answers at an address, None where it may not be asked."""
+    return await answers(url, allow_private=private)
+
+
 @dataclass(frozen=True)
 class Desk:
     """The outside world as one argument; tests replace any part of it."""
@@ -43,6 +49,8 @@ class Desk:
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     jitter: Callable[[], float] = random.random
     refresh: Callable[[str, datetime], Awaitable[None]] = refresh_connection
+    probe: Callable[[str, bool], Awaitable[bool | None]] = probe
+    """Asks a service whether it answers; the flag says that its host may be a private one."""
     outgoing: httpx.AsyncBaseTransport | None = None
     """Transport of notifications, None for the network."""
     language_model: Settings | None = None

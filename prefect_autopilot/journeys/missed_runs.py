@@ -154,19 +154,20 @@ def missed_of(diagnosis: Diagnosis | None) -> datetime | None:
 
 
 async def look_at_made_up(desk: Desk, session: TroubleshootingSession) -> TroubleshootingSession:
-    """Look at the run that makes up for the missed one; where it fails, that is a session of its own."""
+    """Look at the run that stands in for another; where it fails, that is a session of its own."""
     attempt, now = session.attempts[-1], desk.clock()
+    whose = "missed" if isinstance(attempt.remedy, RunMissed) else "failed"
     try:
         run = await desk.api.run(attempt.started_run_id or "")
     except UnknownNameError:
-        return steps.escalate(session, "the run that was to make up for the missed one is gone", now=now)
+        return steps.escalate(session, f"the run that was to make up for the {whose} one is gone", now=now)
     done, state = run.state.type == "COMPLETED", run.state
-    what = f"the run that makes up for the missed one is {state.name}"
+    what = f"the run that makes up for the {whose} one is {state.name}"
     seen = (Observation(at=now, what=what, ok=done, subject=run.id),)
     if state.type in FAILURE_STATES:
         failed = Verification(outcome="failed", observations=seen, reason=f"{what}.", checked_at=now)
         told = steps.checked(session, failed, now=now)
-        said = "the run that made up for the missed one failed, which is a session of its own"
+        said = f"the run that made up for the {whose} one failed, which is a session of its own"
         return steps.close(told, said, now=now, status=ResolutionStatus.CLOSED)
     late = attempt.applied_at is not None and now > attempt.applied_at + MADE_UP_WITHIN
     if state.type == "CANCELLED" or (late and not done):

@@ -6,13 +6,17 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from prefect_autopilot.errors import ConflictError, UnknownNameError, UsageError
+from prefect_autopilot.journeys import means
 from prefect_autopilot.journeys.breakers import resume
 from prefect_autopilot.journeys.desk import Desk
 from prefect_autopilot.models import (
     FAILURE_STATES,
     Approval,
+    ChangeRun,
     Evidence,
+    LowerConcurrency,
     PauseDeployment,
+    QuarantineInput,
     ResolutionStatus,
     RetryRun,
     RunRecord,
@@ -24,6 +28,8 @@ from prefect_autopilot.troubleshooting import recovery
 from prefect_autopilot.troubleshooting import session as steps
 
 Clock = Callable[[], datetime]
+CHANGES = ChangeRun | LowerConcurrency | QuarantineInput
+"""What is done before a retry and can be changed back."""
 MOST = 86_400.0
 """The largest number a person may put in place of one that was proposed."""
 
@@ -84,15 +90,16 @@ async def deny(
 async def undo(desk: Desk, session_id: str, *, by: str) -> TroubleshootingSession:
     """Take the session's last act back and return the session, escalated.
 
-    A retry can be taken back until it begins: the run is set to failed again. A deployment that was paused
-    is resumed. What is removed with proof (a dead lock, a wrong result, slots of nobody) has no way back.
+    A retry can be taken back until it begins: the run is set to failed again, and what was changed for it is
+    changed back. A deployment that was paused is resumed. What is removed with proof (a dead lock, a wrong
+    result, slots of nobody) has no way back.
     Raises ConflictError where it is too late, or there is none.
     """
     session, version = await _stored(desk.store, session_id)
     attempt = session.attempts[-1] if session.attempts else None
     if attempt is None or session.resolution_status not in steps.OPEN:
         raise ConflictError(f"Session {session_id} has no act under way that could be taken back.")
-    if not isinstance(attempt.remedy, RetryRun | PauseDeployment):
+    if not isinstance(attempt.remedy, RetryRun | PauseDeployment | CHANGES):
         kind = attempt.remedy.kind.replace("_", " ")
         raise ConflictError(f"The act ({kind}) cannot be taken back; cancel the run in Prefect instead.")
     now = desk.clock()
@@ -101,7 +108,8 @@ async def undo(desk: Desk, session_id: str, *, by: str) -> TroubleshootingSessio
         what = "pause"
     else:
         await desk.api.withdraw_retry(attempt.remedy.flow_run_id, message=f"autopilot: taken back by {by}")
-        what = "retry"
+        changed = await means.take_back(desk, attempt.remedy)
+        what = f"retry, and {changed}," if changed else "retry"
     moved = steps.escalate(session, f"the {what} was taken back by {by}", now=now)
     await desk.store.save_session(moved, version)
     await desk.store.audit(by, "undone", session_id, {"attempt": attempt.number}, now)

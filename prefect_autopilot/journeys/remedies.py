@@ -7,18 +7,25 @@ from datetime import timedelta
 from prefect_autopilot.adapters import run_life
 from prefect_autopilot.adapters.lock_files import remove_stale
 from prefect_autopilot.adapters.stored_results import remove_record
-from prefect_autopilot.errors import AutopilotError
+from prefect_autopilot.errors import AutopilotError, ConflictError, PrefectError
+from prefect_autopilot.journeys import means
 from prefect_autopilot.journeys.desk import Desk
 from prefect_autopilot.models import (
     AskOwner,
     Attempt,
     EndStuckRun,
     ForgetCachedResult,
+    FreeScratch,
+    LongerTimeout,
+    LowerConcurrency,
+    MoreMemory,
     PauseDeployment,
+    QuarantineInput,
     RefreshCredentials,
     ReleaseSlots,
     Remedy,
     RemoveStaleLock,
+    RerunElsewhere,
     RetryRun,
     RunMissed,
     RunRefresher,
@@ -27,6 +34,8 @@ from prefect_autopilot.models import (
 
 MARK = "autopilot"
 """Every state we set begins with this word, so that a run's own history tells who acted."""
+STARTED = "started run "
+"""How the journal tells of another run that a remedy started."""
 
 
 async def apply_once(
@@ -34,9 +43,11 @@ async def apply_once(
 ) -> Attempt:
     """Apply a remedy at most once for this state of the run, and return what came of it.
 
-    1. Journal the intent; a second intent for the same run, state and kind is refused by the store.
-    2. Act; the run's state is read again right before, and a changed one stops us.
-    3. Journal the result. A crash between 2 and 3 leaves an open intent: whoever finds it looks at the run.
+    1. Journal the intent; a second intent for the same run, state and kind is refused by the store, but one
+    that a crash of this session left open is gone on with.
+    2. Act; the lease and the run's state are read again right before, and what has changed stops us.
+    3. Journal the result. A crash between 2 and 3, or a server that falls silent, leaves an open intent:
+    whoever finds it looks at the run.
     """
     number = len(session.attempts) + 1
     attempt = Attempt(number=number, remedy=remedy, state_id_before=state_id)
@@ -51,15 +62,22 @@ async def apply_once(
         lease=lease,
         most_per_minute=desk.policy.max_remedies_per_minute,
     )
+    if entry is None and remedy.resumes:
+        entry = await desk.store.journal_resume(
+            session.session_id, state_id, remedy, token, desk.clock(), lease=lease
+        )
     if entry is None:
         return attempt.model_copy(update={"error": "this remedy was begun before for this state of the run"})
     try:
+        await desk.store.must_hold(lease, token, desk.clock())
         started = await _act(desk, remedy, session, state_id=state_id, number=number)
     except AutopilotError as error:
+        if isinstance(error, PrefectError) and not error.permanent and remedy.resumes:
+            raise  # the server fell silent: nobody knows, the intent stays open and the session due
         await desk.store.journal_result(entry, "failed", error.message, desk.clock())
         return attempt.model_copy(update={"error": error.message})
     now = desk.clock()
-    await desk.store.journal_result(entry, "applied", "", now)
+    await desk.store.journal_result(entry, "applied", f"{STARTED}{started}" if started else "", now)
     return attempt.model_copy(update={"applied_at": now, "started_run_id": started})
 
 
@@ -67,10 +85,19 @@ async def _act(
     desk: Desk, remedy: Remedy, session: TroubleshootingSession, *, state_id: str, number: int
 ) -> str | None:
     """Do it, and return the other run that was started for it, if any."""
-    await desk.api.expect_state(remedy.flow_run_id, state_id)
+    if not isinstance(remedy, RetryRun):
+        await desk.api.expect_state(remedy.flow_run_id, state_id)
     match remedy:
         case RetryRun() | RefreshCredentials() | RemoveStaleLock() | ForgetCachedResult():
             why = await _make_way(desk, remedy)
+        case MoreMemory() | LongerTimeout() | LowerConcurrency() | QuarantineInput() | FreeScratch():
+            why = await means.make_way(desk, remedy)
+        case RerunElsewhere():
+            key = f"{MARK}-elsewhere-{remedy.flow_run_id}-{state_id}"
+            run = await desk.api.start_run(
+                remedy.deployment_id, parameters=remedy.parameters, idempotency_key=key
+            )
+            return run.id
         case RunRefresher():
             # The key makes a repeated call return the same run.
             key = f"{MARK}-{session.session_id}-{number}"
@@ -89,12 +116,13 @@ async def _act(
         case AskOwner():
             raise AssertionError("asking a person is no act")
     at = desk.clock() + timedelta(seconds=remedy.delay_s)
-    await desk.api.retry_run(
-        remedy.flow_run_id,
-        expected_state_id=state_id,
-        at=at,
-        message=f"{MARK}: attempt {number}, {why}",
-    )
+    said = f"{MARK}: attempt {number}, {why}"
+    try:
+        await desk.api.retry_run(remedy.flow_run_id, expected_state_id=state_id, at=at, message=said)
+    except ConflictError:
+        # Half of it is worse than none.
+        await means.take_back(desk, remedy)
+        raise
     return None
 
 

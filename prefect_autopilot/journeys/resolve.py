@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from prefect_autopilot.adapters.evidence import read_evidence
-from prefect_autopilot.errors import UnknownNameError
-from prefect_autopilot.journeys import storms
+from prefect_autopilot.errors import ConflictError, PrefectError, UnknownNameError
+from prefect_autopilot.journeys import means, storms
 from prefect_autopilot.journeys.asking import ask_in_prefect
 from prefect_autopilot.journeys.breakers import look_at_paused
 from prefect_autopilot.journeys.circumstances import circumstances_of
@@ -21,7 +21,7 @@ from prefect_autopilot.journeys.code_fault import with_proposal
 from prefect_autopilot.journeys.desk import Desk
 from prefect_autopilot.journeys.missed_runs import look_at_made_up
 from prefect_autopilot.journeys.proposals import look_at_proposal
-from prefect_autopilot.journeys.remedies import MARK, apply_once
+from prefect_autopilot.journeys.remedies import MARK, STARTED, apply_once
 from prefect_autopilot.journeys.stuck_runs import is_stuck_run, look_at_ended
 from prefect_autopilot.journeys.tell import publish
 from prefect_autopilot.models import (
@@ -34,6 +34,7 @@ from prefect_autopilot.models import (
     Origin,
     PauseDeployment,
     RemedyDecision,
+    RerunElsewhere,
     ResolutionStatus,
     RunMissed,
     RunRecord,
@@ -43,6 +44,7 @@ from prefect_autopilot.models import (
     Verification,
 )
 from prefect_autopilot.models.names import OWN_PREFIX
+from prefect_autopilot.store.journal import JournalEntry
 from prefect_autopilot.troubleshooting import (
     decide,
     diagnose,
@@ -57,6 +59,8 @@ LOGS_SETTLE = timedelta(seconds=3)
 """Prefect ships logs in batches of about two seconds; the traceback is only there."""
 DEATH_SETTLE = timedelta(seconds=12)
 """A death is told twice, by runner and worker; a retry set in between would be overwritten."""
+READ_LASTS = timedelta(seconds=5)
+"""How long what was read for the diagnosis is good for the decision; the state is read again anyway."""
 VERIFY_WITHIN = timedelta(minutes=15)
 """How long after its expected end a remedied run may take before the outcome is unverified."""
 RENEW_WITHIN = timedelta(minutes=5)
@@ -117,9 +121,10 @@ async def advance(desk: Desk, session_id: str) -> TroubleshootingSession:
     session, version = await _stored(desk, session_id)
     if token is None:
         return session
+    seen: list[Evidence] = []
     try:
         while _is_due(session, desk.clock()):
-            moved = await _step(desk, session, token)
+            moved = await _step(desk, session, token, seen)
             if _to_be_told(session, moved):
                 # Before it is saved: a crash in between tells it again under the same id, never not at all.
                 await publish(desk, moved)
@@ -175,7 +180,10 @@ async def _stored(desk: Desk, session_id: str) -> tuple[TroubleshootingSession, 
     return found
 
 
-async def _step(desk: Desk, session: TroubleshootingSession, token: int) -> TroubleshootingSession:
+async def _step(
+    desk: Desk, session: TroubleshootingSession, token: int, seen: list[Evidence]
+) -> TroubleshootingSession:
+    """Take one step; ``seen`` is what was read for the steps before it in this moment."""
     if session.storm is not None and session.storm.spreads:
         return await storms.release(desk, session, token=token, lease=_lease(session.session_id))
     try:
@@ -188,9 +196,10 @@ async def _step(desk: Desk, session: TroubleshootingSession, token: int) -> Trou
         case SessionStep.RESOLUTION if session.resolution_status is ResolutionStatus.MANUAL:
             return await look_at_proposal(desk, session, run)
         case SessionStep.RESOLUTION:
-            return await _resolve(desk, session, run, token)
+            return await _resolve(desk, session, run, token, seen)
         case _:
             evidence = await read_evidence(desk.api, run, now=desk.clock())
+            seen.append(evidence)
             return await with_proposal(desk.language_model, _understand(desk, session, evidence), evidence)
 
 
@@ -214,12 +223,12 @@ def _understand(desk: Desk, session: TroubleshootingSession, evidence: Evidence)
 
 
 async def _resolve(
-    desk: Desk, session: TroubleshootingSession, run: RunRecord, token: int
+    desk: Desk, session: TroubleshootingSession, run: RunRecord, token: int, seen: list[Evidence]
 ) -> TroubleshootingSession:
     """Decide on fresh evidence, and act when every check of the gate passed."""
     if left := await _left_open(desk, session, run):
         return left
-    evidence = await read_evidence(desk.api, run, now=desk.clock())
+    evidence = _still_true(seen, run, desk.clock()) or await read_evidence(desk.api, run, now=desk.clock())
     ended = is_stuck_run(session.diagnosis) and run.state.type in FAILURE_STATES
     if session.attempts or ended:
         session = steps.diagnosed_again(session, diagnose(evidence), now=desk.clock())
@@ -240,32 +249,51 @@ async def _resolve(
     return steps.applied(resolving, attempt, now=desk.clock())
 
 
+def _still_true(seen: list[Evidence], run: RunRecord, now: datetime) -> Evidence | None:
+    """Return what was read a moment ago of the run in this very state."""
+    last = seen[-1] if seen else None
+    fresh = last is not None and now - last.read_at <= READ_LASTS and last.run.state.id == run.state.id
+    return last if fresh else None
+
+
 async def _left_open(
     desk: Desk, session: TroubleshootingSession, run: RunRecord
 ) -> TroubleshootingSession | None:
     """Return the session after an act that a crash left without a result, None when there is none.
 
-    A changed state of the run shows that the retry was made: it is verified like any other. An unchanged
-    one shows nothing of what the remedy did before the retry: a person is asked, it is not repeated.
+    One that the session does not know yet is taken over, and a changed state of the run shows that the retry
+    was made: either is verified like any other. Where the state is unchanged the gate is asked anew, and may
+    go on with the intent; what must not be begun twice goes to a person.
     """
-    entries = await desk.store.journal(session.session_id)
-    entry = next((entry for entry in entries if entry.outcome is None), None)
+    known = len(session.attempts)
+    entries = [one for one in await desk.store.journal(session.session_id) if one.flow_run_id == run.id]
+    open_ = (one for one in entries if one.outcome is None or _is_news(one, known))
+    entry = next(open_, None)
     if entry is None:
         return None
     now = desk.clock()
-    made = run.state.id != entry.state_id
-    outcome: Literal["applied", "unknown"] = "applied" if made else "unknown"
-    await desk.store.journal_result(entry.id, outcome, "found after a crash", now)
+    made = run.state.id != entry.state_id or entry.outcome is not None
+    if not made and entry.remedy.resumes:
+        return None
+    if entry.outcome is None:
+        outcome: Literal["applied", "unknown"] = "applied" if made else "unknown"
+        await desk.store.journal_result(entry.id, outcome, "found after a crash", now)
     if not made:
         return steps.escalate(session, "a remedy was begun and it is not known how far it came", now=now)
+    started = entry.detail.removeprefix(STARTED) if entry.detail.startswith(STARTED) else None
     attempt = Attempt(
         number=entry.attempt,
         remedy=entry.remedy,
         state_id_before=entry.state_id,
         applied_at=entry.intended_at,
+        started_run_id=started,
     )
     decision = RemedyDecision(action="act", remedy=entry.remedy, reason="begun before a crash")
     return steps.applied(steps.resolve(session, decision, now=now), attempt, now=now)
+
+
+def _is_news(entry: JournalEntry, attempts: int) -> bool:
+    return entry.outcome == "applied" and entry.attempt > attempts
 
 
 async def _look_at(desk: Desk, session: TroubleshootingSession, run: RunRecord) -> TroubleshootingSession:
@@ -288,8 +316,23 @@ async def _look_at(desk: Desk, session: TroubleshootingSession, run: RunRecord) 
     if verification.outcome == "unverified":
         return steps.escalate(moved, f"unverified: {verification.reason}", now=now)
     if verification.outcome == "failed":
+        await _take_back(desk, session)
         return moved.model_copy(update={"due_at": now + _settle(run)})
     return await storms.spread(desk, moved) if storms.begins_to_spread(moved) else moved
+
+
+async def _take_back(desk: Desk, session: TroubleshootingSession) -> None:
+    """Change back what did not help; what cannot be changed back is told in the audit."""
+    remedy = session.attempts[-1].remedy
+    try:
+        what = await means.take_back(desk, remedy)
+    except (ConflictError, PrefectError, UnknownNameError) as error:
+        what, happened = error.message, "not taken back"
+    else:
+        happened = "taken back"
+    if what is not None:
+        detail = {"what": what, "remedy": remedy.kind}
+        await desk.store.audit(desk.holder, happened, session.session_id, detail, desk.clock())
 
 
 async def _look_elsewhere(
@@ -301,7 +344,7 @@ async def _look_elsewhere(
             return await _look_at_refresher(desk, session)
         case EndStuckRun():
             return await look_at_ended(desk, session, run)
-        case RunMissed():
+        case RunMissed() | RerunElsewhere():
             return await look_at_made_up(desk, session)
         case PauseDeployment():
             return await look_at_paused(desk, session)

@@ -45,7 +45,9 @@ MOST_STORMS = 5
 
 _NAMES = uuid.UUID("6f1c53d2-9d0e-4c39-8a35-0a4f0f7b1c7e")
 _OVER = frozenset({ResolutionStatus.AUTO_RESOLVED, ResolutionStatus.RESOLVED, ResolutionStatus.CLOSED})
-_NOT_NOW = frozenset({"paused", "quiet hours", "budget", "share", "interval", "shadow", "under way"})
+_NOT_NOW = frozenset(
+    {"paused", "quiet hours", "budget", "share", "interval", "shadow", "under way", "service"}
+)
 
 
 @dataclass(frozen=True)

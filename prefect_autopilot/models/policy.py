@@ -6,7 +6,7 @@ from datetime import datetime, time, timedelta
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AwareDatetime, Field, field_validator, model_validator
+from pydantic import AfterValidator, AwareDatetime, Field, field_validator, model_validator
 
 from prefect_autopilot.models.base import Value
 from prefect_autopilot.models.remedies import RemedyKind
@@ -17,7 +17,17 @@ Mode = Literal["propose", "approve", "auto"]
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
-ONLY_BY_NAME: frozenset[str] = frozenset({"pause_deployment"})
+ONLY_BY_NAME: frozenset[str] = frozenset(
+    {
+        "pause_deployment",
+        "more_memory",
+        "longer_timeout",
+        "lower_concurrency",
+        "rerun_elsewhere",
+        "quarantine_input",
+        "free_scratch",
+    }
+)
 """Remedies that change what the owner has set up: no general mode allows them, only their own name does."""
 _STRICTEST_FIRST: tuple[Mode, ...] = ("propose", "approve", "auto")
 _Name = Annotated[str, Field(min_length=1, max_length=500)]
@@ -74,6 +84,37 @@ class PolicyOverride(Value):
     max_attempts_per_run: int | None = Field(default=None, ge=0, le=10)
 
 
+def _absolute(path: str) -> str:
+    if not path.startswith("/") or ".." in path.split("/") or len(path.strip("/")) == 0:
+        raise ValueError(f"{path!r} is no absolute folder; write it as /data/incoming")
+    return path.rstrip("/")
+
+
+Folder = Annotated[str, AfterValidator(_absolute)]
+
+
+class Expectation(Value):
+    """What a good run of a deployment leaves behind, as its owner declares it."""
+
+    match: Annotated[tuple[_Name, ...], Field(min_length=1)]
+    """Names, flow/deployment names, ids or tags of deployments; one that fits is enough."""
+    file: Folder | None = None
+    """A file on this machine that the run writes anew."""
+    min_bytes: int = Field(default=1, ge=0)
+    artifact: _Name | None = None
+    """Key of an artifact that the run attaches."""
+    min_rows: int | None = Field(default=None, ge=0)
+    """Rows that the artifact, a table, holds at least."""
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Expectation:
+        if self.file is None and self.artifact is None:
+            raise ValueError("name the file or the artifact that a good run leaves behind")
+        if self.min_rows is not None and self.artifact is None:
+            raise ValueError("min_rows counts the rows of an artifact; name it")
+        return self
+
+
 class RemedyPolicy(Value):
     """What may be done unattended. The default proposes and never acts."""
 
@@ -102,6 +143,18 @@ class RemedyPolicy(Value):
     protected_deployments: tuple[str, ...] = ()
     rerun_allowed: tuple[str, ...] = ()
     """Deployment names or tags whose owners say that the flow may be run again."""
+    max_memory_mb: float | None = Field(default=None, gt=0)
+    """The most memory, in MiB, that a run may be given; None: none may be."""
+    max_timeout_s: float | None = Field(default=None, gt=0)
+    """The longest timeout that a run may be given; None: none may be."""
+    quarantine: dict[Folder, Folder] = Field(default_factory=dict)
+    """Folders of input files, and where those that cannot be read are moved to; on one file system each."""
+    scratch_folders: tuple[Folder, ...] = ()
+    """Folders whose old files may be removed when the disk is full."""
+    probe_hosts: tuple[_Name, ...] = ()
+    """Hosts of the private network that may be asked whether they answer again."""
+    expectations: tuple[Expectation, ...] = ()
+    """What a good run of some deployments leaves behind; looked at before a run counts as resolved."""
 
     def mode_for(self, kind: str, names: frozenset[str]) -> Mode:
         """Return the mode of a remedy for a run with these names, the strictest of what fits it best."""

@@ -83,6 +83,39 @@ class Journal(Switches, Leases):
             entry_id: int | None = (await connection.execute(statement)).scalar_one_or_none()
         return entry_id
 
+    async def journal_resume(
+        self, session_id: str, state_id: str, remedy: Remedy, lease_token: int, now: datetime, *, lease: str
+    ) -> int | None:
+        """Take an intent of the session on that a crash left without a result; return its id, None if none.
+
+        For this state and kind of remedy only, and only under a later token than that of the intent: whoever
+        made it has lost the lease. Lease and pause are checked as for a new intent.
+        """
+        column = tables.journal.c
+        statement = (
+            update(tables.journal)
+            .where(
+                column.session_id == session_id,
+                column.state_id == state_id,
+                column.kind == remedy.kind,
+                column.outcome.is_(None),
+                column.lease_token < lease_token,
+            )
+            .values(lease_token=lease_token, remedy=dump(remedy, self._secrets))
+            .returning(column.id)
+        )
+        async with self._database.write() as connection:
+            await self._refuse_if_paused(connection)
+            await self._check_lease(connection, lease, lease_token, now)
+            entry_id: int | None = (await connection.execute(statement)).scalar_one_or_none()
+        return entry_id
+
+    async def must_hold(self, lease: str, lease_token: int, now: datetime) -> None:
+        """Raise ConflictError where the lease is another's by now, or all remedies are paused."""
+        async with self._database.write() as connection:
+            await self._refuse_if_paused(connection)
+            await self._check_lease(connection, lease, lease_token, now)
+
     async def journal_result(
         self, entry_id: int, outcome: JournalOutcome, detail: str, now: datetime
     ) -> None:

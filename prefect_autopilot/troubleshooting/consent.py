@@ -24,7 +24,7 @@ BUDGET_PAUSE = timedelta(seconds=20)
 SHARE_PAUSE = timedelta(minutes=5)
 ANSWERED_BY_A_PERSON = frozenset({"mode", "protected", "quiet hours", "shadow", "track record"})
 """Checks that ask for nothing but an owner's yes."""
-KEEPS_THE_PLAN = ANSWERED_BY_A_PERSON | {"paused", "budget", "share", "interval", "under way"}
+KEEPS_THE_PLAN = ANSWERED_BY_A_PERSON | {"paused", "budget", "share", "interval", "under way", "service"}
 """Checks that leave a plan concrete: somebody's yes, or time, is all it lacks."""
 
 
@@ -37,6 +37,14 @@ class Check:
     reason: str
     otherwise: Action
     until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """A service that was asked and does not answer, and when to ask again."""
+
+    said: str
+    until: datetime
 
 
 @dataclass(frozen=True, slots=True)

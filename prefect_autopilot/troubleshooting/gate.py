@@ -11,11 +11,13 @@ from prefect_autopilot.models import (
     Approval,
     AskOwner,
     Attempt,
+    ChangeRun,
     Diagnosis,
     EndStuckRun,
     Evidence,
     GateCheck,
     IssueCategory,
+    LowerConcurrency,
     PauseDeployment,
     ProvedRepair,
     ReleaseSlots,
@@ -31,6 +33,7 @@ from prefect_autopilot.troubleshooting.consent import (
     KEEPS_THE_PLAN,
     Action,
     Check,
+    Outage,
     Usage,
     answered,
     approved,
@@ -78,6 +81,7 @@ def decide(
     repair: Repair | None = None,
     records: Records | None = None,
     approval: Approval | None = None,
+    outage: Outage | None = None,
 ) -> RemedyDecision:
     """Return what may be done now; acts only if every check passes, and records all of them.
 
@@ -85,7 +89,8 @@ def decide(
     ``persisted_results`` that every finished task of the run can be skipped; ``failing_effect`` and
     ``earlier_effect`` what the failed step and the finished steps before it do when repeated;
     ``repair`` is what can be removed with proof; ``jitter`` lies between 0 and 1. ``records`` say what
-    remedies were worth for this cause; ``approval`` is a person's yes to an earlier proposal.
+    remedies were worth for this cause; ``approval`` is a person's yes to an earlier proposal; ``outage``
+    that the service a retry has failed against is still down.
     """
     records = records or {}
     approval = approval if approved(approval, evidence.run) else None
@@ -115,6 +120,8 @@ def decide(
         *_fitness(diagnosis, evidence, policy, remedy, attempts),
         *_held(remedy, attempts, records.get(remedy.kind, Record()), breaker_open=breaker_open),
         _repeatable(repeat, remedy, approval),
+        *_within(remedy),
+        _answering(remedy, outage),
         *consent(evidence, policy, remedy, attempts, usage or Usage(), now=now),
     )
     if approval is not None:
@@ -308,6 +315,30 @@ def _held(
             "propose",
         ),
     )
+
+
+def _answering(remedy: Remedy, outage: Outage | None) -> Check:
+    down = outage if isinstance(remedy, RetryRun) else None
+    said = down.said if down else "No service is known to be down."
+    return Check("service", down is None, said, "wait", until=down.until if down else None)
+
+
+def _within(remedy: Remedy) -> Iterator[Check]:
+    """Check what a remedy changes against the policy's bound, whoever chose the number."""
+    if isinstance(remedy, ChangeRun):
+        yield Check(
+            "bound",
+            remedy.amount <= remedy.most,
+            f"{remedy.name} would be {remedy.amount:g}{remedy.unit}, allowed are {remedy.most:g}.",
+            "propose",
+        )
+    elif isinstance(remedy, LowerConcurrency):
+        yield Check(
+            "bound",
+            1 <= int(remedy.limit) < remedy.before,
+            f"{int(remedy.limit)} runs at once instead of {remedy.before}.",
+            "propose",
+        )
 
 
 def _needs_person(diagnosis: Diagnosis, evidence: Evidence) -> str:

@@ -121,8 +121,9 @@ def choose(
     fitting = _fitting(
         diagnosis, evidence, attempts=attempts, refreshable=refreshable, jitter=jitter, repair=repair
     )
-    # Sorting keeps the order of what is equally good.
-    best = min(fitting, key=lambda remedy: remedy.kind in demoted, default=None)
+    done = {attempt.remedy.kind for attempt in attempts}
+    # What was done and did not help gives way to the next; sorting keeps the order of what is equally good.
+    best = min(fitting, key=lambda one: (one.once and one.kind in done, one.kind in demoted), default=None)
     return best or AskOwner(flow_run_id=run_id, advice=diagnosis.root_cause)
 
 

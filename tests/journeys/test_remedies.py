@@ -210,8 +210,65 @@ async def test_the_result_of_an_act_whose_answer_was_lost_is_not_called_applied(
         raise PrefectError("The connection broke.", permanent=False)
 
     monkeypatch.setattr(desk.api, "retry_run", lost)
+    with pytest.raises(PrefectError, match="broke"):
+        await apply(desk)
+    (entry,) = await desk.store.open_intents()
+    assert entry.outcome is None, "nobody knows: whoever comes next looks at the run"
+
+
+async def test_an_intent_left_open_is_gone_on_with_under_a_later_lease_only(
+    desk: Desk, failed: Any, monkeypatch: pytest.MonkeyPatch, clock: Any
+) -> None:
+    async def silent(*_args: object, **_named: object) -> None:
+        raise PrefectError("The server is gone.", permanent=False)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(desk.api, "retry_run", silent)
+        token = await desk.store.acquire_lease(LEASE, "first", 30, clock())
+        with pytest.raises(PrefectError):
+            await apply(desk, token=token)
+    same = await apply(desk, token=token)
+    assert (same.applied_at, failed.retries) == (None, []), "it may be under way in another task"
+    clock.forward(31)
+    done = await apply(desk)
+    assert done.error is None
+    assert len(failed.retries) == 1
+    (entry,) = await desk.store.journal("s-1")
+    assert entry.outcome == "applied"
+
+
+async def test_what_must_not_be_begun_twice_is_not_gone_on_with(
+    make_desk: Callable[..., Desk], failed: Any, monkeypatch: pytest.MonkeyPatch, clock: Any
+) -> None:
+    calls: list[str] = []
+
+    async def refresh(connection: str, _now: datetime) -> None:
+        calls.append(connection)
+        raise ZeroDivisionError
+
+    desk = make_desk(refresh=refresh)
+    with pytest.raises(ZeroDivisionError):
+        await apply(desk, REFRESH)
+    clock.forward(31)
+    again = await apply(desk, REFRESH)
+    assert "begun before" in (again.error or "")
+    assert calls == ["asana-default"]
+
+
+async def test_a_process_that_slept_through_its_lease_does_not_act_when_it_wakes(
+    desk: Desk, failed: Any, monkeypatch: pytest.MonkeyPatch, clock: Any
+) -> None:
+    journal = desk.store.journal_intent
+
+    async def stopped_right_after(*args: Any, **named: Any) -> Any:
+        entry = await journal(*args, **named)
+        clock.forward(60)  # SIGSTOP, a suspended laptop, a long garbage collection
+        return entry
+
+    monkeypatch.setattr(desk.store, "journal_intent", stopped_right_after)
     attempt = await apply(desk)
-    assert (attempt.applied_at, attempt.error) == (None, "The connection broke.")
+    assert failed.retries == []
+    assert "no longer ours" in (attempt.error or "")
 
 
 async def test_a_mistake_of_ours_leaves_the_intent_open_for_whoever_comes_next(

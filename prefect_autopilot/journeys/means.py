@@ -1,0 +1,337 @@
+"""Remedies that change the means of a run, where its owner has named them: memory, time, place, input, space.
+
+Each is proved on what is there now: exactly one value or file that it can be, and a bound of the policy.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from prefect_autopilot.adapters import inputs, lock_files, run_changes
+from prefect_autopilot.errors import PrefectError, UnknownNameError
+from prefect_autopilot.journeys.desk import Desk
+from prefect_autopilot.models import (
+    Attempt,
+    ChangeRun,
+    Diagnosis,
+    Evidence,
+    FreeScratch,
+    IssueCategory,
+    JSONDict,
+    LongerTimeout,
+    LowerConcurrency,
+    MoreMemory,
+    QuarantineInput,
+    Repair,
+    RerunElsewhere,
+)
+from prefect_autopilot.models.names import OWN_PREFIX
+from prefect_autopilot.troubleshooting.consent import names_of
+from prefect_autopilot.troubleshooting.execution import said_at_end
+from prefect_autopilot.troubleshooting.remedies import SETTLE_S, killed
+
+FACTOR = 2.0
+"""How much more memory or time is given at once."""
+_MEMORY = frozenset({"memory", "memory_mb", "mem_limit", "memory_limit"})
+_TIMEOUT = re.compile(r"(?:^|_)time_?out(?:_s|_sec|_secs|_seconds)?$")
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMG]i?B?|[kmg]b?)")
+_MIB = {"k": 1 / 1024, "m": 1.0, "g": 1024.0}
+_LEAST_PLAIN_MB = 128
+"""A plain number below this is a count of GB, or of something else."""
+_PATH = re.compile(r"/[^\s'\",:;()\[\]<>]+")
+_READY = "READY"
+_NAMED = (
+    "more_memory",
+    "longer_timeout",
+    "lower_concurrency",
+    "rerun_elsewhere",
+    "quarantine_input",
+    "free_scratch",
+)
+
+
+async def find_means(
+    desk: Desk, diagnosis: Diagnosis, evidence: Evidence, attempts: tuple[Attempt, ...]
+) -> Repair | None:
+    """Return the remedy of this kind that fits and that the policy names; None where nothing is proved."""
+    names, policy = names_of(evidence.run), desk.policy
+    tried = {attempt.remedy.kind for attempt in attempts}
+    named = {kind for kind in _NAMED if kind not in tried and policy.mode_for(kind, names) != "propose"} | {
+        kind for kind in _NAMED if kind in policy.remedies and kind not in tried
+    }
+    if not named or evidence.run.deployment_id is None:
+        return None
+    try:
+        for kind in _fitting(diagnosis, evidence, attempts):
+            if kind in named and (found := await _prove(kind, desk, evidence)):
+                return found
+    except (PrefectError, UnknownNameError) as error:
+        if isinstance(error, PrefectError) and not error.permanent:
+            raise
+    return None
+
+
+def _fitting(diagnosis: Diagnosis, evidence: Evidence, attempts: tuple[Attempt, ...]) -> Iterator[str]:
+    again = bool(attempts)
+    match diagnosis.remedy:
+        case "increase_memory" if again or not killed(diagnosis, evidence):
+            yield "more_memory"
+        case "raise_timeout":
+            yield "longer_timeout"
+        case "reduce_concurrency":
+            yield "lower_concurrency"
+        case "wait_rate_limit" if again:
+            yield "lower_concurrency"
+        case "free_disk":
+            yield "free_scratch"
+        case "rerun_on_other_infrastructure" | "restart_worker":
+            yield "rerun_elsewhere"
+    if diagnosis.category is IssueCategory.DATA:
+        yield "quarantine_input"
+
+
+async def _prove(kind: str, desk: Desk, evidence: Evidence) -> Repair | None:
+    match kind:
+        case "more_memory":
+            return await _memory(desk, evidence)
+        case "longer_timeout":
+            return await _timeout(desk, evidence)
+        case "lower_concurrency":
+            return await _concurrency(desk, evidence)
+        case "rerun_elsewhere":
+            return await _elsewhere(desk, evidence)
+        case "quarantine_input":
+            return _quarantine(desk, evidence)
+        case _:
+            return _scratch(desk, evidence)
+
+
+async def _job_variables(desk: Desk, evidence: Evidence) -> JSONDict:
+    """Return what holds for the run: the pool's defaults, the deployment's, its own."""
+    run = evidence.run
+    defaults = await run_changes.pool_defaults(desk.api, run.work_pool) if run.work_pool else {}
+    raw = await desk.api.deployment(run.deployment_id or "")
+    return {**defaults, **(raw.get("job_variables") or {}), **run.job_variables}
+
+
+async def _memory(desk: Desk, evidence: Evidence) -> MoreMemory | None:
+    most_mb, run = desk.policy.max_memory_mb, evidence.run
+    if most_mb is None:
+        return None
+    told = await _job_variables(desk, evidence)
+    sizes = [(name, size) for name in sorted(_MEMORY & told.keys()) if (size := _size(told[name]))]
+    if len(sizes) != 1:
+        return None
+    name, (amount, unit) = sizes[0]
+    most = most_mb / _mib(unit)
+    if amount >= most:
+        return None
+    return MoreMemory(
+        flow_run_id=run.id,
+        place="job_variables",
+        name=name,
+        amount=math.floor(min(amount * FACTOR, most)) or most,
+        unit=unit,
+        most=most,
+        before=run.job_variables.get(name),
+        proof=f"memory ran out with {name} {told[name]}, and the policy allows {most_mb:.0f} MiB",
+        delay_s=SETTLE_S,
+    )
+
+
+def _size(value: Any) -> tuple[float, str] | None:
+    """Return amount and unit of a size; None where it is none or its unit cannot be told."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int | float):
+        return (float(value), "") if value >= _LEAST_PLAIN_MB else None
+    found = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if found:
+        return float(found[1]), found[2]
+    plain = isinstance(value, str) and value.isdigit() and _LEAST_PLAIN_MB <= int(value) < 10**7
+    return (float(value), "") if plain else None
+
+
+def _mib(unit: str) -> float:
+    return _MIB[unit[0].lower()] if unit else 1.0
+
+
+async def _timeout(desk: Desk, evidence: Evidence) -> LongerTimeout | None:
+    most, run = desk.policy.max_timeout_s, evidence.run
+    if most is None:
+        return None
+    place: run_changes.Place = "parameters"
+    found = _timeouts(run.parameters)
+    told: JSONDict = run.parameters
+    if not found:
+        place, told = "job_variables", await _job_variables(desk, evidence)
+        found = _timeouts(told)
+    if len(found) != 1 or told[found[0]] >= most:
+        return None
+    name = found[0]
+    before = run.parameters.get(name) if place == "parameters" else run.job_variables.get(name)
+    return LongerTimeout(
+        flow_run_id=run.id,
+        place=place,
+        name=name,
+        amount=min(told[name] * FACTOR, most),
+        most=most,
+        before=before,
+        proof=f"a limit of time was met with {name} {told[name]:g} s, and the policy allows {most:g} s",
+        delay_s=SETTLE_S,
+    )
+
+
+def _timeouts(told: JSONDict) -> list[str]:
+    return [
+        name
+        for name, value in told.items()
+        if _TIMEOUT.search(name)
+        and isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and value > 0
+    ]
+
+
+async def _concurrency(desk: Desk, evidence: Evidence) -> LowerConcurrency | None:
+    run = evidence.run
+    limit = run_changes.limit_of(await desk.api.deployment(run.deployment_id or ""))
+    if limit is None or limit <= 1:
+        return None
+    return LowerConcurrency(
+        flow_run_id=run.id,
+        deployment_id=run.deployment_id or "",
+        limit=limit // 2,
+        before=limit,
+        proof=f"{limit} runs of the deployment may run at once, which was too many",
+        delay_s=SETTLE_S,
+    )
+
+
+async def _elsewhere(desk: Desk, evidence: Evidence) -> RerunElsewhere | None:
+    """Return the run by the one other deployment of the same flow and code in a pool that is ready."""
+    run = evidence.run
+    if any(state.type == "RUNNING" for state in evidence.states) or run.flow_name.startswith(OWN_PREFIX):
+        return None  # its work has begun, and another run begins it anew
+    raws = await desk.api.deployments()
+    own = next((raw for raw in raws if raw["id"] == run.deployment_id), None)
+    if own is None or not own.get("entrypoint"):
+        return None
+    others = [raw for raw in raws if _is_twin(raw, own)]
+    if len(others) != 1:
+        return None
+    twin = others[0]
+    pool = str(twin["work_pool_name"])
+    if (await desk.api.request("GET", f"/work_pools/{pool}")).get("status") != _READY:
+        return None
+    return RerunElsewhere(
+        flow_run_id=run.id,
+        deployment_id=str(twin["id"]),
+        deployment_name=str(twin["name"]),
+        work_pool=pool,
+        parameters=run.parameters,
+        proof=f"the run never began, and {twin['name']} is the same code in pool {pool}, which is ready",
+    )
+
+
+def _is_twin(raw: JSONDict, own: JSONDict) -> bool:
+    same = all(raw.get(key) == own.get(key) for key in ("flow_id", "entrypoint", "path", "pull_steps"))
+    pool = raw.get("work_pool_name")
+    return bool(
+        same
+        and raw["id"] != own["id"]
+        and pool
+        and pool != own.get("work_pool_name")
+        and not raw.get("paused")
+    )
+
+
+def _quarantine(desk: Desk, evidence: Evidence) -> QuarantineInput | None:
+    """Return the move of the one input file that the failure names."""
+    said, run = said_at_end(evidence), evidence.run
+    if not desk.policy.quarantine or not lock_files.worker_is_here(run.work_pool):
+        return None
+    paths = {match.rstrip(".") for match in _PATH.findall(said)}
+    found = {
+        (path, folder, target)
+        for path in paths
+        for folder, target in desk.policy.quarantine.items()
+        if inputs.is_input(path, folder) and Path(target).is_dir() and inputs.same_disk(path, target)
+    }
+    if len(found) != 1 or _names_in(run.parameters.values(), [one[0] for one in found]):
+        return None
+    path, folder, target = found.pop()
+    aside = str(Path(target, f"{run.id[:8]}-{Path(path).name}"))
+    proof = f"the failure names {path}, a plain file below {folder}, which its owner lets be set aside"
+    return QuarantineInput(flow_run_id=run.id, path=path, target=aside, proof=proof, delay_s=SETTLE_S)
+
+
+def _names_in(values: Iterable[Any], paths: list[str]) -> bool:
+    """Tell whether the run was started for just this file: without it there is nothing to do."""
+    return any(isinstance(value, str) and value in paths for value in values)
+
+
+def _scratch(desk: Desk, evidence: Evidence) -> FreeScratch | None:
+    folders, run = desk.policy.scratch_folders, evidence.run
+    if not folders or not lock_files.worker_is_here(run.work_pool):
+        return None
+    old = inputs.old_scratch(folders, desk.clock().timestamp())
+    freed = inputs.megabytes(old)
+    if freed < 1:
+        return None
+    return FreeScratch(
+        flow_run_id=run.id,
+        folders=folders,
+        megabytes=freed,
+        proof=f"the disk is full, and {len(old)} files of the scratch folders are older than a day",
+        delay_s=SETTLE_S,
+    )
+
+
+async def make_way(
+    desk: Desk, remedy: MoreMemory | LongerTimeout | LowerConcurrency | QuarantineInput | FreeScratch
+) -> str:
+    """Change what the remedy changes, and return what the retry's message says of it; twice is as once."""
+    match remedy:
+        case MoreMemory() | LongerTimeout():
+            await run_changes.change_value(
+                desk.api, remedy.flow_run_id, remedy.place, remedy.name, remedy.value()
+            )
+            return f"{remedy.name} is {remedy.value()}"
+        case LowerConcurrency():
+            limit = int(remedy.limit)
+            await run_changes.set_limit(desk.api, remedy.deployment_id, limit=limit, before=remedy.before)
+            return f"{limit} runs at once"
+        case QuarantineInput():
+            inputs.move_file(remedy.path, remedy.target)
+            return f"{Path(remedy.path).name} was set aside"
+        case FreeScratch():
+            freed = inputs.remove_scratch(remedy.folders, desk.clock().timestamp())
+            return f"{freed:.0f} MB of scratch were removed"
+
+
+async def take_back(desk: Desk, remedy: object) -> str | None:
+    """Change back what a remedy has changed, and return what that was; None where it changed nothing.
+
+    Raises ``ConflictError`` where somebody has changed it since.
+    """
+    match remedy:
+        case ChangeRun():
+            await run_changes.change_value(
+                desk.api, remedy.flow_run_id, remedy.place, remedy.name, remedy.before
+            )
+            return f"{remedy.name} of the run"
+        case LowerConcurrency():
+            await run_changes.set_limit(
+                desk.api, remedy.deployment_id, limit=remedy.before, before=int(remedy.limit)
+            )
+            return "the limit of the deployment"
+        case QuarantineInput():
+            inputs.move_file(remedy.target, remedy.path)
+            return f"{Path(remedy.path).name}, which was set aside"
+        case _:
+            return None

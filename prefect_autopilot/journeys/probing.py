@@ -1,0 +1,63 @@
+"""A service that is down is asked whether it answers again before another attempt of a run is spent on it."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from urllib.parse import urlsplit, urlunsplit
+
+from prefect_autopilot.journeys.desk import Desk
+from prefect_autopilot.models import Diagnosis, Evidence, TroubleshootingSession
+from prefect_autopilot.troubleshooting.consent import Outage
+from prefect_autopilot.troubleshooting.execution import said_at_end
+
+SHORTEST, LONGEST = timedelta(seconds=15), timedelta(minutes=5)
+_URL = re.compile(r"https?://[^\s'\"<>\\^`{|}]+", re.IGNORECASE)
+_WAITED_FOR = frozenset({"retry_backoff", "wait_for_service"})
+
+
+def address_of(diagnosis: Diagnosis, said: str) -> str | None:
+    """Return the one address that a passing failure names, without credentials and query; None with several.
+
+    Only a call that reads is made again as it was; for any other the service's root is asked.
+    """
+    if not diagnosis.transient or diagnosis.remedy not in _WAITED_FOR:
+        return None
+    found = set()
+    for text in (said, diagnosis.root_cause, *(line.text for line in diagnosis.evidence)):
+        for match in _URL.findall(text):
+            try:
+                parts = urlsplit(match.rstrip(".,;:)]"))
+                host, port = parts.hostname, parts.port
+            except ValueError:
+                continue
+            if host and "developer.mozilla.org" not in host:  # httpx explains statuses there
+                place = f"[{host}]" if ":" in host else host
+                where = f"{place}:{port}" if port else place
+                path = parts.path if diagnosis.effect == "safe" else "/"
+                found.add(urlunsplit((parts.scheme.lower(), where, path or "/", "", "")))
+    return found.pop() if len(found) == 1 else None
+
+
+async def outage_of(desk: Desk, session: TroubleshootingSession, evidence: Evidence) -> Outage | None:
+    """Return that the service a retry has failed against is still down, and when to look again.
+
+    None before the first retry, where no address is known or it may not be asked, and after the policy's
+    longest wait: then the attempts that are left are made.
+    """
+    diagnosis, now = session.diagnosis, desk.clock()
+    waited = now - session.start_time
+    if diagnosis is None or not session.attempts or waited > timedelta(seconds=desk.policy.max_wait_s):
+        return None
+    url = address_of(diagnosis, said_at_end(evidence))
+    if url is None or await healthy(desk, url) is not False:
+        return None
+    return Outage(
+        f"{urlsplit(url).netloc} does not answer yet.", now + min(max(waited / 4, SHORTEST), LONGEST)
+    )
+
+
+async def healthy(desk: Desk, url: str) -> bool | None:
+    """Tell whether a service answers; None where it may not be asked."""
+    private = urlsplit(url).hostname in desk.policy.probe_hosts
+    return await desk.probe(url, private)
