@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
 
-import uvicorn
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
 from prefect_autopilot.adapters.embedded import (
@@ -22,6 +21,7 @@ from prefect_autopilot.adapters.embedded import (
 from prefect_autopilot.adapters.prefect_target import PrefectTarget
 from prefect_autopilot.adapters.versions import require_compatible
 from prefect_autopilot.api import check_loopback, create_app, has_tokens
+from prefect_autopilot.api.server import Server
 from prefect_autopilot.deployments.install import install
 from prefect_autopilot.errors import ConfigurationError
 from prefect_autopilot.journeys.desk import open_desk
@@ -110,7 +110,7 @@ async def watching(
             await work
 
 
-class _QuietServer(uvicorn.Server):
+class _QuietServer(Server):
     """A server that leaves signals to us."""
 
     def capture_signals(self) -> nullcontext[None]:  # type: ignore[override]
@@ -126,7 +126,7 @@ async def serving(settings: Settings, fleet: FleetMetrics | None = None) -> Asyn
     locked = await has_tokens(settings)
     app = create_app(settings, fleet=fleet, hosts=(settings.api_host,), locked=locked)
     with _listening(settings.api_host, settings.api_port) as door:
-        server = _QuietServer(uvicorn.Config(app, log_level="warning", lifespan="on"))
+        server = _QuietServer(app)
         work = asyncio.create_task(server.serve(sockets=[door]))
         try:
             yield

@@ -36,7 +36,9 @@ Told = Annotated[str, AfterValidator(redact)]
 """Text of a person, without the secrets in it: it is shown, stored and sent."""
 WorkflowName = Annotated[
     Told,
-    StringConstraints(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$"),
+    StringConstraints(
+        min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"
+    ),
     Field(description="Id or name of a deployment, or name of a flow."),
 ]
 

@@ -8,7 +8,15 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from prefect_autopilot.api import alerting, automation, decisions, monitoring, system, troubleshooting
+from prefect_autopilot.api import (
+    alerting,
+    automation,
+    decisions,
+    monitoring,
+    streams,
+    system,
+    troubleshooting,
+)
 from prefect_autopilot.api.access import needs
 from prefect_autopilot.api.errors import MEDIA_TYPE, Problem
 from prefect_autopilot.models import JSONDict
@@ -120,6 +128,7 @@ def _troubleshooting() -> tuple[Route, ...]:
 def _system() -> tuple[Route, ...]:
     return (
         Route("GET", f"{ENHANCED}/status", system.read_status, "system"),
+        Route("GET", f"{ENHANCED}/events", streams.stream_events, "monitoring"),
         Route("POST", "/workflows/test-step", system.test_step, "system"),
         Route("GET", "/healthz", system.healthz, "system"),
         Route("GET", "/readyz", system.readyz, "system"),
@@ -197,9 +206,12 @@ def _exemplify(operation: JSONDict, example: JSONDict) -> None:
         operation["requestBody"]["content"]["application/json"]["example"] = example["request"]
     answer = operation["responses"]["200"]
     if "text" in example:
-        answer["content"] = {"text/plain": {"schema": {"type": "string"}, "example": example["text"]}}
+        kind = example.get("media_type", "text/plain")
+        answer["content"] = {kind: {"schema": {"type": "string"}, "example": example["text"]}}
     elif "response" in example:
         answer["content"]["application/json"]["example"] = example["response"]
+    if "headers" in example:
+        operation.setdefault("parameters", []).extend(example["headers"])
     for parameter in operation.get("parameters", ()):
         if parameter["name"] in example.get("parameters", {}):
             parameter["example"] = example["parameters"][parameter["name"]]

@@ -48,11 +48,10 @@ def serve(
     """Serve the REST API on this machine until interrupted."""
     import asyncio
 
-    import uvicorn
-
     from prefect_autopilot.adapters.embedded import check_address
     from prefect_autopilot.adapters.versions import require_compatible
     from prefect_autopilot.api import check_loopback, create_app, has_tokens
+    from prefect_autopilot.api.server import Server
     from prefect_autopilot.settings import load_settings
 
     require_compatible()
@@ -62,11 +61,9 @@ def serve(
     check_loopback(address[0], has_tokens=locked)
     check_address(*address, advice="choose another --host or --port")
     app = create_app(settings, hosts=(address[0],), locked=locked)
-    # What X-Forwarded-For says is believed from nobody: whom we talk to is whom we see.
-    uvicorn.run(
-        app, host=address[0], port=address[1], log_level="warning", proxy_headers=False, server_header=False
-    )
-    return 0
+    server = Server(app, host=address[0], port=address[1])
+    server.run()
+    return 0 if server.started else 1
 
 
 async def install() -> int:

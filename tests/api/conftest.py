@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -250,9 +251,38 @@ async def serving(app: FastAPI) -> AsyncIterator[Client]:
     """Run an application's life cycle and give a client that talks to it in this process."""
     async with (
         app.router.lifespan_context(app),
-        Client(transport=httpx.ASGITransport(app), base_url=ADDRESS) as client,
+        Client(transport=httpx.ASGITransport(hanging_up(app)), base_url=ADDRESS) as client,
     ):
         yield client
+
+
+def hanging_up(app: Any) -> Any:
+    """Let the client go after the first part of a stream: this transport waits for the end of an answer."""
+
+    async def served(scope: Any, receive: Any, send: Any) -> None:
+        enough = asyncio.Event()
+        is_stream = scope.get("path", "").endswith("/events")
+
+        async def noted(message: Any) -> None:
+            if not enough.is_set():
+                last = is_stream and message["type"] == "http.response.body"
+                await send({**message, "more_body": False} if last else message)
+                if last:
+                    enough.set()
+
+        asked = False
+
+        async def received() -> Any:
+            nonlocal asked
+            if not asked:
+                asked = True
+                return await receive()
+            await enough.wait()
+            return {"type": "http.disconnect"}
+
+        await app(scope, received if is_stream else receive, noted)
+
+    return served
 
 
 @pytest.fixture

@@ -45,7 +45,7 @@ async def test_the_document_is_openapi_3_1(document: dict[str, Any]) -> None:
 
 
 def test_every_call_has_a_name_of_its_own() -> None:
-    assert len(NAMES) == len(set(NAMES)) == 38
+    assert len(NAMES) == len(set(NAMES)) == 39
     assert set(examples()) == set(NAMES)
 
 
@@ -53,7 +53,7 @@ def test_every_call_has_a_name_of_its_own() -> None:
 async def test_a_call_has_an_example_that_fits_its_schema(document: dict[str, Any], name: str) -> None:
     operation = operations(document)[name]
     answer = operation["responses"]["200"]["content"]
-    content = answer.get("application/json") or answer["text/plain"]
+    [content] = answer.values()
     check(document, content["schema"], content["example"])
     if "requestBody" in operation:
         body = operation["requestBody"]["content"]["application/json"]
@@ -78,6 +78,8 @@ async def test_no_reference_leads_nowhere(document: dict[str, Any]) -> None:
 
 def without_session(route: Route) -> bool:
     """Tell whether the call is about nothing that has to exist before."""
+    if route.endpoint.__name__ == "stream_events":
+        return False  # it never ends; tests/api/test_streams.py
     return not {"{session_id}", "{alert_id}", "{silence_id}"} & set(route.path.split("/"))
 
 
