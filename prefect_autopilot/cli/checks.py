@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import tempfile
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -36,6 +38,27 @@ def check_home(home: Path) -> Check:
         advice = "Make it writable or set PREFECT_AUTOPILOT_HOME to a folder that is."
         return Check("home", "fail", f"{home}: {error.strerror}", advice)
     return Check("home", "ok", str(home))
+
+
+def check_permissions(home: Path) -> Check:
+    """Warn where others on this machine can read our files: they may hold secrets."""
+    names = ("", "settings.toml", "autopilot.db", "errors.log")
+    known = [home / name if name else home for name in names]
+    open_to_others = [one for one in known if one.exists() and one.stat().st_mode & 0o077]
+    if os.name == "posix" and open_to_others:
+        told = ", ".join(str(one) for one in open_to_others)
+        advice = f"Run: chmod go-rwx {' '.join(shlex.quote(str(one)) for one in open_to_others)}"
+        return Check("permissions", "warn", f"others can reach {told}", advice)
+    return Check("permissions", "ok", "only you can reach our files")
+
+
+def check_watcher(holder: tuple[str, datetime] | None, now: datetime) -> Check:
+    """Tell whether a watcher is alive: it renews its lease several times before that runs out."""
+    if holder is None:
+        advice = "Run: prefect-autopilot watch (not needed where the scheduled flows are enough)."
+        return Check("watcher", "warn", "none is alive", advice)
+    name, until = holder
+    return Check("watcher", "ok", f"{name}, alive for {(until - now).total_seconds():.0f} s more at least")
 
 
 def check_credentials(environment: Mapping[str, str]) -> Check | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from prefect_autopilot.cli.output import JSONFlag, write_json, write_line, write_table
@@ -41,9 +42,9 @@ async def examine() -> tuple[Check, ...]:
 
 async def _examine_storage() -> tuple[Check, ...]:
     from prefect_autopilot.adapters.versions import Check
-    from prefect_autopilot.cli.checks import check_home
+    from prefect_autopilot.cli.checks import check_home, check_permissions, check_watcher
     from prefect_autopilot.settings import load_settings
-    from prefect_autopilot.store import Store
+    from prefect_autopilot.store import WATCHER_LEASE, Store
 
     try:
         settings = load_settings()
@@ -57,7 +58,10 @@ async def _examine_storage() -> tuple[Check, ...]:
             if faults := await store.faults():
                 advice = "Restore a backup (prefect-autopilot restore) or move the database away."
                 return home, Check("store", "fail", "; ".join(faults), advice)
-            return home, Check("store", "ok", "opened, whole, at the newest schema")
+            now = datetime.now(UTC)
+            watcher = check_watcher(await store.lease_holder(WATCHER_LEASE, now), now)
+            whole = Check("store", "ok", "opened, whole, at the newest schema")
+            return home, check_permissions(settings.home), whole, watcher
     except StoreError as error:
         return home, Check("store", "fail", "cannot be opened", error.message)
 

@@ -71,6 +71,16 @@ class Leases(Concept):
         async with self._database.write() as connection:
             return (await connection.execute(statement)).rowcount == 1
 
+    async def lease_holder(self, name: str, now: datetime) -> tuple[str, datetime] | None:
+        """Return who holds a lease and until when, None where nobody does."""
+        lease = tables.leases
+        query = select(lease.c.holder, lease.c.expires_at).where(
+            lease.c.name == name, lease.c.expires_at > now
+        )
+        async with self._database.read() as connection:
+            row = (await connection.execute(query)).one_or_none()
+        return (row.holder, row.expires_at) if row is not None else None
+
     async def _claim(self, connection: AsyncConnection, key: str, holder: str, now: datetime) -> bool:
         insert = self._database.insert(tables.claims).values(key=key, holder=holder, at=now)
         statement = insert.on_conflict_do_nothing().returning(tables.claims.c.key)

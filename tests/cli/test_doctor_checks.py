@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -15,13 +16,18 @@ import pytest
 from prefect_autopilot.adapters.prefect_api import PrefectAPI
 from prefect_autopilot.adapters.prefect_target import PrefectTarget
 from prefect_autopilot.adapters.versions import Check
+from prefect_autopilot.cli import doctor as doctor_module
 from prefect_autopilot.cli.checks import (
     check_clock,
     check_credentials,
     check_home,
     check_installed,
+    check_permissions,
     check_server,
+    check_watcher,
 )
+from prefect_autopilot.cli.doctor import examine
+from prefect_autopilot.store import Store
 
 MOMENT = datetime(2026, 3, 2, 3, 0, tzinfo=UTC)
 TARGET = PrefectTarget("http://prefect.test/api", "Basic YTpi")
@@ -251,3 +257,55 @@ def test_doctor_prints_one_json_object_and_fails_without_a_server(
     assert "PREFECT_API_URL" in checks["Prefect API"]["advice"]
     assert checks["store"]["status"] == "ok"
     assert checks["fastapi"]["status"] == "ok"
+
+
+def test_files_that_others_can_reach_are_told_with_the_command_that_mends_them(tmp_path: Path) -> None:
+    home = tmp_path / "our home"
+    home.mkdir(mode=0o700)
+    settings = home / "settings.toml"
+    settings.touch(mode=0o600)
+    assert check_permissions(home).status == "ok"
+
+    settings.chmod(0o640)
+    told = check_permissions(home)
+
+    assert told.status == "warn"
+    assert str(settings) in told.detail
+    assert told.advice == f"Run: chmod go-rwx '{settings}'"
+
+
+def test_a_watcher_is_alive_while_it_holds_its_lease() -> None:
+    alive = check_watcher(("host:42", MOMENT + timedelta(seconds=20)), MOMENT)
+    none = check_watcher(None, MOMENT)
+
+    assert (alive.status, none.status) == ("ok", "warn")
+    assert "host:42" in alive.detail
+    assert "prefect-autopilot watch" in none.advice
+
+
+async def test_doctor_sees_the_watcher_through_the_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_AUTOPILOT_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    told = {one.name: one for one in await examine()}
+    assert (told["store"].status, told["watcher"].status) == ("ok", "warn")
+
+    async with Store.open(f"sqlite:///{tmp_path / 'home' / 'autopilot.db'}") as store:
+        await store.acquire_lease("watcher", "host:42", 60, datetime.now(UTC))
+    told = {one.name: one for one in await examine()}
+
+    assert told["watcher"].status == "ok"
+
+
+def test_the_documents_tell_each_thing_that_doctor_looks_at() -> None:
+    room = Path(doctor_module.__file__).parent
+    sources = [
+        (room / name).read_text(encoding="utf-8")
+        for name in ("doctor.py", "checks.py", "../adapters/versions.py")
+    ]
+    found = set(re.findall(r'(?:Check|_count)\(\s*"([A-Za-z ]+)"', "".join(sources)))
+    told = (Path(__file__).resolve().parents[2] / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+
+    assert len(found) >= 10
+    assert [name for name in sorted(found) if f"| {name} |" not in told] == []
