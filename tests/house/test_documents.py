@@ -13,7 +13,7 @@ from cyclopts import CycloptsError
 from prefect_autopilot.cli.commands import COMMANDS, build_app
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = sorted(path.relative_to(ROOT) for path in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+DOCUMENTS = sorted(path.relative_to(ROOT) for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 BLOCK = re.compile(r"```(?:console|bash|sh)\n(.*?)```", re.DOTALL)
 INLINE = re.compile(r"`((?:make|prefect-autopilot) [^`]+)`")
 LINK = re.compile(r"\]\(([^)#]+)\)")
