@@ -7,6 +7,7 @@ from prefect.artifacts import acreate_image_artifact, acreate_table_artifact
 
 from prefect_autopilot.adapters.channels import deliver_pending
 from prefect_autopilot.journeys import observe
+from prefect_autopilot.journeys.aftermath import look_after
 from prefect_autopilot.journeys.deployed import read_deployed
 from prefect_autopilot.journeys.desk import open_desk
 from prefect_autopilot.journeys.pictures import pictures
@@ -31,6 +32,7 @@ async def monitor() -> JSONDict:
         }
         standing = await desk.store.alerts(open_only=True)
         charts = await pictures(desk.store, [one for one in scores if one.status != "healthy"], now)
+        await look_after(desk)
         await deliver_pending(desk.store, desk.channels, desk.clock())
     for chart in charts:
         await acreate_image_artifact(chart.url, key=chart.key, description=f"Runs of {chart.name}")

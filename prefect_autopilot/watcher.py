@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING
 from prefect_autopilot.adapters.channels import deliver_pending
 from prefect_autopilot.adapters.prefect_target import PrefectTarget
 from prefect_autopilot.errors import AutopilotError, PrefectError
+from prefect_autopilot.journeys import fleet as fleets
 from prefect_autopilot.journeys import observe, resolve, storms
+from prefect_autopilot.journeys.aftermath import look_after
 from prefect_autopilot.journeys.deployed import read_deployed
 from prefect_autopilot.journeys.desk import Desk, open_desk, prefect_target
 from prefect_autopilot.journeys.leaked_slots import SlotWatch
@@ -191,11 +193,8 @@ class Watcher:
         await observe.raise_alerts(
             store, await store.rules(), now, deployed=deployed, policy=self.desk.alerting
         )
-        for run in await store.runs(changed_since=since - OVERLAP, limit=MOST_OBSERVED):
-            self.fleet.observe(run)
-        self.fleet.set_names(await observe.names(store))
-        self.fleet.set_health(await observe.assess(store, now))
-        self.fleet.set_alerts(await store.alerts(open_only=True))
+        await fleets.refresh(self.fleet, store, now, since, self.book)
+        await look_after(self.desk)
         # Only now: what a failed assessment did not count, the next one does.
         self._assessed_at = now
 

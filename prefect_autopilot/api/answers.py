@@ -97,6 +97,8 @@ class OptimizedWorkflow(Value):
     sha256: str
     file: str | None = None
     backup: str | None = None
+    branch: str | None = None
+    """Where a file that is in git was changed instead."""
 
 
 class ApplyAnswer(Outcome):

@@ -9,7 +9,8 @@ from starlette.requests import Request
 
 from prefect_autopilot import codegen
 from prefect_autopilot.adapters.catalogue import user_catalogue
-from prefect_autopilot.adapters.files import digest, read_source
+from prefect_autopilot.adapters.files import digest
+from prefect_autopilot.adapters.git_branch import commit_on_branch, tracked_in
 from prefect_autopilot.adapters.prefect_api import PrefectAPI
 from prefect_autopilot.api.access import actor_of, require
 from prefect_autopilot.api.answers import (
@@ -31,6 +32,8 @@ from prefect_autopilot.api.bodies import (
 from prefect_autopilot.api.context import Context, context_of, worked
 from prefect_autopilot.errors import ConflictError, UnknownNameError, UsageError
 from prefect_autopilot.journeys import automate, improve
+from prefect_autopilot.journeys.aftermath import apply_and_watch
+from prefect_autopilot.journeys.flow_source import flow_source
 from prefect_autopilot.journeys.memory import note_missing, with_memory
 from prefect_autopilot.journeys.workflows import measured
 from prefect_autopilot.models import (
@@ -43,14 +46,16 @@ from prefect_autopilot.models import (
     Strategy,
     WorkflowMetric,
 )
+from prefect_autopilot.settings import Settings
 from prefect_autopilot.store import Scope
 
 NOT_MEASURED = "No run of the flow was seen, so nothing was measured and nothing is estimated."
 
 
-async def analyze_request(body: RequestBody) -> AnalysisAnswer:
+async def analyze_request(request: Request, body: RequestBody) -> AnalysisAnswer:
     """Say what a request in plain English was understood to mean; nothing is created."""
-    analysis = await worked(automate.understand, body.user_input, await _known(body.context))
+    known = await _known(body.context, context_of(request).settings)
+    analysis = await worked(automate.understand, body.user_input, known)
     return AnalysisAnswer(
         success=analysis.status in {"flow", "clarify"},
         error=_refusal(analysis),
@@ -61,9 +66,9 @@ async def analyze_request(body: RequestBody) -> AnalysisAnswer:
     )
 
 
-async def _known(context: RequestContext) -> RequestContext:
+async def _known(context: RequestContext, settings: Settings) -> RequestContext:
     """Return the context with what its user chose before; without a user there is nothing to remember."""
-    return await with_memory(context) if context.user_id else context
+    return await with_memory(context, settings) if context.user_id else context
 
 
 def _refusal(analysis: Analysis) -> str | None:
@@ -75,7 +80,8 @@ def _refusal(analysis: Analysis) -> str | None:
 async def generate_workflow(body: GenerateBody, request: Request) -> GenerateAnswer:
     """Turn a request into spec, source and deployment of a flow; nothing is written or deployed."""
     context = context_of(request)
-    analysis = await worked(automate.understand, body.user_input, await _known(body.context))
+    known = await _known(body.context, context.settings)
+    analysis = await worked(automate.understand, body.user_input, known)
     await note_missing(analysis, context.settings)
     if analysis.status != "flow":
         asked = " ".join(question.text for question in analysis.questions)
@@ -133,6 +139,8 @@ class Located:
     name: str
     history: FlowHistory | None = None
     path: Path | None = None
+    flow_name: str = ""
+    deployment: JSONDict | None = None
 
 
 async def analyze_optimization(body: OptimizeBody, request: Request) -> OptimizeAnswer:
@@ -160,7 +168,7 @@ async def apply_optimization(body: ApplyBody, request: Request) -> ApplyAnswer:
     plan, refused = _chosen(plan, body.rules, found.source)
     if body.expected_sha256 not in {None, digest(found.source)}:
         raise ConflictError("The flow is not the one that was analysed any more; analyse it again.")
-    backup = await _written(context, plan, found, actor_of(request)) if body.write else None
+    written = await _written(context, plan, found, actor_of(request)) if body.write else Written()
     saving, reason = expected_saving(plan, found.history)
     return ApplyAnswer(
         success=True,
@@ -169,8 +177,9 @@ async def apply_optimization(body: ApplyBody, request: Request) -> ApplyAnswer:
             changed=plan.changed,
             diff=plan.diff,
             sha256=digest(plan.source),
-            file=str(found.path) if body.write and plan.changed else None,
-            backup=str(backup) if backup is not None else None,
+            file=str(written.file) if written.file is not None else None,
+            backup=written.backup,
+            branch=written.branch,
         ),
         applied_optimizations=plan.edits,
         not_applied=refused,
@@ -201,14 +210,51 @@ def _chosen(
     return plan, refused
 
 
-async def _written(context: Context, plan: OptimizationPlan, found: Located, actor: str) -> Path | None:
+@dataclass(frozen=True)
+class Written:
+    """Where a rewritten source went: into the file, with a backup, or onto a branch of its repository."""
+
+    file: Path | None = None
+    backup: str | None = None
+    branch: str | None = None
+
+
+async def _written(context: Context, plan: OptimizationPlan, found: Located, actor: str) -> Written:
     if found.path is None:
         raise UsageError("Only the file of a deployment can be written; give its deployment_id.")
-    store, path = await context.store(), found.path
-    detail: JSONDict = {"before": digest(found.source), "after": digest(plan.source)}
-    # Before the act: a rewritten file must never be without a trace.
-    await store.audit(actor, "flow.rewriting", str(path), detail, context.clock())
-    return improve.apply(plan, path, found.source)
+    if not plan.changed:
+        return Written()
+    if await worked(tracked_in, found.path) is not None:
+        return await _on_branch(context, plan, found, actor)
+    async with context.desk() as desk:
+        rewrite = await apply_and_watch(
+            desk,
+            plan,
+            found.path,
+            found.source,
+            by=actor,
+            flow_name=found.flow_name,
+            deployment=found.deployment,
+        )
+    return Written(found.path, rewrite.backup if rewrite else None)
+
+
+async def _on_branch(context: Context, plan: OptimizationPlan, found: Located, actor: str) -> Written:
+    """Commit the source on a branch of its own: what is in git is changed there, by review."""
+    path = found.path
+    assert path is not None
+    branch = f"autopilot/{path.stem}-{digest(plan.source)[:8]}"
+    detail: JSONDict = {"before": digest(found.source), "after": digest(plan.source), "branch": branch}
+    store = await context.store()
+    await store.audit(actor, "flow.branching", str(path), detail, context.clock())
+    rules = ", ".join(dict.fromkeys(edit.rule for edit in plan.edits))
+    message = f"Optimise {path.name} for {plan.strategy}: {rules}"
+    await worked(_commit, path, plan.source, found.source, branch, message)
+    return Written(branch=branch)
+
+
+def _commit(path: Path, text: str, expected: str, branch: str, message: str) -> str:
+    return commit_on_branch(path, text, expected, branch=branch, message=message)
 
 
 def expected_saving(plan: OptimizationPlan, history: FlowHistory | None) -> tuple[Figure | None, str | None]:
@@ -248,19 +294,13 @@ async def _located(context: Context, body: OptimizeBody) -> Located:
 
 
 async def _deployed(api: PrefectAPI, given: WorkflowReference, history: FlowHistory | None) -> Located:
-    deployment = await _deployment(api, given)
-    file, colon, _ = str(deployment.get("entrypoint") or "").rpartition(":")
-    if not colon:
-        raise UsageError("The deployment names a module, not a file; send the source of the flow.")
-    path = Path(deployment.get("path") or ".", file)
-    source = read_source(path)
-    if history is None and deployment.get("flow_id"):
-        flow = await api.request("GET", f"/flows/{deployment['flow_id']}")
+    found = await flow_source(api, await _deployment(api, given))
+    if history is None and found.flow_name:
         try:
-            history = await improve.history_of(api, flow["name"])
+            history = await improve.history_of(api, found.flow_name)
         except UnknownNameError:
             history = None  # it never completed: there is nothing to measure by
-    return Located(source, path.name, history, path)
+    return Located(found.source, found.path.name, history, found.path, found.flow_name, found.deployment)
 
 
 async def _deployment(api: PrefectAPI, given: WorkflowReference) -> JSONDict:

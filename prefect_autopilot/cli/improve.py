@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from prefect_autopilot.cli.output import Flag, JSONFlag, write_json, write_line, write_table
 
 if TYPE_CHECKING:
+    from prefect_autopilot.cli.batch_optimize import Wish
     from prefect_autopilot.models import JSONDict
 
 StrategyName = Literal["performance", "cost", "reliability", "hybrid"]
@@ -27,6 +28,15 @@ def optimize(
     unsafe: Annotated[Flag, Parameter(help="Also make edits that need the owner's consent.")] = False,
     prices: Annotated[Path | None, Parameter(help="TOML file with prices of services and machines.")] = None,
     write: Annotated[Flag, Parameter(help="Replace the file; a backup is kept.")] = False,
+    deployment: Annotated[
+        str | None,
+        Parameter(
+            help="flow/deployment: its runs are the history; with --write they are watched from then on."
+        ),
+    ] = None,
+    branch: Annotated[
+        str | None, Parameter(help="Commit the changes on this new git branch; the file stays.")
+    ] = None,
     patch: Annotated[Path | None, Parameter(help="Write the changes as a patch; the file stays.")] = None,
     picture: Annotated[
         Path | None, Parameter(help="Draw before and after as SVG into this new file.")
@@ -36,30 +46,37 @@ def optimize(
 ) -> int:
     """Plan a faster, cheaper or safer version of a flow file."""
     from prefect_autopilot.adapters.files import read_source, write_new
-    from prefect_autopilot.cli.batch_optimize import draw, optimize_file
+    from prefect_autopilot.cli.batch_optimize import Wish, draw, optimize_deployment, optimize_with
     from prefect_autopilot.errors import UsageError
     from prefect_autopilot.models import Strategy
 
     if explain is not None:
         write_line(explain_rule(explain))
         return 0
-    if file is None:
+    if file is None and deployment is None:
         raise UsageError(
-            "optimize requires a flow file, or --explain with a rule; see prefect-autopilot --help."
+            "optimize requires a flow file or --deployment, or --explain with a rule; see "
+            "prefect-autopilot --help."
         )
-    if write and patch is not None:
-        raise UsageError("Give --write to replace the file or --patch to leave it alone, not both.")
-    original = read_source(file) if picture is not None else ""
+    if sum((write, patch is not None, branch is not None)) > 1:
+        raise UsageError("Give one of --write (replace the file), --patch and --branch (leave it alone).")
+    if history is not None and deployment is not None:
+        raise UsageError("Give --history or --deployment, whose runs are the history.")
     chosen = Strategy(strategy) if strategy else None
-    plan = optimize_file(file, chosen, history, unsafe=unsafe, write=write, prices_path=prices)
+    wish = Wish(strategy=chosen, unsafe=unsafe, write=write, prices_path=prices, branch=branch)
+    if deployment is not None:
+        file, original, plan, past = optimize_deployment(deployment, file, wish)
+    elif file is not None:
+        original = read_source(file)
+        plan, past = optimize_with(file, wish, history)
     if patch is not None and plan["changed"]:
         write_new(patch.parent, patch.name, plan["diff"])
     if picture is not None:
-        draw(plan, original, history, picture)
+        draw(plan, original, past, picture)
     if as_json:
         write_json(plan)
     else:
-        _show(plan, written=write)
+        _show(plan, wish)
     return 0
 
 
@@ -75,7 +92,7 @@ def explain_rule(name: str) -> str:
     return explanation(name)
 
 
-def _show(plan: JSONDict, *, written: bool) -> None:
+def _show(plan: JSONDict, wish: Wish) -> None:
     if plan["edits"]:
         rows = [(e["line"], e["rule"], e["risk"], _seconds(e), e["reason"]) for e in plan["edits"]]
         write_table("Edits", ("line", "rule", "risk", "saves", "why"), rows)
@@ -90,9 +107,9 @@ def _show(plan: JSONDict, *, written: bool) -> None:
         rejected = [(one["line"], one["rule"], one["reason"]) for one in plan["rejected"]]
         write_table("Left alone", ("line", "rule", "why"), rejected)
     if plan["changed"]:
-        write_line(
-            f"{plan['file']} was replaced." if written else "Nothing was written; add --write for that."
-        )
+        done = "Nothing was written; add --write for that."
+        done = f"{plan['file']} was replaced." if wish.write else done
+        write_line(f"Committed on the branch {wish.branch}; the file stays." if wish.branch else done)
 
 
 def _seconds(found: JSONDict) -> str:

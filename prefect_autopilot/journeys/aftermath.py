@@ -111,7 +111,10 @@ async def look_after(desk: Desk) -> tuple[AppliedRewrite, ...]:
     """
     ended: list[AppliedRewrite] = []
     for rewrite in await desk.store.rewrites(open_only=True):
-        found = await _look(desk, rewrite)
+        try:
+            found = await _look(desk, rewrite)
+        except ConflictError:
+            continue  # another watcher was first
         if found is not None:
             ended.append(found)
     return tuple(ended)
