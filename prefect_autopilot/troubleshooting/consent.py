@@ -24,7 +24,15 @@ BUDGET_PAUSE = timedelta(seconds=20)
 SHARE_PAUSE = timedelta(minutes=5)
 ANSWERED_BY_A_PERSON = frozenset({"mode", "protected", "quiet hours", "shadow", "track record"})
 """Checks that ask for nothing but an owner's yes."""
-KEEPS_THE_PLAN = ANSWERED_BY_A_PERSON | {"paused", "budget", "share", "interval", "under way", "service"}
+KEEPS_THE_PLAN = ANSWERED_BY_A_PERSON | {
+    "paused",
+    "budget",
+    "share",
+    "interval",
+    "under way",
+    "service",
+    "bound",
+}
 """Checks that leave a plan concrete: somebody's yes, or time, is all it lacks."""
 
 
