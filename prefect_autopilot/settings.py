@@ -12,7 +12,15 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -29,6 +37,14 @@ DEFAULT_HOME = Path("~/.prefect-autopilot")
 
 _STORE_SCHEMES = ("sqlite://", "sqlite+aiosqlite://", "postgresql://", "postgres://", "postgresql+asyncpg://")
 _INCIDENT_URL = re.compile(r"(?:pagerduty|opsgenie)://[\w-]+(?:@[\w.-]+(?::\d+)?)?")
+
+
+def _network(text: str) -> str:
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        raise ValueError("must be addresses or networks such as 10.0.0.5 or 10.0.0.0/24") from None
+    return text
 
 
 class Settings(BaseSettings):
@@ -105,6 +121,14 @@ class Settings(BaseSettings):
         tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9.:\[\]-]+$")], ...],
         Field(description="Names besides those of this machine that the API answers to, as a JSON list"),
     ] = ()
+    api_trusted_proxies: Annotated[
+        tuple[Annotated[str, AfterValidator(_network)], ...],
+        Field(description="Addresses or networks whose X-Forwarded-For and -Proto are believed, a JSON list"),
+    ] = ()
+    api_prefect_auth: Annotated[
+        Literal["off", "viewer", "operator", "approver", "admin"],
+        Field(description="Scope of whoever shows credentials that the Prefect server takes; off: none"),
+    ] = "off"
     ai_url: Annotated[
         str | None,
         Field(description="OpenAI-compatible address of a language model, http://localhost:11434/v1 for one"),

@@ -57,7 +57,9 @@ def check_loopback(host: str, *, has_tokens: bool = False) -> None:
 
 
 async def has_tokens(settings: Settings) -> bool:
-    """Tell whether an access token was ever made; raises StoreError."""
+    """Tell whether an access token was ever made, or credentials of Prefect count; raises StoreError."""
+    if settings.api_prefect_auth != "off":
+        return True
     from prefect_autopilot.store import Store
 
     async with Store.open(settings.store_url.get_secret_value()) as store:

@@ -1,7 +1,8 @@
 """Who asks, and whether they may: bearer tokens for programs, a session cookie for the page.
 
 Until the first token is made, only this machine is answered, and may do everything. From then on every
-request needs a token, also after the last one ended.
+request needs a token, also after the last one ended. Where the settings say so, credentials that the Prefect
+server takes stand for a token of a fixed scope.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ COOKIE = "prefect_autopilot_session"
 SIGN_IN = "/ui/sign-in"
 OPEN_PATHS = frozenset({"/healthz", SIGN_IN, "/ui/style.css"})
 LONGEST_TOKEN = 200
+FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
+"""Who sends one of these has come through a proxy: the address that is seen is not where they are."""
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="prefect-autopilot"'}
 NEEDED = "A token is needed; send one as 'Authorization: Bearer …' (prefect-autopilot tokens create)."
 REFUSED = "The token is unknown, expired or revoked; make a new one with prefect-autopilot tokens create."
@@ -45,7 +48,7 @@ class Principal:
 
     actor: str
     scope: Scope
-    by: Literal["open", "bearer", "cookie"]
+    by: Literal["open", "bearer", "cookie", "prefect"]
     token: AccessToken | None = None
     seal: str = ""
     """What a form of this principal has to bring back."""
@@ -114,7 +117,7 @@ class Door:
     def __init__(self, app: ASGIApp, context: Context, *, locked: bool = False) -> None:
         self._app = app
         self._context = context
-        self._locked = locked
+        self._locked = locked or context.settings.api_prefect_auth != "off"
         self._failures = Buckets(burst=20, per_second=0.2)
         self._requests = Buckets(burst=2000, per_second=1000)
 
@@ -142,8 +145,12 @@ class Door:
         try:
             if not await self._is_locked():
                 is_here = is_loopback(peer) and is_loopback(without_port(headers.get("host", "")))
+                is_here = is_here and not any(name in headers for name in FORWARDED)
                 return ANYBODY if is_here else _unauthorised(NEEDED)
             token = await self._token(secret)
+            if token is None and await self._is_prefects(headers, peer):
+                scope_of_prefect = Scope(self._context.settings.api_prefect_auth)
+                return Principal("prefect", scope_of_prefect, "prefect", seal=seal_of(secret))
         except AutopilotError as error:
             detail = f"Nobody can be recognised now: {error.message}"
             return problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, kind="access")
@@ -152,12 +159,19 @@ class Door:
         return Principal(f"token:{token.name}", token.scope, by, token, seal_of(secret))
 
     def _stranger(self, scope: ASGIScope, path: str, headers: Headers, peer: str, secret: str) -> Response:
+        secret = secret or headers.get("authorization", "")
         if secret and not self._failures.take(peer):
             return _too_many(self._failures)
         is_page = path == "/" or path.startswith("/ui")
         if is_page and scope["method"] == "GET" and "text/html" in headers.get("accept", ""):
             return RedirectResponse(scope.get("root_path", "") + SIGN_IN, HTTPStatus.SEE_OTHER.value)
         return _unauthorised(REFUSED if secret else NEEDED)
+
+    async def _is_prefects(self, headers: Headers, peer: str) -> bool:
+        given = headers.get("authorization", "")
+        if self._context.settings.api_prefect_auth == "off" or not given or not self._failures.has(peer):
+            return False
+        return await self._context.prefect_auth.accepts(given)
 
     async def _is_locked(self) -> bool:
         if not self._locked:

@@ -60,4 +60,8 @@ def build(context: Context, hosts: Iterable[str] = (), *, locked: bool = False) 
     app.add_middleware(Door, context=context, locked=locked)
     app.add_middleware(Guard, hosts=tuple(hosts))
     app.add_middleware(LastResort)
+    if proxies := context.settings.api_trusted_proxies:
+        from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+
+        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(proxies))
     return app

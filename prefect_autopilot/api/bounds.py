@@ -22,6 +22,11 @@ class Buckets:
         """Seconds after which an empty bucket gives again."""
         return max(1, round(1 / self._per_second))
 
+    def has(self, peer: str) -> bool:
+        """Tell whether a peer's bucket would give one."""
+        left, at = self._left.get(peer, (float(self._burst), self._clock()))
+        return left + (self._clock() - at) * self._per_second >= 1
+
     def take(self, peer: str) -> bool:
         """Take one out of a peer's bucket; False where it is empty."""
         now = self._clock()

@@ -14,10 +14,11 @@ from starlette.requests import Request
 
 from prefect_autopilot.api.connections import Connections
 from prefect_autopilot.api.live import Live
+from prefect_autopilot.api.prefect_auth import PrefectAuth
 from prefect_autopilot.errors import AutopilotError, ConfigurationError, PrefectError
 from prefect_autopilot.journeys import fleet as fleets
 from prefect_autopilot.journeys import observe
-from prefect_autopilot.journeys.desk import Desk
+from prefect_autopilot.journeys.desk import Desk, prefect_target
 from prefect_autopilot.journeys.workflows import check_known
 from prefect_autopilot.monitoring import FleetMetrics
 from prefect_autopilot.settings import Settings
@@ -66,6 +67,7 @@ class Context:
         self.connections = Connections()
         self.outbox_turn = asyncio.Lock()
         self.live = Live(self.store, self.begin)
+        self.prefect_auth = PrefectAuth(prefect_target)
 
     async def store(self) -> Store:
         """Return the open store; raises StoreError or ConfigurationError."""

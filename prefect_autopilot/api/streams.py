@@ -89,6 +89,8 @@ async def stream_events(
 
     async def may_stay() -> bool:
         try:
+            if principal.by == "prefect":
+                return await context.prefect_auth.accepts(request.headers.get("authorization", ""))
             store = await context.store()
             if principal.token is None:
                 return not await store.has_tokens()
