@@ -38,8 +38,8 @@ _LATER_SINK = re.compile(
 _ADDRESSED = re.compile(rf"\b(?:notify|notifies|message|tell|ping|alert|update|dm)\s+{_DETERMINERS}$")
 _JOINED = re.compile(rf"\b(?:with|and)\s+{_DETERMINERS}(?:[\w'#-]+\s+){{0,3}}?{ANY}|&\s*{ANY}|,\s*{ANY}")
 _SENT_ON = re.compile(
-    r"^\s*(?!messages?|notifications?|alerts?|dms?|texts?|emails?|reminders?)(?:[a-z-]+\s+){1,3}to (?:my|our"
-    r"|the|a)\b"
+    r"^\s*(?!messages?|notifications?|alerts?|dms?|texts?|emails?|reminders?)"
+    r"(?:[a-z\ue000-\uf8ff-]+\s+){1,3}to (?:my|our|the|a)\b"
 )
 _NOTICE = re.compile(
     r"^\s*(?:alerts?|notifications?|reminders?|digests?|summar(?:y|ies)|reports?|updates?|confirmations?"
@@ -64,6 +64,17 @@ _WATCHED = re.compile(
 _FOR_NEW = re.compile(
     r"\b(?:for|of) (?:all |any |each |every |the )*(?:new|incoming|latest|recent) (?:[a-z]+ ){1,2}$"
 )
+_LISTENS = re.compile(
+    r"\b(?:alert\w*|notif\w+|notices?|subscrib\w+|respon\w+|repl(?:y|ies)|reacts?|listens?)\b[^.;]{0,40}"
+    r"\bto (?:all |any |every |each |the )*(?:new|incoming|latest)\s+(?:\w+\s+)?$"
+)
+_HELD = re.compile(rf"\bfrom (?:[a-z]+ ){{1,3}}(?:in|on|at|inside) {_DETERMINERS}$")
+_PUT_THERE = re.compile(
+    r"\b(?:for|of|about|from|with) (?:[a-z]+ ){1,3}(?:added|saved|uploaded|posted|sent|made|created|written"
+    rf"|submitted|tagged|starred|assigned|pushed|left) (?:to|in|on|into|at|via) {_DETERMINERS}$"
+)
+"""Things that are there already, however they came there ("a note for files added to X")."""
+
 _ORDERED = re.compile(r"\s*:\s+(?:please\s+)?([a-z]+)\b")
 _INTO = re.compile(r"^\s*(?:[a-z]+\s+)?into\b")
 _CHANGED = frozenset(
@@ -143,6 +154,8 @@ def _by_words_beside(part: Part, before: str, after: str) -> tuple[Direction, st
     is_kind = part.mention.form == "kind"
     if part.mention.kind == "llm" and re.search(r"\b(?:use|using|with|by|via|an?)\s*$", before):
         return "tool", "it works on content"
+    if _HELD.search(before) or _PUT_THERE.search(before) or _LISTENS.search(before):
+        return "source", "things are in it"
     if _BY_SENDING.search(before) or (is_kind and _WATCHED.search(before)):
         return "source", "sending to it starts the rest"
     if _TOLD.match(after) or (is_kind and _NOTICE.match(after)):
@@ -207,7 +220,11 @@ def _by_preposition(before: str, after: str, verb: str | None) -> tuple[Directio
         return ("source", "things are in it") if is_for_new else ("sink", "it happens there")
     if word == "with" and verb in _REFILLED:
         return "source", "its data go into the other"
-    if word == "for" and re.match(r"\s+(?:[a-z]+\s+)?[a-z]+s\b", after) and verb in words("verbs", "write"):
+    if (
+        word == "for"
+        and re.match(rf"\s+(?:[a-z]+\s+)?(?:[a-z]+s\b|{ANY})", after)
+        and verb in words("verbs", "write")
+    ):
         return "source", "it is done for each thing in it"
     return nearest[1], nearest[2]
 

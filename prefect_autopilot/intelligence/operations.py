@@ -20,6 +20,12 @@ _LEAST = 1.0
 _DECISIVE = frozenset({"upload", "delete", "update", "invite", "comment", "create", "get"})
 """What the words ask for clearly: where no operation does it, none other stands for it."""
 
+_WHERE = re.compile(
+    r"\b(?:in|into|to|onto|on|at|inside) (?:(?:the|our|my|this|that) (?:[\w-]+ ){0,2}?|(?=#))"
+    r"(?:channel|board|folder|group|workspace|room|space)\b"
+)
+"""Where something happens; it is no thing to be made ("drop it in the finance channel")."""
+
 _PLUMBING = frozenset({"webhook", "webhooks", "me", "token", "label", "labels", "user", "users"})
 
 _ALSO = {"message": "send", "comment": "comment", "tweet": "send", "post": "send"}
@@ -46,7 +52,8 @@ def choose_operation(service: Service, said: str, direction: Direction) -> Opera
         if fits(service, o, wanted, is_source=direction == "source")
     ]
     told = re.findall(r"[a-z]+", said.lower())
-    stems = frozenset(stem(word) for word in told)
+    about = re.findall(r"[a-z]+", _WHERE.sub(" ", said.lower()))
+    stems = frozenset(stem(word) for word in about)
     stems |= {"record"} if "row" in stems else set()
     meanings = frozenset(
         m for m, verbs in table("verbs")["meaning"].items() if not set(told).isdisjoint(verbs)
@@ -62,7 +69,12 @@ def choose_operation(service: Service, said: str, direction: Direction) -> Opera
         word != "new" and word in _decisive() and (not i or told[i - 1] not in {"new", "the", "a"})
         for i, word in enumerate(told)
     )
-    return None if told_clearly or wanted == {"delete"} else _usual(service, [o for _, o in open_], direction)
+    is_put = bool({"chat", "sms"} & set(service.kinds)) and _WHERE.search(said.lower()) is not None
+    return (
+        None
+        if (told_clearly and not is_put) or wanted == {"delete"}
+        else _usual(service, [o for _, o in open_], direction)
+    )
 
 
 @cache

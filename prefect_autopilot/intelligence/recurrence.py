@@ -134,12 +134,15 @@ def _number(word: str) -> int | None:
     return known.get(word) or (ordinal if ordinal and ordinal > 1 else None)
 
 
+_OF_A_THING = r"active|limit|standup|tasks?|emails|operations|work|life|business|routines?|use"
+"""What is "daily" without anything being started daily."""
+
+
 def _read_adjective(text: str, found: Calendar) -> None:
     if found.unit:
         return
-    match = find(
-        rf"\b(?:{'|'.join(map(re.escape, table('times')['adjectives']))})\b(?! active| limit| standup)", text
-    )
+    listed = "|".join(map(re.escape, table("times")["adjectives"]))
+    match = find(rf"\b(?:{listed})\b(?! (?:{_OF_A_THING})\b)", text)
     if not match:
         return
     found.unit, found.every = table("times")["adjectives"][match[0]]

@@ -51,7 +51,7 @@ def fill_slots(
 
 def _is_needed(part: Part, parts: list[Part]) -> bool:
     return part.role == "background" and any(
-        p.mention.kind and p.mention.service == part.mention.service for p in parts
+        p.mention.kind and p.mention.service == part.mention.service and p.role == "used" for p in parts
     )
 
 
@@ -110,7 +110,10 @@ def _filled(part: Part, slot: Slot | None, clause: Clause | None, named: list[Pa
         return replace(part, role="mentioned", reason="it describes the service beside it")
     if slot.filled_by is None:
         return part
-    same = [p for p in named if p.mention.service == slot.filled_by and p.role == "used"]
+    filling = [p for p in named if p.mention.service == slot.filled_by]
+    if any(p.role == "background" and abs(p.at - part.at) <= _ADJACENT for p in filling):
+        return replace(part, role="mentioned", reason="it describes the service beside it")
+    same = [p for p in filling if p.role == "used"]
     inside = clause is not None and any(clause.holds(p) for p in same)
     if same and (inside or clause is None or clause.lead is None):
         return replace(part, role="mentioned", reason="it describes a service that is named")

@@ -46,6 +46,23 @@ _EACH_ROW = re.compile(
 )
 _COMES = re.compile(r"\b(?:new|incoming|added|add|adds|comes?|created|arriv\w+|updated|changes?|submitted)\b")
 _IS_NEW = re.compile(r"\bnew\b")
+_SAME_THERE = re.compile(
+    r"\b(?:corresponding|matching|equivalent)\b"
+    r"|\b(?:and|then) (?:have|see|let|make) (?:this|it|them|that|those) (?:also )?(?:appear|show|be|turn)\b"
+)
+"""What is made in one service follows what was made in the other before."""
+
+_LEADS_TO = re.compile(r"(?:'s)?\s+(?:to|2|into)\s")
+_MAIL_IN = re.compile(
+    r"^\s*(?:just |simply |you )?(?:can )?(?:send|forward)s? (?:(?:an?|your|my|the|any|all) )?(?:\w+ )?"
+    r"e?-?mails? to [^.;]{0,40}\b(?:address|inbox|mailbox)\b[^.;]{0,12}\b(?:and|then|to)\b"
+)
+_FORM_FIRST = re.compile(
+    r"\b(?:form (?:submissions?|inputs?|responses?|entries)|(?:via|through|from|using|by|with)"
+    r" (?:(?:an?|the|our|my|web|online|simple) )*forms?)\b"
+)
+_GUESSED = frozenset({"it is named first", "nothing says that things come from it", "it is used for it"})
+"""Why a service was taken for the source where no words say so."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +153,8 @@ def _source(scene: Scene, placed: tuple[Placed, ...], catalogue: Catalogue) -> P
     talking = [p for p in talked if p.direction == "source" or _words("messaging").search(_near(scene, p))]
     if talking and _words("chat").search(scene.document.lower):
         return talking[0]
+    if len(named) > 1 and _SAME_THERE.search(scene.text, named[0].part.at):
+        return named[0]
     sources = [p for p in placed if p.direction == "source" and p.part.mention.kind not in _NO_START]
     if sources:
         return sources[0]
@@ -162,6 +181,9 @@ def _only_one(scene: Scene, placed: tuple[Placed, ...]) -> Placed | None:
     named = [p for p in placed if p.part.mention.service and p.direction != "tool"]
     if not named:
         return None
+    first = named[0].part.at
+    if not scene.text[:first].strip() and _LEADS_TO.match(scene.text, first + 1):
+        return named[0]
     several = len({p.part.mention.service for p in named}) > 1
     is_acted_on = named[0].clause.verb in words("verbs", "compose")
     return named[0] if (several and named[0].why in _LOOSE) or not (several or is_acted_on) else None
@@ -221,8 +243,9 @@ def _type(
     in_event = source is not None and source.clause.lead is not None
     if _is_called(scene, source, service, in_event=in_event):
         return "webhook"
-    if _words("chat_start").search(lower):
-        return "chat"
+    started = _by_whom(lower, source, has_event=has_event)
+    if started:
+        return started
     talks = service is not None and service.id in table("triggers")["messengers"]
     if (
         not talks
@@ -236,6 +259,17 @@ def _type(
     if "form" in kinds or _is_form(scene, source, service, kinds):
         return "form"
     return "app_event" if source is not None or has_event else None
+
+
+def _by_whom(lower: str, source: Placed | None, *, has_event: bool) -> TriggerType | None:
+    """Read who begins it: somebody in a chat, who mails something in, or who fills in a form."""
+    if _words("chat_start").search(lower):
+        return "chat"
+    if has_event:
+        return None
+    if _MAIL_IN.search(lower):
+        return "email"
+    return "form" if _FORM_FIRST.search(lower) and (source is None or source.why in _GUESSED) else None
 
 
 def _is_called(scene: Scene, source: Placed | None, service: Service | None, *, in_event: bool) -> bool:
