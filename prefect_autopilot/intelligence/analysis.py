@@ -13,7 +13,13 @@ from prefect_autopilot.intelligence.directions import Placed, place
 from prefect_autopilot.intelligence.document import Document, read, without_surrogates
 from prefect_autopilot.intelligence.kinds import Slot
 from prefect_autopilot.intelligence.language import detect, language_name
-from prefect_autopilot.intelligence.left_out import missing_branch, sweeping, unwritten
+from prefect_autopilot.intelligence.left_out import (
+    missing_branch,
+    part_questions,
+    sweeping,
+    unread,
+    unwritten,
+)
 from prefect_autopilot.intelligence.lexicon import lexicon
 from prefect_autopilot.intelligence.mentions import find_mentions
 from prefect_autopilot.intelligence.questions import choice_question, merged, slot_question
@@ -21,6 +27,7 @@ from prefect_autopilot.intelligence.recommend import recommend
 from prefect_autopilot.intelligence.roles import assign_roles, settle_exclusions
 from prefect_autopilot.intelligence.scene import SERVICE, Part, Scene, make_scene
 from prefect_autopilot.intelligence.slots import fill_slots
+from prefect_autopilot.intelligence.spelling import corrected
 from prefect_autopilot.intelligence.steps import GENERIC, wanted_calls, write_steps
 from prefect_autopilot.intelligence.trigger import Start, find_start
 from prefect_autopilot.intelligence.unknown import unknown_names
@@ -44,7 +51,7 @@ _WISH = re.compile(
     r"|tasks?)\b"
 )
 _RELATION = re.compile(
-    r"[-=]*>|\b(?:to|into|onto|when|whenever|if|for each|for every|from|via|with|using|in|on|by)\b"
+    r"[-=]{0,9}>|\b(?:to|into|onto|when|whenever|if|for each|for every|from|via|with|using|in|on|by)\b"
 )
 _ASSUMED = re.compile(r"\b(?:proposed|assumed|from your context|announces no|run by hand)\b")
 _ONE_PLACE = re.compile(r"\s*(?:'s )?(?:#|channel|board|list|project|group|folder|label)")
@@ -62,6 +69,7 @@ class _Reading:
     choices: tuple[tuple[str, ...], ...]
     unknown: tuple[str, ...]
     steps: tuple[StepSpec, ...]
+    unread: tuple[tuple[Span, ...], tuple[Span, ...]]
 
 
 def analyze(text: str, context: RequestContext, catalogue: Catalogue) -> Analysis:
@@ -96,6 +104,7 @@ def _refusal(text: str) -> str | None:
 
 def _read(document: Document, context: RequestContext, catalogue: Catalogue) -> _Reading:
     names = lexicon(catalogue)
+    document = corrected(document, names)
     named = find_mentions(document, names, context.connected_services)
     scene = assign_roles(make_scene(document, named))
     scene, choices = _alternatives(scene, context, catalogue)
@@ -108,7 +117,8 @@ def _read(document: Document, context: RequestContext, catalogue: Catalogue) -> 
     calls = wanted_calls(scene, clauses, placed, start, catalogue)
     scene = scene.with_parts(tuple(_promoted(part, placed) for part in scene.parts))
     steps = write_steps(scene, clauses, calls, start, catalogue)
-    return _Reading(scene, clauses, start, slots, choices, unknown_names(scene), steps)
+    left = unread(scene, clauses, steps, start.spec)
+    return _Reading(scene, clauses, start, slots, choices, unknown_names(scene), steps, left)
 
 
 def _alternatives(
@@ -181,7 +191,11 @@ def _judged(text: str, reading: _Reading, catalogue: Catalogue) -> Analysis:
         trigger=reading.start.spec,
         steps=reading.steps,
         questions=merged(questions),
-        unsupported=(*reading.unknown, *unwritten(reading.scene)),
+        unsupported=(
+            *reading.unknown,
+            *unwritten(reading.scene),
+            *(f"{part.text!r}: no step does it" for part in reading.unread[1]),
+        ),
         recommendations=recommend(reading.start, reading.steps, by_hand, reading.unknown, catalogue),
         reasons=_reasons(reading, services, by_hand, catalogue),
         assumptions=tuple(reason for reason in reading.start.reasons if _ASSUMED.search(reason)),
@@ -241,6 +255,8 @@ def _questions(reading: _Reading, catalogue: Catalogue) -> list[Question]:
     branch = missing_branch(reading.scene, reading.steps) if reading.steps and not questions else None
     sweep = sweeping(reading.steps, catalogue)
     questions += [q for q in (branch, sweep) if q]
+    if reading.steps and not branch:
+        questions += part_questions(reading.unread[0])
     if schedule and schedule.proposed and not schedule.problems and reading.start.spec:
         questions.append(Question(id="time", text=f"Is this right? {' '.join(schedule.proposed)}"))
     return questions

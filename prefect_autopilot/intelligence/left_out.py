@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
+from prefect_autopilot.intelligence.clauses import Clause
+from prefect_autopilot.intelligence.data import words
 from prefect_autopilot.intelligence.operations import destroys
 from prefect_autopilot.intelligence.scene import Scene
-from prefect_autopilot.models import Question, StepSpec
+from prefect_autopilot.intelligence.trigger import clause_span
+from prefect_autopilot.models import Question, Span, StepSpec, TriggerSpec
 from prefect_autopilot.services import Catalogue
 
 _OTHERWISE = re.compile(
@@ -22,6 +26,18 @@ _APPROVAL = re.compile(
     r"\b(?:(?:ask|wait|request|requests|asks|get|needs?)\b[^.;\n]{0,60}?\b(?:approval|approve|sign-off)"
     r"|(?:after|once|until|unless|only if)\b[^.;\n]{0,40}?\bapprove[sd]?)\b"
 )
+
+_IMPERATIVE = re.compile(
+    r"\s*(?:(?:and|then|also|please|just|finally|automatically)\s+)*(?P<verb>[a-z]+)\b(?! (?:of|for) )"
+)
+_MADE = frozenset({"make", "create", "generate", "build", "turn", "convert", "transform", "set", "import"})
+"""What a program works out itself; said to be missing, and no service to ask for."""
+_SUPPOSED = re.compile(
+    r"(?:and |but |so |then |only )?(?:if|unless|only if|in case)\b"
+    r"(?!,? (?:not|so|else|you (?:can|could|like|want|don't mind)|(?:(?:that|it|this)(?:'s| is| were)? )?"
+    r"(?:at all )?(?:possible|ok(?:ay)?|feasible|needed|necessary))\b)\s*"
+)
+LEAVE_OUT = "leave it out"
 
 
 def missing_branch(scene: Scene, steps: tuple[StepSpec, ...]) -> Question | None:
@@ -50,6 +66,50 @@ def sweeping(steps: tuple[StepSpec, ...], catalogue: Catalogue) -> Question | No
                 f" time: which ones in {name} do you mean by {found[0]!r}, and how are they found?",
             )
     return None
+
+
+def unread(
+    scene: Scene, clauses: tuple[Clause, ...], steps: tuple[StepSpec, ...], start: TriggerSpec | None
+) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
+    """Return the orders and conditions that no step and no start stands for: to ask about, and to tell."""
+    done = [step.span for step in steps if step.span]
+    if start and start.span and (start.service or start.type not in {"manual", "app_event"}):
+        done.append(start.span)
+    conditions = " ".join(step.condition or "" for step in steps).lower()
+    asked: list[Span] = []
+    told: list[Span] = []
+    for clause in clauses:
+        span = clause_span(scene, clause)
+        if not span.text or any(_overlap(span, one) for one in done):
+            continue
+        if any(clause.holds(part) for part in scene.parts):
+            continue
+        said = scene.words(clause.start, clause.end)
+        verb = None if clause.lead else _IMPERATIVE.match(said)
+        supposed = _SUPPOSED.match(said.strip()) if clause.lead else None
+        if supposed and said.strip()[supposed.end() :][:20] not in conditions:
+            asked.append(span)
+        elif verb and verb["verb"] in words("verbs", "write") | words("verbs", "move"):
+            (told if verb["verb"] in _MADE else asked).append(span)
+    return tuple(asked), tuple(told)
+
+
+def part_questions(parts: Iterable[Span]) -> list[Question]:
+    """Return a question for each part of the request that nothing stands for; its id tells the place."""
+    return [
+        Question(
+            id=f"part_{part.start}_{part.end}",
+            text=f"Nothing looks at {part.text!r}: which service or address tells it?"
+            if _SUPPOSED.match(part.text.lower())
+            else f"No step does {part.text!r}: in which service should it happen?",
+            options=(LEAVE_OUT,),
+        )
+        for part in parts
+    ]
+
+
+def _overlap(one: Span, other: Span) -> bool:
+    return one.start < other.end and other.start < one.end
 
 
 def unwritten(scene: Scene) -> tuple[str, ...]:

@@ -36,6 +36,9 @@ _TRAILING = re.compile(
 )
 """Words at the end of a condition that are none of it."""
 
+_OF_IT = re.compile(
+    r"\s*(?:(?:and|then|also|please|just|automatically)\s+)*(?P<verb>[a-z]+)\s+(?:it|them|this|that|each)\b"
+)
 _HTTP = "http"
 _TO_WEBHOOK = re.compile(r"\b(?:to|into) (?:an? |my |our |the |this |that )?(?:\w+ )?web ?hook\b")
 _OPPOSITE = re.compile(r"^[\s,;.]*(?:and |or )?(?:otherwise|else|if not|everything else|the rest)\b")
@@ -53,6 +56,8 @@ class Wanted:
     clause: Clause
     at: int
     condition: str | None = None
+    operation: Operation | None = None
+    """Given where the words name the operation and no service ("archive it")."""
 
 
 def wanted_calls(
@@ -72,6 +77,7 @@ def wanted_calls(
         direction = _as_told(scene, place, catalogue.get(service))
         found.append(Wanted(catalogue.get(service), direction, place.clause, place.part.at, condition))
     found += _to_webhook(scene, clauses, catalogue)
+    found += _spoken_of(scene, clauses, found, start, catalogue)
     found.sort(
         key=lambda w: (
             not (w.direction == "source" and goes_through(w.clause)),
@@ -92,6 +98,27 @@ def _to_webhook(scene: Scene, clauses: tuple[Clause, ...], catalogue: Catalogue)
         if found and clause.lead is None and re.search(ANY, scene.text[clause.start : found.start()]):
             return [Wanted(catalogue.get(_HTTP), "sink", clause, found.end() - 1)]
     return []
+
+
+def _spoken_of(
+    scene: Scene, clauses: tuple[Clause, ...], found: list[Wanted], start: Start, catalogue: Catalogue
+) -> list[Wanted]:
+    """Return the calls of clauses that name no service and say what to do with the thing spoken of before."""
+    calls: list[Wanted] = []
+    source = start.spec.service if start.spec else None
+    for i, clause in enumerate(clauses):
+        verb = _OF_IT.match(scene.words(clause.start, clause.end)) if clause.lead is None else None
+        if verb is None or any(clause.holds(part) for part in scene.parts):
+            continue
+        before = [call.service.id for call in found if call.at < clause.start]
+        for service in [catalogue.get(one) for one in (*reversed(before), source) if one]:
+            known = (o for o in service.operations if not reads(o))
+            does = next((o for o in known if verb["verb"] in {v.split()[0] for v in o.verbs}), None)
+            if does is not None:
+                condition = _condition_before(scene, clauses, i) if i > 1 else None
+                calls.append(Wanted(service, "sink", clause, clause.start, condition, does))
+                break
+    return calls
 
 
 def goes_through(clause: Clause) -> bool:
@@ -125,6 +152,9 @@ def _without_repeats(found: list[Wanted], start: Start) -> list[Wanted]:
     trigger = start.spec.service if start.spec else None
     answered = start.source.part.at if start.source else None
     for call in found:
+        if call.operation is not None:
+            kept.append(call)
+            continue
         if kept and kept[-1].service.id == call.service.id:
             continue
         if any(k.service.id == call.service.id and k.clause is call.clause for k in kept):
@@ -185,7 +215,7 @@ def _left_of_arrow(scene: Scene, last: Clause) -> str | None:
     left = scene.words(last.start, last.end).strip()
     names_none = not re.search(ANY, scene.text[last.start : last.end])
     is_short = names_none and last.verb is None and 3 <= len(left) <= 80  # noqa: PLR2004 - the length of a condition
-    return left if is_short and re.match(r"\s*[-=]*>", scene.text[last.end :]) else None
+    return left if is_short and re.match(r"\s*[-=]{0,9}>", scene.text[last.end :]) else None
 
 
 def write_steps(
@@ -204,7 +234,7 @@ def write_steps(
     names: dict[str, int] = {}
     for call in calls:
         said = _said(scene, call, calls)
-        operation = choose_operation(call.service, said, call.direction)
+        operation = call.operation or choose_operation(call.service, said, call.direction)
         step_id = _step_id(call.service, operation, names)
         span = clause_span(scene, call.clause)
         is_read = reads(operation) if operation else call.direction == "source"

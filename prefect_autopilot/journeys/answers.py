@@ -5,7 +5,11 @@ from __future__ import annotations
 import re
 
 from prefect_autopilot.adapters.catalogue import user_catalogue
+from prefect_autopilot.intelligence.left_out import LEAVE_OUT
 from prefect_autopilot.models import JSONDict, Question, RequestContext
+
+_PART = re.compile(r"part_(\d{1,6})_(\d{1,6})")
+_SUPPOSED = re.compile(r",?\s+(?:but )?(?:only )?(?:if|unless|when)\b")
 
 
 def answered(
@@ -25,9 +29,24 @@ def answered(
         return request, context.model_copy(
             update={"connected_services": (*context.connected_services, found[0].id)}
         )
+    if part := _PART.fullmatch(question.id):
+        name = found[0].name if len(found) == 1 else None
+        return _with_part(request, int(part[1]), int(part[2]), name or said, is_service=bool(name)), context
     ended = request.rstrip()
     stop = "" if re.search(r"[.!?]$", ended) else "."
     return f"{ended}{stop} {said}", context
+
+
+def _with_part(request: str, start: int, end: int, said: str, *, is_service: bool) -> str:
+    """Return the request with one part of it left out, done in a service, or said in other words."""
+    before, part, after = request[:start], request[start:end], request[end:]
+    if said.strip().lower() == LEAVE_OUT:
+        return before.rstrip(" ,;") + after
+    if not is_service:
+        return before + said + after
+    condition = _SUPPOSED.search(part)
+    cut = condition.start() if condition else len(part)
+    return f"{before}{part[:cut].rstrip()} in {said}{part[cut:]}{after}"
 
 
 def newly_chosen(before: RequestContext, after: RequestContext) -> dict[str, str]:
