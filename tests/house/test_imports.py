@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import gc
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -163,10 +164,16 @@ class Module:
 
 @cache
 def modules() -> tuple[Module, ...]:
-    return tuple(
-        Module(str(path.relative_to(ROOT)), room_of(path), ast.parse(path.read_text(encoding="utf-8")))
-        for path in source_files()
-    )
+    # Without collections in between: what is collected there may let another thread format a traceback,
+    # which parses too, and CPython 3.11 counts the depth of both in one place.
+    gc.disable()
+    try:
+        return tuple(
+            Module(str(path.relative_to(ROOT)), room_of(path), ast.parse(path.read_text(encoding="utf-8")))
+            for path in source_files()
+        )
+    finally:
+        gc.enable()
 
 
 def offences(rule: Callable[[Module], Iterable[str]]) -> dict[str, list[str]]:
