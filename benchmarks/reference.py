@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from prefect_autopilot.models import IssueCategory, JSONDict, Operation, Remedy, Service, ServiceStatus
+from prefect_autopilot.models.policy import ONLY_BY_NAME
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 MARKED = re.compile(r"<!-- reference: ([a-z-]+) -->\n.*?<!-- /reference -->", re.DOTALL)
@@ -121,11 +122,24 @@ def remedies() -> str:
             cell(one.when),
             cell(one.undo),
             cell(one.helped),
+            cell(one.cost),
+            cell(one.radius),
             yes(one.repeats),
+            yes(one.model_fields["kind"].default in ONLY_BY_NAME),
         )
         for one in get_args(get_args(Remedy)[0])
     )
-    head = ("remedy", "what it does", "done when", "undone by", "seen to help when", "does the work again")
+    head = (
+        "remedy",
+        "what it does",
+        "done when",
+        "undone by",
+        "seen to help when",
+        "costs",
+        "touches",
+        "does the work again",
+        "only where the policy names it",
+    )
     return table(head, rows)
 
 

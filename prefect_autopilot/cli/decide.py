@@ -141,10 +141,17 @@ async def resume_all() -> int:
 async def record(
     *,
     reset: Annotated[Flag, Parameter(help="Begin all records anew; what was observed stays stored.")] = False,
+    shadow: Annotated[
+        Flag, Parameter(help="Show instead what would have been done, and what happened then.")
+    ] = False,
     as_json: JSONFlag = False,
 ) -> int:
     """Show how often each remedy has helped, by cause and deployment, with the 95 % interval."""
+    if shadow and reset:
+        raise UsageError("--shadow only shows; leave --reset out.")
     async with _store() as store:
+        if shadow:
+            return await _show_shadow(store, as_json=as_json)
         if reset:
             await store.reset_remedy_records(person(), _now())
         found = await store.all_remedy_records()
@@ -159,6 +166,19 @@ async def record(
         return 0
     shown = [(*row[:5], f"{row[5]:.0%}", f"{row[6]:.0%}", "yes" if row[7] else "no") for row in rows]
     write_table("", names, shown)
+    return 0
+
+
+async def _show_shadow(store: Store, *, as_json: bool) -> int:
+    from prefect_autopilot.journeys.shadow import COLUMNS, lines, shadow_records
+
+    found = await shadow_records(store)
+    if as_json:
+        write_json([one.model_dump() | {"helped": one.helped} for one in found])
+    elif found:
+        write_table("", tuple(name.replace("_", " ") for name in COLUMNS), lines(found))
+    else:
+        write_line("No proposal lacked nothing but your consent yet.")
     return 0
 
 

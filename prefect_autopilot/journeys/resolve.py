@@ -19,6 +19,7 @@ from prefect_autopilot.journeys.breakers import look_at_paused
 from prefect_autopilot.journeys.circumstances import circumstances_of
 from prefect_autopilot.journeys.code_fault import with_proposal
 from prefect_autopilot.journeys.desk import Desk
+from prefect_autopilot.journeys.expectations import meet_expectations
 from prefect_autopilot.journeys.missed_runs import look_at_made_up
 from prefect_autopilot.journeys.proposals import look_at_proposal
 from prefect_autopilot.journeys.remedies import MARK, STARTED, apply_once
@@ -302,6 +303,8 @@ async def _look_at(desk: Desk, session: TroubleshootingSession, run: RunRecord) 
     if (other := await _look_elsewhere(desk, session, run)) is not None:
         return other
     verification = verify(session, run, now=now, timeout_s=VERIFY_WITHIN.total_seconds())
+    since = session.attempts[-1].applied_at or now
+    verification = await meet_expectations(desk, run, verification, since)
     moved = steps.checked(session, verification, now=now)
     if verification.outcome == "pending":
         return moved
