@@ -27,12 +27,14 @@ from prefect_autopilot.adapters.signing import signer
 from prefect_autopilot.errors import ConfigurationError, ServiceError, UsageError
 from prefect_autopilot.models import Operation, OperationEffect, Service
 from prefect_autopilot.services import (
+    NextPage,
     RequestParts,
     address_fields,
     authorise,
     build_request,
     check_parameters,
     find_operation,
+    is_whole,
     next_page,
     rows_of,
     same_origin,
@@ -166,10 +168,8 @@ class ServiceClient:
             answer, response = await self._send(operation, build_request(operation, parameters), url=url)
             found = rows_of(operation, answer)
             rows += found
-            follow = next_page(
-                operation, parameters, answer, url=str(response.url), link=_next_link(response)
-            )
-            if follow is None:
+            follow = _following(operation, parameters, answer, response)
+            if follow is None or is_whole(operation, answer, len(rows)):
                 self._check_whole(operation, answer, response)
                 return rows
             counted = operation.pagination.kind in ("page", "offset")
@@ -188,7 +188,7 @@ class ServiceClient:
             raise self._no_list(operation)
         address = same_origin(self._server(operation), url) if url else None
         answer, response = await self._send(operation, build_request(operation, parameters), url=address)
-        follow = next_page(operation, parameters, answer, url=str(response.url), link=_next_link(response))
+        follow = _following(operation, parameters, answer, response)
         return {"answer": answer, "next": follow.model_dump() if follow else None}
 
     def _no_list(self, operation: Operation) -> UsageError:
@@ -354,6 +354,13 @@ async def _read(response: httpx.Response, facts: CallFacts) -> None:
         raise facts.error(reason, permanent=True, status=response.status_code) from None
     finally:
         await response.aclose()
+
+
+def _following(
+    operation: Operation, parameters: Mapping[str, Any], answer: Any, response: httpx.Response
+) -> NextPage | None:
+    link, url = _next_link(response), str(response.url)
+    return next_page(operation, parameters, answer, url=url, link=link, headers=response.headers)
 
 
 def _next_link(response: httpx.Response) -> str | None:

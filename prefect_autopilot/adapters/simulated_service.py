@@ -11,7 +11,15 @@ from typing import Any
 
 from prefect_autopilot.adapters.simulated_request import Asked
 from prefect_autopilot.models import JSONDict, Pagination, Service
-from prefect_autopilot.services import first_of, listed_fields, pick, place, resource_of, sample_rows
+from prefect_autopilot.services import (
+    IN_HEADER,
+    first_of,
+    listed_fields,
+    pick,
+    place,
+    resource_of,
+    sample_rows,
+)
 from prefect_autopilot.services.paths import WHOLE
 
 _LISTS = ("list", "search", "query")
@@ -196,6 +204,8 @@ class SimulatedService:
             place(body, asked.operation.list_at or f"{resource}s", shown)
         if paging.kind == "last_row" and paging.response_field:
             place(body, paging.response_field, more)
+        if paging.total_field:
+            place(body, paging.total_field, len(rows))
         return self._paged(asked, body, address, f"p{start + size}" if more else None)
 
     def _paged(self, asked: Asked, body: Any, address: str, cursor: str | None) -> Reply:
@@ -204,7 +214,9 @@ class SimulatedService:
         if cursor is not None:
             name = paging.request_param or "_page"
             following = f"{address}{'&' if '?' in address else '?'}{name}={cursor}"
-            if paging.kind == "cursor" and paging.response_field:
+            if paging.response_field and paging.response_field.startswith(IN_HEADER):
+                headers[paging.response_field.removeprefix(IN_HEADER)] = cursor
+            elif paging.kind == "cursor" and paging.response_field:
                 place(body, paging.response_field, cursor)
             elif paging.kind == "next_url" and paging.response_field:
                 place(body, paging.response_field, following)

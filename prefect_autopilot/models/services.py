@@ -81,8 +81,10 @@ class Pagination(Value):
     """Parameter that asks for the next page; of a ``next_url`` the only one that is taken over from the
     address, where that names another host than the service is called at."""
     response_field: str | None = None
-    """Dotted path of what leads to the next page; of ``last_row`` the field that is true while more follows,
-    None where the pages end with an empty one."""
+    """Dotted path of what leads to the next page, or ``header:NAME``; of ``last_row`` the field that is true
+    while more follows, None where the pages end with an empty one."""
+    total_field: str | None = None
+    """Dotted path of the number of rows on all pages, for services that never answer an empty page."""
     row_field: str = "id"
     first: int | None = None
     """Number of the first page or row; None: pages are counted from 1, rows from 0."""

@@ -22,11 +22,13 @@ from prefect_autopilot.services.events import (
 from prefect_autopilot.services.parameters import check_parameters, find_operation
 from prefect_autopilot.services.paths import WHOLE, pick, place
 from prefect_autopilot.services.requests import (
+    IN_HEADER,
     NextPage,
     RequestParts,
     authorise,
     build_request,
     first_of,
+    is_whole,
     next_page,
     rows_of,
     same_origin,
@@ -38,6 +40,7 @@ from prefect_autopilot.services.requests import (
 from prefect_autopilot.services.signatures import STANDARD, TOLERANCE, Delivery, sign, signs_url, verify
 
 __all__ = [
+    "IN_HEADER",
     "STANDARD",
     "TOLERANCE",
     "WHOLE",
@@ -60,6 +63,7 @@ __all__ = [
     "first_of",
     "fold",
     "handshake_secret",
+    "is_whole",
     "listed_fields",
     "load_catalogue",
     "next_page",

@@ -24,19 +24,11 @@ from prefect_autopilot.services.styles import as_text, spread, wire_name
 MIME_FIELDS = ("to", "cc", "bcc", "subject", "body")
 """Parameters that become an e-mail message where an operation wants one."""
 
+IN_HEADER = "header:"
+"""Before the name of a header, where a path of the answer could stand."""
+
 _WITHOUT_HEADER = ("none", "sigv4", "oauth1")  # those two sign each request
 _MORE_HEADERS = ("x-ms-continuationtoken", "x-next-page", "x-next-cursor")
-_MORE_PLACES = (
-    "meta",
-    "links",
-    "_links",
-    "paging",
-    "pagination",
-    "pages",
-    "info",
-    "_pagination",
-    "_metadata",
-)
 _MORE_FIELDS = tuple(
     f"{place}{name}"
     for place in (
@@ -279,7 +271,13 @@ class NextPage(Value):
 
 
 def next_page(
-    operation: Operation, parameters: Mapping[str, Any], answer: Any, *, url: str, link: str | None = None
+    operation: Operation,
+    parameters: Mapping[str, Any],
+    answer: Any,
+    *,
+    url: str,
+    link: str | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> NextPage | None:
     """Return where the next page is, None after the last; ``link`` is the address of a Link header.
 
@@ -294,7 +292,7 @@ def next_page(
     if paging.kind == "none" or name is None:
         return None
     if paging.kind in ("cursor", "last_row"):
-        mark = _mark(paging, answer, rows)
+        mark = _mark(paging, answer, rows, headers or {})
         return NextPage(parameters={**parameters, name: mark}) if mark else None
     if not rows:
         return None
@@ -309,12 +307,20 @@ def _at_address(paging: Pagination, parameters: Mapping[str, Any], url: str, add
     return NextPage(parameters={**parameters, paging.request_param: mark}) if mark else None
 
 
-def _mark(paging: Pagination, answer: Any, rows: list[Any]) -> Any:
+def _mark(paging: Pagination, answer: Any, rows: list[Any], headers: Mapping[str, str]) -> Any:
     """Return what the next page is asked for by, None after the last."""
+    if paging.response_field and paging.response_field.startswith(IN_HEADER):
+        return headers.get(paging.response_field.removeprefix(IN_HEADER).lower())
     if paging.kind == "cursor":
         return pick(answer, paging.response_field) if paging.response_field else None
     ended = paging.response_field is not None and not pick(answer, paging.response_field)
     return None if ended or not rows else pick(rows[-1], paging.row_field)
+
+
+def is_whole(operation: Operation, answer: Any, rows: int) -> bool:
+    """Tell whether so many rows are all that a list says it has."""
+    told = pick(answer, operation.pagination.total_field) if operation.pagination.total_field else None
+    return isinstance(told, int) and rows >= told
 
 
 def shows_more(answer: Any, headers: Mapping[str, str], link: str | None = None) -> bool:

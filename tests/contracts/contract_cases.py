@@ -197,7 +197,10 @@ class Pages:
             self.service.handed_out.add(str(mark))
             mark = f"{request.url}?{paging.request_param or MARK}={mark}"
         headers = {"link": f'<{mark}>; rel="next"'} if mark and paging.kind == "link" else {}
-        if paging.kind in ("cursor", "next_url") and paging.response_field:
+        in_header = (paging.response_field or "").startswith("header:")
+        if in_header and mark is not None:
+            headers = {str(paging.response_field).removeprefix("header:"): str(mark)}
+        elif paging.kind in ("cursor", "next_url") and paging.response_field and not in_header:
             content = with_value(content, paging.response_field, mark)
         if paging.kind == "last_row" and paging.response_field:
             content = with_value(content, paging.response_field, mark is not None)
@@ -209,11 +212,13 @@ class Pages:
         told = {**dict(request.query), **(json.loads(request.body) if "json" in request.content_type else {})}
         return str(told.get(name, ""))
 
-    def _mark(self, number: int) -> str | int:
+    def _mark(self, number: int) -> Any:
         paging = self.operation.pagination
         if paging.kind != "cursor":
             return f"p{number}"
         shape = shape_at(answer_shape(self.fact), paging.response_field or "$") or {}
+        if shape.get("type") == "object":
+            return {"row": {"S": f"p{number}"}}
         return number if shape.get("type") in ("integer", "number") else f"p{number}"
 
     def _first(self) -> int:

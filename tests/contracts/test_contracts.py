@@ -20,10 +20,12 @@ from contract_cases import (
     stub,
     told,
 )
+from recorded_paging import wrong_effect, wrong_paging
 from recorded_service import RENEWED, Answer
 
 from prefect_autopilot.adapters.oauth import renewal
 from prefect_autopilot.errors import ServiceError
+from prefect_autopilot.models import Operation, OperationEffect, Pagination
 
 CASES = recorded_operations()
 LISTS = [case for case in CASES if told(case)[3].list_at]
@@ -77,17 +79,12 @@ async def test_a_limited_or_unproved_call_tells_what_to_do(case: str, now: datet
 async def test_a_list_stands_where_the_source_has_it_and_all_its_pages_are_read(case: str) -> None:
     _, fact, _, operation = told(case)
     paging = operation.pagination
+    assert wrong_paging(operation, fact) == ""
     rows = shape_at(answer_shape(fact), operation.list_at or "$")
     assert rows is not None, f"the source's answer has nothing at {operation.list_at}"
     assert rows["type"] in ("array", "any")
     if paging.kind == "none" or operation.effect != "safe":
         return
-    known = {one["name"] for one in fact["parameters"]} | set(fact["body"].get("properties", ()))
-    assert paging.request_param is None or paging.request_param in known or fact.get("open")
-    if paging.kind == "link":
-        assert any("link" in map(str.lower, one.get("headers", ())) for one in fact["responses"].values())
-    if paging.response_field and paging.kind in ("cursor", "next_url"):
-        assert shape_at(answer_shape(fact), paging.response_field), f"nothing at {paging.response_field}"
 
     service = stub(case)
     pages = Pages(operation, fact, service)
@@ -121,6 +118,56 @@ def narrower(case: str) -> list[str]:
 @pytest.mark.parametrize("case", CASES)
 def test_a_parameter_takes_whatever_the_source_takes(case: str) -> None:
     assert narrower(case) == []
+
+
+def test_a_call_is_repeated_only_where_its_source_gives_a_reason() -> None:
+    assert [found for case in CASES if (found := wrong_effect(told(case)[3], told(case)[1]))] == []
+
+
+def by_cursor(parameter: str, field: str) -> Pagination:
+    return Pagination(kind="cursor", request_param=parameter, response_field=field)
+
+
+def changed(case: str, **change: object) -> Operation:
+    return told(case)[3].model_copy(update=change)
+
+
+@pytest.mark.parametrize(
+    ("case", "paging"),
+    [
+        ("github.list_issues", Pagination()),
+        (
+            "asana.list_tasks",
+            Pagination(kind="cursor", request_param="limit", response_field="next_page.offset"),
+        ),
+        (
+            "asana.list_tasks",
+            Pagination(kind="cursor", request_param="offset", response_field="next_page.uri"),
+        ),
+        ("okta.list_users", Pagination(kind="page", request_param="limit")),
+        ("salesforce.query", Pagination()),
+        ("hetzner.list_servers", Pagination(kind="offset", request_param="page")),
+    ],
+)
+def test_a_wrong_way_to_the_next_page_is_seen(case: str, paging: Pagination) -> None:
+    assert wrong_paging(told(case)[3], told(case)[1]) == ""
+    assert wrong_paging(changed(case, pagination=paging), told(case)[1]) != ""
+
+
+@pytest.mark.parametrize("effect", [OperationEffect.SAFE, OperationEffect.IDEMPOTENT])
+@pytest.mark.parametrize("case", ["trello.create_card", "trello.add_comment", "slack.post_message"])
+def test_a_post_that_is_said_to_be_harmless_without_a_reason_is_seen(
+    case: str, effect: OperationEffect
+) -> None:
+    assert wrong_effect(changed(case, effect=effect), told(case)[1]) != ""
+
+
+@pytest.mark.parametrize("case", ["notion.search", "anthropic.list_models", "klaviyo.list_lists"])
+async def test_another_version_than_the_source_sends_is_refused(case: str) -> None:
+    version = next(one.name for one in told(case)[3].parameters if one.location == "header" and one.default)
+    async with client(case, stub(case)) as calls:
+        with pytest.raises(ServiceError, match="must be"):
+            await calls.call(told(case)[3].id, {**required(case), version: "1999-01-01"})
 
 
 def test_the_cases_have_an_address() -> None:

@@ -7,6 +7,7 @@ from email import message_from_bytes
 from email.policy import default
 from typing import Any
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,6 +20,7 @@ from prefect_autopilot.services import (
     check_parameters,
     credential_names,
     find_operation,
+    is_whole,
     load_catalogue,
     next_page,
     pick,
@@ -476,3 +478,29 @@ def test_what_a_service_takes_in_several_forms_may_be_given_in_each(
     service = load_catalogue().get(service_id)
     checked = check_parameters(service, find_operation(service, operation_id), parameters)
     assert {name: checked[name] for name in parameters} == parameters
+
+
+def test_the_mark_of_the_next_page_may_stand_in_a_header() -> None:
+    paged = listing("cursor", request_param="page", response_field="header:X-MS-Continuation")
+    headers = httpx.Headers({"x-ms-continuation": "c2"})
+    found = next_page(paged, {"page": "c1"}, {"rows": [1]}, url=URL, headers=headers)
+
+    assert found is not None
+    assert found.parameters == {"page": "c2"}
+    assert next_page(paged, {}, {"rows": [1]}, url=URL, headers=httpx.Headers()) is None
+    assert next_page(paged, {}, {"rows": [1]}, url=URL) is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "rows", "whole"),
+    [
+        ({"total": 3}, 3, True),
+        ({"total": 3}, 2, False),
+        ({"total": 0}, 0, True),
+        ({"total": "3"}, 9, False),
+        ({}, 9, False),
+    ],
+)
+def test_a_list_that_tells_its_length_ends_there(answer: dict[str, Any], rows: int, *, whole: bool) -> None:
+    assert is_whole(listing("page", request_param="page", total_field="total"), answer, rows) is whole
+    assert not is_whole(listing("page", request_param="page"), answer, rows)
