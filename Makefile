@@ -13,7 +13,7 @@ export DO_NOT_TRACK = 1
 export PREFECT_CLI_PROMPT = false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint format typecheck style docs reference counts train bench-diagnosis bench-monitoring bench-optimizer clean
+.PHONY: help setup demo test check lint format typecheck style docs reference counts train bench-creation bench-diagnosis bench-monitoring bench-optimizer clean
 
 help:  ## Show what there is
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -64,6 +64,9 @@ counts: $(STAMP)  ## Write the counts of the service catalogue into the README
 
 train: $(STAMP)  ## Train the model behind the diagnosis on the provoked failures
 	@$(BIN)/python benchmarks/train_diagnosis.py
+
+bench-creation: $(STAMP)  ## Measure how long it takes from a sentence to the source of its flow
+	@$(BIN)/python benchmarks/creation.py
 
 bench-diagnosis: $(STAMP)  ## Measure the diagnosis on the provoked failures, and its calibration
 	@$(BIN)/python benchmarks/diagnosis.py
