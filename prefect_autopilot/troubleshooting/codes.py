@@ -31,7 +31,8 @@ _HTTP = re.compile(
     r"|<Response \[([45]\d\d)"
     r"|\b(?:http_?|response_?|api_?)?(?:status|code)(?:[ _-]?code)?[\"']?"
     r"(?:\s*(?:[:=]|is|of)\s*|\s+)[\"'(]?([45]\d\d)\b"
-    r"|(?:HttpError|RequestError|ApiException|ResponseError|APIError|HTTPError)\W{1,3}([45]\d\d)\b"
+    r"|(?:HttpError|RequestError|ApiException|ResponseError|APIError|HTTPError)\W{1,3}(?:error )?([45]\d\d)\b"
+    r"|: ([45]\d\d) \{[\"']"
     r"|^(?:[\w.]+: )?\(?([45]\d\d)\)?(?:[ :,]|$)"
     r"|\b(?:returned|answered|responded(?: with)?|got|received|failed with)"
     r"(?: (?:a|an|http|status|code))*:? ([45]\d\d)\b",

@@ -26,6 +26,9 @@ MAX_CHARACTERS = 300
 LONGEST_GRAM = 5
 FEWEST_WORDS = 3
 """Less than that is no text to read a kind of failure from, whatever the weights make of it."""
+FEW_WORDS = 6
+LESS_SURE = 0.85
+"""What is left of the confidence where a text has few words: a name nobody knows looks like any other."""
 _CAMEL = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _WORD = re.compile(r"[a-z]{3,}")
 
@@ -81,9 +84,10 @@ def judge(failure: Failure, weights: Weights | None = None) -> Judgement | None:
     share = 1.0 / sum(shares)
     # Platt scaling of the leading category's log-odds, fitted on technologies that were held out.
     odds = math.log(share / max(1.0 - share, 1e-9))
+    sure = _logistic(known.slope * odds + known.offset)
     return Judgement(
         category=known.categories[scores.index(highest)],
-        confidence=_logistic(known.slope * odds + known.offset),
+        confidence=sure if said >= FEW_WORDS else LESS_SURE * sure,
         passes=_logistic(passes),
     )
 

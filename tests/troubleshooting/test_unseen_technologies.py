@@ -13,7 +13,11 @@ from prefect_autopilot.troubleshooting import diagnose_text
 
 CORPUS = Path(__file__).parents[2] / "benchmarks" / "corpus"
 LABELS = tomllib.loads((CORPUS / "labels.toml").read_text(encoding="utf-8"))
-TOLD = tomllib.loads((CORPUS / "cases" / "told.toml").read_text(encoding="utf-8"))
+TOLD = {
+    name: entry
+    for file in ("told.toml", "told_more.toml")
+    for name, entry in tomllib.loads((CORPUS / "cases" / file).read_text(encoding="utf-8")).items()
+}
 HELD_OUT = tomllib.loads((CORPUS / "held_out.toml").read_text(encoding="utf-8"))
 Rows = list[tuple[list[object], Diagnosis]]
 
