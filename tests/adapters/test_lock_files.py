@@ -188,9 +188,13 @@ def test_without_a_worker_in_sight_it_is_not_known_where_runs_live(pool: str | N
 
 
 def test_a_worker_of_the_pool_is_seen_by_its_command_line() -> None:
-    command = [sys.executable, "-c", "input()", "worker", "start", "--pool", "kitchen-pool-of-this-test"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+    up = "print('up', flush=True); input()"
+    command = [sys.executable, "-c", up, "worker", "start", "--pool", "kitchen-pool-of-this-test"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         try:
+            # A program that has just been started may not have its command line yet.
+            assert process.stdout
+            assert process.stdout.readline() == b"up\n"
             assert worker_is_here("kitchen-pool-of-this-test")
             assert not worker_is_here("kitchen-pool")
         finally:

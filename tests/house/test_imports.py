@@ -164,8 +164,8 @@ class Module:
 
 @cache
 def modules() -> tuple[Module, ...]:
-    # Without collections in between: what is collected there may let another thread format a traceback,
-    # which parses too, and CPython 3.11 counts the depth of both in one place.
+    # Without collections in between: what is collected may be told with a traceback, whose formatting parses
+    # too, and CPython 3.11 takes the depth of the inner tree for a fault of the outer one.
     gc.disable()
     try:
         return tuple(

@@ -75,11 +75,14 @@ def desk(make_desk: Callable[..., Desk], server: Server) -> Desk:
 @pytest.fixture
 def worker() -> Iterator[subprocess.Popen[bytes]]:
     """A process that looks like a worker of the pool."""
-    code = "import time; time.sleep(60)"
-    process = subprocess.Popen([sys.executable, "-c", code, "worker", "start", "--pool", POOL])
-    yield process
-    process.kill()
-    process.wait()
+    code = "print('up', flush=True); import time; time.sleep(60)"
+    command = [sys.executable, "-c", code, "worker", "start", "--pool", POOL]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        # A program that has just been started may not have its command line yet.
+        assert process.stdout
+        process.stdout.readline()
+        yield process
+        process.kill()
 
 
 @pytest.fixture
