@@ -28,7 +28,7 @@ from prefect_autopilot.journeys.missed_runs import MissedWatch
 from prefect_autopilot.journeys.stuck_runs import StuckWatch
 from prefect_autopilot.journeys.tell import headline
 from prefect_autopilot.models import Origin, RunRecord, TroubleshootingSession
-from prefect_autopilot.models.names import FAILURE_EVENTS
+from prefect_autopilot.models.names import FAILURE_EVENTS, WATCHER_LOOKS
 from prefect_autopilot.monitoring import FleetMetrics
 from prefect_autopilot.settings import Settings, load_settings
 
@@ -38,13 +38,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger("prefect_autopilot.watcher")
 
 LEASE = "watcher"
-CURSOR = "watcher.failures"
+CURSOR = WATCHER_LOOKS
 OVERLAP = timedelta(seconds=60)
 """How far behind the cursor each look goes back: clocks of workers and server differ."""
 FIRST_LOOK_BACK = timedelta(minutes=15)
 """A watcher that never ran here looks at recent failures, not at the history of years."""
 PRUNE_EVERY = timedelta(days=1)
-MOST_OBSERVED = 10_000
+COMPACT_AFTER = timedelta(days=7)
+"""Runs older than this are kept without their parameters."""
 AT_ONCE = 4
 """Sessions taken on at the same time; a SQLite server answers 503 under more writers."""
 RUN_RESOURCE = "prefect.flow-run."
@@ -79,6 +80,7 @@ class Watcher:
     assess_every_s: float = 60
     retention_days: float = 90
     fleet: FleetMetrics = field(default_factory=FleetMetrics)
+    book: observe.HealthBook = field(default_factory=observe.HealthBook)
     hint: Hint = field(default_factory=Hint)
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
     slots: SlotWatch = field(default_factory=SlotWatch)
@@ -186,7 +188,7 @@ class Watcher:
     async def _assess(self, now: datetime) -> None:
         if self._assessed_at and (now - self._assessed_at).total_seconds() < self.assess_every_s:
             return
-        store, since = self.desk.store, self._assessed_at or now - FIRST_LOOK_BACK
+        store, since = self.desk.store, self._assessed_at
         await observe.ingest(self.desk.api, store, now)
         await observe.measure(self.desk.api, store, now)
         deployed = await read_deployed(self.desk.api, store)
@@ -201,6 +203,7 @@ class Watcher:
     async def _prune(self, now: datetime) -> None:
         if self._pruned_at is None or now - self._pruned_at >= PRUNE_EVERY:
             await self.desk.store.prune(now - timedelta(days=self.retention_days))
+            await self.desk.store.compact(now - COMPACT_AFTER)
             self._pruned_at = now
 
     async def _pause(self) -> None:

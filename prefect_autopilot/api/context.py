@@ -20,6 +20,7 @@ from prefect_autopilot.journeys import fleet as fleets
 from prefect_autopilot.journeys import observe
 from prefect_autopilot.journeys.desk import Desk, prefect_target
 from prefect_autopilot.journeys.workflows import check_known
+from prefect_autopilot.models.names import WATCHER_LOOKS
 from prefect_autopilot.monitoring import FleetMetrics
 from prefect_autopilot.settings import Settings
 from prefect_autopilot.store import Store
@@ -33,7 +34,6 @@ GRACE_S = 5.0
 PREFECT_WITHIN_S = 10.0
 MONITORING = "api.monitoring"
 """Cursor that is set once monitoring was asked for."""
-WATCHER_CURSOR = "watcher.failures"
 """Cursor that a watcher moves with every look."""
 WATCHER_SILENT = timedelta(minutes=5)
 """A poll interval is 300 s at most."""
@@ -64,6 +64,7 @@ class Context:
         self._store: Store | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._turn = asyncio.Lock()
+        self.book = observe.HealthBook()
         self.connections = Connections()
         self.outbox_turn = asyncio.Lock()
         self.live = Live(self.store, self.begin)
@@ -121,7 +122,7 @@ class Context:
     async def refresh_fleet(self) -> None:
         """Bring metrics that are ours up to date from the store."""
         now = self.clock()
-        await fleets.refresh(self.fleet, await self.store(), now, self.fleet_read_at)
+        await fleets.refresh(self.fleet, await self.store(), now, self.fleet_read_at, self.book)
         self.fleet_read_at = now
 
     def begin(self, work: Coroutine[Any, Any, None]) -> None:
@@ -158,7 +159,7 @@ class Context:
 
     async def is_watched(self) -> bool:
         """Tell whether a watcher has looked at the Prefect server lately."""
-        seen = await (await self.store()).cursor(WATCHER_CURSOR)
+        seen = await (await self.store()).cursor(WATCHER_LOOKS)
         return seen is not None and self.clock() - seen < WATCHER_SILENT
 
     async def monitor(self) -> None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
@@ -205,10 +205,19 @@ async def _checks(context: Context) -> dict[str, str]:
     return checks
 
 
-async def prometheus_metrics(request: Request) -> Response:
-    """Return the metrics of the fleet as Prometheus text, from memory."""
+async def prometheus_metrics(
+    request: Request, names: Literal["autopilot", "exporter", "both"] = "autopilot"
+) -> Response:
+    """Return the metrics of the fleet as Prometheus text, from memory.
+
+    With ``names`` exporter under the names of prometheus-prefect-exporter, for dashboards made for those.
+    """
     context = context_of(request)
     if context.keeps_fleet and context.fleet_read_at is None:
         await context.refresh_fleet()
+    theirs = b"" if names == "autopilot" else context.fleet.exporter.render(context.clock())
+    if names == "exporter":
+        return Response(theirs, media_type=CONTENT_TYPE_PLAIN_0_0_4)
     text = context.fleet.render(context.clock())
-    return Response(text if _COUNTED in text else NO_RUN + text, media_type=CONTENT_TYPE_PLAIN_0_0_4)
+    text = text if _COUNTED in text else NO_RUN + text
+    return Response(text + theirs, media_type=CONTENT_TYPE_PLAIN_0_0_4)

@@ -31,6 +31,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("health", "observe:health", "Show the health of deployments, with reasons."),
     ("optimize", "improve:optimize", "Plan a faster, cheaper or safer version of a flow file."),
     ("watch", "operate:watch", "Watch the Prefect server, diagnose failures, resolve what is safe."),
+    ("backfill", "observe:backfill", "Read the history of runs, with progress; goes on where it ended."),
     ("up", "operate:up", "Run server, watcher and deployments on this machine."),
     ("serve", "operate:serve", "Serve the REST API."),
     ("install", "operate:install", "Create work pool, deployments and automation on the Prefect server."),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from prefect_autopilot.cli.output import JSONFlag, write_json, write_line, write_table
-from prefect_autopilot.errors import UnknownNameError
+from prefect_autopilot.errors import UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from prefect_autopilot.models import HealthScore
@@ -77,3 +77,34 @@ def _show(scores: list[HealthScore], names: dict[str, tuple[str, str]], *, as_js
         for one in scores
     ]
     write_table("", ("workflow", "status", "score", "runs", "why"), rows)
+
+
+async def backfill(
+    *,
+    days: Annotated[float, Parameter(help="How many days back; no further than runs are kept.")] = 90,
+) -> int:
+    """Read the history of runs from the Prefect server into the store, with progress.
+
+    Interrupted, the next call (or a watcher) goes on where it ended.
+    """
+    from prefect_autopilot.journeys.desk import open_desk
+    from prefect_autopilot.journeys.reading import Progress
+    from prefect_autopilot.journeys.reading import backfill as read
+    from prefect_autopilot.settings import load_settings
+
+    settings = load_settings()
+    if not 0 < days <= settings.retention_days:
+        raise UsageError(
+            f"Runs are kept for {settings.retention_days} days; choose --days up to that, or set"
+            " PREFECT_AUTOPILOT_RETENTION_DAYS."
+        )
+
+    def tell(progress: Progress) -> None:
+        told = f"{progress.read:,} of {progress.total:,} runs, back to {progress.back_to:%Y-%m-%d %H:%M} UTC"
+        write_line(told)
+
+    async with open_desk(settings) as desk:
+        now = desk.clock()
+        written = await read(desk.api, desk.store, now, now - timedelta(days=days), tell)
+    write_line(f"{written:,} runs were new or newer.")
+    return 0

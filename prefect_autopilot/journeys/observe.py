@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from prefect_autopilot.adapters.measures import Asks, Measured, measures_since
@@ -30,12 +31,13 @@ from prefect_autopilot.models import (
     WorkflowAlert,
 )
 from prefect_autopilot.monitoring import health
-from prefect_autopilot.store import Store
+from prefect_autopilot.store import Store, Workflow
 
 __all__ = [
     "CURSOR",
     "FIRST_LOOK",
     "HISTORY_RUNS",
+    "HealthBook",
     "assess",
     "ingest",
     "measure",
@@ -46,8 +48,13 @@ __all__ = [
 ]
 
 MEASURED = "observed-measures"
+READING = "reading"
+"""Whose tallies say what was read and what was odd about it."""
 FIRST_MEASURES = timedelta(days=7)
 """Prefect itself forgets events after so long."""
+HEALTH_RUNS = 220
+"""As far as any component of health looks back, and some that are under way."""
+HEALTH_HOLDS = timedelta(minutes=10)
 AT_ONCE = 50
 """Workflows whose runs are held in memory at the same time."""
 SILENT_FOR = timedelta(days=14)
@@ -59,7 +66,9 @@ POLICY = AlertPolicy()
 
 async def ingest(api: ReadsRuns, store: Store, now: datetime) -> int:
     """Read what changed since the last time into the store and return how many runs were new or newer."""
-    return (await read_runs(api, store, now)).written
+    found = await read_runs(api, store, now)
+    await store.add_tallies(READING, +found.odd | {"runs_read": found.written}, now)
+    return found.written
 
 
 async def measure(api: Asks, store: Store, now: datetime) -> Measured:
@@ -72,18 +81,44 @@ async def measure(api: Asks, store: Store, now: datetime) -> Measured:
     since = (known or now - FIRST_MEASURES) - timedelta(seconds=OVERLAP_S)
     found = await measures_since(api, since, now)
     await store.keep_measures(found.measures)
+    await store.add_tallies(READING, {"unusable_measure": found.unusable}, now)
     newest = max((one.at for one in found.measures if one.at <= now), default=None)
     if newest is not None and (known is None or newest > known):
         await store.set_cursor(MEASURED, newest)
     return found
 
 
-async def assess(store: Store, now: datetime) -> list[HealthScore]:
-    """Return the health of every workflow seen, the worst first; unknown ones last."""
+@dataclass
+class HealthBook:
+    """Health that was worked out before, by workflow, so that a pass reads only what may have changed it."""
+
+    known: dict[str, tuple[tuple[datetime, int], datetime, HealthScore]] = field(default_factory=dict)
+
+    def still_holds(self, workflow: Workflow, now: datetime) -> HealthScore | None:
+        """Return the health of a workflow in which nothing changed; None where it is to be worked out."""
+        mark, at, score = self.known.get(workflow_id(workflow), (None, now, None))
+        fresh = mark == (workflow.changed_at, workflow.runs) and now - at < HEALTH_HOLDS
+        return score if fresh else None
+
+    def keep(self, workflow: Workflow, score: HealthScore, now: datetime) -> None:
+        """Remember a health."""
+        self.known[workflow_id(workflow)] = ((workflow.changed_at, workflow.runs), now, score)
+
+
+async def assess(store: Store, now: datetime, book: HealthBook | None = None) -> list[HealthScore]:
+    """Return the health of every workflow seen, the worst first; unknown ones last.
+
+    With a ``book`` only workflows with a change are worked out, and all of them every ten minutes: some of
+    what makes health is the time that passes.
+    """
     scores = []
     for workflow in await store.workflows():
-        runs = await history(store, workflow)
-        scores.append(health(workflow_id(workflow), runs, now))
+        score = book.still_holds(workflow, now) if book is not None else None
+        if score is None:
+            score = health(workflow_id(workflow), await history(store, workflow, HEALTH_RUNS), now)
+            if book is not None:
+                book.keep(workflow, score, now)
+        scores.append(score)
     return sorted(scores, key=lambda score: (score.score is None, score.score or 0.0, score.workflow_id))
 
 

@@ -18,3 +18,6 @@ FAILURE_EVENTS: Final = ("prefect.flow-run.Crashed", "prefect.flow-run.Failed", 
 
 MEASURE_EVENT: Final = "prefect-autopilot.metric"
 """Event about a flow run whose payload is a measure: ``name`` and ``value``."""
+
+WATCHER_LOOKS: Final = "watcher.failures"
+"""Name of the cursor that says when a watcher last looked at the Prefect server."""

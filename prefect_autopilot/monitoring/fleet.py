@@ -10,6 +10,7 @@ from datetime import datetime
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from prefect_autopilot.models import TERMINAL_STATES, HealthScore, RunRecord, WorkflowAlert
+from prefect_autopilot.monitoring.exporter import ExporterMetrics
 from prefect_autopilot.monitoring.measures import duration, lateness
 
 PREFIX = "prefect_autopilot"
@@ -59,6 +60,11 @@ class FleetMetrics:
         )
         self._score = self._gauge("deployment_health_score", "Health from 0 to 1.", WORKFLOW_LABELS)
         self._firing = self._gauge("alerts_firing", "Alerts that are firing.", ("severity", "rule"))
+        self._read = self._counter("runs_read", "Runs read that were new or newer than known.", ())
+        self._odd = self._counter("odd_input", "What was odd about runs and measures read.", ("kind",))
+        self._backlog = self._gauge("backlog", "1 while runs further back are still to be read.", ())
+        self._tallied: dict[str, float] = {}
+        self.exporter = ExporterMetrics()
         self._info = self._gauge("deployment_info", "Always 1; the labels tell.", RUN_LABELS)
         self._last_poll = self._gauge(
             "last_successful_poll_timestamp_seconds", "When the API was last read.", ()
@@ -72,12 +78,14 @@ class FleetMetrics:
         labels = self._labels(run)
         if run.state.type == "RUNNING" and run.start is not None:
             self._running[run.id] = (labels, run.start)
+            self.exporter.observe(run, first_time=False)
             return
         self._running.pop(run.id, None)
         if run.state.type not in TERMINAL_STATES or not self._first_time(run.state.id):
             return
         if labels == OTHERS:
             self._dropped.inc()
+        self.exporter.observe(run, first_time=True)
         self._runs.labels(*labels, run.state.type).inc()
         self._retries.labels(*labels).inc(max(0, run.run_count - 1))
         if (took := duration(run)) is not None:
@@ -85,9 +93,26 @@ class FleetMetrics:
         if (late := lateness(run)) is not None:
             self._lateness.labels(*labels).observe(late)
 
-    def set_names(self, names: Mapping[str, Workflow]) -> None:
-        """Take the names of workflows by their ids; health and anomalies are labelled with them."""
+    def set_names(self, names: Mapping[str, Workflow], runs: int = 0) -> None:
+        """Take the names of workflows by their ids; health and anomalies are labelled with them.
+
+        ``runs`` is how many runs of theirs are known.
+        """
         self._names = dict(names)
+        self.exporter.set_workflows(names, runs)
+
+    def set_tallies(self, totals: Mapping[str, float], *, backlog: bool) -> None:
+        """Take the totals of what was read and of what was odd about it, whoever counted them."""
+        for kind, total in totals.items():
+            before = self._tallied.get(kind, 0.0)
+            more = total - before if total >= before else total
+            (self._read if kind == "runs_read" else self._odd.labels(kind)).inc(more)
+        self._tallied = dict(totals)
+        self._backlog.set(backlog)
+
+    def set_last_poll(self, at: datetime) -> None:
+        """Take when the API was last read, by whichever process."""
+        self._last_poll.set(at.timestamp())
 
     def set_health(self, scores: Iterable[HealthScore]) -> None:
         """Replace the health scores; an unknown health is no series."""

@@ -126,15 +126,16 @@ class Lane:
     def limit(self) -> float:
         """Return the excess above which a run is a spike; infinite before the ninth run.
 
-        Before 40 runs three times the longest. Then as far beyond the longest as the tail reaches beyond its
-        90th percentile, at most nine mean excesses and at least 3.2 sigma: light tails give a tight limit,
-        heavy ones a wide one.
+        Before 40 runs three times the longest, more where they scatter. Then as far beyond the longest as the
+        tail reaches beyond its 90th percentile, at most nine mean excesses and at least 3.2 sigma: light
+        tails give a tight limit, heavy ones a wide one.
         """
         tail = self._tail
         if len(tail) < COLD_RUNS:
             return math.inf
         if len(tail) < TAIL_FROM:
-            return max(COLD_OF_MEDIAN, tail.ordered[-1] + COLD_OF_LONGEST, self._prediction_limit())
+            beyond = COLD_OF_LONGEST * self._width()
+            return max(COLD_OF_MEDIAN, tail.ordered[-1] + beyond, self._prediction_limit())
         foot = tail.quantile(0.9)
         reach = self._width() * min(
             STRETCH * (tail.ordered[-1] - foot), MOST_EXCESSES * tail.mean_excess(0.9)
@@ -143,7 +144,8 @@ class Lane:
 
     def _width(self) -> float:
         """Return by how much the limit of scattering durations is wider than that of regular ones."""
-        return 1 + HEAVIER * min(1.0, max(0.0, self._tail.spread() - REGULAR_SPREAD) / REGULAR_SPREAD)
+        scattered = max(0.0, self._tail.spread() - REGULAR_SPREAD) / REGULAR_SPREAD
+        return 1 + HEAVIER * min(1.0, scattered)
 
     def _prediction_limit(self) -> float:
         """Return the one-sided prediction limit for the next of few normal values.

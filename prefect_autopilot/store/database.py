@@ -73,12 +73,18 @@ _CAUSES: tuple[tuple[tuple[str, ...], str, bool], ...] = (
 )
 
 
+_MANY_PAGES = 5_000
+_MUCH = 0.25
+"""Share of a file that may be free before it is written anew."""
+
+
 class Database:
     """An engine with the two kinds of transaction there are."""
 
     def __init__(self, engine: AsyncEngine, url: URL) -> None:
         self.engine = engine
         self.name = _shown(url)
+        self._path = None if url.get_backend_name() != "sqlite" or _in_memory(url) else str(url.database)
         self._writer = engine.execution_options(**{_WRITES: True})
         # One writer at a time in this process: waiting here is fair, SQLite's own waiting is not.
         self._turn = asyncio.Lock() if url.get_backend_name() == "sqlite" else None
@@ -140,6 +146,22 @@ class Database:
                 rows = await connection.exec_driver_sql("PRAGMA quick_check(5)")
                 damaged = [str(row[0]) for row in rows if row[0] != "ok"]
         return (*(f"the table {name} is missing" for name in missing), *damaged)
+
+    async def give_back(self) -> None:
+        """Return the room of deleted rows to the file system where it is much; PostgreSQL does so by itself.
+
+        Where another process reads or writes just then, the next time does it.
+        """
+        if self.is_postgresql or self._path is None:
+            return
+        async with self._translated():
+            async with self.read() as connection:
+                pages, free = [
+                    (await connection.exec_driver_sql(f"PRAGMA {name}")).scalar_one()
+                    for name in ("page_count", "freelist_count")
+                ]
+            if free > max(_MANY_PAGES, pages * _MUCH):
+                await asyncio.to_thread(_vacuum, self._path)
 
     @property
     def is_postgresql(self) -> bool:
@@ -218,6 +240,17 @@ async def _keep_a_log(url: URL, busy_timeout_s: float) -> None:
         finally:
             connection.close()
         await asyncio.sleep(_LOOK_AGAIN_S)
+
+
+def _vacuum(path: str) -> None:
+    connection = sqlite3.connect(path, timeout=1)
+    try:
+        connection.execute("VACUUM")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode not in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+            raise
+    finally:
+        connection.close()
 
 
 def _remove_empty(created: Path | None) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -13,6 +14,8 @@ from prefect_autopilot.store import tables
 from prefect_autopilot.store.concept import Concept
 
 _CHUNK = 500
+TALLIES = "tallies:"
+"""How what parts of ours count of themselves is filed."""
 
 
 class Measures(Concept):
@@ -39,6 +42,31 @@ class Measures(Concept):
                 ).returning(tables.measures.c.name)
                 written += len((await connection.execute(statement)).all())
         return written
+
+    async def add_tallies(self, subject: str, counts: Mapping[str, float], now: datetime) -> None:
+        """Add to what a part of ours counts of itself; it stands beside the measures of runs."""
+        rows = [
+            {"flow_run_id": f"{TALLIES}{subject}", "name": name, "value": float(count), "at": now}
+            for name, count in counts.items()
+            if count
+        ]
+        if not rows:
+            return
+        insert = self._database.insert(tables.measures).values(rows)
+        total = tables.measures.c.value + insert.excluded.value
+        async with self._database.write() as connection:
+            await connection.execute(
+                insert.on_conflict_do_update(
+                    index_elements=["flow_run_id", "name"], set_={"value": total, "at": insert.excluded.at}
+                )
+            )
+
+    async def tallies(self, subject: str) -> dict[str, float]:
+        """Return the totals of what a part of ours counted."""
+        column = tables.measures.c
+        query = select(column.name, column.value).where(column.flow_run_id == f"{TALLIES}{subject}")
+        async with self._database.read() as connection:
+            return {str(name): float(value) for name, value in (await connection.execute(query)).all()}
 
 
 async def with_measures(connection: AsyncConnection, runs: Sequence[RunRecord]) -> tuple[RunRecord, ...]:

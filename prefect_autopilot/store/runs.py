@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, NamedTuple
 
-from sqlalchemy import and_, delete, func, or_, select, text
+from sqlalchemy import Text, and_, delete, func, literal, or_, select, text, type_coerce, update
 
 from prefect_autopilot.models import TERMINAL_STATES, JSONDict, RunRecord
 from prefect_autopilot.store import tables
 from prefect_autopilot.store.changes import EVERY, Changes
 from prefect_autopilot.store.encoding import digest, dump, load
-from prefect_autopilot.store.measures import with_measures
+from prefect_autopilot.store.measures import TALLIES, with_measures
 
 _CHUNK = 500
 """Rows of one INSERT: ten columns each stay below SQLite's 32,766 bound values."""
+_PORTION = 5_000
+_COMPACTED = "compacted-runs"
+_LATE = timedelta(days=2)
+"""Runs that were written after their turn to be made shorter."""
 RUN_CLAIM = "run:"
 """How the keys of claims on failed runs begin."""
 
@@ -87,6 +91,24 @@ class Runs(Changes):
             found = [load(RunRecord, body) for body in reversed(bodies)]
             return await with_measures(connection, found)
 
+    async def changed_runs(
+        self, since: datetime, *, after: tuple[datetime, str] | None = None, limit: int = 1000
+    ) -> tuple[RunRecord, ...]:
+        """Return runs in the order in which they came into their present state; for a page ``after`` another.
+
+        ``after`` is state time and id of the last run of the page before.
+        """
+        column = tables.runs.c
+        query = select(column.body).where(column.state_at >= since)
+        if after is not None:
+            at, ident = after
+            later = or_(column.state_at > at, and_(column.state_at == at, column.id > ident))
+            query = query.where(later)
+        async with self._database.read() as connection:
+            query = query.order_by(column.state_at, column.id).limit(limit)
+            bodies = (await connection.execute(query)).scalars().all()
+        return tuple(load(RunRecord, body) for body in bodies)
+
     async def unfinished_runs(self, before: datetime, *, limit: int = 200) -> tuple[RunRecord, ...]:
         """Return runs that are under way as far as was seen, and began before; the oldest first."""
         column = tables.runs.c
@@ -135,15 +157,23 @@ class Runs(Changes):
         seen once is no news as long as its service lists it.
         """
         run, claim, alert = tables.runs.c, tables.claims.c, tables.alerts.c
+        measure = tables.measures.c
         notice, delivery = tables.notices.c, tables.deliveries.c
         old_notices = select(notice.id).where(notice.queued_at < before)
+        # In portions: a writer that waits for all of a year's runs would take the database for broken.
+        old = select(run.id).where(run.began < before, run.state_type.in_(TERMINAL_STATES)).limit(_PORTION)
+        gone = 0
+        while True:
+            async with self._database.write() as connection:
+                portion = await connection.execute(delete(tables.runs).where(run.id.in_(old)))
+            gone += portion.rowcount
+            if portion.rowcount < _PORTION:
+                break
         async with self._database.write() as connection:
-            gone = await connection.execute(
-                delete(tables.runs).where(run.began < before, run.state_type.in_(TERMINAL_STATES))
-            )
-            if gone.rowcount:
+            if gone:
                 await self._note(connection, "runs", {EVERY: EVERY})
-            await connection.execute(delete(tables.measures).where(tables.measures.c.at < before))
+            ours = measure.flow_run_id.startswith(TALLIES)
+            await connection.execute(delete(tables.measures).where(measure.at < before, ~ours))
             await connection.execute(
                 delete(tables.claims).where(claim.at < before, claim.key.startswith(RUN_CLAIM))
             )
@@ -155,7 +185,28 @@ class Runs(Changes):
             await connection.execute(delete(tables.silences).where(tables.silences.c.ends_at < before))
             await connection.execute(delete(tables.deliveries).where(delivery.notice_id.in_(old_notices)))
             await connection.execute(delete(tables.notices).where(notice.queued_at < before))
-        return gone.rowcount
+        return gone
+
+    async def compact(self, before: datetime) -> int:
+        """Drop the parameters of runs that began before and are over, and return how many lost them.
+
+        Monitors, charts and rules do not read them, and they are most of a row.
+        """
+        since = await self.cursor(_COMPACTED)
+        run = tables.runs.c
+        shorter: Any = (
+            run.body.op("-")(literal("parameters", Text))
+            if self._database.is_postgresql
+            else type_coerce(func.json_remove(run.body, "$.parameters"), Text)
+        )
+        wanted = [run.began < before, run.state_type.in_(TERMINAL_STATES)]
+        if since is not None:
+            wanted.append(run.began >= since - _LATE)
+        async with self._database.write() as connection:
+            done = await connection.execute(update(tables.runs).where(*wanted).values(body=shorter))
+        await self.set_cursor(_COMPACTED, before)
+        await self._database.give_back()
+        return done.rowcount
 
     async def cursor(self, name: str) -> datetime | None:
         """Return how far something was read, None before its first time."""

@@ -16,10 +16,11 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from prefect_autopilot.api import create_app
-from prefect_autopilot.api.context import MONITORING, WATCHER_CURSOR, Context, worked
+from prefect_autopilot.api.context import MONITORING, Context, worked
 from prefect_autopilot.api.guard import Guard
 from prefect_autopilot.errors import ConfigurationError, PrefectError
 from prefect_autopilot.models import RunRecord, StateRecord
+from prefect_autopilot.models.names import WATCHER_LOOKS
 from prefect_autopilot.monitoring import FleetMetrics
 from prefect_autopilot.settings import Settings
 from prefect_autopilot.store import Store
@@ -47,7 +48,7 @@ async def context(settings: Settings, clock: Any) -> AsyncIterator[Context]:
 
 
 def test_the_cursor_that_shows_a_watcher_is_the_watchers() -> None:
-    assert WATCHER_CURSOR == CURSOR
+    assert WATCHER_LOOKS == CURSOR
 
 
 async def test_inside_another_application_it_works_without_a_life_cycle_of_its_own(
@@ -136,7 +137,7 @@ async def test_the_server_is_read_only_where_monitoring_was_asked_for(
         await store.set_cursor(MONITORING, clock.now)
         await context.monitor()
         assert asked == [True]
-        await store.set_cursor(WATCHER_CURSOR, clock.now)
+        await store.set_cursor(WATCHER_LOOKS, clock.now)
         await context.monitor()
         assert asked == [True]
         clock.forward(minutes=6)
@@ -227,3 +228,17 @@ async def test_a_body_beyond_its_bounds_is_cut_off(guard: Guard, pause_s: float,
     with pytest.raises(HTTPException) as caught:
         await ask(guard, [b"12345", b"67890"], pause_s)
     assert caught.value.status_code == status
+
+
+async def test_the_names_of_the_existing_exporter_are_served_beside_ours(start: Any) -> None:
+    api = await start()
+    ours = (await api.get("/metrics")).text
+    theirs = (await api.get("/metrics", params={"names": "exporter"})).text
+    both = (await api.get("/metrics", params={"names": "both"})).text
+    wrong = await api.get("/metrics", params={"names": "prometheus"})
+    assert "prefect_flow_runs_total " not in ours
+    assert "prefect_flow_runs_total " in theirs
+    assert "prefect_autopilot_" not in theirs
+    assert "prefect_flow_runs_total " in both
+    assert "prefect_autopilot_runs_read_total" in both
+    assert wrong.status_code == 422
