@@ -28,7 +28,8 @@ class NotificationChannel(Block):
     )
     _documentation_url = HttpUrl("https://docs.prefect.io/v3/concepts/blocks")
 
-    kind: Literal["webhook", "apprise"] = Field(
-        default="webhook", description="Whether the address takes our JSON or belongs to Apprise."
+    kind: Literal["webhook", "apprise", "address"] = Field(
+        default="webhook",
+        description="Whether the address takes our JSON, belongs to Apprise, or tells it by its scheme.",
     )
     url: SecretStr = Field(description="Address of the channel; it often holds a key, so it is kept secret.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -36,6 +37,7 @@ FILE_NAME = "settings.toml"
 DEFAULT_HOME = Path("~/.prefect-autopilot")
 
 _STORE_SCHEMES = ("sqlite://", "sqlite+aiosqlite://", "postgresql://", "postgres://", "postgresql+asyncpg://")
+_INCIDENT_SCHEMES = ("pagerduty://", "opsgenie://")
 _INCIDENT_URL = re.compile(r"(?:pagerduty|opsgenie)://[\w-]+(?:@[\w.-]+(?::\d+)?)?")
 
 
@@ -84,6 +86,14 @@ class Settings(BaseSettings):
     retention_days: Annotated[
         int, Field(ge=1, le=3650, description="Days that observed runs are kept in our database")
     ] = 90
+    notify: Annotated[
+        tuple[SecretStr, ...],
+        Field(
+            description="Addresses that every notice is sent to, as a JSON list: https://… takes our JSON,"
+            " pagerduty://ROUTING_KEY and opsgenie://API_KEY keep incidents, block://slack-webhook/ops is a"
+            " Prefect block, everything else is Apprise's (chat, mail, phone)"
+        ),
+    ] = ()
     notify_webhook: Annotated[
         SecretStr | None, Field(description="URL that every notice is posted to as JSON")
     ] = None
@@ -165,6 +175,15 @@ class Settings(BaseSettings):
             raise ValueError("must name a file that exists")
         return path
 
+    @field_validator("notify")
+    @classmethod
+    def _addresses(cls, urls: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        # Never the value in the message, here as below: an address is a secret in itself.
+        if not all(re.match(r"[A-Za-z][A-Za-z0-9+.-]*://\S", url.get_secret_value()) for url in urls):
+            raise ValueError("must hold addresses such as https://example.com/hook or ntfy://topic")
+        _check_incidents(url for url in urls if url.get_secret_value().startswith(_INCIDENT_SCHEMES))
+        return urls
+
     @field_validator("notify_webhook")
     @classmethod
     def _over_http(cls, url: SecretStr | None) -> SecretStr | None:
@@ -176,8 +195,7 @@ class Settings(BaseSettings):
     @field_validator("notify_incidents")
     @classmethod
     def _known_incident_service(cls, urls: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-        if not all(_INCIDENT_URL.fullmatch(url.get_secret_value()) for url in urls):
-            raise ValueError("must be pagerduty://ROUTING_KEY or opsgenie://API_KEY")
+        _check_incidents(urls)
         return urls
 
     @field_validator("public_url")
@@ -247,6 +265,11 @@ class Settings(BaseSettings):
         home = init_settings().get("home") or env_settings().get("home") or DEFAULT_HOME
         file = TomlConfigSettingsSource(settings_cls, toml_file=Path(home).expanduser() / FILE_NAME)
         return init_settings, env_settings, file
+
+
+def _check_incidents(urls: Iterable[SecretStr]) -> None:
+    if not all(_INCIDENT_URL.fullmatch(url.get_secret_value()) for url in urls):
+        raise ValueError("must be pagerduty://ROUTING_KEY or opsgenie://API_KEY")
 
 
 def _is_near(host: str) -> bool:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import httpx
@@ -41,7 +41,8 @@ class Channel(Value):
     """Somewhere people are told; its URL is a secret, its name is what the record shows."""
 
     name: str
-    kind: Literal["webhook", "apprise", "block", "incidents"]
+    kind: str
+    """One of ``SENDERS``."""
     url: SecretStr = SecretStr("")
     block: str | None = None
     """Of kind block: where the Prefect server keeps it, ``type-slug/name``."""
@@ -66,6 +67,7 @@ class Outbox(Protocol):
 
 def configured_channels(settings: Settings) -> tuple[Channel, ...]:
     """Return the channels the settings name."""
+    anywhere = (channel_at(f"notify-{number}", url) for number, url in enumerate(settings.notify, start=1))
     webhook = settings.notify_webhook
     first = (Channel(name="webhook", kind="webhook", url=webhook),) if webhook is not None else ()
     others = (
@@ -78,7 +80,16 @@ def configured_channels(settings: Settings) -> tuple[Channel, ...]:
     )
     # Named after the block, so that a notice finds its channel again when the list is rearranged.
     blocks = (Channel(name=place, kind="block", block=place) for place in settings.notify_blocks)
-    return (*first, *others, *services, *blocks)
+    return (*anywhere, *first, *others, *services, *blocks)
+
+
+def channel_at(name: str, url: SecretStr) -> Channel:
+    """Return the channel at an address: its scheme tells the kind, and what is none of ours is Apprise's."""
+    scheme, _, place = url.get_secret_value().partition("://")
+    kind = KIND_OF_SCHEME.get(scheme.lower(), "apprise")
+    if kind == "block":
+        return Channel(name=place, kind=kind, block=place)
+    return Channel(name=name, kind=kind, url=url)
 
 
 async def deliver(
@@ -89,14 +100,7 @@ async def deliver(
     The error is permanent where the same notice will be refused again (a wrong URL, 404), and where it is
     nothing for this channel: a service that keeps incidents is not told what needs nobody.
     """
-    if channel.kind == "incidents":
-        await _incidents(notice, channel, transport)
-    elif channel.block is not None:
-        await _by_block(notice, channel.name, channel.block, transport)
-    elif channel.kind == "webhook":
-        await _post(notice, channel, transport)
-    else:
-        await _notify(notice, channel)
+    await SENDERS[channel.kind](notice, channel, transport)
 
 
 async def deliver_pending(
@@ -198,12 +202,15 @@ async def _incidents(notice: Notice, channel: Channel, transport: httpx.AsyncBas
     await tell_service(events, plain(notice.text), channel.name, channel.url, transport)
 
 
-async def _by_block(
-    notice: Notice, name: str, place: str, transport: httpx.AsyncBaseTransport | None
-) -> None:
+async def _by_block(notice: Notice, channel: Channel, transport: httpx.AsyncBaseTransport | None) -> None:
+    place = channel.block or ""
     block: Any = await notice_blocks.load_block(place)
     if block.get_block_type_slug() == notice_blocks.OWN_TYPE:
-        await deliver(notice, Channel(name=name, kind=block.kind, url=block.url), transport=transport)
+        found = channel_at(channel.name, block.url)
+        named = found if block.kind == "address" else found.model_copy(update={"kind": block.kind})
+        if named.kind == "block":
+            raise DeliveryError(f"The block {place} names another block; give it an address.")
+        await deliver(notice, named, transport=transport)
         return
     title, body = _words(notice)
     await notice_blocks.notify(block, place, title, body)
@@ -215,7 +222,7 @@ def _words(notice: Notice) -> tuple[str, str]:
     return str(message["title"]), "\n".join(line for line in lines if line)
 
 
-async def _notify(notice: Notice, channel: Channel) -> None:
+async def _notify(notice: Notice, channel: Channel, _transport: httpx.AsyncBaseTransport | None) -> None:
     title, body = _words(notice)
     taken = await asyncio.to_thread(_apprise, channel.url.get_secret_value(), title, body)
     if taken is None:
@@ -233,3 +240,23 @@ def _apprise(url: str, title: str, body: str) -> bool | None:
     if not sender.add(url):
         return None
     return bool(sender.notify(title=title, body=body or title, body_format=apprise.NotifyFormat.TEXT))
+
+
+Send = Callable[[Notice, Channel, httpx.AsyncBaseTransport | None], Awaitable[None]]
+
+SENDERS: Mapping[str, Send] = {
+    "webhook": _post,
+    "incidents": _incidents,
+    "block": _by_block,
+    "apprise": _notify,
+}
+"""How each kind of channel delivers; a new kind is a line here and one in ``KIND_OF_SCHEME``."""
+
+KIND_OF_SCHEME: Mapping[str, str] = {
+    "http": "webhook",
+    "https": "webhook",
+    "pagerduty": "incidents",
+    "opsgenie": "incidents",
+    "block": "block",
+}
+"""The kind of an address by its scheme."""

@@ -16,7 +16,10 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from prefect_autopilot.adapters.channels import (
+    KIND_OF_SCHEME,
+    SENDERS,
     Channel,
+    channel_at,
     configured_channels,
     deliver,
     deliver_pending,
@@ -290,3 +293,51 @@ def test_each_setting_is_one_channel_with_a_name_of_its_own(
     channels = configured_channels(Settings(home=tmp_path, **given))
     assert [one.name for one in channels] == names
     assert len({one.name for one in channels}) == len(channels)
+
+
+@pytest.mark.parametrize(
+    ("address", "kind"),
+    [
+        ("https://hooks.example.com/a", "webhook"),
+        ("HTTP://hooks.example.com/a", "webhook"),
+        ("pagerduty://KEY", "incidents"),
+        ("opsgenie://KEY@api.eu.opsgenie.com", "incidents"),
+        ("ntfy://topic", "apprise"),
+        ("mailto://user:word@example.com", "apprise"),
+    ],
+)
+def test_an_address_tells_its_kind_by_its_scheme(address: str, kind: str) -> None:
+    found = channel_at("notify-1", SecretStr(address))
+
+    assert (found.name, found.kind, found.url.get_secret_value()) == ("notify-1", kind, address)
+
+
+def test_a_block_is_named_by_its_place() -> None:
+    found = channel_at("notify-1", SecretStr("block://slack-webhook/ops"))
+
+    assert (found.name, found.kind, found.block) == ("slack-webhook/ops", "block", "slack-webhook/ops")
+
+
+def test_every_kind_an_address_can_have_is_delivered() -> None:
+    assert {*KIND_OF_SCHEME.values()} <= {*SENDERS}
+
+
+def test_one_setting_names_channels_of_every_kind(tmp_path: Path) -> None:
+    addresses = tuple(map(SecretStr, ("https://a.example/b", "ntfy://topic", "pagerduty://KEY")))
+
+    found = configured_channels(Settings(home=tmp_path, notify=addresses))
+
+    assert [(one.name, one.kind) for one in found] == [
+        ("notify-1", "webhook"),
+        ("notify-2", "apprise"),
+        ("notify-3", "incidents"),
+    ]
+    assert not any(secret.get_secret_value() in repr(found) for secret in addresses)
+
+
+@pytest.mark.parametrize("address", ["", "ops", "https:/x", "://x", "pagerduty://a b", "opsgenie://"])
+def test_what_is_no_address_is_refused_and_not_shown(tmp_path: Path, address: str) -> None:
+    with pytest.raises(ValueError, match="must") as caught:
+        Settings(home=tmp_path, notify=(SecretStr(address),))
+
+    assert not address or f"'{address}'" not in str(caught.value)

@@ -124,15 +124,24 @@ async def test_a_chat_block_of_prefect_sends_the_words_through_apprise(desk: Des
     assert "abcdefghijklm" not in caught.value.message
 
 
-@pytest.mark.parametrize("kind", ["webhook", "apprise"])
-async def test_our_own_channel_block_sends_to_its_address(desk: Desk, kind: str) -> None:
-    scheme = "http" if kind == "webhook" else "json"
+@pytest.mark.parametrize(("kind", "scheme"), [("webhook", "http"), ("apprise", "json"), ("address", "http")])
+async def test_our_own_channel_block_sends_to_its_address(desk: Desk, kind: str, scheme: str) -> None:
     url = SecretStr(f"{scheme}://127.0.0.1:{desk.port}/s3cret-path")
     channel = await kept(NotificationChannel.model_validate({"kind": kind, "url": url}), f"own-{kind}")
 
     await deliver(NOTICE, channel)
 
     assert json.loads(desk.words)["title"] == "nightly-orders failed"
+
+
+async def test_a_block_of_ours_that_names_a_block_is_refused_for_good() -> None:
+    url = SecretStr("block://autopilot-notification-channel/itself")
+    channel = await kept(NotificationChannel.model_validate({"kind": "address", "url": url}), "itself")
+
+    with pytest.raises(DeliveryError, match="names another block") as caught:
+        await deliver(NOTICE, channel)
+
+    assert caught.value.permanent
 
 
 @pytest.mark.parametrize(
