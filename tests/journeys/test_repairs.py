@@ -144,8 +144,11 @@ def desk(make_desk: Callable[..., Desk], server: Server) -> Desk:
 @pytest.fixture
 def worker() -> Iterator[None]:
     """A process that looks like a worker of the pool to whoever reads command lines."""
-    command = [sys.executable, "-c", "input()", "worker", "start", "--pool", POOL]
-    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+    up = "print('up', flush=True); input()"
+    command = [sys.executable, "-c", up, "worker", "start", "--pool", POOL]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        process.stdout.readline()
         yield
         process.kill()
 

@@ -287,10 +287,12 @@ async def test_with_any_doubt_a_run_counts_as_alive(
 def serving() -> Iterator[subprocess.Popen[bytes]]:
     """A process that was started for the run."""
     mine = os.environ | {"PREFECT__FLOW_RUN_ID": "run-1"}
-    process = subprocess.Popen([sys.executable, "-c", "input()"], env=mine, stdin=subprocess.PIPE)
-    yield process
-    process.kill()
-    process.communicate()
+    command = [sys.executable, "-c", "print('up', flush=True); input()"]
+    with subprocess.Popen(command, env=mine, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        process.stdout.readline()
+        yield process
+        process.kill()
 
 
 async def test_a_process_started_for_the_run_is_its_life_whatever_its_number(
