@@ -59,7 +59,7 @@ def optimize(
             "prefect-autopilot --help."
         )
     if sum((write, patch is not None, branch is not None)) > 1:
-        raise UsageError("Give one of --write (replace the file), --patch and --branch (leave it alone).")
+        raise UsageError("Give one of --write (replace the file), --patch and --branch (leave it alone), not both.")
     if history is not None and deployment is not None:
         raise UsageError("Give --history or --deployment, whose runs are the history.")
     chosen = Strategy(strategy) if strategy else None
