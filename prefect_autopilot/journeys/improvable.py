@@ -38,6 +38,8 @@ class Improvable:
     file: Path
     strategy: Strategy
     rules: tuple[str, ...]
+    advice: tuple[str, ...]
+    """Rules that only advise: no edit of the source alone does it."""
     saving_s: float | None
     runs: int
 
@@ -105,7 +107,7 @@ def _looked_at(workflow: str, path: Path, history: FlowHistory | None) -> list[I
     found = []
     for strategy, aim in AIMS.items():
         plan = improve.plan(path, strategy, history)
-        if plan.edits:
+        if plan.edits or plan.advice:
             found.append(
                 Improvable(
                     workflow=workflow,
@@ -113,8 +115,9 @@ def _looked_at(workflow: str, path: Path, history: FlowHistory | None) -> list[I
                     file=path,
                     strategy=strategy,
                     rules=tuple(dict.fromkeys(edit.rule for edit in plan.edits)),
+                    advice=tuple(dict.fromkeys(one.rule for one in plan.advice)),
                     saving_s=_saving(plan),
-                    runs=history.flow.n if history else 0,
+                    runs=min((edit.saving_n for edit in plan.edits if edit.saving_n), default=0),
                 )
             )
     return found

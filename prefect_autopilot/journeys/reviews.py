@@ -101,7 +101,7 @@ async def _weekly(desk: Desk, since: datetime, now: datetime) -> Review:
     parts = (
         (
             "What could be better",
-            ("workflow", "could be", "by", "saves a run", "look at it"),
+            ("workflow", "could be", "by", "advice", "saves a run", "look at it"),
             [_better_row(one) for one in found],
             "Savings come from the last runs and are shown with their number. Nothing was written.",
         ),
@@ -138,7 +138,7 @@ async def _sessions(store: Store, since: datetime) -> list[TroubleshootingSessio
 def _better_row(one: Improvable) -> Sequence[Any]:
     saved = "unknown" if one.saving_s is None else f"{one.saving_s:.1f} s (n = {one.runs})"
     look = f"prefect-autopilot optimize {shlex.quote(str(one.file))} --strategy {one.strategy.value}"
-    return one.workflow, one.aim, ", ".join(one.rules), saved, look
+    return one.workflow, one.aim, ", ".join(one.rules), ", ".join(one.advice), saved, look
 
 
 def _known_as(name: str, catalogue: Catalogue) -> str:
