@@ -50,9 +50,16 @@ def check_parameters(service: Service, operation: Operation, parameters: Mapping
     missing = [name for name, parameter in known.items() if parameter.required and name not in given]
     if missing:
         plural = "s" if len(missing) > 1 else ""
-        msg = f"{service.id}.{operation.id} needs the parameter{plural} {', '.join(map(repr, missing))}."
+        told = ", ".join(repr(name) + _said(known[name]) for name in missing)
+        msg = f"{service.id}.{operation.id} needs the parameter{plural} {told}."
         raise UsageError(msg)
     return {name: _checked(service, operation, known[name], value) for name, value in given.items()}
+
+
+def _said(parameter: Parameter) -> str:
+    """Return what a parameter is, in brackets behind its name; nothing where nobody has said it."""
+    told = parameter.description.rstrip(".")
+    return f" ({told[:1].lower() if told[1:2].islower() else told[:1]}{told[1:]})" if told else ""
 
 
 def _checked(service: Service, operation: Operation, parameter: Parameter, value: Any) -> Any:
@@ -65,13 +72,13 @@ def _checked(service: Service, operation: Operation, parameter: Parameter, value
     wanted = _TYPES.get(parameter.type)
     wrong = wanted is not None and not isinstance(value, wanted)
     if wrong or (isinstance(value, bool) and parameter.type in ("integer", "number")):
-        msg = f"{where} must be of type {parameter.type}, not {type(value).__name__}."
+        msg = f"{where} must be of type {parameter.type}, not {type(value).__name__}{_said(parameter)}."
         raise UsageError(msg)
     if isinstance(value, float) and not math.isfinite(value):
         msg = f"{where} must be a finite number, not {value}."
         raise UsageError(msg)
     if parameter.choices and str(value) not in parameter.choices:
-        msg = f"{where} must be one of {', '.join(parameter.choices)}."
+        msg = f"{where} must be one of {', '.join(parameter.choices)}{_said(parameter)}."
         raise UsageError(msg)
     if parameter.location == "path" and str(value) in ("", ".", ".."):
         msg = f"{where} stands in the address and must not be empty or dots."

@@ -142,6 +142,19 @@ def test_a_check_of_a_connection_changes_nothing_and_needs_nothing(service: Serv
     assert not [p.name for p in operation.parameters if p.required and p.default is None]
 
 
+def test_every_needed_parameter_of_an_operable_service_says_what_it_is() -> None:
+    needed = [
+        (f"{service.id}.{operation.id}.{one.name}", one.name, one.description)
+        for service in load_catalogue().services
+        if service.status is ServiceStatus.OPERABLE
+        for operation in service.operations
+        for one in operation.parameters
+        if one.required
+    ]
+    assert [place for place, name, told in needed if not told.strip() or told.strip(".") == name] == []
+    assert [place for place, _, told in needed if not told.endswith(".") or len(told) > 100] == []
+
+
 def test_only_what_has_operations_and_sources_is_called_operable() -> None:
     """Whether its sources confirm it is for the contract tests to say."""
     for service in WITH_OPERATIONS:

@@ -504,3 +504,16 @@ def test_the_mark_of_the_next_page_may_stand_in_a_header() -> None:
 def test_a_list_that_tells_its_length_ends_there(answer: dict[str, Any], rows: int, *, whole: bool) -> None:
     assert is_whole(listing("page", request_param="page", total_field="total"), answer, rows) is whole
     assert not is_whole(listing("page", request_param="page"), answer, rows)
+
+
+def test_an_error_says_what_the_parameter_is() -> None:
+    page = Parameter(name="page", type="integer", required=True, description="Number of the page.")
+    order = Parameter(name="order", choices=("up", "down"), description="UTC order of rows.")
+    service = Service(id="a", name="A")
+    operation = Operation(id="do", method="GET", path="/", parameters=(page, order))
+    with pytest.raises(UsageError, match=r"needs the parameter 'page' \(number of the page\)\."):
+        check_parameters(service, operation, {})
+    with pytest.raises(UsageError, match=r"of type integer, not str \(number of the page\)\."):
+        check_parameters(service, operation, {"page": "one"})
+    with pytest.raises(UsageError, match=r"one of up, down \(UTC order of rows\)\."):
+        check_parameters(service, operation, {"page": 1, "order": "left"})
