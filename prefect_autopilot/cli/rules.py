@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from prefect_autopilot.cli.alerts import _person, _store
 from prefect_autopilot.cli.output import JSONFlag, write_json, write_line, write_table
-from prefect_autopilot.errors import UnknownNameError
+from prefect_autopilot.errors import UnknownNameError, UsageError
 
 
 async def list_rules(*, as_json: JSONFlag = False) -> int:
@@ -36,13 +36,19 @@ async def list_rules(*, as_json: JSONFlag = False) -> int:
 
 
 async def apply(
-    file: Annotated[Path, Parameter(help="YAML file with the rules.")],
+    file: Annotated[Path | None, Parameter(help="YAML file with the rules.")] = None,
     /,
+    *,
+    block: Annotated[
+        str | None, Parameter(help="Name of a Monitoring Rules block on the Prefect server, instead.")
+    ] = None,
 ) -> int:
-    """Store the rules of a YAML file; one with a known rule_id replaces it."""
-    from prefect_autopilot.journeys.rules import apply_rules, rules_in
+    """Store the rules of a YAML file or block; one with a known rule_id replaces it."""
+    from prefect_autopilot.journeys.rules import apply_rules, rules_in, rules_in_block
 
-    rules = rules_in(file)
+    if (file is None) == (block is None):
+        raise UsageError("Name either a YAML file with the rules or --block NAME.")
+    rules = rules_in(file) if file is not None else await rules_in_block(str(block))
     async with _store() as store:
         stored = await apply_rules(store, rules, _person(), datetime.now(UTC))
     for rule in stored:

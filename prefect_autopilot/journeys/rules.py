@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
-import yaml
-
-from prefect_autopilot.errors import UsageError
+from prefect_autopilot.errors import UnknownNameError, UsageError
 from prefect_autopilot.journeys.judging import history, workflow_id
 from prefect_autopilot.models import MonitoringRule
 from prefect_autopilot.monitoring.rehearsal import Rehearsed, rehearse
-from prefect_autopilot.monitoring.rule_check import read_rules
+from prefect_autopilot.monitoring.rule_check import rules_of_text
 from prefect_autopilot.monitoring.rules import EVERY_WORKFLOW
 from prefect_autopilot.store import Store
+
+__all__ = ["apply_rules", "dry_run", "rules_in", "rules_in_block", "rules_of_text"]
 
 MOST_RUNS = 5000
 """Runs of a workflow that are gone through."""
@@ -29,13 +30,15 @@ def rules_in(path: Path) -> tuple[MonitoringRule, ...]:
     return rules_of_text(text)
 
 
-def rules_of_text(text: str) -> tuple[MonitoringRule, ...]:
-    """Read rules written as YAML; raises UsageError that says what is wrong where."""
+async def rules_in_block(name: str) -> tuple[MonitoringRule, ...]:
+    """Read the rules of a stored block; raises UnknownNameError, or UsageError that says what is wrong."""
+    from prefect_autopilot.blocks.rules import MonitoringRules
+
     try:
-        document = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as error:
-        raise UsageError(f"The rules are no valid YAML: {error}.") from error
-    return read_rules(document)
+        block: Any = await MonitoringRules.aload(name)
+    except ValueError as error:
+        raise UnknownNameError("monitoring rules block", name) from error
+    return rules_of_text(block.rules)
 
 
 async def apply_rules(

@@ -40,6 +40,17 @@ def read_rules(document: object) -> tuple[MonitoringRule, ...]:
     return found
 
 
+def rules_of_text(text: str) -> tuple[MonitoringRule, ...]:
+    """Read rules written as YAML; raises UsageError that says what is wrong where."""
+    import yaml
+
+    try:
+        document = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise UsageError(f"The rules are no valid YAML: {error}.") from error
+    return read_rules(document)
+
+
 def _rule(entry: object, place: int) -> MonitoringRule:
     if not isinstance(entry, Mapping):
         raise UsageError(f"Rule {place} is {entry!r}; write its fields as a mapping.")
