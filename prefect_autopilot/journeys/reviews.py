@@ -175,7 +175,7 @@ def _record_row(one: AlertRecord) -> Sequence[Any]:
     return one.source, one.fired, one.acknowledged, one.false, one.open, now, wanted, one.why
 
 
-Part = tuple[str, Sequence[str], list[Sequence[Any]], str]
+Part = tuple[str, Sequence[str], Sequence[Sequence[Any]], str]
 
 
 def _made(period: Period, title: str, parts: Iterable[Part], since: datetime, now: datetime) -> Review:
