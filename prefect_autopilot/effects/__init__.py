@@ -11,7 +11,7 @@ from prefect_autopilot.effects.project import Project
 from prefect_autopilot.effects.reader import EffectReader
 from prefect_autopilot.effects.rerun import flow_effects, function_effects, may_rerun
 from prefect_autopilot.effects.scope import Scope, bound_names
-from prefect_autopilot.effects.table import is_handle
+from prefect_autopilot.effects.table import is_handle, table_version
 from prefect_autopilot.effects.values import (
     FunctionEffect,
     Level,
@@ -41,6 +41,7 @@ __all__ = [
     "may_rerun",
     "read_module",
     "split_lines",
+    "table_version",
     "walked",
     "worst",
 ]

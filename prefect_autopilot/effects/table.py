@@ -76,6 +76,11 @@ def _handles() -> frozenset[str]:
     )
 
 
+def table_version() -> str:
+    """Return the newest version of the table's files, by which two readings of one flow can be compared."""
+    return max(str(document["version"]) for document in _documents())
+
+
 def lookup(name: str) -> Entry | None:
     """Return the entry of a qualified name, the nearest ``prefix.*`` where it is not named itself."""
     entries = _entries()
