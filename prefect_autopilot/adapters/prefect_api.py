@@ -15,6 +15,7 @@ import httpx
 
 from prefect_autopilot.adapters.ended_runs import ACTIVE, PAGE, EndedRuns
 from prefect_autopilot.adapters.prefect_acts import PrefectActs
+from prefect_autopilot.adapters.prefect_target import pages_of
 from prefect_autopilot.adapters.prefect_values import log_record, run_record, state_record, task_run_record
 from prefect_autopilot.errors import ConflictError, PrefectError, UnknownNameError
 from prefect_autopilot.models import (
@@ -44,6 +45,7 @@ class PrefectAPI(EndedRuns, PrefectActs):
         url: str,
         *,
         auth: str | None = None,
+        ui: str | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         tries: int = 6,
         sleep: Sleep = asyncio.sleep,
@@ -51,6 +53,7 @@ class PrefectAPI(EndedRuns, PrefectActs):
     ) -> None:
         headers = {"Authorization": auth} if auth else {}
         self.url = url.rstrip("/")
+        self.ui = (ui or pages_of(self.url)).rstrip("/")
         self._http = httpx.AsyncClient(base_url=self.url, headers=headers, transport=transport, timeout=30)
         self._tries = tries
         self._sleep = sleep

@@ -18,6 +18,8 @@ class PrefectTarget:
 
     url: str
     auth: str | None = None
+    ui: str | None = None
+    """Where its pages are, as PREFECT_UI_URL says; None where nothing was said."""
 
 
 def find_target(environment: Mapping[str, str], home: Path) -> PrefectTarget:
@@ -33,11 +35,27 @@ def find_target(environment: Mapping[str, str], home: Path) -> PrefectTarget:
             "No Prefect server is known; set PREFECT_API_URL, or start one with `prefect-autopilot up`."
         )
     _check_address(url)
+    ui = known.get("PREFECT_UI_URL")
     if key := known.get("PREFECT_API_KEY"):
-        return PrefectTarget(url, f"Bearer {key}")
+        return PrefectTarget(url, f"Bearer {key}", ui)
     if text := known.get("PREFECT_API_AUTH_STRING"):
-        return PrefectTarget(url, "Basic " + base64.b64encode(text.encode()).decode())
-    return PrefectTarget(url)
+        return PrefectTarget(url, "Basic " + base64.b64encode(text.encode()).decode(), ui)
+    return PrefectTarget(url, ui=ui)
+
+
+def pages_of(url: str) -> str:
+    """Return where the pages of the server with this API address are; credentials in it are left out.
+
+    Prefect serves both under one address; those of Prefect Cloud are under a host of their own.
+    """
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    path = parts.path.rstrip("/")
+    if host == "api.prefect.cloud":
+        path = path.removeprefix("/api").replace("/accounts/", "/account/")
+        path = path.replace("/workspaces/", "/workspace/")
+        return f"{parts.scheme}://app.prefect.cloud{path}"
+    return f"{parts.scheme}://{host}{path.removesuffix('/api')}"
 
 
 def _check_address(url: str) -> None:

@@ -69,7 +69,7 @@ async def open_desk(settings: Settings, *, target: PrefectTarget | None = None) 
     policy = read_policy(settings.policy_file, mode=settings.mode)
     target = target or prefect_target()
     async with (
-        PrefectAPI(target.url, auth=target.auth, jitter=random.random) as api,
+        PrefectAPI(target.url, auth=target.auth, ui=target.ui, jitter=random.random) as api,
         Store.open(settings.store_url.get_secret_value()) as store,
     ):
         yield Desk(

@@ -9,6 +9,7 @@ from prefect_autopilot.errors import PrefectError, UnknownNameError
 from prefect_autopilot.journeys.desk import Desk
 from prefect_autopilot.models import Notice, ResolutionStatus, TroubleshootingSession
 from prefect_autopilot.troubleshooting import report
+from prefect_autopilot.troubleshooting.report import links, recognised
 
 ARTIFACT_KEY = "autopilot-diagnosis"
 
@@ -25,6 +26,7 @@ _OUTCOMES: dict[ResolutionStatus, Outcome] = {
 
 async def publish(desk: Desk, session: TroubleshootingSession) -> None:
     """Attach the report to the run and queue a notice, once for each outcome and attempt of the session."""
+    session = await recognise(desk, session)
     await _attach(desk, session)
     outcome = _OUTCOMES.get(session.resolution_status)
     if session.storm is not None and session.resolution_status is ResolutionStatus.PARTIAL:
@@ -36,12 +38,15 @@ async def publish(desk: Desk, session: TroubleshootingSession) -> None:
     diagnosis = session.diagnosis
     cause = diagnosis.root_cause if diagnosis else "unknown cause"
     advice = "\n".join(f"- {item}" for item in session.recommendations)
+    pages = links(session, desk.api.ui)
+    last = session.trail[-1] if session.trail else ""
+    lines = (last, recognised(session), advice, pages.get("the run", ""))
     await desk.store.queue_notice(
         Notice(
             notice_id=hashlib.sha256(mark.encode()).hexdigest()[:32],
             outcome=outcome,
             title=f"{_subject(session)}{_further(session)}: {cause}",
-            text=f"{session.trail[-1] if session.trail else ''}\n{advice}".strip(),
+            text="\n".join(line for line in lines if line),
             flow_run_id=session.flow_run_id,
             deployment_id=session.workflow_id,
             session_id=session.session_id,
@@ -51,6 +56,16 @@ async def publish(desk: Desk, session: TroubleshootingSession) -> None:
     )
 
 
+async def recognise(desk: Desk, session: TroubleshootingSession) -> TroubleshootingSession:
+    """Return the session with what is known of its cause from before."""
+    if not session.fingerprint:
+        return session
+    known = await desk.store.recurrence(
+        session.fingerprint, session.workflow_id, besides=session.session_id
+    )
+    return session.model_copy(update={"recurrence": known})
+
+
 async def _attach(desk: Desk, session: TroubleshootingSession) -> None:
     if session.flow_run_id is None:
         return
@@ -58,7 +73,7 @@ async def _attach(desk: Desk, session: TroubleshootingSession) -> None:
         await desk.api.attach_markdown(
             session.flow_run_id,
             key=ARTIFACT_KEY,
-            markdown=report(session),
+            markdown=report(session, desk.api.ui),
             description=f"autopilot session {session.session_id}: {session.resolution_status.value}",
         )
     except (PrefectError, UnknownNameError) as error:
@@ -73,6 +88,7 @@ def headline(session: TroubleshootingSession) -> str:
     cause = session.diagnosis.root_cause if session.diagnosis else "not diagnosed yet"
     status = session.resolution_status.value.replace("_", " ")
     said = f"; {session.trail[-1]}" if session.trail else ""
+    said += f". {known}" if (known := recognised(session)) else ""
     return " ".join(f"{_subject(session)}{_further(session)}: {status}. {cause}{said}".split())
 
 

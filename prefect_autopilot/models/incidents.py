@@ -203,6 +203,20 @@ class Storm(Value):
     """Runs of which nothing was done: somebody acted first, they are gone, or the gate said no."""
 
 
+class Recurrence(Value):
+    """What is known from before of the same cause on the same workflow."""
+
+    times: int = Field(ge=1)
+    """Sessions with this cause, the present one among them."""
+    last_at: datetime | None = None
+    """When the one before was opened."""
+    remedy: str | None = None
+    """Kind of the remedy that was last seen to help."""
+    held: int = 0
+    tried: int = 0
+    """How often that remedy was observed, and how often it held."""
+
+
 class TroubleshootingSession(Value):
     """One incident from first failure to close; every change is a new value and an audit entry."""
 
@@ -226,6 +240,8 @@ class TroubleshootingSession(Value):
     recommendations: tuple[str, ...] = ()
     proposal: FaultProposal | None = None
     """What a language model says of a fault in code; None where none was asked."""
+    recurrence: Recurrence | None = None
+    """None where the cause has not been looked up."""
     resolution_status: ResolutionStatus = ResolutionStatus.IN_PROGRESS
     due_at: datetime | None = None
     """When the session wants to be looked at again; None when nothing is to come."""

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Select, and_, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from prefect_autopilot.errors import ConflictError, UnknownNameError
-from prefect_autopilot.models import TERMINAL_STATES, Remedy, Value
+from prefect_autopilot.models import TERMINAL_STATES, Recurrence, Remedy, Value
 from prefect_autopilot.store import tables
 from prefect_autopilot.store.encoding import clean, dump, load
 from prefect_autopilot.store.leases import WATCHER_LEASE, Leases
@@ -17,6 +17,8 @@ from prefect_autopilot.store.switches import Switches
 from prefect_autopilot.troubleshooting.learning import Record
 
 _RESET = "records:reset"
+_OBSERVED = 200
+"""Latest outcomes of a cause that are counted."""
 
 JournalOutcome = Literal["applied", "failed", "skipped", "unknown"]
 """What became of an intent; unknown: a crash came in between and the world did not tell."""
@@ -212,6 +214,41 @@ class Journal(Switches, Leases):
                 good, bad = (row.n, 0) if row.outcome == "verified" else (0, row.n)
                 records[row.kind] = Record(before.good + good, before.bad + bad)
         return found
+
+    async def recurrence(self, fingerprint: str, workflow_id: str, *, besides: str) -> Recurrence:
+        """Return how often a workflow had a cause before the session ``besides``, and what helped last."""
+        session, seen, done = tables.sessions.c, tables.verifications.c, tables.journal.c
+        before = and_(
+            session.fingerprint == fingerprint, session.workflow_id == workflow_id, session.id != besides
+        )
+        times = select(func.count(), func.max(session.start_time, type_=tables.Moment())).where(before)
+        observed = (
+            select(done.kind, seen.outcome)
+            .join_from(
+                tables.verifications,
+                tables.journal,
+                and_(done.session_id == seen.session_id, done.attempt == seen.attempt),
+            )
+            .where(
+                seen.fingerprint == fingerprint,
+                seen.deployment_id.in_((workflow_id, "")),
+                seen.outcome.in_(("verified", "failed")),
+            )
+            .order_by(seen.at.desc())
+            .limit(_OBSERVED)
+        )
+        async with self._database.read() as connection:
+            count, last_at = (await connection.execute(times)).one()
+            rows = [(kind, outcome) for kind, outcome in (await connection.execute(observed)).all()]
+        helped = next((kind for kind, outcome in rows if outcome == "verified"), None)
+        outcomes = [outcome for kind, outcome in rows if kind == helped]
+        return Recurrence(
+            times=count + 1,
+            last_at=last_at,
+            remedy=helped,
+            held=outcomes.count("verified"),
+            tried=len(outcomes),
+        )
 
     async def reset_remedy_records(self, by: str, now: datetime) -> None:
         """Begin all records anew; what was observed before stays in the store and no longer counts."""

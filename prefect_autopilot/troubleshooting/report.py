@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import quote
 
 from prefect_autopilot.models import Diagnosis, RemedyDecision, TroubleshootingSession
 from prefect_autopilot.models.editing import FaultProposal
 
 MAX_FOREIGN = 2000
+TWICE = 2
+PAGES = (
+    ("work pool", "work pools", "work-pools"),
+    ("concurrency limit", "concurrency limits", "concurrency-limits"),
+    ("automation", "automations", "automations"),
+)
+"""A word in the advice, and the page that it is about."""
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()#+\-!|<>~&$:@])")
 _BACKTICKS = re.compile(r"`+")
 
 
-def report(session: TroubleshootingSession) -> str:
-    """Return the session as markdown."""
+def report(session: TroubleshootingSession, ui: str | None = None) -> str:
+    """Return the session as markdown; with the address of Prefect's pages ``ui`` with links into them."""
     parts = [
         f"# Troubleshooting {plain(_subject(session))}",
         f"Status **{plain(session.resolution_status)}** at step {plain(session.current_step)}.",
     ]
+    if said := recognised(session):
+        parts.append(plain(said))
+    if found := links(session, ui) if ui else {}:
+        parts.append(" · ".join(f"[{plain(name)}]({address})" for name, address in found.items()))
     if session.diagnosis is not None:
         parts += _diagnosis(session.diagnosis)
     if session.recommendations:
@@ -30,6 +43,37 @@ def report(session: TroubleshootingSession) -> str:
         parts += ["## Attempts", "\n".join(_attempts(session))]
     parts += ["## Trail", fenced("\n".join(session.trail))]
     return "\n\n".join(parts) + "\n"
+
+
+def recognised(session: TroubleshootingSession) -> str:
+    """Return what is known of this cause from before, in one line; empty where it is new."""
+    known = session.recurrence
+    if known is None or known.times < TWICE:
+        return ""
+    last = f", before on {known.last_at:%Y-%m-%d}" if known.last_at else ""
+    seen = f"Known: seen {known.times} times on this workflow{last}"
+    if known.remedy is None:
+        return f"{seen}; nothing has been seen to help yet."
+    return f"{seen}; last fixed by {known.remedy.replace('_', ' ')}, {known.held} of {known.tried} held."
+
+
+def links(session: TroubleshootingSession, ui: str) -> dict[str, str]:
+    """Return the pages of Prefect that a person needs for a session, by what they show."""
+    found = {}
+    if session.flow_run_id:
+        run = quote(session.flow_run_id, safe="")
+        found["the run"] = f"{ui}/runs/flow-run/{run}"
+        if session.diagnosis is not None and session.diagnosis.evidence:
+            found["its log"] = f"{ui}/runs/flow-run/{run}?tab=Logs"
+    if _UUID.fullmatch(session.workflow_id):
+        found["its deployment"] = f"{ui}/deployments/deployment/{session.workflow_id}"
+    if session.diagnosis is not None and session.diagnosis.connection:
+        found["the connection block"] = f"{ui}/blocks"
+    said = "\n".join(session.recommendations)
+    for word, name, path in PAGES:
+        if word in said:
+            found[name] = f"{ui}/{path}"
+    return found
 
 
 def _subject(session: TroubleshootingSession) -> str:

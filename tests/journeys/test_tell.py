@@ -96,6 +96,7 @@ async def test_a_notice_says_cause_last_step_and_what_to_do(desk: Desk, clock: A
         "2026-03-02T03:00:05+00:00 escalated: a bug",
         "- Correct the code.",
         "- Run it again.",
+        "http://prefect.test/runs/flow-run/run-1",
     ]
 
 
@@ -103,7 +104,7 @@ async def test_a_session_about_which_nothing_is_known_is_still_told(desk: Desk, 
     await publish(desk, session(clock, diagnosis=None, trail=(), recommendations=()))
     (notice,) = await told(desk)
     assert notice.title == "run run-1: unknown cause"
-    assert (notice.text, notice.action) == ("", None)
+    assert (notice.text, notice.action) == ("http://prefect.test/runs/flow-run/run-1", None)
 
 
 @pytest.mark.parametrize(
