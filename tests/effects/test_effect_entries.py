@@ -261,7 +261,7 @@ UNKNOWN = {
     "import by name": "__import__(x)",
     "pickle": "pickle.load(open(x, 'rb'))",
     "method of a client that is not listed": "boto3.client('s3').frobnicate(Bucket=x)",
-    "method of a resource": "boto3.resource('s3').Bucket(x)",
+    "method of a resource that is not listed": "boto3.resource('s3').frobnicate(x)",
     "frame of a parameter": "x.to_csv('a.csv')",
     "client of a parameter": "x.post(y)",
     "database of a parameter": "x.cursor()",
