@@ -219,6 +219,9 @@ def desk_on(prefect: PrefectInMemory, store: Store, clock: Clock, **changes: Any
     async def no_sleep(_seconds: float) -> None:
         return
 
+    async def may_not_be_asked(_url: str, _private: bool) -> None:  # noqa: FBT001  # the desk's interface
+        return
+
     api = PrefectAPI(
         "http://prefect.test/api", transport=httpx.MockTransport(prefect), sleep=no_sleep, tries=2
     )
@@ -229,6 +232,7 @@ def desk_on(prefect: PrefectInMemory, store: Store, clock: Clock, **changes: Any
         "holder": "test",
         "clock": clock,
         "jitter": lambda: 0.5,
+        "probe": may_not_be_asked,
     }
     return Desk(**parts | changes)
 

@@ -416,7 +416,7 @@ async def test_the_deployment_that_renews_the_token_is_run_once_and_then_the_run
     assert len(prefect.retries) == 1
     clock.forward(10)
     prefect.finish("run-1")
-    clock.forward(10)
+    clock.forward(60)
     session = await advance(desk, session.session_id)
     assert session.resolution_status is ResolutionStatus.AUTO_RESOLVED
     assert len(server.started) == 1

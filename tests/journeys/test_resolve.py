@@ -332,3 +332,67 @@ async def test_a_secret_in_the_traceback_is_in_nothing_we_keep_or_send(desk: Des
         + "".join(pending.notice.model_dump_json() for pending in told)
     )
     assert secret not in kept
+
+
+# What is asked of the server
+
+DIAGNOSIS = ("", "states", "task runs", "logs", "deployment", "runs of the deployment")
+
+
+async def until_seen(desk: Desk, prefect: Any, *, lasts_s: float) -> int:
+    """Resolve a run whose retry lasts so long; return the calls beyond those of the diagnosis."""
+    prefect.fail("run-1")
+    run = await desk.api.run("run-1")
+    before = desk.api.calls
+    session = await resolve.take_up(desk, run)
+    assert session is not None
+    desk.clock.forward(5)  # type: ignore[attr-defined]
+    session = await resolve.advance(desk, session.session_id)
+    ends = None
+    while session.due_at is not None:
+        clock: Any = desk.clock
+        if ends is None:
+            clock.forward(20)
+            prefect.start("run-1")
+            ends = clock.now + timedelta(seconds=lasts_s)
+        if ends <= session.due_at and prefect.runs["run-1"]["state_type"] == "RUNNING":
+            clock.now = ends
+            prefect.add_state("run-1", "COMPLETED", "Completed")
+        clock.now = max(clock.now, session.due_at)
+        session = await resolve.advance(desk, session.session_id)
+    assert session.resolution_status is ResolutionStatus.AUTO_RESOLVED
+    return desk.api.calls - before - len(DIAGNOSIS)
+
+
+async def test_a_resolved_run_costs_five_calls_beyond_its_diagnosis(desk: Desk, prefect: Any) -> None:
+    assert await until_seen(desk, prefect, lasts_s=5) <= 5
+
+
+async def test_a_run_whose_length_is_known_is_looked_at_when_it_ends(desk: Desk, prefect: Any) -> None:
+    for number in range(3):
+        known = f"earlier-{number}"
+        prefect.finish(known)
+        began = desk.clock() - timedelta(seconds=240)
+        prefect.runs[known] |= {"start_time": began.isoformat(), "parameters": {"day": number}}
+    assert await until_seen(desk, prefect, lasts_s=200) <= 5
+
+
+async def test_a_run_of_unknown_length_is_asked_for_more_and_more_seldom(desk: Desk, prefect: Any) -> None:
+    assert await until_seen(desk, prefect, lasts_s=600) <= 16
+
+
+async def test_a_retry_that_is_seen_to_fail_is_looked_at_before_its_time(desk: Desk, prefect: Any) -> None:
+    prefect.fail("run-1")
+    session = await take(desk)
+    assert session.due_at is not None
+    desk.clock.forward(13)  # type: ignore[attr-defined]
+    prefect.fail("run-1")
+    assert session.due_at > desk.clock(), "nobody would look yet"
+    seen = await resolve.take_up(desk, await desk.api.run("run-1"))
+    assert seen is not None
+    assert seen.session_id == session.session_id
+    assert seen.due_at is not None
+    assert seen.due_at <= desk.clock()
+    again = await resolve.take_up(desk, await desk.api.run("run-1"))
+    assert again is not None
+    assert again.due_at == seen.due_at
