@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, replace
 
 from prefect_autopilot.errors import UsageError
+from prefect_autopilot.intelligence.addresses import address_questions, refused_address
 from prefect_autopilot.intelligence.clauses import Clause, cut
 from prefect_autopilot.intelligence.clock import zone_name
 from prefect_autopilot.intelligence.data import table
@@ -80,7 +81,7 @@ def analyze(text: str, context: RequestContext, catalogue: Catalogue) -> Analysi
     if zone_name(context.timezone) != context.timezone:
         raise UsageError(f"{context.timezone!r} is no IANA time zone; give one such as Europe/Berlin.")
     text = without_surrogates(text)
-    refusal = _refusal(text)
+    refusal = _refusal(text) or refused_address(text)
     if refusal:
         return Analysis(text=text[:MAX_CHARACTERS], status="reject", confidence=1.0, reasons=(refusal,))
     document = read(text)
@@ -176,7 +177,7 @@ def _judged(text: str, reading: _Reading, catalogue: Catalogue) -> Analysis:
     questions = _questions(reading, catalogue)
     blocking = [q for q in questions if q.id != "time"]
     used = [m.service for m in services if m.role == "used"]
-    if not used and not reading.slots and not reading.choices and not reading.unknown:
+    if not used and not reading.steps and not reading.slots and not reading.choices and not reading.unknown:
         return _nothing(text, reading, services)
     if reading.unknown and not used and not reading.slots:
         status: AnalysisStatus = "unsupported"
@@ -239,6 +240,7 @@ def _questions(reading: _Reading, catalogue: Catalogue) -> list[Question]:
     questions += _contradictions(reading.scene, catalogue)
     if schedule and schedule.problems:
         questions.append(Question(id="when", text=f"When should it run? {' '.join(schedule.problems)}"))
+    questions += address_questions(reading.scene.document.text)
     questions += [_unknown_question(name) for name in reading.unknown]
     for choice in reading.choices:
         shared = set(catalogue.get(choice[0]).kinds) & set(catalogue.get(choice[1]).kinds)

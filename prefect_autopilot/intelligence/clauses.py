@@ -40,6 +40,7 @@ class Clause:
 
 _OBJECT = re.compile(rf"\s+(?:[#@]|me\b|us\b|the\b|our\b|my\b|an?\b|him\b|her\b|them\b|it\b|to\b|{ANY})")
 _PASSIVE = re.compile(r"gets? (?:\w+ed|won|lost|paid|sent|put|made)\b")
+_THIRD_PERSON = re.compile(r"\w{3,}[^s]s")
 _ADDRESSEE = re.compile(rf"\s*(?:in|on|and|then)?\s*{ANY}\s*")
 """Who is told what to do ("jira: open an issue"): one clause with the order that follows."""
 
@@ -108,6 +109,8 @@ def _is_imperative(text: str, start: int, found: re.Match[str]) -> bool:
     verb = _leading_verb().match(text, found.end())
     if _PASSIVE.match(text, found.end()):
         return False  # "when a booking gets cancelled" goes on
+    if verb is not None and _THIRD_PERSON.fullmatch(verb[1]) and not before[-1].endswith("ed"):
+        return False  # "when a deal closes in X" is not over yet, orders have no such ending
     is_noun = verb is not None and verb[1] in words("verbs", "nouns")
     if (
         is_noun

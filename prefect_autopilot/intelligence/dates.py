@@ -231,7 +231,7 @@ def _is_monthly(match: re.Match[str], text: str, found: Calendar) -> bool:
     if match["of"]:
         return True
     begins = find(rf"(?:{EVERY}|on the|on|the) $", words_before(text, match)) is not None
-    return begins and (found.unit == "month" or (match["day"] != "day" and found.unit == ""))
+    return begins and (found.unit in {"month", "quarter"} or (match["day"] != "day" and found.unit == ""))
 
 
 def _read_edge(text: str, found: Calendar) -> bool:

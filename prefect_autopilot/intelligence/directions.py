@@ -19,7 +19,7 @@ _DETERMINERS = (
 )
 _NOUN = r"(?:[\w'-]+\s+){0,3}?"
 _FROM = re.compile(
-    rf"\b(?:from|out of|off|of|inside of|between|when|whenever|if|against"
+    rf"\b(?:from(?! now on)|out of|off|of|inside of|between|when|whenever|if|against"
     rf"|for (?:each |every |any |all )?(?:new|incoming)|for (?:each|every|any)|(?:received|sent|arriving"
     rf"|incoming) (?:via|in|through|on|by)|triggered by)\s+{_NOUN}$"
 )
@@ -63,6 +63,9 @@ _WATCHED = re.compile(
 )
 _FOR_NEW = re.compile(
     r"\b(?:for|of) (?:all |any |each |every |the )*(?:new|incoming|latest|recent) (?:[a-z]+ ){1,2}$"
+)
+_THROUGH = re.compile(
+    r"\b(?:go|goes|going|loop|loops|looping|run|walk|iterate)s? (?:through|over)\b|\bhow many\b"
 )
 _LISTENS = re.compile(
     r"\b(?:alert\w*|notif\w+|notices?|subscrib\w+|respon\w+|repl(?:y|ies)|reacts?|listens?)\b[^.;]{0,40}"
@@ -119,7 +122,7 @@ def _direction(
     after = scene.text[part.at + 1 : min(clause.end, part.at + _WINDOW)]
     if clause.lead is not None:
         return "source", "it is in the clause of the event"
-    verb = _last_verb(scene, clause, part)
+    verb = "read" if _THROUGH.search(before) else _last_verb(scene, clause, part)
     ordered = _by_named_order(scene, clause, part, before, after)
     told = ordered or _by_words_beside(part, before, after) or _by_preposition(before, after, verb)
     if told:
@@ -265,6 +268,8 @@ def _next_is_target(scene: Scene, clause: Clause) -> bool:
 
 
 def _is_kind_verb(scene: Scene, part: Part) -> bool:
+    if part.mention.kind == "sms" and part.mention.name.startswith("text") and " " in part.mention.name:
+        return True  # "text the customer": its object is a part of it
     return (
         part.mention.kind is not None
         and re.match(r"\s+(?:me|us|him|her|them|the|my|our|it)\b", scene.text[part.at + 1 :]) is not None

@@ -10,7 +10,7 @@ from prefect_autopilot.intelligence.data import words
 from prefect_autopilot.intelligence.operations import destroys
 from prefect_autopilot.intelligence.scene import Scene
 from prefect_autopilot.intelligence.trigger import clause_span
-from prefect_autopilot.models import Question, Span, StepSpec, TriggerSpec
+from prefect_autopilot.models import Constant, Operation, Question, Span, StepSpec, TriggerSpec
 from prefect_autopilot.services import Catalogue
 
 _OTHERWISE = re.compile(
@@ -21,7 +21,11 @@ _WAIT = re.compile(
     r"(?:\d+|an?|one|two|three|four|five|six|seven|ten|thirty|few|several)\s*"
     r"(?:seconds?|minutes?|mins?|hours?|days?|weeks?|months?)\b"
 )
-_EVERYTHING = re.compile(r"\b(?:every|all|each|everything|any)\b(?: [\w-]+){0,2}", re.IGNORECASE)
+_EVERYTHING = re.compile(
+    r"\b(?:everything|(?:every|all|each|any)\b(?! (?:\w+day|day|night|week|weekend|month|quarter"
+    r"|year|hour|minute|morning|afternoon|evening|other|\d+)s?\b))\b(?: [\w-]+){0,2}",
+    re.IGNORECASE,
+)
 _APPROVAL = re.compile(
     r"\b(?:(?:ask|wait|request|requests|asks|get|needs?)\b[^.;\n]{0,60}?\b(?:approval|approve|sign-off)"
     r"|(?:after|once|until|unless|only if)\b[^.;\n]{0,40}?\bapprove[sd]?)\b"
@@ -58,14 +62,23 @@ def sweeping(steps: tuple[StepSpec, ...], catalogue: Catalogue) -> Question | No
         operation = catalogue.get(step.service).operation(step.operation)
         said = step.span.text if step.span else ""
         found = _EVERYTHING.search(said)
-        if operation and found and destroys(operation) and step.for_each is None:
+        method = step.arguments.get("method")
+        by_hand = operation is None and isinstance(method, Constant) and method.value == "DELETE"
+        destroying = by_hand or (operation is not None and destroys(operation))
+        if found and destroying and step.for_each is None:
             name = catalogue.get(step.service).name
             return Question(
                 id="everything",
-                text=f"{operation.verbs[0].capitalize() if operation.verbs else operation.id} takes one at a"
+                text=f"{_told(operation)} takes one at a"
                 f" time: which ones in {name} do you mean by {found[0]!r}, and how are they found?",
             )
     return None
+
+
+def _told(operation: Operation | None) -> str:
+    if operation is None:
+        return "Deleting"
+    return operation.verbs[0].capitalize() if operation.verbs else operation.id
 
 
 def unread(

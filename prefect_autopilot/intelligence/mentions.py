@@ -28,7 +28,9 @@ _MOST_MISSPELT = 200
 """Unknown words of a request that are compared with every name; a hostile text may hold thousands."""
 _HYPHENS = frozenset("-_/")
 _STARTS = frozenset({"", ".", "!", "?", ":", "\n", ";"})
-_ENDS = frozenset({"", ".", ",", ";", "!", "?", "\n", ">", "-", ")"})
+_ENDS = frozenset(
+    {"", ".", ",", ";", "!", "?", "\n", ">", "-", ")", "every", "each", "when", "whenever", "daily", "weekly"}
+)
 
 
 _OTHER_DAY = r"(?:tue|wed|thu|fri|sat|sun)(?:s|sday|nesday|rs|rsday|day|urday|days)?"
@@ -244,6 +246,8 @@ def _is_meant(
         return True
     score = (1 if starts else 2) if capital else (1 if hit.first == 0 else -1)
     score += _neighbours(first.text, before, after, capital=capital)
+    if before in {"or", "and", "/"} and _is_sure(tokens, hit.first - 2, names):
+        score += 1
     if _is_noun_of(after, names.catalogue.get(hit.entry.services[0])):
         score += 3
     if after in table("names")["strong_after"].get(first.text, ()):
@@ -251,6 +255,12 @@ def _is_meant(
     if titled and first.text in english() and before not in words("names", "before") | {",", "&"}:
         score -= 1
     return score >= _EVIDENCE
+
+
+def _is_sure(tokens: tuple[Token, ...], place: int, names: Lexicon) -> bool:
+    """Tell whether a token is a name that no ordinary word is."""
+    entry = names.entries.get(tokens[place].text) if place >= 0 else None
+    return entry is not None and not entry.doubtful
 
 
 def _is_domain(tokens: tuple[Token, ...]) -> bool:

@@ -26,6 +26,12 @@ _WHERE = re.compile(
 )
 """Where something happens; it is no thing to be made ("drop it in the finance channel")."""
 
+_PAY = re.compile(r"\bpay(?:s|ing)?\b")
+"""Who pays an invoice makes none."""
+
+_MONEY = frozenset({"payment", "accounting", "shop"})
+"""Kinds where a thing that nobody asked for by name costs somebody money."""
+
 _PLUMBING = frozenset({"webhook", "webhooks", "me", "token", "label", "labels", "user", "users"})
 
 _ALSO = {"message": "send", "comment": "comment", "tweet": "send", "post": "send"}
@@ -46,15 +52,19 @@ def choose_operation(service: Service, said: str, direction: Direction) -> Opera
     One that does something else than the verb asks for is never taken: who deletes is given no creating.
     """
     wanted = asked(said)
-    open_ = [
-        (i, o)
-        for i, o in enumerate(service.operations)
-        if fits(service, o, wanted, is_source=direction == "source")
-    ]
+    is_archived = "archive" in said.lower()  # what is archived is not gone
     told = re.findall(r"[a-z]+", said.lower())
     about = re.findall(r"[a-z]+", _WHERE.sub(" ", said.lower()))
     stems = frozenset(stem(word) for word in about)
     stems |= {"record"} if "row" in stems else set()
+    open_ = [
+        (i, o)
+        for i, o in enumerate(service.operations)
+        if fits(service, o, wanted, is_source=direction == "source")
+        and not (is_archived and destroys(o) and "archive" not in o.id)
+        and not (must_be_named(service, o) and stems.isdisjoint(_things(o)))
+        and not (_PAY.search(said.lower()) and "invoice" in _things(o) and not reads(o))
+    ]
     meanings = frozenset(
         m for m, verbs in table("verbs")["meaning"].items() if not set(told).isdisjoint(verbs)
     )
@@ -69,12 +79,24 @@ def choose_operation(service: Service, said: str, direction: Direction) -> Opera
         word != "new" and word in _decisive() and (not i or told[i - 1] not in {"new", "the", "a"})
         for i, word in enumerate(told)
     )
-    is_put = bool({"chat", "sms"} & set(service.kinds)) and _WHERE.search(said.lower()) is not None
+    is_message = bool({"chat", "sms"} & set(service.kinds)) and _WHERE.search(said.lower()) is not None
+    is_put = is_message or "llm" in service.kinds
     return (
         None
         if (told_clearly and not is_put) or wanted == {"delete"}
         else _usual(service, [o for _, o in open_], direction)
     )
+
+
+def must_be_named(service: Service, operation: Operation) -> bool:
+    """Tell whether an operation is no usual look: who is connected, one thing by its id, a model's name."""
+    is_check = operation.id == service.verification and not operation.id.startswith(("list", "search"))
+    is_one = operation.id.startswith("get") and "{" in operation.path
+    return is_check or (is_one and reads(operation)) or ("llm" in service.kinds and reads(operation))
+
+
+def _things(operation: Operation) -> frozenset[str]:
+    return _shape(operation.id, operation.path, operation.verbs).nouns - _PLUMBING
 
 
 @cache
@@ -87,9 +109,16 @@ def _usual(service: Service, operations: list[Operation], direction: Direction) 
     """Return what is mostly done with a service of its kind, where the words say nothing of it at all."""
     usual = table("arguments")["usual_nouns"]
     nouns = {stem(noun) for kind in service.kinds for noun in usual.get(kind, ())}
+    if not nouns and direction != "source":
+        return None
     about = [o for o in operations if _is_about(_shape(o.id, o.path, o.verbs).nouns, nouns)]
     looks = [o for o in about if reads(o) and o.id.startswith(("list", "search", "read"))]
-    makes = [o for o in operations if _makes(o, service) and (o in about or "llm" in service.kinds)]
+    is_money = not _MONEY.isdisjoint(service.kinds)
+    makes = [
+        o
+        for o in operations
+        if _makes(o, service) and not is_money and (o in about or "llm" in service.kinds)
+    ]
     talks = bool({"chat", "sms"} & set(service.kinds)) or service.id in table("triggers")["messengers"]
     return next(iter(looks if direction == "source" and not talks else makes), None)
 

@@ -176,12 +176,18 @@ def _read_window(text: str, times: list[Clock], found: Calendar) -> None:
             and last.hour is not None
             and find(r"^\s*(?:and|to|-|until|till|through)\s*$", between)
         ):
-            found.window = (first.hour, last.hour)
+            found.window = (first.hour, _closing(text[last.start : last.end], first.hour, last.hour))
             if first.minute or last.minute:
-                found.bounds = (first.hour * 60 + first.minute, last.hour * 60 + last.minute)
+                found.bounds = (first.hour * 60 + first.minute, found.window[1] * 60 + last.minute)
             return
     if len(times) == 1 and times[0].hour is not None:
         _read_open_window(text, times[0], times[0].hour, found)
+
+
+def _closing(said: str, first: int, last: int) -> int:
+    """Return the hour of 24 at which a window closes: "9 to 5" ends in the afternoon."""
+    is_open = last < first and last < 12 and not find(r"[ap]\.?m|:|\bin the\b", said)  # noqa: PLR2004 - noon
+    return last + 12 if is_open and last + 12 > first else last
 
 
 def _read_open_window(text: str, time: Clock, hour: int, found: Calendar) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from prefect_autopilot.intelligence.addresses import called_addresses
 from prefect_autopilot.intelligence.arguments import CHANNEL, fill
 from prefect_autopilot.intelligence.clauses import Clause
 from prefect_autopilot.intelligence.data import table
@@ -40,6 +41,9 @@ _OF_IT = re.compile(
     r"\s*(?:(?:and|then|also|please|just|automatically)\s+)*(?P<verb>[a-z]+)\s+(?:it|them|this|that|each)\b"
 )
 _HTTP = "http"
+_TURN: dict[Direction, int] = {"source": 0, "tool": 1, "sink": 2}
+"""The order within one clause: read, worked on, written."""
+
 _TO_WEBHOOK = re.compile(r"\b(?:to|into) (?:an? |my |our |the |this |that )?(?:\w+ )?web ?hook\b")
 _OPPOSITE = re.compile(r"^[\s,;.]*(?:and |or )?(?:otherwise|else|if not|everything else|the rest)\b")
 _TOLD = re.compile(r"\b(?:me|us|him|her|them|everyone|everybody)\b")
@@ -77,12 +81,18 @@ def wanted_calls(
         direction = _as_told(scene, place, catalogue.get(service))
         found.append(Wanted(catalogue.get(service), direction, place.clause, place.part.at, condition))
     found += _to_webhook(scene, clauses, catalogue)
+    if _HTTP in catalogue:
+        http = catalogue.get(_HTTP)
+        found += [
+            Wanted(http, "source" if is_read else "sink", clause, at)
+            for clause, at, is_read in called_addresses(scene, clauses)
+        ]
     found += _spoken_of(scene, clauses, found, start, catalogue)
     found.sort(
         key=lambda w: (
             not (w.direction == "source" and goes_through(w.clause)),
             index[w.clause],
-            w.direction != "source",
+            _TURN[w.direction],
             w.at,
         )
     )

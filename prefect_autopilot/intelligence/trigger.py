@@ -11,13 +11,12 @@ from prefect_autopilot.intelligence.data import table, words
 from prefect_autopilot.intelligence.directions import Placed
 from prefect_autopilot.intelligence.events import (
     announces,
-    changes,
     is_filler,
     known_event,
-    stems,
     thing_beside,
     unannounced,
 )
+from prefect_autopilot.intelligence.filters import event_filter
 from prefect_autopilot.intelligence.scene import ANY, Scene
 from prefect_autopilot.intelligence.schedule import Schedule, read_schedule
 from prefect_autopilot.models import Service, Span, TriggerSpec, TriggerType
@@ -43,6 +42,11 @@ _LOOSE = frozenset({"nothing says that things come from it", "things are in it",
 _EACH_ROW = re.compile(
     r"\s*(?:and |then )?for (?:each|every|all)(?: of)?(?: the)? (?:\w+ )?"
     r"(?:rows?|records?|lines?|entry|entries)\b"
+)
+_OF_THESE = re.compile(r"\s*(?:and |then )*for (?:each|every)(?: one| of (?:them|these|those)|,|\s*$)")
+_ALL_THERE = re.compile(
+    r"\s*(?:please )?(?:get|fetch|list|pull|read|collect|find|search|export|download|go through|loop through"
+    r"|loop over|take)\s+(?:me )?(?:all|every|each|a list of|the list of)\b"
 )
 _COMES = re.compile(r"\b(?:new|incoming|added|add|adds|comes?|created|arriv\w+|updated|changes?|submitted)\b")
 _IS_NEW = re.compile(r"\bnew\b")
@@ -89,7 +93,13 @@ def find_start(
     through = _goes_through(scene, source, catalogue)
     if through:
         source = None
-    has_event = any(c.lead and _EVENT_LEADS.match(c.lead) and c is not through for c in clauses)
+    has_event = any(
+        c.lead
+        and _EVENT_LEADS.match(c.lead)
+        and c is not through
+        and not _OF_THESE.match(scene.text, c.start, c.end)
+        for c in clauses
+    )
     if schedule and (schedule.strong or not has_event):
         return _scheduled(scene, schedule, timezone)
     if not has_event and _words("schedule").search(scene.text):
@@ -98,10 +108,17 @@ def find_start(
         return _proposed("Age is no event: a daily check at 09:00 is proposed.", timezone)
     if _words("manual").search(scene.text):
         return Start(TriggerSpec(type="manual"), None, None, ("It is started by hand, as the request says.",))
-    if through and not has_event:
+    if (through or _lists_all(scene, clauses)) and not has_event:
         told = "It goes through what is there, and nothing is said to start it: it is run by hand."
         return Start(TriggerSpec(type="manual"), None, None, (told,))
     return _event(scene, source, catalogue, has_event=has_event)
+
+
+def _lists_all(scene: Scene, clauses: tuple[Clause, ...]) -> bool:
+    """Tell whether all that is there is listed and each of it worked on: nothing has to happen first."""
+    return _ALL_THERE.match(scene.text) is not None and any(
+        _OF_THESE.match(scene.text, c.start, c.end) for c in clauses
+    )
 
 
 def _goes_through(scene: Scene, source: Placed | None, catalogue: Catalogue) -> Clause | None:
@@ -202,10 +219,10 @@ def _event(scene: Scene, source: Placed | None, catalogue: Catalogue, *, has_eve
         service = None
     where = source.clause if source else None
     event = None if service is None and type_ in {"chat", "webhook"} else _event_name(scene, source, service)
-    filter_ = _filter(scene, source, event)
+    filter_ = event_filter(scene, source, event)
     own = _own_event(scene, source, service, event) if where and where.lead else None
     if own:
-        event, filter_ = own, _filter(scene, source, own)
+        event, filter_ = own, event_filter(scene, source, own)
     spec = TriggerSpec(
         type=type_,
         service=service.id if service else None,
@@ -357,35 +374,6 @@ def _is_thing(word: str) -> bool:
     ):
         return False
     return word not in verbs() or word in words("verbs", "nouns") or word in _EVENT_NOUNS
-
-
-def _filter(scene: Scene, source: Placed | None, event: str | None) -> str | None:
-    """Return the words that narrow the event, in the person's words; what its name says needs no filter."""
-    announced = stems((event or "").replace("_", " "))
-    if source is None:
-        return None
-    text = scene.words(source.clause.start, source.clause.end)
-    found: list[tuple[int, str]] = []
-    for adjective in table("triggers")["adjectives"]:
-        match = re.search(rf"(?<![\w#-]){re.escape(adjective)}(?![\w-])", text)
-        if match:
-            found.append((match.start(), match[0]))
-    for pattern in table("triggers")["phrases"]:
-        match = re.search(pattern, text)
-        if match and not re.search(ANY, match[0]):
-            found.append((match.start(), match[0].strip()))
-    kept = [
-        w
-        for i, (at, w) in enumerate(found)
-        if not any(j != i and o <= at < o + len(x) and len(x) > len(w) for j, (o, x) in enumerate(found))
-    ]
-    told = changes((event or "").replace("_", " "))
-    ordered = [
-        w
-        for _, w in sorted(found)
-        if w in kept and not stems(w) <= announced and not (changes(w) and changes(w) <= told)
-    ]
-    return " and ".join(dict.fromkeys(ordered)) or None
 
 
 def clause_span(scene: Scene, clause: Clause) -> Span:
