@@ -6,6 +6,7 @@ import html
 import re
 import statistics
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -220,22 +221,24 @@ def apply(plan: OptimizationPlan, path: Path, original: str) -> Path | None:
 async def history_of(api: PrefectAPI, flow_name: str, *, runs: int = _RUNS) -> FlowHistory:
     """Return durations of a flow and its tasks from its last completed runs; raises UnknownNameError.
 
-    Quantiles are over single runs and task runs, in seconds, retries of a task run included.
+    Quantiles are over single runs and task runs, in seconds, retries of a task run included. Failures are
+    those among the last ended runs.
     """
     found = await api.request(
         "POST",
         "/flow_runs/filter",
         {
             "flows": {"name": {"any_": [flow_name]}},
-            "flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}},
+            "flow_runs": {"state": {"type": {"any_": ["COMPLETED", "FAILED", "CRASHED"]}}},
             "sort": "END_TIME_DESC",
             "limit": min(runs, _PAGE),
         },
     )
-    if not found:
+    done = [run for run in found if run.get("state_type", "COMPLETED") == "COMPLETED"]
+    if not done:
         raise UnknownNameError("completed run of a flow", flow_name)
     tasks: list[JSONDict] = []
-    ids = [run["id"] for run in found]
+    ids = [run["id"] for run in done]
     while True:
         page = await api.request(
             "POST",
@@ -250,7 +253,17 @@ async def history_of(api: PrefectAPI, flow_name: str, *, runs: int = _RUNS) -> F
         tasks += page
         if len(page) < _PAGE:
             break
-    return summarise([run["total_run_time"] for run in found], tasks)
+    summary = summarise([run["total_run_time"] for run in done], tasks)
+    return summary.model_copy(
+        update={"failures": len(found) - len(done), "runs_per_day": runs_per_day(found)}
+    )
+
+
+def runs_per_day(runs: list[JSONDict]) -> float | None:
+    """Return how often runs began a day, from the first to the last; None for fewer than two."""
+    began = sorted(datetime.fromisoformat(run["start_time"]) for run in runs if run.get("start_time"))
+    span = (began[-1] - began[0]).total_seconds() if began else 0.0
+    return (len(began) - 1) * 86400 / span if span > 0 else None
 
 
 def summarise(durations: list[float], tasks: list[JSONDict]) -> FlowHistory:
@@ -264,6 +277,7 @@ def summarise(durations: list[float], tasks: list[JSONDict]) -> FlowHistory:
             name: TaskTiming(
                 n=len({one.get("flow_run_id") for one in runs}),
                 calls_per_run=len(runs) / max(len(durations), 1),
+                p5_s=_quantile([one["total_run_time"] for one in runs], 5),
                 p50_s=_quantile([one["total_run_time"] for one in runs], 50),
                 p95_s=_quantile([one["total_run_time"] for one in runs], 95),
                 failures=sum(one.get("state_type") in {"FAILED", "CRASHED"} for one in runs),

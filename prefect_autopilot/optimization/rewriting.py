@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import re
 
 from prefect_autopilot.effects import OperationEffects, Project, split_lines
 from prefect_autopilot.effects.text import TextEdit, apply_edits, overlap, unified_diff
@@ -27,6 +28,7 @@ from prefect_autopilot.optimization.timeline import timelines
 
 _ROUNDS = 8
 _BOM = "\ufeff"
+_NOTEBOOK = re.compile(r"\ufeff?\s*\{\s*\"(cells|metadata|nbformat)\"\s*:")
 
 
 def optimize(
@@ -51,6 +53,10 @@ def optimize(
     ``rates`` are those that services publish.
     Raises InvalidFlowError for text that is not Python or holds no flow.
     """
+    if _NOTEBOOK.match(source):
+        raise InvalidFlowError(
+            f"{file} is a Jupyter notebook; save its flow as a .py file (jupyter nbconvert --to script)."
+        )
     mark = _BOM if source.startswith(_BOM) else ""
     current = source.removeprefix(_BOM)
     edits: list[Rewrite] = []

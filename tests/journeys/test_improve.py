@@ -13,6 +13,7 @@ from prefect_autopilot.adapters.prefect_api import PrefectAPI
 from prefect_autopilot.cli.batch_optimize import optimize_file
 from prefect_autopilot.errors import (
     AutopilotError,
+    ConfigurationError,
     ConflictError,
     InvalidFlowError,
     ProofError,
@@ -171,7 +172,11 @@ def server(runs: list[JSONDict], tasks: list[JSONDict], asked: list[str]) -> htt
 
 
 def test_the_history_of_a_flow_comes_from_its_completed_runs() -> None:
-    runs = [{"id": f"r{n}", "total_run_time": 10.0 + n} for n in range(5)]
+    runs = [
+        {"id": f"r{n}", "total_run_time": 10.0 + n, "start_time": f"2026-03-02T0{n}:00:00+00:00"}
+        for n in range(5)
+    ]
+    runs.append({"id": "r9", "total_run_time": 0.1, "state_type": "FAILED", "start_time": None})
     tasks = [
         {
             "name": f"read-{n:03}",
@@ -192,6 +197,8 @@ def test_the_history_of_a_flow_comes_from_its_completed_runs() -> None:
     history = asyncio.run(read())
     timing = history.tasks["read"]  # type: ignore[attr-defined]
     assert (timing.n, timing.calls_per_run, timing.p50_s, timing.retries) == (5, 50, 2.0, 1)
+    assert (timing.p5_s, timing.p95_s) == (1.0, 3.0)
+    assert (history.failures, history.runs_per_day) == (1, 24.0)  # type: ignore[attr-defined]
     assert history.flow.p50_s == 12.0  # type: ignore[attr-defined]
     assert len(asked) == 3
 
@@ -216,3 +223,57 @@ def test_a_flow_without_runs_has_no_history() -> None:
 )
 def test_a_task_runs_task_is_named_by_its_key(task: JSONDict, name: str) -> None:
     assert improve.task_name(task) == name
+
+
+def test_a_read_only_file_is_told_and_stays(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = path.read_bytes()
+    path.chmod(0o444)
+    monkeypatch.setattr("os.access", lambda *_: False)  # root may write whatever the mode says
+    with pytest.raises(AutopilotError, match="permission is denied"):
+        optimize_file(path, Strategy.HYBRID, write=True)
+    assert path.read_bytes() == before
+    assert sorted(one.name for one in path.parent.iterdir()) == [path.name]
+
+
+@pytest.mark.timeout(60)
+def test_a_file_of_twenty_thousand_lines_is_planned(path: Path) -> None:
+    flow = FLOW.split("@flow", 1)
+    parts = [flow[0], *(f"@flow{flow[1]}".replace("def ", f"def n{n}_") for n in range(20))]
+    path.write_text("\n".join(parts) + "\n# a line of a comment" * 20_000, encoding="utf-8")
+    answer = optimize_file(path, Strategy.PERFORMANCE)
+    assert answer["source"].count("\n") > 20_000
+    compile(answer["source"], "x", "exec")
+
+
+def test_files_that_settings_exclude_stay_with_the_reason(path: Path) -> None:
+    path.with_name("pyproject.toml").write_text(
+        f"[tool.prefect-autopilot]\nexclude = ['{path.name}']\n", encoding="utf-8"
+    )
+    answer = optimize_file(path, Strategy.HYBRID, write=True)
+    assert not answer["changed"]
+    assert [(one["rule"], one["line"]) for one in answer["rejected"]] == [("exclude", 1)]
+    assert "leave this file alone" in answer["rejected"][0]["reason"]
+
+
+def test_the_projects_settings_choose_strategy_rules_and_prices(path: Path) -> None:
+    settings = path.with_name("pyproject.toml")
+    settings.write_text("[tool.prefect-autopilot]\nstrategy = 'reliability'\n", encoding="utf-8")
+    assert improve.plan(path).strategy is Strategy.RELIABILITY
+    assert improve.plan(path, Strategy.COST).strategy is Strategy.COST
+    settings.write_text("[tool.prefect-autopilot]\nprices = 'none.toml'\n", encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=r"none\.toml cannot be read"):
+        improve.plan(path)
+    settings.unlink()
+    assert improve.plan(path).strategy is Strategy.PERFORMANCE
+
+
+def test_advice_is_part_of_the_report(path: Path) -> None:
+    text = path.read_text(encoding="utf-8").replace("def report(", "def report(", 1)
+    path.write_text(f"{text}\n\n@flow\ndef waits():\n    time.sleep(900)\n", encoding="utf-8")
+    source = path.read_text(encoding="utf-8")
+    path.write_text(f"import time\n{source}", encoding="utf-8")
+    told = improve.report(improve.plan(path, Strategy.COST))
+    assert "## Worth doing by hand: drop_polling" in told
+    assert "sleeps for 900 s" in told
+    assert "Holds if" in told
+    assert "900.00 s" in told

@@ -136,12 +136,25 @@ def test_an_aliased_runner_is_used_under_its_name() -> None:
         ("print 'python 2'\n", "not valid Python at line 1"),
         ("", "holds no Prefect flow"),
         ("x = 1\n", "holds no Prefect flow"),
-        ('{"cells": []}', "holds no Prefect flow"),
+        ('{"cells": []}', "is a Jupyter notebook"),
+        ('{\n "metadata": {}, "cells": [], "nbformat": 4}', "nbconvert --to script"),
+        ('{"other": 1}', "holds no Prefect flow"),
         ("def flow(f):\n    return f\n\n@flow\ndef main(): ...\n", "holds no Prefect flow"),
         ("x = '\0'", "not valid Python"),
         ("(" * 5000, "not valid Python"),
     ],
-    ids=["syntax", "python 2", "empty", "no flow", "notebook", "another flow", "null byte", "deep"],
+    ids=[
+        "syntax",
+        "python 2",
+        "empty",
+        "no flow",
+        "notebook",
+        "notebook of nbformat 4",
+        "JSON",
+        "another flow",
+        "null byte",
+        "deep",
+    ],
 )
 def test_what_is_no_flow_file_is_refused_with_the_reason(source: str, reason: str) -> None:
     with pytest.raises(InvalidFlowError, match=reason):

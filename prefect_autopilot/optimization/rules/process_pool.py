@@ -44,6 +44,8 @@ _PRECONDITIONS = (
 
 def find(file: FlowFile) -> Iterator[Finding]:
     """Yield the runner of processes for each flow whose tasks keep a processor busy."""
+    if file.history is None:
+        return
     for flow in file.flows:
         found = [one for one in starts(file, flow) if one.many]
         busy = [one for one in found if _is_busy(file, one.task)]

@@ -29,6 +29,8 @@ _MACHINES = 4
 
 def find(file: FlowFile) -> Iterator[Finding]:
     """Yield advice for each flow whose tasks keep processors busy for more than an hour in a run."""
+    if file.history is None:
+        return
     for flow in file.flows:
         many = {one.task.name: one for one in starts(file, flow) if one.many}
         busy = [one for one in many.values() if not computes_alone(file, one.task)]
