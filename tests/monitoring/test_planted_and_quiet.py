@@ -454,15 +454,15 @@ def leans(
 @pytest.mark.parametrize(
     ("errors", "expected"),
     [
-        ([3.5, 3.5, 3.5], {"d0", "d1", "d2"}),
-        ([3.5, 3.5], set()),
-        ([3.5, 3.5, 0.0], set()),
-        ([3.5, 3.5, 3.5, 0.0], {"d0", "d1", "d2"}),
-        ([3.5, 3.5, 3.5, 0.0, 0.0], set()),
+        ([4.0, 4.0, 4.0], {"d0", "d1", "d2"}),
+        ([4.0, 4.0], set()),
+        ([4.0, 4.0, 0.0], set()),
+        ([4.0, 4.0, 4.0, 0.0], {"d0", "d1", "d2"}),
+        ([4.0, 4.0, 4.0, 0.0, 0.0], set()),
         ([9.0, 0.0, 0.0, 0.0], set()),
         ([2.3, 2.3, 2.3], set()),
-        # Seven tenths of eight are six: the other two lean only after it was told.
-        ([2.3] * 8, {f"d{i}" for i in range(6)}),
+        # So little evidence is enough only when all eight show it.
+        ([2.3] * 8, {f"d{i}" for i in range(8)}),
         ([-9.0, -9.0, -9.0], set()),
     ],
     ids=["3 of 3", "2", "2 of 3", "3 of 4", "3 of 5", "one", "weak", "many weak", "faster"],
