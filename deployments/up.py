@@ -36,6 +36,10 @@ Tell = Callable[[str], None]
 async def up(settings: Settings | None = None, *, port: int = 4200, tell: Tell = print) -> None:
     """Run all parts until SIGTERM or SIGINT, then stop them in the reverse order."""
     settings = settings or load_settings()
+    if settings.page_url is None:
+        # Everything is on this machine, so is whoever reads the reports.
+        page = f"http://{settings.api_host}:{settings.api_port}"
+        settings = settings.model_copy(update={"page_url": page})
     require_compatible()
     check_address("127.0.0.1", port, advice="choose another --port")
     taken = "set PREFECT_AUTOPILOT_API_PORT to another"

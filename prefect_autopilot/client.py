@@ -120,8 +120,8 @@ class _Calls:
         return _Call("GET", f"{ENHANCED}/monitoring/health", dict[str, Any], query=query)
 
     @staticmethod
-    def alerts(workflow_id: str | None, *, open_only: bool) -> _Call[list[WorkflowAlert]]:
-        query = {"workflow_id": workflow_id, "open_only": open_only}
+    def alerts(workflow_id: str | None, offset: int, *, open_only: bool) -> _Call[list[WorkflowAlert]]:
+        query = {"workflow_id": workflow_id, "open_only": open_only, "limit": PAGE, "offset": offset}
         return _Call("GET", f"{ENHANCED}/monitoring/alerts", list[WorkflowAlert], query=query, part="alerts")
 
     @staticmethod
@@ -214,8 +214,13 @@ class Client:
         return self._do(_Calls.health(workflow_id))
 
     def alerts(self, workflow_id: str | None = None, *, open_only: bool = False) -> list[WorkflowAlert]:
-        """Return alerts, the latest first."""
-        return self._do(_Calls.alerts(workflow_id, open_only=open_only))
+        """Return alerts, the latest first, reading page after page."""
+        found: list[WorkflowAlert] = []
+        while True:
+            page = self._do(_Calls.alerts(workflow_id, len(found), open_only=open_only))
+            found += page
+            if len(page) < PAGE:
+                return found
 
     def add_rule(self, rule: MonitoringRule) -> MonitoringRule:
         """Store a monitoring rule and return it with its id."""
@@ -316,8 +321,13 @@ class AsyncClient:
         return await self._do(_Calls.health(workflow_id))
 
     async def alerts(self, workflow_id: str | None = None, *, open_only: bool = False) -> list[WorkflowAlert]:
-        """Return alerts, the latest first."""
-        return await self._do(_Calls.alerts(workflow_id, open_only=open_only))
+        """Return alerts, the latest first, reading page after page."""
+        found: list[WorkflowAlert] = []
+        while True:
+            page = await self._do(_Calls.alerts(workflow_id, len(found), open_only=open_only))
+            found += page
+            if len(page) < PAGE:
+                return found
 
     async def add_rule(self, rule: MonitoringRule) -> MonitoringRule:
         """Store a monitoring rule and return it with its id."""

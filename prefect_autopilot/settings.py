@@ -125,6 +125,10 @@ class Settings(BaseSettings):
         str | None,
         Field(description="Address under which services reach /hooks through a proxy, https://hooks.example"),
     ] = None
+    page_url: Annotated[
+        str | None,
+        Field(description="Address under which people reach the status page; reports and notices link to it"),
+    ] = None
     api_host: Annotated[str, Field(min_length=1, description="Address the REST API listens on")] = "127.0.0.1"
     api_port: Annotated[int, Field(ge=1, le=65535, description="Port the REST API listens on")] = 8642
     api_hosts: Annotated[
@@ -198,7 +202,7 @@ class Settings(BaseSettings):
         _check_incidents(urls)
         return urls
 
-    @field_validator("public_url")
+    @field_validator("public_url", "page_url")
     @classmethod
     def _public(cls, url: str | None) -> str | None:
         if url is None:

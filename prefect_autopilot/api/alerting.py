@@ -9,8 +9,10 @@ from pydantic import AwareDatetime, Field
 from starlette.requests import Request
 
 from prefect_autopilot.api.access import actor_of
-from prefect_autopilot.api.bodies import Body, RuleBody, Told
+from prefect_autopilot.api.answers import Page, RulesAnswer
+from prefect_autopilot.api.bodies import Body, Limit, Offset, RuleBody, Told
 from prefect_autopilot.api.context import context_of
+from prefect_autopilot.api.lists import DEFAULT_LIMIT, page_of
 from prefect_autopilot.errors import UsageError
 from prefect_autopilot.journeys import alerting
 from prefect_autopilot.journeys.rules import dry_run
@@ -34,7 +36,7 @@ class SilenceBody(Body):
     reason: Annotated[Told, Field(max_length=1000)] = ""
 
 
-class SilencesAnswer(Value):
+class SilencesAnswer(Page):
     """Silences and maintenance windows that have not ended."""
 
     success: bool = True
@@ -84,10 +86,22 @@ async def acknowledge_alert(alert_id: str, request: Request) -> AlertAnswer:
     return AlertAnswer(**taken.model_dump())
 
 
-async def list_silences(request: Request) -> SilencesAnswer:
+async def list_silences(request: Request, limit: Limit = DEFAULT_LIMIT, offset: Offset = 0) -> SilencesAnswer:
     """Return the silences and maintenance windows that have not ended."""
     context = context_of(request)
-    return SilencesAnswer(silences=await (await context.store()).silences(context.clock()))
+    found = (await (await context.store()).silences(context.clock()))[offset : offset + limit + 1]
+    return SilencesAnswer(silences=found[:limit], **page_of(len(found), limit, offset))
+
+
+async def list_rules(
+    request: Request,
+    workflow_id: str | None = None,
+    limit: Limit = DEFAULT_LIMIT,
+    offset: Offset = 0,
+) -> RulesAnswer:
+    """Return the monitoring rules, by id."""
+    found = (await (await context_of(request).store()).rules(workflow_id))[offset : offset + limit + 1]
+    return RulesAnswer(rules=found[:limit], **page_of(len(found), limit, offset))
 
 
 async def add_silence(body: SilenceBody, request: Request) -> SilenceAnswer:

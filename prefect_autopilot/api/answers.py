@@ -140,15 +140,32 @@ class MetricsAnswer(Outcome):
     trends: dict[str, Trend]
     alerts: tuple[WorkflowAlert, ...]
     outlook: Outlook | None = None
+    novelty: tuple[Anomaly, ...] = ()
+    """With ``metric_type`` novelty: runs unlike the others in several measures at once, the most novel first."""
     """What is expected, with intervals, and how far such forecasts were off."""
     reason: str | None = None
 
 
-class AlertsAnswer(Value):
-    """Alerts, the latest first, and the rules that raise them."""
+class Page(Value):
+    """One page of a list; ``next_offset`` is null on the last page."""
+
+    limit: int
+    offset: int
+    next_offset: int | None
+
+
+class AlertsAnswer(Page):
+    """Alerts, the latest first, and the first 500 of the rules that raise them."""
 
     success: bool = True
     alerts: tuple[WorkflowAlert, ...]
+    rules: tuple[MonitoringRule, ...]
+
+
+class RulesAnswer(Page):
+    """Rules, by id."""
+
+    success: bool = True
     rules: tuple[MonitoringRule, ...]
 
 
@@ -233,13 +250,10 @@ class SessionAnswer(Value):
     recommendations_count: int
 
 
-class SessionsAnswer(Value):
-    """Sessions, the latest first; ``next_offset`` is null on the last page."""
+class SessionsAnswer(Page):
+    """Sessions, the latest first."""
 
     sessions: tuple[TroubleshootingSession, ...]
-    limit: int
-    offset: int
-    next_offset: int | None
 
 
 class DeletedAnswer(Value):

@@ -95,7 +95,7 @@ async def generate_workflow(body: GenerateBody, request: Request) -> GenerateAns
             estimated_performance_reason="There is no flow yet.",
         )
     flow = await worked(automate.build, analysis)
-    plan = await worked(_plan, flow.source, flow.file_name, body.optimization_strategy, None)
+    plan = await worked(planned, flow.source, flow.file_name, body.optimization_strategy, None)
     name = f"{flow.deployment.flow_name}/{flow.deployment.name}"
     seen = figures(await measured(await context.store(), name, context.clock()))
     return GenerateAnswer(
@@ -125,9 +125,10 @@ def figures(metrics: tuple[WorkflowMetric, ...]) -> dict[str, Figure]:
     }
 
 
-def _plan(
+def planned(
     source: str, file: str, strategy: Strategy, history: FlowHistory | None, path: Path | None = None
 ) -> OptimizationPlan:
+    """Return what of a source can be made better."""
     return improve.plan_source(source, file, strategy, history, path=path)
 
 
@@ -145,8 +146,8 @@ class Located:
 
 async def analyze_optimization(body: OptimizeBody, request: Request) -> OptimizeAnswer:
     """Say what of a flow can be made faster, cheaper or safer; nothing is run or written."""
-    found = await _located(context_of(request), body)
-    plan = await worked(_plan, found.source, found.name, body.strategy, found.history, found.path)
+    found = await located(context_of(request), body)
+    plan = await worked(planned, found.source, found.name, body.strategy, found.history, found.path)
     saving, reason = expected_saving(plan, found.history)
     return OptimizeAnswer(
         success=True,
@@ -163,8 +164,8 @@ async def apply_optimization(body: ApplyBody, request: Request) -> ApplyAnswer:
     if body.write:
         await require(request, Scope.APPROVER)
     context = context_of(request)
-    found = await _located(context, body)
-    plan = await worked(_plan, found.source, found.name, body.strategy, found.history, found.path)
+    found = await located(context, body)
+    plan = await worked(planned, found.source, found.name, body.strategy, found.history, found.path)
     plan, refused = _chosen(plan, body.rules, found.source)
     if body.expected_sha256 not in {None, digest(found.source)}:
         raise ConflictError("The flow is not the one that was analysed any more; analyse it again.")
@@ -279,7 +280,7 @@ def _timings(history: FlowHistory | None) -> dict[str, Figure]:
     }
 
 
-async def _located(context: Context, body: OptimizeBody) -> Located:
+async def located(context: Context, body: OptimizeBody) -> Located:
     """Return the flow that a body names; raises UsageError where it names none."""
     given = body.workflow
     if given.source is not None:

@@ -34,6 +34,8 @@ MOST_ENTRIES = 1000
 
 Told = Annotated[str, AfterValidator(redact)]
 """Text of a person, without the secrets in it: it is shown, stored and sent."""
+Limit = Annotated[int, Field(ge=1, le=500)]
+Offset = Annotated[int, Field(ge=0, le=10_000_000)]
 WorkflowName = Annotated[
     Told,
     StringConstraints(

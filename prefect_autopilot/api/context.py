@@ -38,6 +38,9 @@ MONITORING = "api.monitoring"
 WATCHER_SILENT = timedelta(minutes=5)
 """A poll interval is 300 s at most."""
 
+RECENT = timedelta(seconds=10)
+"""How long a health that was worked out for a reader is given again; a run that changes ends that at once."""
+
 Result = TypeVar("Result")
 DeskFactory = Callable[[Settings], AbstractAsyncContextManager[Desk]]
 
@@ -65,6 +68,7 @@ class Context:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._turn = asyncio.Lock()
         self.book = observe.HealthBook()
+        self.recent = observe.HealthBook(holds=RECENT)
         self.connections = Connections()
         self.outbox_turn = asyncio.Lock()
         self.live = Live(self.store, self.begin)

@@ -17,9 +17,11 @@ from prefect_autopilot.api.answers import (
     WorkflowHealthAnswer,
 )
 from prefect_autopilot.api.automation import figures
-from prefect_autopilot.api.bodies import MonitoringBody, RuleBody, WorkflowName
+from prefect_autopilot.api.bodies import Limit, MonitoringBody, Offset, RuleBody, WorkflowName
 from prefect_autopilot.api.context import MONITORING, context_of, worked
+from prefect_autopilot.api.lists import DEFAULT_LIMIT, MOST_RULES, page_of
 from prefect_autopilot.errors import UnknownNameError
+from prefect_autopilot.journeys.observe import series_of
 from prefect_autopilot.journeys.observe import workflow_id as id_of
 from prefect_autopilot.journeys.rules import apply_rules
 from prefect_autopilot.journeys.workflows import find_workflow, runs_of, workflow_health
@@ -29,13 +31,17 @@ from prefect_autopilot.models import (
     ResolutionStatus,
     TroubleshootingSession,
 )
-from prefect_autopilot.monitoring import metrics, trends
+from prefect_autopilot.monitoring import metrics, novelty, trends
+from prefect_autopilot.monitoring.limits import limits_of
 from prefect_autopilot.monitoring.measures import UNITS, is_metric
 from prefect_autopilot.monitoring.outlook import outlook
 from prefect_autopilot.monitoring.rules import EVERY_WORKFLOW
 from prefect_autopilot.store import Store
 
 MONITORINGS = uuid.UUID("8e9c3f52-3a0b-5d0c-9b53-0f4f0ab1c2de")
+MOST_OPEN = 50
+NOVELTY = "novelty"
+MOST_NOVEL = 20
 NO_RUNS = "No run of the workflow was seen yet."
 
 # What to look at for each component of health; the reason with its figures stands before it.
@@ -77,7 +83,7 @@ async def monitoring_health(workflow_id: WorkflowName, request: Request) -> Heal
     """Return the health of a workflow with reasons; unknown, not healthy, where too little was seen."""
     context = context_of(request)
     store = await context.store()
-    health = await workflow_health(store, workflow_id, context.clock())
+    health = await workflow_health(store, workflow_id, context.clock(), context.recent)
     opened = await _open_sessions(store, {workflow_id, health.workflow_id})
     return HealthAnswer(
         success=True,
@@ -93,12 +99,7 @@ async def monitoring_health(workflow_id: WorkflowName, request: Request) -> Heal
 
 async def _open_sessions(store: Store, names: set[str]) -> tuple[TroubleshootingSession, ...]:
     waiting = (ResolutionStatus.IN_PROGRESS, ResolutionStatus.MANUAL, ResolutionStatus.PARTIAL)
-    found: dict[str, TroubleshootingSession] = {}
-    for name in sorted(names):
-        for status in waiting:
-            for session in await store.sessions(workflow_id=name, status=status, limit=20):
-                found[session.session_id] = session
-    return tuple(found.values())
+    return await store.sessions_of(names, waiting, MOST_OPEN)
 
 
 def _advice(health: HealthScore, opened: tuple[TroubleshootingSession, ...]) -> tuple[str, ...]:
@@ -110,7 +111,7 @@ def _advice(health: HealthScore, opened: tuple[TroubleshootingSession, ...]) -> 
 async def workflow_health_of(workflow_id: WorkflowName, request: Request) -> WorkflowHealthAnswer:
     """Return the health of a workflow with the reason."""
     context = context_of(request)
-    health = await workflow_health(await context.store(), workflow_id, context.clock())
+    health = await workflow_health(await context.store(), workflow_id, context.clock(), context.recent)
     return WorkflowHealthAnswer(
         workflow_id=workflow_id,
         health_score=health.score,
@@ -126,7 +127,7 @@ async def monitoring_metrics(
     workflow_id: WorkflowName, request: Request, metric_type: str = "all"
 ) -> MetricsAnswer:
     """Return what was measured of a workflow, its trends and its open alerts."""
-    if metric_type != "all" and not is_metric(metric_type):
+    if metric_type not in {"all", NOVELTY} and not is_metric(metric_type):
         raise UnknownNameError("metric", metric_type, tuple(difflib.get_close_matches(metric_type, UNITS)))
     context = context_of(request)
     store, now = await context.store(), context.clock()
@@ -134,27 +135,37 @@ async def monitoring_metrics(
     if workflow is None:
         return MetricsAnswer(success=True, metrics={}, trends={}, alerts=(), reason=NO_RUNS)
     ident, runs = id_of(workflow), await runs_of(store, workflow)
+    wants_novelty = metric_type == NOVELTY
     measured = figures(metrics(ident, runs, now))
     chosen = {name: figure for name, figure in measured.items() if metric_type in {"all", name}}
-    found = await worked(trends, runs, {}, now)
+    found = await worked(trends, runs, limits_of(runs[-1] if runs else None), now)
     return MetricsAnswer(
         success=True,
         metrics=chosen,
         trends={trend.metric: trend for trend in found},
         alerts=await store.alerts(open_only=True, workflow_id=ident),
         outlook=await worked(outlook, runs, now),
-        reason=None if chosen else "The runs seen so far do not show this metric.",
+        # On demand only: the forest costs a second and the library.
+        novelty=(await worked(novelty, series_of(ident, runs, now)))[:MOST_NOVEL] if wants_novelty else (),
+        reason=None if chosen or wants_novelty else "The runs seen so far do not show this metric.",
     )
 
 
 async def list_alerts(
-    request: Request, workflow_id: str | None = None, *, open_only: bool = False
+    request: Request,
+    workflow_id: str | None = None,
+    *,
+    open_only: bool = False,
+    limit: Limit = DEFAULT_LIMIT,
+    offset: Offset = 0,
 ) -> AlertsAnswer:
     """Return alerts, the latest first, and the rules that raise them."""
     store = await context_of(request).store()
+    found = await store.alerts(open_only=open_only, workflow_id=workflow_id, limit=limit + 1, offset=offset)
     return AlertsAnswer(
-        alerts=await store.alerts(open_only=open_only, workflow_id=workflow_id),
-        rules=await store.rules(workflow_id),
+        alerts=found[:limit],
+        rules=(await store.rules(workflow_id))[:MOST_RULES],
+        **page_of(len(found), limit, offset),
     )
 
 

@@ -22,6 +22,7 @@ from prefect_autopilot.api.page_frame import (
     fields_of,
     for_people,
     form_of,
+    live_of,
     rendered,
 )
 from prefect_autopilot.errors import UnknownNameError, UsageError
@@ -50,6 +51,7 @@ def mount_page(app: FastAPI) -> None:
     routes: tuple[tuple[str, str, Answer], ...] = (
         ("GET", "/", overview),
         ("GET", "/ui/style.css", style),
+        ("GET", "/ui/live.js", script),
         ("GET", session, page_sessions.session_page),
         ("POST", f"{session}/look", page_sessions.look),
         ("POST", f"{session}/resolve", page_sessions.resolve),
@@ -64,6 +66,7 @@ def mount_page(app: FastAPI) -> None:
         ("GET", "/ui/charts/{kind}.svg", page_workflows.chart),
         ("GET", "/ui/improve/{deployment_id}", page_workflows.improve_page),
         ("POST", "/ui/improve/{deployment_id}", page_workflows.improve_page),
+        ("GET", "/ui/improve/{deployment_id}/timeline.svg", page_workflows.improve_picture),
         ("POST", "/ui/improve/{deployment_id}/apply", page_workflows.improve_apply),
         ("GET", workflow, page_workflows.workflow_page),
         ("GET", "/ui/describe", page_automate.describe),
@@ -90,24 +93,34 @@ async def style(request: Request) -> Response:  # noqa: ARG001  # every page is 
     return Response(sheet, media_type="text/css", headers=headers)
 
 
+async def script(request: Request) -> Response:  # noqa: ARG001  # every page is asked the same way
+    """Return the script that keeps a page up to date."""
+    text = environment().get_template("page_live.js.j2").render()
+    return Response(text, media_type="text/javascript", headers={"Cache-Control": "public, max-age=3600"})
+
+
 async def overview(request: Request, page: int = 1) -> Response:
     """Show every workflow with its light, what is open, and what to do."""
     context = context_of(request)
     store, now = await context.store(), context.clock()
+    live = await live_of(store)
     opened = [one for one in await store.sessions(limit=MOST_OPEN) if views.wants_a_look(one, now)]
     alerts = await store.alerts(open_only=True)
     page = min(max(1, page), 10_000)
-    known = (await store.workflows())[(page - 1) * PER_PAGE :]
+    everything = await store.workflows()
+    names = page_workflows.names_of(everything)
+    known = everything[(page - 1) * PER_PAGE :]
     shown = [await _shown(context, store, one, alerts) for one in known[:PER_PAGE]]
     watched = await context.is_watched()
     return rendered(
         request,
         "page_overview.html.j2",
+        live=live,
         headline=views.headline([one["state"] for one in shown], len(opened)),
         watching="A watcher reads the Prefect server."
         if watched
         else "No watcher runs: what you see is as old as the last look.",
-        sessions=[views.facts_of(one) for one in opened],
+        sessions=[views.facts_of(one, names) for one in opened],
         alerts=alerts[:MOST_OPEN],
         workflows=shown,
         page=page,

@@ -8,7 +8,7 @@ from functools import cache
 from http import HTTPStatus
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, quote
+from urllib.parse import parse_qs, quote, urlencode
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -20,7 +20,7 @@ from prefect_autopilot.api.context import context_of
 from prefect_autopilot.api.errors import status_of
 from prefect_autopilot.errors import AutopilotError
 from prefect_autopilot.redaction import redact
-from prefect_autopilot.store import Scope
+from prefect_autopilot.store import Scope, Store
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -35,6 +35,8 @@ POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none';"
     " base-uri 'none'"
 )
+LIVE_POLICY = f"{POLICY}; script-src 'self'; connect-src 'self'"
+"""Of pages that keep themselves up to date: one script, from here, that asks nobody but us."""
 # Without a referrer at all, browsers send the origin "null" with a form, which is nobody's.
 PAGE_HEADERS = {"Content-Security-Policy": POLICY, "Referrer-Policy": "same-origin"}
 MOST_FIELDS = 60
@@ -87,7 +89,13 @@ def rendered(request: Request, template: str, status: HTTPStatus = HTTPStatus.OK
             **shown,
         )
     )
-    return HTMLResponse(text, status.value, headers=PAGE_HEADERS)
+    policy = {"Content-Security-Policy": LIVE_POLICY} if "live" in shown else {}
+    return HTMLResponse(text, status.value, headers=PAGE_HEADERS | policy)
+
+
+async def live_of(store: Store, **about: str) -> dict[str, Any]:
+    """Return what the script of a page listens to: changes from now on, of everything or of one subject."""
+    return {"query": f"?{urlencode(about)}" if about else "", "after": await store.position()}
 
 
 def may(principal: Principal, scope: str) -> bool:

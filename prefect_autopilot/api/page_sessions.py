@@ -12,7 +12,8 @@ from prefect_autopilot.api import page_choices as choices
 from prefect_autopilot.api import page_views as views
 from prefect_autopilot.api.access import principal_of
 from prefect_autopilot.api.context import context_of
-from prefect_autopilot.api.page_frame import back, form_of, rendered
+from prefect_autopilot.api.page_frame import back, form_of, live_of, rendered
+from prefect_autopilot.api.page_workflows import names_of
 from prefect_autopilot.errors import ConflictError, UsageError
 from prefect_autopilot.journeys import proposals, sessions
 from prefect_autopilot.journeys.settle import settle
@@ -25,12 +26,15 @@ MOST_REASON = 1000
 async def session_page(session_id: UUID, request: Request) -> Response:
     """Show what broke, what was concluded and done, whether it was verified, and what to do."""
     store = await context_of(request).store()
+    live = await live_of(store, session_id=str(session_id))
     one = await sessions.read(store, str(session_id))
     return rendered(
         request,
         "page_session.html.j2",
+        live=live,
         one=one,
-        facts=views.facts_of(one),
+        facts=views.facts_of(one, names_of(await store.workflows())),
+        moments=views.moments_of(one.trail),
         is_open=one.resolution_status in steps.OPEN,
         choice=choices.choice_of(one),
         undo=choices.undo_of(one),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from statistics import median, quantiles
 from typing import Literal, NamedTuple
@@ -74,6 +74,7 @@ class SessionFacts(Value):
 
     session_id: str
     title: str
+    workflow: str
     cause: str
     status: str
     since: str
@@ -93,14 +94,16 @@ def light_of(health: HealthScore, alerts: Sequence[WorkflowAlert]) -> tuple[Ligh
     return LIGHTS[health.status], health.reason
 
 
-def facts_of(session: TroubleshootingSession) -> SessionFacts:
-    """Return a session in a few lines, with what a person has to do."""
+def facts_of(session: TroubleshootingSession, names: Mapping[str, str] | None = None) -> SessionFacts:
+    """Return a session in a few lines, with what a person has to do; ``names`` of workflows by their ids."""
+    subject = (names or {}).get(session.workflow_id, session.workflow_id)
     diagnosis = session.diagnosis
     kind = f"{diagnosis.category.replace('_', ' ')} problem" if diagnosis is not None else ""
     what = kind or "Something is wrong"
     return SessionFacts(
         session_id=session.session_id,
-        title=f"{what} in {session.workflow_id}".capitalize(),
+        title=f"{what[:1].upper()}{what[1:]} in {subject}",
+        workflow=subject,
         cause=diagnosis.root_cause if diagnosis is not None else "Nothing was concluded yet.",
         status=session.resolution_status.replace("_", " "),
         since=session.start_time.strftime("%Y-%m-%d %H:%M UTC"),
@@ -127,6 +130,32 @@ def _todo(session: TroubleshootingSession) -> str:
     if session.attempts and session.attempts[-1].verification is None:
         return "Nothing now: what was done is being verified."
     return advice or "Nothing now: the session goes on by itself."
+
+
+class Moment(NamedTuple):
+    """A line of a session's trail: when, how long after the one before, and what."""
+
+    at: str
+    clock: str
+    after: str
+    text: str
+
+
+def moments_of(trail: Sequence[str]) -> tuple[Moment, ...]:
+    """Return a trail as moments; a line without a time of its own keeps its text."""
+    found, before = [], None
+    for line in trail:
+        stamp, _, text = line.partition(" ")
+        try:
+            at = datetime.fromisoformat(stamp)
+        except ValueError:
+            found.append(Moment("", "", "", line))
+            continue
+        gone = (at - before).total_seconds() if before is not None else 0.0
+        before = at
+        after = f"+{_seconds(gone)}" if gone >= 1 else ""
+        found.append(Moment(at.isoformat(), f"{at:%Y-%m-%d %H:%M:%S}", after, text))
+    return tuple(found)
 
 
 def picture_of(runs: Sequence[RunRecord]) -> Picture | None:

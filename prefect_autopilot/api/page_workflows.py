@@ -17,8 +17,9 @@ from prefect_autopilot.api import page_choices as choices
 from prefect_autopilot.api import page_views as views
 from prefect_autopilot.api.bodies import ApplyBody, OptimizeBody, WorkflowReference
 from prefect_autopilot.api.context import context_of, worked
-from prefect_autopilot.api.page_frame import back, form_of, rendered
+from prefect_autopilot.api.page_frame import back, form_of, live_of, rendered
 from prefect_autopilot.errors import UnknownNameError, UsageError
+from prefect_autopilot.journeys import improve
 from prefect_autopilot.journeys.judging import series_of
 from prefect_autopilot.journeys.observe import workflow_id
 from prefect_autopilot.journeys.workflows import find_workflow, runs_of
@@ -27,6 +28,7 @@ from prefect_autopilot.monitoring import health, trends
 from prefect_autopilot.monitoring.charts import STYLE, duration_chart, success_chart
 from prefect_autopilot.monitoring.detection import detect
 from prefect_autopilot.monitoring.outlook import Outlook, outlook
+from prefect_autopilot.redaction import redact
 from prefect_autopilot.store import Scope, Store, Workflow
 
 MOST_LISTED = 10
@@ -39,7 +41,9 @@ async def workflow_page(workflow: str, request: Request) -> Response:
     context = context_of(request)
     store, now = await context.store(), context.clock()
     known = await _known(store, workflow)
-    ident, runs = workflow_id(known), await runs_of(store, known)
+    ident = workflow_id(known)
+    live = await live_of(store, workflow_id=ident)
+    runs = await runs_of(store, known)
     score = health(ident, runs, now)
     alerts = await store.alerts(open_only=True, workflow_id=ident)
     state, reason = views.light_of(score, alerts)
@@ -47,6 +51,7 @@ async def workflow_page(workflow: str, request: Request) -> Response:
     return rendered(
         request,
         "page_workflow.html.j2",
+        live=live,
         ident=ident,
         name=_name(known),
         state=state,
@@ -55,7 +60,10 @@ async def workflow_page(workflow: str, request: Request) -> Response:
         alerts=alerts,
         alarms=alarms[-MOST_LISTED:][::-1],
         expected=views.expected_in_words(expected, now),
-        sessions=[views.facts_of(one) for one in await store.sessions(workflow_id=ident, limit=MOST_LISTED)],
+        sessions=[
+            views.facts_of(one, names_of([known]))
+            for one in await store.sessions(workflow_id=ident, limit=MOST_LISTED)
+        ],
         runs=runs[-MOST_LISTED:][::-1],
         deployment_id=known.deployment_id if _is_uuid(known.deployment_id) else None,
         prefect=choices.prefect_ui(),
@@ -99,6 +107,22 @@ async def improve_page(deployment_id: UUID, request: Request) -> Response:
     )
 
 
+async def improve_picture(deployment_id: UUID, request: Request, strategy: str = "performance") -> Response:
+    """Return the tasks of a deployment's flow over time, before and after what is proposed, as an image."""
+    body = OptimizeBody(workflow=_reference(deployment_id), strategy=_strategy(strategy))
+    found = await automation.located(context_of(request), body)
+    plan = await worked(
+        automation.planned, found.source, found.name, body.strategy, found.history, found.path
+    )
+    svg = await worked(improve.drawn, plan, found.source, found.history)
+    if svg is None:
+        raise UnknownNameError("timeline of the deployment", str(deployment_id))
+    style = views.digest_of(svg.partition("<style>")[2].partition("</style>")[0])
+    policy = f"default-src 'none'; style-src 'sha256-{style}'; frame-ancestors 'none'"
+    headers = {"Content-Security-Policy": policy, "Cache-Control": "private, no-store"}
+    return Response(redact(svg), media_type="image/svg+xml", headers=headers)
+
+
 async def improve_apply(deployment_id: UUID, request: Request) -> Response:
     """Write the rewritten flow, if it would be just what was shown; a backup of the old one is kept."""
     fields = await form_of(request, Scope.APPROVER)
@@ -127,6 +151,11 @@ async def _known(store: Store, name: str) -> Workflow:
     if found is None:
         raise UnknownNameError("workflow", name)
     return found
+
+
+def names_of(workflows: Sequence[Workflow]) -> dict[str, str]:
+    """Return the names of workflows by the ids under which sessions and alerts are kept."""
+    return {workflow_id(one): _name(one) for one in workflows}
 
 
 def _name(workflow: Workflow) -> str:

@@ -88,6 +88,7 @@ def _monitoring() -> tuple[Route, ...]:
         Route("GET", f"{base}/metrics", monitoring.monitoring_metrics, "monitoring"),
         Route("GET", f"{base}/alerts", monitoring.list_alerts, "monitoring"),
         Route("POST", f"{base}/alerts", monitoring.add_rule, "monitoring"),
+        Route("GET", f"{base}/rules", alerting.list_rules, "monitoring"),
         Route("POST", f"{base}/alerts/dry-run", alerting.rehearse_rule, "monitoring"),
         Route("POST", f"{base}/alerts/{{alert_id}}/acknowledge", alerting.acknowledge_alert, "monitoring"),
         Route("GET", f"{base}/silences", alerting.list_silences, "monitoring"),

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import Field
 from starlette.requests import Request
+from starlette.responses import Response
 
 from prefect_autopilot.api.access import actor_of
 from prefect_autopilot.api.answers import (
@@ -21,8 +19,17 @@ from prefect_autopilot.api.answers import (
     TroubleshootAnswer,
     VerificationAnswer,
 )
-from prefect_autopilot.api.bodies import LogsBody, MetricsBody, ResolveBody, SessionId, VerifyBody
+from prefect_autopilot.api.bodies import (
+    Limit,
+    LogsBody,
+    MetricsBody,
+    Offset,
+    ResolveBody,
+    SessionId,
+    VerifyBody,
+)
 from prefect_autopilot.api.context import Context, context_of, logger
+from prefect_autopilot.api.lists import DEFAULT_LIMIT, link_to_next, page_of
 from prefect_autopilot.errors import AutopilotError
 from prefect_autopilot.journeys import sessions
 from prefect_autopilot.journeys.settle import settle
@@ -34,10 +41,8 @@ from prefect_autopilot.models import (
 )
 
 SESSIONS = "/api/workflow-troubleshooting/sessions"
+MOST_ISSUES = 500
 NOTHING_KNOWN = "The session holds no failure text and no metric beyond its limit; send logs or metrics."
-
-Limit = Annotated[int, Field(ge=1, le=500)]
-Offset = Annotated[int, Field(ge=0, le=10_000_000)]
 
 
 async def analyze_failure(body: LogsBody, request: Request) -> TroubleshootAnswer:
@@ -96,16 +101,13 @@ async def list_sessions(
     request: Request,
     workflow_id: str | None = None,
     status: ResolutionStatus | None = None,
-    limit: Limit = 100,
+    limit: Limit = DEFAULT_LIMIT,
     offset: Offset = 0,
 ) -> SessionsAnswer:
     """Return sessions, the latest first."""
     store = await context_of(request).store()
     found = await store.sessions(workflow_id=workflow_id, status=status, limit=limit + 1, offset=offset)
-    more = len(found) > limit
-    return SessionsAnswer(
-        sessions=found[:limit], limit=limit, offset=offset, next_offset=offset + limit if more else None
-    )
+    return SessionsAnswer(sessions=found[:limit], **page_of(len(found), limit, offset))
 
 
 async def read_session(session_id: SessionId, request: Request) -> TroubleshootingSession:
@@ -122,9 +124,18 @@ async def delete_session(session_id: SessionId, request: Request) -> DeletedAnsw
     return DeletedAnswer(session_id=str(session_id), audit_entries=len(kept))
 
 
-async def session_issues(session_id: SessionId, request: Request) -> tuple[WorkflowIssue, ...]:
-    """Return the issues of a session."""
-    return (await sessions.read(await context_of(request).store(), str(session_id))).issues
+async def session_issues(
+    session_id: SessionId,
+    request: Request,
+    response: Response,
+    limit: Limit = MOST_ISSUES,
+    offset: Offset = 0,
+) -> tuple[WorkflowIssue, ...]:
+    """Return the issues of a session; a bare list, so the header ``Link`` leads to the next page."""
+    session = await sessions.read(await context_of(request).store(), str(session_id))
+    found = session.issues[offset : offset + limit + 1]
+    response.headers.update(link_to_next(request, page_of(len(found), limit, offset)))
+    return found[:limit]
 
 
 async def analyze_metrics(session_id: SessionId, body: MetricsBody, request: Request) -> IssuesAnswer:

@@ -53,6 +53,8 @@ class Desk:
     """Asks a service whether it answers; the flag says that its host may be a private one."""
     outgoing: httpx.AsyncBaseTransport | None = None
     """Transport of notifications, None for the network."""
+    page_url: str | None = None
+    """Where people reach the status page, None where nobody said so."""
     language_model: Settings | None = None
     """Settings that switch a language model on, None where none is asked."""
 
@@ -77,6 +79,7 @@ async def open_desk(settings: Settings, *, target: PrefectTarget | None = None) 
             store=store,
             policy=policy,
             channels=configured_channels(settings),
+            page_url=settings.page_url,
             language_model=settings if settings.ai else None,
             alerting=AlertPolicy(
                 escalate_after_s=settings.alert_escalate_minutes * 60,

@@ -93,11 +93,12 @@ class HealthBook:
     """Health that was worked out before, by workflow, so that a pass reads only what may have changed it."""
 
     known: dict[str, tuple[tuple[datetime, int], datetime, HealthScore]] = field(default_factory=dict)
+    holds: timedelta = HEALTH_HOLDS
 
     def still_holds(self, workflow: Workflow, now: datetime) -> HealthScore | None:
         """Return the health of a workflow in which nothing changed; None where it is to be worked out."""
         mark, at, score = self.known.get(workflow_id(workflow), (None, now, None))
-        fresh = mark == (workflow.changed_at, workflow.runs) and now - at < HEALTH_HOLDS
+        fresh = mark == (workflow.changed_at, workflow.runs) and now - at < self.holds
         return score if fresh else None
 
     def keep(self, workflow: Workflow, score: HealthScore, now: datetime) -> None:

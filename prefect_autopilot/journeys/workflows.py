@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from prefect_autopilot.errors import UnknownNameError, UsageError
-from prefect_autopilot.journeys.observe import HISTORY_RUNS, workflow_id
+from prefect_autopilot.journeys.observe import HISTORY_RUNS, HealthBook, workflow_id
 from prefect_autopilot.models import HealthScore, RunRecord, WorkflowMetric
 from prefect_autopilot.monitoring import health, metrics
 from prefect_autopilot.store import Store, Workflow
@@ -80,8 +80,13 @@ async def runs_of(store: Store, workflow: Workflow) -> tuple[RunRecord, ...]:
     return tuple(run for run in runs if run.deployment_id == workflow.deployment_id)
 
 
-async def workflow_health(store: Store, name: str, now: datetime) -> HealthScore:
-    """Return the health of a workflow; unknown, with the reason, where no run of it was seen."""
+async def workflow_health(
+    store: Store, name: str, now: datetime, book: HealthBook | None = None
+) -> HealthScore:
+    """Return the health of a workflow; unknown, with the reason, where no run of it was seen.
+
+    With a ``book`` it is worked out anew only where a run changed, or once what the book knows is too old.
+    """
     workflow = await find_workflow(store, name)
     if workflow is None:
         return HealthScore(
@@ -90,7 +95,12 @@ async def workflow_health(store: Store, name: str, now: datetime) -> HealthScore
             reason=f"No run of {name!r} was seen yet; watch the Prefect server, or start monitoring.",
             last_updated=now,
         )
-    return health(workflow_id(workflow), await runs_of(store, workflow), now)
+    score = book.still_holds(workflow, now) if book is not None else None
+    if score is None:
+        score = health(workflow_id(workflow), await runs_of(store, workflow), now)
+        if book is not None:
+            book.keep(workflow, score, now)
+    return score
 
 
 async def measured(store: Store, name: str, now: datetime) -> tuple[WorkflowMetric, ...]:

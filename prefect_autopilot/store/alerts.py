@@ -53,11 +53,19 @@ class Alerts(Changes):
         await self._note(connection, "alert", {alert.alert_id: alert.workflow_id}, alert.created_at)
 
     async def alerts(
-        self, *, open_only: bool = False, workflow_id: str | None = None, since: datetime | None = None
+        self,
+        *,
+        open_only: bool = False,
+        workflow_id: str | None = None,
+        since: datetime | None = None,
+        limit: int | None = None,
+        offset: int = 0,
     ) -> tuple[WorkflowAlert, ...]:
         """Return alerts, the latest first; with ``since`` those that are open or began after it."""
         column = tables.alerts.c
         query = select(column.body).order_by(column.created_at.desc(), column.id.desc())
+        if limit is not None:
+            query = query.limit(limit).offset(offset)
         if open_only:
             query = query.where(column.status != "resolved")
         if since is not None:

@@ -70,10 +70,14 @@ class Changes(Concept):
         await connection.execute(statement, rows)
 
     async def _forget_alert_changes(self, connection: AsyncConnection, before: datetime) -> None:
+        """Forget the changes of old alerts that are gone."""
         column = tables.changes.c
         # The newest stays whatever it is: numbers are never given twice.
         old = delete(tables.changes).where(
-            column.kind == "alert", column.at < before, column.sequence < await _newest(connection)
+            column.kind == "alert",
+            column.at < before,
+            column.sequence < await _newest(connection),
+            column.subject.not_in(select(tables.alerts.c.id)),
         )
         await connection.execute(old)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import islice
@@ -12,6 +13,7 @@ from sqlalchemy import Text, and_, delete, func, literal, or_, select, text, typ
 from prefect_autopilot.models import TERMINAL_STATES, JSONDict, RunRecord
 from prefect_autopilot.store import tables
 from prefect_autopilot.store.changes import EVERY, Changes
+from prefect_autopilot.store.database import Database
 from prefect_autopilot.store.encoding import digest, dump, load
 from prefect_autopilot.store.measures import TALLIES, with_measures
 
@@ -21,6 +23,7 @@ _PORTION = 5_000
 _COMPACTED = "compacted-runs"
 _LATE = timedelta(days=2)
 """Runs that were written after their turn to be made shorter."""
+_MOST_CHANGED = 200
 RUN_CLAIM = "run:"
 """How the keys of claims on failed runs begin."""
 
@@ -39,6 +42,12 @@ class Workflow(NamedTuple):
 
 class Runs(Changes):
     """Runs by id; of two records of one run the one with the later state wins, in any order of arrival."""
+
+    def __init__(self, database: Database, secrets: tuple[str, ...] = ()) -> None:
+        super().__init__(database, secrets)
+        self._seen: dict[tuple[str | None, str], Workflow] = {}
+        self._seen_until = -1
+        self._seen_turn = asyncio.Lock()
 
     async def upsert_runs(self, runs: Sequence[RunRecord]) -> int:
         """Write runs in one transaction and return how many were new or newer than what was there."""
@@ -129,7 +138,25 @@ class Runs(Changes):
         return load(RunRecord, body) if body is not None else None
 
     async def workflows(self) -> tuple[Workflow, ...]:
-        """Return every deployment (or flow without one) of which runs were seen, the latest first."""
+        """Return every deployment (or flow without one) of which runs were seen, the latest first.
+
+        Only what has changed since the last time is counted anew: counting all takes a second where there are
+        a hundred thousand runs.
+        """
+        async with self._seen_turn:
+            changed = await self.changes(self._seen_until, _MOST_CHANGED, kinds=("runs",))
+            subjects = {one.subject for one in changed}
+            if self._seen_until < 0 or EVERY in subjects or len(changed) == _MOST_CHANGED:
+                self._seen_until = await self.position()
+                self._seen = {_key_of(one): one for one in await self._counted(None)}
+            elif subjects:
+                self._seen_until = changed[-1].sequence
+                kept = {key: one for key, one in self._seen.items() if _subject_of(one) not in subjects}
+                self._seen = kept | {_key_of(one): one for one in await self._counted(subjects)}
+            found = sorted(self._seen.values(), key=lambda one: one.flow_name)
+            return tuple(sorted(found, key=lambda one: one.last_at, reverse=True))
+
+    async def _counted(self, subjects: set[str] | None) -> tuple[Workflow, ...]:
         column = tables.runs.c
         last = func.max(column.began, type_=tables.Moment())
         changed = func.max(column.state_at, type_=tables.Moment())
@@ -145,6 +172,10 @@ class Runs(Changes):
             .group_by(column.deployment_id, column.flow_name)
             .order_by(last.desc(), column.flow_name)
         )
+        if subjects is not None:
+            names = sorted(subjects)
+            unnamed = and_(column.deployment_id.is_(None), column.flow_name.in_(names))
+            query = query.where(or_(column.deployment_id.in_(names), unnamed))
         async with self._database.read() as connection:
             rows = (await connection.execute(query)).all()
         return tuple(Workflow(*row) for row in rows)
@@ -238,6 +269,14 @@ class Runs(Changes):
             "digest": digest(body),
             "body": body,
         }
+
+
+def _key_of(workflow: Workflow) -> tuple[str | None, str]:
+    return workflow.deployment_id, workflow.flow_name
+
+
+def _subject_of(workflow: Workflow) -> str:
+    return workflow.deployment_id or workflow.flow_name
 
 
 def _workflow_key(run: RunRecord) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -94,6 +95,15 @@ class Sessions(Storms, Audit, Leases):
         if status is not None:
             query = query.where(column.status == status.value)
         return await self._sessions(query)
+
+    async def sessions_of(
+        self, workflow_ids: Collection[str], statuses: Collection[ResolutionStatus], limit: int
+    ) -> tuple[TroubleshootingSession, ...]:
+        """Return the sessions of a workflow under any of its names that have one of these statuses."""
+        column = tables.sessions.c
+        named = column.workflow_id.in_(sorted(workflow_ids))
+        wanted = column.status.in_(sorted(one.value for one in statuses))
+        return await self._sessions(_newest().where(named, wanted).limit(limit))
 
     async def due_sessions(self, now: datetime, limit: int = 100) -> tuple[TroubleshootingSession, ...]:
         """Return the sessions that want to be looked at now, the longest overdue first."""

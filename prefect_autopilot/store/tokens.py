@@ -109,6 +109,15 @@ class Tokens(Audit):
                     return None
         return found
 
+    async def is_active(self, token_id: str, now: datetime) -> bool:
+        """Tell whether a token, and the one it was opened with, still opens something."""
+        async with self._database.read() as connection:
+            found = await _by(connection, "token_id", token_id)
+            if found is None or not found.is_active(now):
+                return False
+            parent = await _by(connection, "token_id", found.parent) if found.parent is not None else None
+            return found.parent is None or (parent is not None and parent.is_active(now))
+
     async def has_tokens(self) -> bool:
         """Tell whether a token was ever made; expired and revoked ones count, so that nothing falls open."""
         query = select(func.count()).select_from(tables.tokens)
