@@ -185,6 +185,18 @@ def metrics() -> str:
     return table(("metric", "type", "labels", "what it says"), sorted(rows))
 
 
+def exporter() -> str:
+    """Return the metrics under the names of the exporter that people have already."""
+    from prefect_autopilot.monitoring import FleetMetrics
+
+    rows = []
+    for one in FleetMetrics().exporter.collect():
+        name = f"{one.name}_total" if one.type == "counter" else one.name
+        labels: Iterable[str] = getattr(one, "_labelnames", ())
+        rows.append((code(name), one.type, ", ".join(map(code, labels)), cell(one.documentation)))
+    return table(("metric", "type", "labels", "what it says"), sorted(rows))
+
+
 def measures() -> str:
     """Return the metrics that rules can be made on, and the conditions."""
     from prefect_autopilot.models import AlertCondition, AlertType
@@ -292,6 +304,7 @@ def _about(told: JSONDict) -> str:
 PARTS: dict[str, Callable[[], str]] = {
     "calls": calls,
     "commands": commands,
+    "exporter": exporter,
     "measures": measures,
     "metrics": metrics,
     "patterns": patterns,
