@@ -11,7 +11,7 @@ from prefect_autopilot.codegen.markdown import analysis_markdown, code_markdown,
 from prefect_autopilot.errors import UsageError
 from prefect_autopilot.flows.forms import Form, approval_form, ask, question_form
 from prefect_autopilot.journeys import automate
-from prefect_autopilot.journeys.answers import answered, newly_chosen
+from prefect_autopilot.journeys.answers import answered, last_part_first, newly_chosen
 from prefect_autopilot.journeys.memory import note_missing, remember, with_memory
 from prefect_autopilot.models import Analysis, GeneratedFlow, JSONDict, RequestContext
 from prefect_autopilot.settings import load_settings
@@ -77,7 +77,7 @@ async def _settled(request: str, context: RequestContext, wait_minutes: float) -
         given = form.told(said)
         if not given:
             break
-        for question in analysis.questions:
+        for question in last_part_first(analysis.questions):
             if answer := str(given.get(question.id) or "").strip():
                 text, context = answered(text, context, question, answer)
         analysis = automate.understand(text, context)

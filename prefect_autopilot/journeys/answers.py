@@ -37,6 +37,16 @@ def answered(
     return f"{ended}{stop} {said}", context
 
 
+def last_part_first(questions: tuple[Question, ...]) -> tuple[Question, ...]:
+    """Return questions in an order in which each answer leaves the places of those to come as they are."""
+
+    def place(question: Question) -> int:
+        part = _PART.fullmatch(question.id)
+        return int(part[1]) if part else -1
+
+    return tuple(sorted(questions, key=place, reverse=True))
+
+
 def _with_part(request: str, start: int, end: int, said: str, *, is_service: bool) -> str:
     """Return the request with one part of it left out, done in a service, or said in other words."""
     before, part, after = request[:start], request[start:end], request[end:]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from prefect_autopilot.intelligence import analyze
-from prefect_autopilot.journeys.answers import answered
+from prefect_autopilot.journeys.answers import answered, last_part_first
 from prefect_autopilot.models import Analysis, Question, RequestContext
 from prefect_autopilot.services import load_catalogue
 
@@ -106,3 +106,15 @@ def test_no_more_than_three_questions_are_asked_at_once() -> None:
     analysis = read(f"Every day read my Jira issues, {orders}, then post to Slack")
     assert len(analysis.questions) <= 3
     assert "grey" in " ".join(question.text for question in analysis.questions)
+
+
+def test_answers_to_several_parts_go_in_from_the_end_so_that_each_finds_its_place() -> None:
+    text = "Read Jira at 7:00, store thing red, store thing blue, post to Slack"
+    questions = read(text).questions
+    assert [question.id for question in questions][:2] == ["part_19_34", "part_36_52"]
+    request = text
+    for question in last_part_first(questions):
+        request, _ = answered(request, RequestContext(), question, "notion")
+    assert (
+        request == "Read Jira at 7:00, store thing red in Notion, store thing blue in Notion, post to Slack"
+    )
