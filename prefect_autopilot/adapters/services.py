@@ -144,7 +144,7 @@ class ServiceClient:
         operation = find_operation(self.service, operation_id)
         # A call that is nobody's repetition is one of its own.
         given = with_key(self.service, operation, parameters or {}, idempotency_key or uuid4().hex)
-        checked = check_parameters(self.service, operation, given)
+        checked = check_parameters(self.service, operation, given, self._plain)
         if all_pages:
             return await self._all_pages(operation, checked)
         if page_at is not None:
@@ -237,7 +237,7 @@ class ServiceClient:
         """Work with these credentials from now on; the earlier ones stay secret."""
         plain = {name: secret.get_secret_value() for name, secret in credentials.items()}
         self._secrets = tuple(dict.fromkeys((*self._secrets, *filter(None, plain.values()))))
-        self._credentials = credentials
+        self._credentials, self._plain = credentials, plain
         without = self._renew is not None and not token_of(credentials)
         self._proof = _NOTHING if without else authorise(self.service, plain)
         self._sign = signer(self.service, plain)

@@ -58,10 +58,10 @@ async def connect(
     from prefect_autopilot.blocks.connection import ServiceConnection
     from prefect_autopilot.cli.prefect_server import prefect_server
     from prefect_autopilot.cli.services import find_service
-    from prefect_autopilot.services import connection_name
+    from prefect_autopilot.services import connection_name, tenant_fields
 
     service = find_service(service_id)
-    fields = _address(service, base_url)
+    fields = (*tenant_fields(service), *_address(service, base_url))
     needed = (*_credentials(service), *fields)
     given = from_environment(credential_env) | read_credentials(
         credential,

@@ -109,9 +109,9 @@ def show(
 
 def _show_service(service: Service) -> None:
     from prefect_autopilot.adapters.catalogue import imported_file
-    from prefect_autopilot.services import address_fields, credential_names
+    from prefect_autopilot.services import address_fields, credential_names, tenant_fields
 
-    needed = (*credential_names(service), *address_fields(service))
+    needed = (*credential_names(service), *tenant_fields(service), *address_fields(service))
     file = imported_file(service.id)
     write_line(f"{service.name} ({service.id}), {f'imported into {file}' if file else service.status}")
     write_line(f"address      {service.base_url or 'unknown'}")

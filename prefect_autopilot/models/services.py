@@ -68,6 +68,8 @@ class Parameter(Value):
     style: Literal["plain", "repeat", "comma", "space", "pipe", "deep"] = "plain"
     """How a list or object is written into an address or form; plain: a list repeats the name in an address
     and is JSON in a form; deep: ``filter[from]=1``."""
+    held: str | None = None
+    """Name under which a connection holds the value (a tenant, an account) where the call gives none."""
     document: Literal["atlassian"] | None = None
     """The kind of document that the service wants instead of a text; the text of a person becomes one."""
 

@@ -8,6 +8,7 @@ from prefect_autopilot.services.connections import (
     credential_names,
     service_of_connection,
     simulated_credentials,
+    tenant_fields,
 )
 from prefect_autopilot.services.events import (
     announced,
@@ -83,6 +84,7 @@ __all__ = [
     "signs_url",
     "simulated_credentials",
     "takes_key",
+    "tenant_fields",
     "verify",
     "with_key",
     "with_proof",

@@ -61,9 +61,16 @@ def address_fields(service: Service) -> tuple[str, ...]:
     return tuple(dict.fromkeys(field for field in fields if field not in credential_names(service)))
 
 
+def tenant_fields(service: Service) -> tuple[str, ...]:
+    """Return what a connection holds beside credentials and address: the tenant or account of its calls."""
+    held = (one.held for operation in service.operations for one in operation.parameters)
+    return tuple(dict.fromkeys(name for name in held if name is not None))
+
+
 def simulated_credentials(service: Service) -> dict[str, str]:
     """Return the credentials the simulator accepts for the service."""
-    credentials = {name: f"simulated-{service.id}-{name}" for name in credential_names(service)}
+    names = (*credential_names(service), *tenant_fields(service))
+    credentials = {name: f"simulated-{service.id}-{name}" for name in names}
     if service.auth.scheme == "oauth2":
         credentials["refresh_token"] = f"simulated-{service.id}-refresh_token"
         credentials["client_id"] = "simulated-client"

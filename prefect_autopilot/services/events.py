@@ -14,7 +14,7 @@ from prefect_autopilot.errors import UnknownNameError
 from prefect_autopilot.models import Hook, JSONDict, Service, ServiceTrigger
 from prefect_autopilot.services.paths import pick
 
-_NOTES = ("resources", "listed")
+_NOTES = ("resources", "listed", "answers")
 
 
 @lru_cache(maxsize=1)
@@ -34,6 +34,12 @@ def sample_rows(service_id: str) -> dict[str, list[JSONDict]]:
 def listed_fields(service_id: str, resource: str) -> tuple[str, ...]:
     """Return the fields a list of the resource shows; empty where a list shows whole rows."""
     return tuple(_samples().get(service_id, {}).get("listed", {}).get(resource, ()))
+
+
+def answer_text(service_id: str, operation_id: str) -> str | None:
+    """Return where the text stands in what an operation answers, None where that is not known."""
+    found = _samples().get(service_id, {}).get("answers", {}).get(operation_id)
+    return found if isinstance(found, str) else None
 
 
 def event_payload(trigger: ServiceTrigger, row: Mapping[str, Any]) -> JSONDict:

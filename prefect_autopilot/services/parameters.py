@@ -32,9 +32,15 @@ def find_operation(service: Service, operation_id: str) -> Operation:
     return operation
 
 
-def check_parameters(service: Service, operation: Operation, parameters: Mapping[str, Any]) -> dict[str, Any]:
+def check_parameters(
+    service: Service,
+    operation: Operation,
+    parameters: Mapping[str, Any],
+    held: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
     """Return the parameters to send, defaults filled in and Nones left out.
 
+    ``held`` is what the connection holds; a tenant or account that the call does not give comes from there.
     Raises UnknownNameError for a parameter the operation does not have, UsageError for one that is
     missing or has the wrong type; both name the parameter.
     """
@@ -47,7 +53,14 @@ def check_parameters(service: Service, operation: Operation, parameters: Mapping
     for name, parameter in known.items():
         if parameter.default is not None:
             given.setdefault(name, parameter.default)
+        elif parameter.held and held is not None and held.get(parameter.held):
+            given.setdefault(name, held[parameter.held])
     missing = [name for name, parameter in known.items() if parameter.required and name not in given]
+    unheld = [name for name, parameter in known.items() if parameter.held and name not in given]
+    if unheld:
+        told = ", ".join(f"{known[name].held!r}{_said(known[name])}" for name in unheld)
+        msg = f"The connection to {service.name} holds no {told}; add it to the connection."
+        raise UsageError(msg)
     if missing:
         plural = "s" if len(missing) > 1 else ""
         told = ", ".join(repr(name) + _said(known[name]) for name in missing)

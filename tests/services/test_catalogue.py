@@ -97,7 +97,7 @@ def faults(operation: Operation) -> list[str]:
         "two parameters of one name": len(names) != len(set(names)),
         "the path and its parameters differ": sorted(re.findall(r"\{([^{}]+)\}", operation.path))
         != sorted(parameter.name for parameter in in_path),
-        "an optional part of the path": not all(parameter.required for parameter in in_path),
+        "an optional part of the path": not all(one.required or one.held for one in in_path),
         "a path that does not start at the root": not operation.path.startswith("/"),
         "more parameters than anybody reads": len(names) > 15,
         "no words for it": not operation.verbs,

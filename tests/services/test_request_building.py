@@ -25,6 +25,8 @@ from prefect_autopilot.services import (
     next_page,
     pick,
     place,
+    simulated_credentials,
+    tenant_fields,
 )
 from prefect_autopilot.services.requests import RequestParts, mime_message
 
@@ -517,3 +519,24 @@ def test_an_error_says_what_the_parameter_is() -> None:
         check_parameters(service, operation, {"page": "one"})
     with pytest.raises(UsageError, match=r"one of up, down \(UTC order of rows\)\."):
         check_parameters(service, operation, {"page": 1, "order": "left"})
+
+
+TENANT = Parameter(name="X-Tenant", location="header", held="tenant_id", description="Id of the tenant.")
+
+
+def test_a_tenant_that_the_call_does_not_give_is_that_of_the_connection() -> None:
+    service = Service(id="a", name="A")
+    operation = Operation(id="do", method="GET", path="/", parameters=(TENANT,))
+    held = {"tenant_id": "t-1", "token": "secret"}
+    assert check_parameters(service, operation, {}, held) == {"X-Tenant": "t-1"}
+    assert check_parameters(service, operation, {"X-Tenant": "t-2"}, held) == {"X-Tenant": "t-2"}
+    for nothing in (None, {}, {"tenant_id": ""}):
+        with pytest.raises(UsageError, match=r"connection to A holds no 'tenant_id' \(id of the tenant\)"):
+            check_parameters(service, operation, {}, nothing)
+
+
+def test_a_connection_holds_each_tenant_of_its_calls_once() -> None:
+    calls = [Operation(id=name, method="GET", path="/", parameters=(TENANT,)) for name in ("a", "b")]
+    service = Service(id="a", name="A", operations=tuple(calls))
+    assert tenant_fields(service) == ("tenant_id",)
+    assert simulated_credentials(service) == {"tenant_id": "simulated-a-tenant_id"}
