@@ -21,7 +21,7 @@ Read = TypeVar("Read")
 async def read_evidence(api: PrefectAPI, run: RunRecord, *, now: datetime) -> Evidence:
     """Read states, task runs, logs, deployment, source, recent runs and what stands around the run.
 
-    Five calls, and seven more at most where the run gives reason to look around it (``surroundings``).
+    Five calls, and nine more at most where the run gives reason to look around it (``surroundings``).
     A part that cannot be read is named in ``missing`` and leaves the rest intact. An unreachable or
     unauthorised server still raises ``PrefectError``: then nothing was seen at all.
     """

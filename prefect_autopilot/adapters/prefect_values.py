@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from prefect_autopilot.models import JSONDict, LogRecord, RunRecord, StateRecord, TaskRunRecord
 from prefect_autopilot.redaction import redact, redact_value
@@ -61,7 +62,14 @@ def run_record(raw: JSONDict, names: Mapping[str, JSONDict]) -> RunRecord:
         infrastructure_pid=raw.get("infrastructure_pid"),
         parent_task_run_id=raw.get("parent_task_run_id"),
         idempotency_key=raw.get("idempotency_key"),
+        started_by=_automation(raw.get("created_by")),
     )
+
+
+def _automation(maker: Any) -> str | None:
+    if not isinstance(maker, dict) or maker.get("type") != "AUTOMATION":
+        return None
+    return redact(str(maker.get("display_value") or maker.get("id") or ""))[:200] or None
 
 
 def task_run_record(raw: JSONDict) -> TaskRunRecord:

@@ -18,6 +18,8 @@ from prefect_autopilot.redaction import redact
 MOST_CHILDREN = 20
 CHANGED_LATELY = timedelta(days=1)
 """A change of the deployment longer before the failure is no news."""
+NEAR = timedelta(minutes=30)
+"""Before the failure: what fails in the same pool within this time may have one cause with it."""
 OF_THE_INFRASTRUCTURE = ("exited with", "infrastructure", "worker", "no longer running", "heartbeat")
 
 Read = TypeVar("Read")
@@ -40,8 +42,8 @@ async def read_surroundings(
     deployment: JSONDict | None,
     part: Part[Any],
 ) -> Surroundings:
-    """Read what the run gives reason to look at: seven further calls at most."""
-    lines: list[EvidenceLine] = [*_changed(run, deployment)]
+    """Read what the run gives reason to look at: nine further calls at most."""
+    lines: list[EvidenceLine] = [*_changed(run, deployment), *_started(run)]
     root: RunRecord | None = None
     if children := _failed_children(run, task_runs):
         found = await part(api.runs_by_id(children), "sub-flow runs") or ()
@@ -52,6 +54,7 @@ async def read_surroundings(
         lines += await _parent(api, run.parent_task_run_id, part)
     if _infrastructure_in_question(run) and run.work_pool:
         lines += await _pool(api, run.work_pool, run.state.timestamp, part)
+        lines += await _others(api, run.work_pool, run, part)
     if "concurrency" in f"{run.state.name} {run.state.message or ''}".lower():
         full = await part(api.full_limits(), "concurrency limits") or ()
         lines += [
@@ -127,6 +130,38 @@ def _worker(worker: JSONDict, at: datetime) -> EvidenceLine:
     interval = worker.get("heartbeat_interval_seconds") or 30
     silent = f", {gap:.0f} s before the failure: it was silent" if gap > 3 * interval else ""
     return EvidenceLine(text=f"{told}{silent}", where=f"worker {name}")
+
+
+def _started(run: RunRecord) -> list[EvidenceLine]:
+    if run.started_by is None:
+        return []
+    return [EvidenceLine(text="started this run", where=f"automation {run.started_by}")]
+
+
+async def _others(api: PrefectAPI, pool: str, run: RunRecord, part: Part[Any]) -> list[EvidenceLine]:
+    """Tell how many other runs of the pool failed, and completed, in the time before the failure."""
+    at = run.state.timestamp
+    counts = []
+    for types in (sorted(FAILURE_STATES), ["COMPLETED"]):
+        body = {
+            "flow_runs": {
+                "state": {"type": {"any_": types}},
+                "end_time": {"after_": (at - NEAR).isoformat(), "before_": at.isoformat()},
+                "id": {"not_any_": [run.id]},
+            },
+            "work_pools": {"name": {"any_": [pool]}},
+        }
+        found = await part(api.request("POST", "/flow_runs/count", body), f"other runs of {pool}")
+        if not isinstance(found, int):
+            return []
+        counts.append(found)
+    failed, completed = counts
+    if not failed + completed:
+        return []
+    minutes = NEAR.total_seconds() / 60
+    ended = failed + completed
+    text = f"{failed} of {ended} other runs that ended in it in the {minutes:.0f} min before failed"
+    return [EvidenceLine(text=text, where=f"work pool {pool}")]
 
 
 def _changed(run: RunRecord, deployment: JSONDict | None) -> list[EvidenceLine]:

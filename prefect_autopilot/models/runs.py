@@ -57,6 +57,8 @@ class RunRecord(Foreign):
     infrastructure_pid: str | None = None
     parent_task_run_id: str | None = None
     idempotency_key: str | None = None
+    started_by: str | None = None
+    """The automation that started it; None where a schedule, a parent or a person did."""
     measures: dict[str, float] = Field(default_factory=dict)
     """What the run measured of itself; the store adds it when runs are read."""
 

@@ -133,6 +133,7 @@ def test_every_field_of_a_run_lands_where_it_belongs() -> None:
         "infrastructure_pid": "host:42",
         "parent_task_run_id": "t0",
         "idempotency_key": "once",
+        "created_by": {"type": "AUTOMATION", "display_value": "restart nightly"},
         "a field of a future Prefect": 1,
     }
     run = run_record(raw, {"f1": {"name": "orders"}, "d1": {"name": "prod"}})
@@ -155,6 +156,8 @@ def test_every_field_of_a_run_lands_where_it_belongs() -> None:
         "infrastructure_pid": "host:42",
         "parent_task_run_id": "t0",
         "idempotency_key": "once",
+        "started_by": "restart nightly",
+        "measures": {},
     }
     assert (run.end, run.updated) == (NOW, NOW)
     assert run.expected_start is not None
@@ -283,3 +286,10 @@ def test_a_log_line_without_words_is_a_line() -> None:
 def test_a_log_line_without_a_time_is_none() -> None:
     with pytest.raises(ValidationError, match="timestamp"):
         log_record(LOG | {"timestamp": "soon"})
+
+
+@pytest.mark.parametrize(
+    "maker", [None, {}, "flow", {"type": "DEPLOYMENT", "display_value": "x"}, {"type": "AUTOMATION"}]
+)
+def test_a_run_that_no_named_automation_started_says_so(maker: object) -> None:
+    assert run_record(RUN | {"created_by": maker}, {}).started_by is None

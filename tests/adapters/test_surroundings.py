@@ -223,3 +223,42 @@ async def test_a_secret_in_the_message_of_a_sub_flow_is_not_cited(read: Read, pr
     leaky = CHILD_RUN | {"state": FAILED | {"message": "no: postgres://u:hunter2secret@db/x"}}
     prefect.answers |= {"/task_runs/filter": [CHILD], "/flow_runs/filter": [leaky]}
     assert "hunter2secret" not in (await read()).model_dump_json()
+
+
+async def test_the_automation_that_started_a_run_is_named_without_a_further_call(
+    prefect: Prefect, read: Read
+) -> None:
+    plain = await read()
+    before = len(prefect.paths)
+    found = cited(await read(started_by="restart nightly"))
+    assert found["automation restart nightly"] == "started this run"
+    assert len(prefect.paths) == 2 * before
+    assert not any(where.startswith("automation") for where in cited(plain))
+
+
+async def test_other_runs_of_the_pool_are_counted_where_the_infrastructure_is_in_question(
+    prefect: Prefect, read: Read
+) -> None:
+    counts = iter((4, 2))
+    prefect.answers[POOL] = {"status": "READY"}
+    real = prefect.__call__
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/flow_runs/count"):
+            return httpx.Response(200, json=next(counts))
+        return real(request)
+
+    transport = httpx.MockTransport(answer)
+    crashed = StateRecord.model_validate(FAILED | {"type": "CRASHED", "name": "Crashed"})
+    async with PrefectAPI("http://prefect.test/api", transport=transport, tries=1) as api:
+        run = RunRecord(id="r1", run_count=1, work_pool="k8s", state=crashed)
+        evidence = await read_evidence(api, run, now=NOW)
+        assert api.calls <= 15
+    said = [line.text for line in evidence.surroundings if line.where == "work pool k8s"]
+    assert "4 of 6 other runs that ended in it in the 30 min before failed" in said
+
+
+async def test_counts_that_cannot_be_read_are_listed(prefect: Prefect, read: Read) -> None:
+    prefect.answers |= {"/flow_runs/count": httpx.Response(500), POOL: {"status": "READY"}}
+    evidence = await read({"type": "CRASHED", "name": "Crashed"}, work_pool="k8s")
+    assert any(what.startswith("other runs of k8s") for what in evidence.missing)

@@ -1,0 +1,129 @@
+"""What the store knows around a failed run is cited with it, and costs Prefect no call."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from prefect_autopilot.adapters.evidence import read_evidence
+from prefect_autopilot.journeys.desk import Desk
+from prefect_autopilot.journeys.known_around import NEAR, read_around
+from prefect_autopilot.models import (
+    AlertType,
+    Diagnosis,
+    IssueCategory,
+    RunRecord,
+    Severity,
+    StateRecord,
+    TroubleshootingSession,
+    WorkflowAlert,
+)
+
+
+@pytest.fixture
+async def run(desk: Desk, prefect: Any) -> RunRecord:
+    prefect.fail("run-1")
+    return await desk.api.run("run-1")
+
+
+def other(
+    run: RunRecord, number: int, type_: str, *, minutes: float = 5, pool: str | None = None
+) -> RunRecord:
+    at = run.state.timestamp - timedelta(minutes=minutes)
+    state = StateRecord(id=f"o{number}", type=type_, name=type_.title(), timestamp=at)
+    return RunRecord(
+        id=f"other-{number}", flow_name=f"flow-{number}", deployment_id=f"d-{number}", state=state,
+        start=at, created=at, work_pool=pool,
+    )  # fmt: skip
+
+
+async def said(desk: Desk, run: RunRecord) -> dict[str, str]:
+    return {line.where: line.text for line in (await read_around(desk, run)).surroundings}
+
+
+async def test_open_alerts_of_the_workflow_are_cited(desk: Desk, run: RunRecord) -> None:
+    for key, workflow, status in (
+        ("a", "dep-1", "firing"),
+        ("b", "dep-2", "firing"),
+        ("c", "dep-1", "resolved"),
+    ):
+        await desk.store.save_alert(
+            WorkflowAlert(
+                alert_id=key,
+                fingerprint=key,
+                workflow_id=workflow,
+                alert_type=next(iter(AlertType)),
+                severity=Severity.HIGH,
+                title="Runs take twice as long",
+                description="",
+                status=status,  # type: ignore[arg-type]  # the table says which
+                created_at=run.state.timestamp - timedelta(hours=2),
+            )
+        )
+    found = await said(desk, run)
+    assert found["alert a"].startswith("Runs take twice as long (high), firing since ")
+    assert not {"alert b", "alert c"} & set(found)
+
+
+async def test_failures_of_neighbours_are_counted_with_their_pool(desk: Desk, run: RunRecord) -> None:
+    pooled = run.model_copy(update={"work_pool": "k8s"})
+    await desk.store.upsert_runs(
+        [
+            other(run, 1, "FAILED", pool="k8s"),
+            other(run, 2, "CRASHED", pool="ecs"),
+            other(run, 3, "COMPLETED"),
+            other(run, 4, "FAILED", minutes=NEAR.total_seconds() / 60 + 5),
+        ]
+    )
+    text = (await said(desk, pooled))["neighbouring runs"]
+    assert text == "2 of 3 runs of other workflows failed within 30 min, 1 of them in work pool k8s"
+
+
+async def test_a_failure_that_stands_alone_is_said_to(desk: Desk, run: RunRecord) -> None:
+    await desk.store.upsert_runs([other(run, number, "COMPLETED") for number in range(3)])
+    assert "it is this one alone" in (await said(desk, run))["neighbouring runs"]
+
+
+async def test_too_few_neighbours_say_nothing(desk: Desk, run: RunRecord) -> None:
+    await desk.store.upsert_runs([other(run, 1, "COMPLETED"), run.model_copy(update={"id": "earlier"})])
+    assert "neighbouring runs" not in await said(desk, run)
+
+
+@pytest.mark.parametrize(
+    ("workflow", "minutes", "told"), [("dep-9", 5, True), ("dep-1", 5, False), ("dep-9", 45, False)]
+)
+async def test_a_service_that_others_name_just_then_is_cited(
+    desk: Desk,
+    run: RunRecord,
+    workflow: str,
+    minutes: int,
+    told: bool,  # noqa: FBT001  # a column of the table
+) -> None:
+    diagnosis = Diagnosis(
+        category=IssueCategory.CONNECTIVITY,
+        confidence=0.9,
+        severity=Severity.MEDIUM,
+        transient=True,
+        remedy="retry_backoff",
+        root_cause="refused",
+        service="postgres",
+    )
+    session = TroubleshootingSession(
+        session_id="s-9",
+        workflow_id=workflow,
+        diagnosis=diagnosis,
+        start_time=run.state.timestamp - timedelta(minutes=minutes),
+    )
+    await desk.store.save_session(session, None)
+    found = await said(desk, run)
+    assert (found.get("service postgres") == "named by 1 other failure in the same time") is told
+
+
+async def test_the_store_costs_prefect_no_call(desk: Desk, run: RunRecord) -> None:
+    before = desk.api.calls
+    await read_evidence(desk.api, run, now=desk.clock())
+    alone = desk.api.calls - before
+    await read_around(desk, run)
+    assert desk.api.calls - before == 2 * alone
