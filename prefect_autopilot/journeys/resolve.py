@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Literal
+from statistics import median
 
 from prefect_autopilot.adapters.evidence import read_evidence
 from prefect_autopilot.errors import ConflictError, PrefectError, UnknownNameError
@@ -21,21 +22,21 @@ from prefect_autopilot.journeys.code_fault import with_proposal
 from prefect_autopilot.journeys.desk import Desk
 from prefect_autopilot.journeys.known_around import read_around
 from prefect_autopilot.journeys.expectations import meet_expectations
+from prefect_autopilot.journeys.left_open import left_open
 from prefect_autopilot.journeys.missed_runs import look_at_made_up
 from prefect_autopilot.journeys.proposals import look_at_proposal
-from prefect_autopilot.journeys.remedies import MARK, STARTED, apply_once
+from prefect_autopilot.journeys.remedies import MARK, apply_once
 from prefect_autopilot.journeys.stuck_runs import is_stuck_run, look_at_ended
 from prefect_autopilot.journeys.tell import publish
 from prefect_autopilot.models import (
     FAILURE_STATES,
     TERMINAL_STATES,
-    Attempt,
+    AskOwner,
     EndStuckRun,
     Evidence,
     Observation,
     Origin,
     PauseDeployment,
-    RemedyDecision,
     RerunElsewhere,
     ResolutionStatus,
     RunMissed,
@@ -46,7 +47,6 @@ from prefect_autopilot.models import (
     Verification,
 )
 from prefect_autopilot.models.names import OWN_PREFIX
-from prefect_autopilot.store.journal import JournalEntry
 from prefect_autopilot.troubleshooting import (
     decide,
     diagnose,
@@ -63,6 +63,8 @@ DEATH_SETTLE = timedelta(seconds=12)
 """A death is told twice, by runner and worker; a retry set in between would be overwritten."""
 READ_LASTS = timedelta(seconds=5)
 """How long what was read for the diagnosis is good for the decision; the state is read again anyway."""
+LOOK_AGAIN_S, LOOK_AFTER_S, LONGEST_LOOK_S = 5.0, 15.0, 300.0
+"""A remedied run is looked at when it usually ends, then after half of what it has lasted since."""
 VERIFY_WITHIN = timedelta(minutes=15)
 """How long after its expected end a remedied run may take before the outcome is unverified."""
 RENEW_WITHIN = timedelta(minutes=5)
@@ -86,7 +88,7 @@ async def take_up(
         return None  # ended by a session of ours, which goes on by itself
     known = await desk.store.session_for_run(run.id)
     if known is not None and known.resolution_status is ResolutionStatus.IN_PROGRESS:
-        return known if join else None
+        return await _seen_to_fail(desk, known, run) if join else None
     now = desk.clock()
     session = steps.start(
         str(uuid.uuid4()),
@@ -99,6 +101,24 @@ async def take_up(
         return None
     await desk.store.audit(desk.holder, "opened", session.session_id, {"run": run.id, "origin": origin}, now)
     return session
+
+
+async def _seen_to_fail(desk: Desk, known: TroubleshootingSession, run: RunRecord) -> TroubleshootingSession:
+    """Return a session to be looked at now, where its run was seen to fail before the next look is due."""
+    last = known.attempts[-1] if known.attempts else None
+    waits = known.current_step is SessionStep.VERIFICATION and known.due_at is not None
+    if last is None or not waits or run.run_count <= known.run_count or run.id != known.flow_run_id:
+        return known
+    soon = max(run.state.timestamp, desk.clock())
+    if last.applied_at is None or run.state.timestamp <= last.applied_at or (known.due_at or soon) <= soon:
+        return known
+    found = await desk.store.load_session(known.session_id)
+    if found is None or found[0] != known:
+        return known  # somebody is at it
+    moved = known.model_copy(update={"due_at": soon})
+    with suppress(ConflictError):
+        await desk.store.save_session(moved, found[1])
+    return moved
 
 
 def _settle(run: RunRecord) -> timedelta:
@@ -189,7 +209,7 @@ async def _step(
     if session.storm is not None and session.storm.spreads:
         return await storms.release(desk, session, token=token, lease=_lease(session.session_id))
     try:
-        run = await desk.api.run(session.flow_run_id or "")
+        run = _just_read(session, seen, desk.clock()) or await desk.api.run(session.flow_run_id or "")
     except UnknownNameError:
         return _deleted(session, desk.clock())
     match session.current_step:
@@ -228,7 +248,7 @@ async def _resolve(
     desk: Desk, session: TroubleshootingSession, run: RunRecord, token: int, seen: list[Evidence]
 ) -> TroubleshootingSession:
     """Decide on fresh evidence, and act when every check of the gate passed."""
-    if left := await _left_open(desk, session, run):
+    if left := await left_open(desk, session, run):
         return left
     evidence = _still_true(seen, run, desk.clock()) or await read_evidence(desk.api, run, now=desk.clock())
     ended = is_stuck_run(session.diagnosis) and run.state.type in FAILURE_STATES
@@ -248,7 +268,27 @@ async def _resolve(
     )
     if attempt.error is not None:
         return steps.escalate(resolving, attempt.error, now=desk.clock())
-    return steps.applied(resolving, attempt, now=desk.clock())
+    # What must be done before the retry is looked at soon, the retry when it usually ends.
+    first = isinstance(attempt.remedy, RunRefresher | EndStuckRun)
+    look_after_s = LOOK_AGAIN_S if first else _usual_s(evidence)
+    return steps.applied(resolving, attempt, now=desk.clock(), look_after_s=look_after_s)
+
+
+def _just_read(session: TroubleshootingSession, seen: list[Evidence], now: datetime) -> RunRecord | None:
+    """Return the run as the step before has read it; its state is read again right before an act."""
+    last = seen[-1] if seen else None
+    fresh = last is not None and now - last.read_at <= READ_LASTS
+    return last.run if last is not None and fresh and last.run.id == session.flow_run_id else None
+
+
+def _usual_s(evidence: Evidence) -> float:
+    """Return how long runs like this usually take, so that the first look may find it ended."""
+    lasted = [
+        run.duration_s
+        for run in evidence.recent_runs
+        if run.state.type == "COMPLETED" and run.duration_s is not None
+    ]
+    return min(max(median(lasted) if lasted else 0.0, LOOK_AFTER_S), LONGEST_LOOK_S)
 
 
 def _still_true(seen: list[Evidence], run: RunRecord, now: datetime) -> Evidence | None:
@@ -256,46 +296,6 @@ def _still_true(seen: list[Evidence], run: RunRecord, now: datetime) -> Evidence
     last = seen[-1] if seen else None
     fresh = last is not None and now - last.read_at <= READ_LASTS and last.run.state.id == run.state.id
     return last if fresh else None
-
-
-async def _left_open(
-    desk: Desk, session: TroubleshootingSession, run: RunRecord
-) -> TroubleshootingSession | None:
-    """Return the session after an act that a crash left without a result, None when there is none.
-
-    One that the session does not know yet is taken over, and a changed state of the run shows that the retry
-    was made: either is verified like any other. Where the state is unchanged the gate is asked anew, and may
-    go on with the intent; what must not be begun twice goes to a person.
-    """
-    known = len(session.attempts)
-    entries = [one for one in await desk.store.journal(session.session_id) if one.flow_run_id == run.id]
-    open_ = (one for one in entries if one.outcome is None or _is_news(one, known))
-    entry = next(open_, None)
-    if entry is None:
-        return None
-    now = desk.clock()
-    made = run.state.id != entry.state_id or entry.outcome is not None
-    if not made and entry.remedy.resumes:
-        return None
-    if entry.outcome is None:
-        outcome: Literal["applied", "unknown"] = "applied" if made else "unknown"
-        await desk.store.journal_result(entry.id, outcome, "found after a crash", now)
-    if not made:
-        return steps.escalate(session, "a remedy was begun and it is not known how far it came", now=now)
-    started = entry.detail.removeprefix(STARTED) if entry.detail.startswith(STARTED) else None
-    attempt = Attempt(
-        number=entry.attempt,
-        remedy=entry.remedy,
-        state_id_before=entry.state_id,
-        applied_at=entry.intended_at,
-        started_run_id=started,
-    )
-    decision = RemedyDecision(action="act", remedy=entry.remedy, reason="begun before a crash")
-    return steps.applied(steps.resolve(session, decision, now=now), attempt, now=now)
-
-
-def _is_news(entry: JournalEntry, attempts: int) -> bool:
-    return entry.outcome == "applied" and entry.attempt > attempts
 
 
 async def _look_at(desk: Desk, session: TroubleshootingSession, run: RunRecord) -> TroubleshootingSession:
@@ -306,7 +306,9 @@ async def _look_at(desk: Desk, session: TroubleshootingSession, run: RunRecord) 
     verification = verify(session, run, now=now, timeout_s=VERIFY_WITHIN.total_seconds())
     since = session.attempts[-1].applied_at or now
     verification = await meet_expectations(desk, run, verification, since)
-    moved = steps.checked(session, verification, now=now)
+    since_due = (now - since).total_seconds() - _delay_s(session)
+    again = min(max(since_due / 2, LOOK_AGAIN_S), LONGEST_LOOK_S)
+    moved = steps.checked(session, verification, now=now, look_after_s=again)
     if verification.outcome == "pending":
         return moved
     await desk.store.record_verification(
@@ -323,6 +325,11 @@ async def _look_at(desk: Desk, session: TroubleshootingSession, run: RunRecord) 
         await _take_back(desk, session)
         return moved.model_copy(update={"due_at": now + _settle(run)})
     return await storms.spread(desk, moved) if storms.begins_to_spread(moved) else moved
+
+
+def _delay_s(session: TroubleshootingSession) -> float:
+    remedy = session.attempts[-1].remedy
+    return 0.0 if isinstance(remedy, AskOwner) else remedy.delay_s
 
 
 async def _take_back(desk: Desk, session: TroubleshootingSession) -> None:
