@@ -13,7 +13,7 @@ export DO_NOT_TRACK = 1
 export PREFECT_CLI_PROMPT = false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint format typecheck style docs reference counts train bench-creation bench-diagnosis bench-monitoring bench-optimizer clean
+.PHONY: help setup demo test check lint format typecheck style docs reference counts train bench-creation bench-diagnosis bench-monitoring bench-optimizer bench-faults bench-kills clean
 
 help:  ## Show what there is
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -76,6 +76,12 @@ bench-monitoring: $(STAMP)  ## Measure the monitors on generated histories
 
 bench-optimizer: $(STAMP)  ## Measure the optimiser's gains on the flows of this project, for the README (5 min)
 	@$(BIN)/python benchmarks/optimizer.py --measure --readme
+
+bench-faults: $(STAMP)  ## Break flows on a real server; compare with doing nothing, always retrying, Prefect's retries (40 min)
+	@$(BIN)/python benchmarks/faults/fault_suite.py --json build/faults.json $(FAULTS_ARGS)
+
+bench-kills: $(STAMP)  ## Kill a resolving process at every point of the journal, twenty times each (10 min)
+	@$(BIN)/python benchmarks/faults/kill_points.py --json build/kills.json
 
 clean:  ## Remove what the other targets created
 	rm -rf $(VENV) build dist site .cache *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -179,6 +179,7 @@ class RefusedInput(Lasting):
 
 class MissingModule(Lasting):
     name = "missing-module"
+    begins = False
     flow = """
 import greenhouse_tools
 from prefect import flow

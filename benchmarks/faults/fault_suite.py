@@ -42,7 +42,7 @@ WINDOW_S = 60.0
 LIMIT_S = 180.0
 """How long after the first failure a fault may take to be resolved."""
 SHOWS_WITHIN_S = 240.0
-TERMINAL = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
+NEVER_BEGAN = "the run never began: the machine failed, not the flow"
 
 
 @dataclass
@@ -72,9 +72,9 @@ class Lab:
 
 
 @contextmanager
-def scene_of(lab: Lab, kind: type[Fault]) -> Iterator[tuple[Fault, Scene]]:
+def scene_of(lab: Lab, kind: type[Fault], trial: int) -> Iterator[tuple[Fault, Scene]]:
     """Prepare a fault and its deployment; the flow's file says nothing of the fault."""
-    fault, folder = kind(), lab.home / f"f{FAULTS.index(kind)}"
+    fault, folder = kind(), lab.home / f"f{FAULTS.index(kind)}-{trial}"
     folder.mkdir()
     retries = "@flow(retries=3, retry_delay_seconds=3)"
     text = (
@@ -87,7 +87,7 @@ def scene_of(lab: Lab, kind: type[Fault]) -> Iterator[tuple[Fault, Scene]]:
     scene = Scene(folder=folder, outside=Outside(), call=lab.call)
     scene.processes = lambda: processes_of(scene.run_id)
     fault.prepare(scene)
-    flow_id = lab.call("POST", "/flows/", {"name": f"garden-{FAULTS.index(kind)}"})["id"]
+    flow_id = lab.call("POST", "/flows/", {"name": f"garden-{FAULTS.index(kind)}-{trial}"})["id"]
     told = {
         "name": "daily",
         "flow_id": flow_id,
@@ -162,6 +162,9 @@ def observe(lab: Lab, fault: Fault, scene: Scene, row: Row) -> None:
             once.add("running")
             fault.running(scene)
         if not scene.failed_at and (_has_failed(scene) or fault.shows(scene)):
+            if fault.begins and not run["run_count"]:
+                row.error = NEVER_BEGAN
+                return
             scene.failed_at, row.happened = now, True
             fault.failed(scene)
         if not scene.failed_at:
@@ -186,12 +189,17 @@ def _has_failed(scene: Scene) -> bool:
 
 
 def play(lab: Lab, kind: type[Fault], number: int) -> Row:
-    """Play one fault and return what came of it."""
+    """Play one fault and return what came of it; a second time where the machine failed first."""
+    row = _play(lab, kind, number, 1)
+    return row if row.happened or row.error != NEVER_BEGAN else _play(lab, kind, number, 2)
+
+
+def _play(lab: Lab, kind: type[Fault], number: int, trial: int) -> Row:
     row = Row(kind.name, kind.expected, lab.strategy, number, lasted_s=kind.lasts_s)
     with contextlib.ExitStack() as stack:
         try:
             with lab.one_at_a_time:
-                fault, scene = stack.enter_context(scene_of(lab, kind))
+                fault, scene = stack.enter_context(scene_of(lab, kind, trial))
             path = f"/deployments/{scene.deployment_id}/create_flow_run"
             scene.run_id = lab.call("POST", path, {"state": {"type": "SCHEDULED", "name": "Scheduled"}})["id"]
             observe(lab, fault, scene, row)
@@ -328,6 +336,7 @@ def main() -> int:
 
 def _write(path: Path, figures: dict[str, Any], rows: Sequence[Row]) -> None:
     told = {"figures": figures, "rows": [asdict(row) | {"right": row.right} for row in rows]}
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(told | {"cores": os.cpu_count()}, indent=2), encoding="utf-8")
 
 

@@ -165,6 +165,8 @@ class Fault:
     """Seconds from the first failure after which the world is whole again."""
     flow: ClassVar[str]
     """Source of the flow; its function is ``work`` and takes ``url`` and ``folder``."""
+    begins: ClassVar[bool] = True
+    """Whether the flow's own code runs before it fails; else it was the machine that failed."""
     most_starts: ClassVar[int] = 4
     """More starts of a run than these are a storm of retries."""
 

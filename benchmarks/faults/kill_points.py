@@ -251,6 +251,7 @@ def main() -> int:
         }
         print(f"{point:12} {figures[point]}", flush=True)
         if told.json:
+            told.json.parent.mkdir(parents=True, exist_ok=True)
             told.json.write_text(json.dumps(figures, indent=2), encoding="utf-8")
     return int(any(one["one_remedy"] != one["n"] or one["killed"] != one["n"] for one in figures.values()))
 

@@ -396,3 +396,82 @@ async def test_a_retry_that_is_seen_to_fail_is_looked_at_before_its_time(desk: D
     again = await resolve.take_up(desk, await desk.api.run("run-1"))
     assert again is not None
     assert again.due_at == seen.due_at
+
+
+# Killed at any point
+
+POINTS = {
+    "claimed": ("store", "claim_session", 1),
+    "diagnosed": ("store", "save_session", 1),
+    "intended": ("store", "journal_intent", 1),
+    "acted": ("api", "retry_run", 1),
+    "journalled": ("store", "journal_result", 1),
+    "saved": ("store", "save_session", 2),
+    "told": ("store", "queue_notice", 1),
+}
+
+
+@pytest.mark.parametrize("point", POINTS)
+async def test_killed_at_any_point_the_next_process_makes_it_exactly_one_remedy(
+    make_desk: Callable[..., Desk], prefect: Any, monkeypatch: pytest.MonkeyPatch, point: str
+) -> None:
+    owner, name, which = POINTS[point]
+    first = make_desk(holder="killed")
+    calls = 0
+    call = getattr(getattr(first, owner), name)
+
+    async def and_die(*args: Any, **named: Any) -> Any:
+        nonlocal calls
+        answer = await call(*args, **named)
+        calls += 1
+        if calls == which:
+            raise KeyboardInterrupt
+        return answer
+
+    async def go_on(desk: Desk) -> Any:
+        session = await resolve.take_up(desk, await desk.api.run("run-1"))
+        session = session or await desk.store.session_for_run("run-1")
+        for _ in range(8):
+            desk.clock.forward(40)  # type: ignore[attr-defined]
+            if prefect.runs["run-1"]["state_type"] == "SCHEDULED":
+                prefect.finish("run-1")
+                desk.clock.forward(40)  # type: ignore[attr-defined]
+            session = await resolve.advance(desk, session.session_id)
+        return session
+
+    prefect.fail("run-1")
+    with monkeypatch.context() as patch:
+        patch.setattr(getattr(first, owner), name, and_die)
+        with pytest.raises(KeyboardInterrupt):
+            await go_on(first)
+    session = await go_on(make_desk(holder="next"))
+    assert len(prefect.retries) == 1
+    assert session.resolution_status is ResolutionStatus.AUTO_RESOLVED
+    (entry,) = await first.store.journal(session.session_id)
+    assert entry.outcome == "applied"
+    assert await notices(first) == ["resolved"]
+
+
+async def test_a_server_that_falls_silent_during_the_act_costs_neither_the_remedy_nor_a_second_one(
+    make_desk: Callable[..., Desk], prefect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = make_desk()
+    prefect.fail("run-1")
+    session = await resolve.take_up(desk, await desk.api.run("run-1"))
+    assert session is not None
+    desk.clock.forward(5)
+    act = desk.api.retry_run
+
+    async def made_and_lost(*args: Any, **named: Any) -> None:
+        await act(*args, **named)
+        raise PrefectError("The connection broke.", permanent=False)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(desk.api, "retry_run", made_and_lost)
+        with pytest.raises(PrefectError):
+            await resolve.advance(desk, session.session_id)
+    prefect.finish("run-1")
+    for _ in range(3):
+        session = await later(desk, session, seconds=60)
+    assert len(prefect.retries) == 1
+    assert session.resolution_status is ResolutionStatus.AUTO_RESOLVED
