@@ -6,6 +6,7 @@ python benchmarks/reference.py
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import re
 import sys
@@ -197,6 +198,22 @@ def exporter() -> str:
     return table(("metric", "type", "labels", "what it says"), sorted(rows))
 
 
+def deployments() -> str:
+    """Return what is deployed on a Prefect server, and when it runs."""
+    from prefect_autopilot.deployments.operational import OPERATIONAL_FLOWS
+
+    rows = []
+    for one in OPERATIONAL_FLOWS:
+        module, _, function = one.entrypoint.rpartition(".")
+        flow = getattr(importlib.import_module(module), function)
+        when = [f"{told.slug}: {code(told.cron)} UTC" for told in one.recurrences]
+        when += [f"every {one.interval_s} s"] if one.interval_s else []
+        when += ["when a run failed, crashed or timed out"] if one.on_failed_runs else []
+        given = ", ".join(f"{name} = {value}" for name, value in one.parameters.items())
+        rows.append((code(one.name), cell(flow.description), "; ".join(when) or "by hand", cell(given)))
+    return table(("deployment", "does", "runs", "parameters"), rows)
+
+
 def measures() -> str:
     """Return the metrics that rules can be made on, and the conditions."""
     from prefect_autopilot.models import AlertCondition, AlertType
@@ -304,6 +321,7 @@ def _about(told: JSONDict) -> str:
 PARTS: dict[str, Callable[[], str]] = {
     "calls": calls,
     "commands": commands,
+    "deployments": deployments,
     "exporter": exporter,
     "measures": measures,
     "metrics": metrics,
