@@ -13,7 +13,7 @@ export DO_NOT_TRACK = 1
 export PREFECT_CLI_PROMPT = false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint format typecheck style docs reference counts train bench-creation bench-diagnosis bench-monitoring bench-optimizer bench-faults bench-kills clean
+.PHONY: help setup demo test check lint format typecheck style docs reference audit counts train bench-creation bench-diagnosis bench-monitoring bench-optimizer bench-faults bench-kills clean
 
 help:  ## Show what there is
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -58,6 +58,10 @@ docs: $(STAMP)  ## Build the documentation site into site/, without the network;
 
 reference: $(STAMP)  ## Write what the code knows into the documents: services, patterns, remedies, settings, ...
 	@$(BIN)/python benchmarks/reference.py
+
+audit: $(STAMP)  ## Look the tested dependencies up in the advisory database; needs the network
+	@test -x $(VENV)/audit/bin/pip-audit || { $(BIN)/python -m venv $(VENV)/audit && $(VENV)/audit/bin/pip install --quiet --disable-pip-version-check pip-audit; }
+	@$(VENV)/audit/bin/pip-audit --no-deps --disable-pip -r constraints.txt
 
 counts: $(STAMP)  ## Write the counts of the service catalogue into the README
 	@$(BIN)/python benchmarks/counts.py

@@ -40,7 +40,7 @@ async def publish(desk: Desk, session: TroubleshootingSession) -> None:
     advice = "\n".join(f"- {item}" for item in session.recommendations)
     pages = links(session, desk.api.ui)
     last = session.trail[-1] if session.trail else ""
-    lines = (last, recognised(session), advice, pages.get("the run", ""))
+    lines = (last, recognised(session), advice, pages.get("the run", ""), _address(desk, session))
     await desk.store.queue_notice(
         Notice(
             notice_id=hashlib.sha256(mark.encode()).hexdigest()[:32],
@@ -60,9 +60,7 @@ async def recognise(desk: Desk, session: TroubleshootingSession) -> Troubleshoot
     """Return the session with what is known of its cause from before."""
     if not session.fingerprint:
         return session
-    known = await desk.store.recurrence(
-        session.fingerprint, session.workflow_id, besides=session.session_id
-    )
+    known = await desk.store.recurrence(session.fingerprint, session.workflow_id, besides=session.session_id)
     return session.model_copy(update={"recurrence": known})
 
 
@@ -73,7 +71,7 @@ async def _attach(desk: Desk, session: TroubleshootingSession) -> None:
         await desk.api.attach_markdown(
             session.flow_run_id,
             key=ARTIFACT_KEY,
-            markdown=report(session, desk.api.ui),
+            markdown=report(session, desk.api.ui) + _place(desk, session),
             description=f"autopilot session {session.session_id}: {session.resolution_status.value}",
         )
     except (PrefectError, UnknownNameError) as error:
@@ -81,6 +79,15 @@ async def _attach(desk: Desk, session: TroubleshootingSession) -> None:
         await desk.store.audit(
             desk.holder, "artifact not attached", session.session_id, {"error": error.message}, desk.clock()
         )
+
+
+def _address(desk: Desk, session: TroubleshootingSession) -> str:
+    return f"{desk.page_url}/ui/sessions/{session.session_id}" if desk.page_url is not None else ""
+
+
+def _place(desk: Desk, session: TroubleshootingSession) -> str:
+    address = _address(desk, session)
+    return f"\n\n[This session on the status page]({address})\n" if address else ""
 
 
 def headline(session: TroubleshootingSession) -> str:

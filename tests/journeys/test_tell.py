@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -270,3 +271,18 @@ async def test_a_process_killed_at_the_end_of_a_session_has_told_it_or_will_tell
     assert ended.resolution_status is ResolutionStatus.ESCALATED
     (notice,) = await told(desk)
     assert notice.outcome == "escalated"
+
+
+async def test_a_report_and_a_notice_lead_to_the_status_page_where_its_address_is_known(
+    desk: Desk, clock: Any, prefect: Any
+) -> None:
+    await publish(desk, session(clock))
+    assert "/ui/sessions/" not in prefect.artifacts[-1]["data"]
+    there = replace(desk, page_url="https://autopilot.example")
+    await publish(there, session(clock, session_id="s-2"))
+    address = "https://autopilot.example/ui/sessions/s-2"
+    assert f"({address})" in prefect.artifacts[-1]["data"]
+    assert [(one.session_id, address in one.text) for one in await told(desk)] == [
+        ("s-1", False),
+        ("s-2", True),
+    ]
