@@ -194,6 +194,18 @@ _OFFSET = re.compile(
     r"|(?P<plain>[+\u2212-])(?P<hh>\d\d):(?P<mm>\d\d))(?![\w:])"
 )
 _CODES = re.compile(r"[a-z]{2,4}")
+_DAYS = (
+    r"(?:week ?days?|(?:work(?:ing)?|business) ?days?|(?:mon|tues|wednes|thurs|fri|satur|sun)days?|days?"
+    r"|daily|nightly|mornings?|afternoons?|evenings?|nights?)"
+)
+_BESIDE_TIME = re.compile(
+    rf"[\s,(]{{0,3}}(?:(?:(?:on|every|each|single|from|to|through|and|the)\s){{0,3}}{_DAYS}[\s,(]{{1,3}}){{0,3}}"
+)
+_AFTER_DAYS = re.compile(
+    rf"(?:\b(?:every|each) (?:single )?{_DAYS}|\b(?:daily|nightly|on \w+days))[\s,(]{{1,3}}$"
+)
+_FARTHEST = 60
+"""Characters between a time and the city it is meant in."""
 
 
 def find_zone(text: str, times: list[Clock]) -> tuple[str, int, int] | None:
@@ -207,7 +219,13 @@ def find_zone(text: str, times: list[Clock]) -> tuple[str, int, int] | None:
             if zone:
                 return zone, match.start(), match.end()
             continue
-        beside = any(re.fullmatch(r"[\s,(]*", text[t.end : match.start()]) for t in times)
+        beside = any(
+            0 <= match.start() - t.end <= _FARTHEST and _BESIDE_TIME.fullmatch(text, t.end, match.start())
+            for t in times
+        ) or (
+            match[0].startswith(("in ", "("))
+            and _AFTER_DAYS.search(text[max(0, match.start() - _FARTHEST) : match.start()]) is not None
+        )
         before = any(re.fullmatch(r"[\s,:)]*", text[match.end() : t.start]) for t in times)
         said = match["time"].strip().endswith(("time", "zone"))
         if said or beside or (before and _CODES.fullmatch(match["name"]) is not None):

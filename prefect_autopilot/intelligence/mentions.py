@@ -158,7 +158,7 @@ def _entry(key: str, names: Lexicon, *, several: bool) -> tuple[Entry | None, Fo
     if several and not key.endswith("time") and (plural := names.entries.get(key + "s")):
         return plural, "name"  # but "new york time" is a zone
     one = names.entries.get(key.removesuffix("s"))
-    if one and not one.doubtful and key not in english():
+    if one and not one.doubtful and key not in english() and key not in words("names", "jargon"):
         return one, "name"
     if (model := _MODEL.fullmatch(key)) and (family := names.entries.get(model[1])):
         kinds = names.catalogue.get(family.services[0]).kinds

@@ -37,6 +37,13 @@ _TWO_PACES = (
     re.compile(rf"\b(?P<two>{_EVERY}){_BETWEEN_TWO}(?P<one>{_PER})\b(?! [a-z]+ (?:report|digest|summary))"),
 )
 
+_CLOCK_CONDITION = re.compile(
+    r"\b(?:if|unless)\s+"
+    r"(?:(?:it'?s|it is|that'?s|that is|this is|the time is)\s+)?(?:(?:still|already|now)\s+)?"
+    r"(?:after|before|past|later than|earlier than)\s+[^,.;\n]{1,40}"
+)
+"""A time that decides whether something is done, and starts nothing ("text me if it's after 10pm")."""
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -62,6 +69,7 @@ class _Draft:
 
 def read_schedule(text: str) -> Schedule | None:
     """Read the schedule in lower-case text whose service names are masked; None where it states none."""
+    text = _CLOCK_CONDITION.sub(lambda found: " " * len(found[0]), text)
     times = find_times(text)
     calendar = read_calendar(text, times)
     zone = find_zone(text, times)

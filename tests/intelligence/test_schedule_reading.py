@@ -303,3 +303,31 @@ def test_a_schedule_knows_where_it_was_read() -> None:
     assert read is not None
     first, last = read.spans[0][0], read.spans[-1][1]
     assert text[first:last].strip() == "every monday at 9"
+
+
+@pytest.mark.parametrize(
+    ("text", "zone"),
+    [
+        ("at 9am and 5pm on workdays in new york", "America/New_York"),
+        ("every morning in singapore", "Asia/Singapore"),
+        ("at 6pm every day in sydney", "Australia/Sydney"),
+        ("every monday at noon, in paris", "Europe/Paris"),
+        ("daily in london", "Europe/London"),
+        ("post the weather in berlin every morning", None),
+        ("every morning post the weather in berlin", None),
+        ("at 9 tell our people in berlin", None),
+    ],
+)
+def test_a_city_is_a_zone_where_it_stands_by_the_time_and_a_place_elsewhere(
+    text: str, zone: str | None
+) -> None:
+    schedule = read_schedule(text)
+    assert schedule is not None
+    assert schedule.timezone == zone
+
+
+def test_a_time_that_decides_starts_nothing() -> None:
+    assert read_schedule("text me if it's after 10pm") is None
+    assert read_schedule("post new orders unless it is before 7:00") is None
+    windowed = read_schedule("every hour, but only after 6pm")
+    assert windowed is not None
