@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from prefect_autopilot.adapters.files import read_source
-from prefect_autopilot.errors import AutopilotError, UnknownNameError, UsageError
+from prefect_autopilot.errors import AutopilotError, UnknownNameError
 from prefect_autopilot.journeys import improve
+from prefect_autopilot.journeys.flow_source import AsksPrefect, flow_source
 from prefect_autopilot.models import FlowHistory, JSONDict, OptimizationPlan, Strategy
 from prefect_autopilot.models.names import OWN_PREFIX
 
@@ -20,13 +20,6 @@ AIMS: dict[Strategy, str] = {
     Strategy.RELIABILITY: "safer",
 }
 _PAGE = 200
-
-
-class AsksPrefect(Protocol):
-    """What is needed of the Prefect API."""
-
-    async def request(self, method: str, path: str, body: Any = None) -> Any:
-        """Call a route and return its JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +60,10 @@ async def improvable(api: AsksPrefect) -> tuple[tuple[Improvable, ...], tuple[Pa
             continue
         workflow = f"{flow}/{deployment['name']}"
         try:
-            path = _file_of(deployment)
+            path = (await flow_source(api, deployment | {"flow_name": flow})).path
             if path in seen:
                 continue
             seen.add(path)
-            read_source(path)
             history = await _history(api, flow)
             found += await asyncio.to_thread(_looked_at, workflow, path, history)
         except AutopilotError as error:
@@ -87,13 +79,6 @@ async def _all(api: AsksPrefect, kind: str) -> list[JSONDict]:
         found += page
         if len(page) < _PAGE:
             return found
-
-
-def _file_of(deployment: JSONDict) -> Path:
-    file, colon, _ = str(deployment.get("entrypoint") or "").rpartition(":")
-    if not colon:
-        raise UsageError("The deployment names a module, not a file.")
-    return Path(deployment.get("path") or ".", file)
 
 
 async def _history(api: Any, flow: str) -> FlowHistory | None:

@@ -79,6 +79,8 @@ async def test_the_weekly_review_says_what_could_be_better_and_what_it_did_not_s
         deployment("hourly", "report.py:report", tmp_path),
         deployment("elsewhere", "gone.py:report", tmp_path),
         deployment("packaged", "shop.flows.report", None),
+        deployment("pulled", "report.py:report", None)
+        | {"pull_steps": [{"prefect.deployments.steps.git_clone": {"repository": "https://git.test/a"}}]},
         deployment("autopilot-poll", "report.py:report", tmp_path, "flow-2"),
     ]
 
@@ -90,7 +92,8 @@ async def test_the_weekly_review_says_what_could_be_better_and_what_it_did_not_s
     assert "report/hourly" not in found.markdown, "one file is one row for each way"
     assert "names a module, not a file" in found.markdown
     assert "autopilot-poll" not in found.markdown
-    assert found.findings["Not looked at"] == 2
+    assert "https://git.test/a" in found.markdown
+    assert found.findings["Not looked at"] == 3
     assert file.read_text(encoding="utf-8") == SLOW_FLOW
 
 
