@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +16,15 @@ import httpx
 
 from prefect_autopilot.errors import PrefectError, UsageError
 
+logger = logging.getLogger(__name__)
+
 START_TIMEOUT_S = 120
 """A first start migrates an empty database: 39 s were measured on a busy two-core machine."""
 
 STOP_TIMEOUT_S = 15
+
+RESTART_PAUSES_S = (1.0, 5.0, 15.0, 60.0, 60.0)
+WELL_AFTER_S = 600.0
 
 LAST_PORT = 65_535
 LONGEST_WORDS = 300
@@ -87,10 +93,66 @@ async def running_server(
 
 @asynccontextmanager
 async def running_worker(prefect: EmbeddedPrefect, *, pool: str, cwd: Path) -> AsyncIterator[None]:
-    """Run a process worker for ``pool`` until the block ends."""
+    """Run a process worker for ``pool`` until the block ends; one that ends before is replaced."""
     command = ["-m", "prefect", "worker", "start", "--pool", pool, "--type", "process"]
-    async with _child(command, prefect.environment, prefect.home / "worker.log", cwd):
+    async with kept(command, prefect.environment, prefect.home / "worker.log", cwd):
         yield
+
+
+@asynccontextmanager
+async def kept(
+    arguments: list[str],
+    environment: Mapping[str, str],
+    log: Path,
+    cwd: Path | None = None,
+    *,
+    pauses: Sequence[float] = RESTART_PAUSES_S,
+) -> AsyncIterator[None]:
+    """Keep a child process running until the block ends: one that ends is started again after a pause.
+
+    Only what was started here is replaced, and only when it has ended by itself. Each further pause is the
+    next of ``pauses``; one that has run for ten minutes counts as well again, and after the last it stays
+    ended, for a worker that dies each time needs a person.
+    """
+    first = asyncio.get_running_loop().create_future()
+    task = asyncio.create_task(_keep(arguments, environment, log, cwd, pauses, first))
+    try:
+        await asyncio.wait({first, task}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            task.result()  # it could not be started at all
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def _keep(
+    arguments: list[str],
+    environment: Mapping[str, str],
+    log: Path,
+    cwd: Path | None,
+    pauses: Sequence[float],
+    first: asyncio.Future[None],
+) -> None:
+    loop, ended = asyncio.get_running_loop(), 0
+    while True:
+        begun = loop.time()
+        async with _child(arguments, environment, log, cwd) as process:
+            if not first.done():
+                first.set_result(None)
+            code = await process.wait()
+        ended = 1 if loop.time() - begun > WELL_AFTER_S else ended + 1
+        if ended > len(pauses):
+            logger.error(
+                "The worker ended %d times, last with code %s; it stays ended, see %s.", ended, code, log
+            )
+            return
+        pause = pauses[ended - 1]
+        logger.warning(
+            "The worker ended with code %s; it is started again in %s s, see %s.", code, pause, log
+        )
+        await asyncio.sleep(pause)
 
 
 def _environment(home: Path, url: str) -> dict[str, str]:
