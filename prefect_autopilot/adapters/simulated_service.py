@@ -20,6 +20,7 @@ from prefect_autopilot.services import (
     resource_of,
     sample_rows,
 )
+from prefect_autopilot.services.events import answer_text
 from prefect_autopilot.services.paths import WHOLE
 
 _LISTS = ("list", "search", "query")
@@ -110,6 +111,10 @@ class SimulatedService:
         context = {name: value for name, value in asked.path.items() if name not in sent}
         defaults = {p.name for p in asked.operation.parameters if p.default is not None}
         row = self.add(resource, {**{n: v for n, v in context.items() if n not in defaults}, **sent})
+        if text_at := answer_text(self.service.id, asked.operation.id):
+            answer: JSONDict = {"id": row[self._id_name(resource)]}
+            place(answer, text_at, f"What {self.service.name} would answer.")
+            return Reply(200, answer)
         return Reply(201 if self._wrapper else 200, self._wrapped(row, resource))
 
     def _change(self, asked: Asked, resource: str) -> Reply:
@@ -204,6 +209,8 @@ class SimulatedService:
             place(body, asked.operation.list_at or f"{resource}s", shown)
         if paging.kind == "last_row" and paging.response_field:
             place(body, paging.response_field, more)
+        if paging.more_field:
+            place(body, paging.more_field, more)
         if paging.total_field:
             place(body, paging.total_field, len(rows))
         return self._paged(asked, body, address, f"p{start + size}" if more else None)

@@ -85,6 +85,8 @@ class Pagination(Value):
     response_field: str | None = None
     """Dotted path of what leads to the next page, or ``header:NAME``; of ``last_row`` the field that is true
     while more follows, None where the pages end with an empty one."""
+    more_field: str | None = None
+    """Dotted path of what is true while more follows, where a cursor's mark is told on the last page too."""
     total_field: str | None = None
     """Dotted path of the number of rows on all pages, for services that never answer an empty page."""
     row_field: str = "id"

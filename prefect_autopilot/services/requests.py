@@ -130,13 +130,14 @@ def _body(operation: Operation, fields: Mapping[str, Any]) -> Any:
         place(body, operation.mime_at, mime_message({n: v for n, v in fields.items() if n in MIME_FIELDS}))
         fields = {name: value for name, value in fields.items() if name not in MIME_FIELDS}
     # Whole objects first: a field placed inside one must not be wiped out by it.
-    for name, value in sorted(fields.items(), key=lambda field: places[field[0]] != field[0]):
+    depths = {name: (at != name, at.count(".")) for name, at in places.items()}
+    for name, value in sorted(fields.items(), key=lambda field: depths[field[0]]):
         if places[name] == WHOLE:
             return value
         if name == places[name]:
             body[name] = copy.deepcopy(value)  # a name may hold dots of its own
         else:
-            place(body, places[name], value)
+            place(body, places[name], copy.deepcopy(value))
     if operation.body in ("form", "multipart"):
         return _form(operation, body)
     return {operation.body_at: body} if operation.body_at else body
@@ -309,6 +310,8 @@ def _at_address(paging: Pagination, parameters: Mapping[str, Any], url: str, add
 
 def _mark(paging: Pagination, answer: Any, rows: list[Any], headers: Mapping[str, str]) -> Any:
     """Return what the next page is asked for by, None after the last."""
+    if paging.more_field and not pick(answer, paging.more_field):
+        return None
     if paging.response_field and paging.response_field.startswith(IN_HEADER):
         return headers.get(paging.response_field.removeprefix(IN_HEADER).lower())
     if paging.kind == "cursor":

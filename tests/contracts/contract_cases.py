@@ -17,7 +17,13 @@ from prefect_autopilot.adapters.oauth import Renew
 from prefect_autopilot.adapters.rates import RateGate
 from prefect_autopilot.adapters.services import ServiceClient
 from prefect_autopilot.models import Operation, Parameter, Service
-from prefect_autopilot.services import address_fields, first_of, load_catalogue, simulated_credentials
+from prefect_autopilot.services import (
+    address_fields,
+    first_of,
+    load_catalogue,
+    pick,
+    simulated_credentials,
+)
 
 RECORDED = Path(__file__).parent / "recorded"
 FIXTURES: Mapping[str, Fact] = {
@@ -202,6 +208,8 @@ class Pages:
             headers = {str(paging.response_field).removeprefix("header:"): str(mark)}
         elif paging.kind in ("cursor", "next_url") and paging.response_field and not in_header:
             content = with_value(content, paging.response_field, mark)
+        if paging.more_field:
+            content = with_value(content, paging.more_field, mark is not None)
         if paging.kind == "last_row" and paging.response_field:
             content = with_value(content, paging.response_field, mark is not None)
         return Answer(answer.status, content, headers)
@@ -210,7 +218,9 @@ class Pages:
         paging = self.operation.pagination
         name = paging.request_param or (MARK if paging.kind in ("link", "next_url") else "")
         told = {**dict(request.query), **(json.loads(request.body) if "json" in request.content_type else {})}
-        return str(told.get(name, ""))
+        places = {one.name: one.at for one in self.operation.parameters if one.location == "body"}
+        at = places.get(name) or name
+        return str(pick(told, at) if at != name else told.get(name, ""))
 
     def _mark(self, number: int) -> Any:
         paging = self.operation.pagination

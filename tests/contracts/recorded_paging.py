@@ -123,6 +123,8 @@ def wrong_effect(operation: Operation, fact: Fact) -> str:
     """Return why an entry must not let a call be repeated: its source gives no reason for that."""
     if operation.effect == "unsafe" or fact["method"] not in ("POST", "PATCH") or fact.get("repeatable"):
         return ""
+    if fact.get("graphql", {}).get("kind") == "query":
+        return ""
     named = re.sub(r"([a-z])([A-Z])", r"\1 \2", f"{fact['path']} {fact['at'].partition(' servers')[0]}")
     words = re.findall(r"[a-z]+", named.lower())
     if operation.effect == "safe" and READS & set(words):

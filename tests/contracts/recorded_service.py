@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from recorded_graphql import root_of, wrong_call
 from recorded_shapes import fits
 
 Fact = Mapping[str, Any]
@@ -128,6 +129,8 @@ class RecordedService:
         operation = self.fixture["operations"][name]
         asked = replace(request, without=frozenset(self._credential_names(operation)))
         refusals = [*self._wrong_parameters(operation, asked), *_wrong_body(operation, asked)]
+        if "graphql" in operation and not refusals:
+            refusals += wrong_call(operation["graphql"], request.body)
         if refusals:
             return Answer(400, {"refused": refusals})
         if self.answers:
@@ -136,14 +139,20 @@ class RecordedService:
 
     def operation_of(self, request: Received) -> tuple[str, Mapping[str, str]] | None:
         """Return the operation a request is of, the most literal address first, with what fills its slots."""
+        root = root_of(request.body) if "json" in request.content_type else None
         found = []
         for method, pattern, name in self._routes:
             if method == request.method and (match := pattern.fullmatch(request.url)):
                 operation = self.fixture["operations"][name]
+                if operation.get("graphql", {}).get("field") not in (None, root):
+                    continue
                 fixed = [one for one in operation["parameters"] if one.get("fixed") is not None]
                 told = {n.lower(): v for n, v in (*request.headers.items(), *request.query)}
                 fitting = sum(told.get(one["name"].lower()) == str(one["fixed"]) for one in fixed)
-                found.append((fitting - len(fixed), fitting, -len(match.groups()), name, match.groupdict()))
+                misfits = len(fixed) - fitting
+                if "graphql" in operation:  # several calls may ask for one field, each for other parts of it
+                    misfits += len(list(wrong_call(operation["graphql"], request.body)))
+                found.append((-misfits, fitting, -len(match.groups()), name, match.groupdict()))
         if not found:
             return None
         best = max(found, key=lambda one: one[:3])

@@ -540,3 +540,21 @@ def test_a_connection_holds_each_tenant_of_its_calls_once() -> None:
     service = Service(id="a", name="A", operations=tuple(calls))
     assert tenant_fields(service) == ("tenant_id",)
     assert simulated_credentials(service) == {"tenant_id": "simulated-a-tenant_id"}
+
+
+def test_a_mark_that_is_told_on_the_last_page_too_is_followed_only_while_more_is_said_to_follow() -> None:
+    paged = listing("cursor", request_param="page", response_field="end", more_field="more")
+
+    following = next_page(paged, {}, {"rows": [1], "end": "c2", "more": True}, url=URL)
+    assert following is not None
+    assert following.parameters == {"page": "c2"}
+    assert next_page(paged, {}, {"rows": [1], "end": "c2", "more": False}, url=URL) is None
+
+
+def test_what_is_placed_inside_an_object_is_not_lost_by_it_nor_kept_in_it() -> None:
+    whole = Parameter(name="changes", type="object", default={"z": 1}, at="variables.input")
+    title = Parameter(name="title", at="variables.input.title")
+    operation = Operation(id="do", method="POST", path="/", body="json", parameters=(title, whole))
+    given = check_parameters(Service(id="a", name="A"), operation, {"title": "t"})
+    assert build_request(operation, given).body == {"variables": {"input": {"z": 1, "title": "t"}}}
+    assert whole.default == {"z": 1}
