@@ -290,7 +290,7 @@ class LongerTimeout(ChangeRun):
 class LowerConcurrency(ProvedRepair):
     """Lower the concurrency limit of the run's deployment, which it has already, then retry the run."""
 
-    plan: ClassVar[str] = "Let {limit} runs of the deployment run at once instead of {before}, then retry"
+    plan: ClassVar[str] = "Let {limit:.0f} runs of the deployment run at once instead of {before}, then retry"
     when: ClassVar[str] = (
         "too much went on at once, the deployment has a limit above one, and the policy names this remedy"
     )
