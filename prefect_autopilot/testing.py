@@ -12,6 +12,10 @@ from prefect_autopilot.models import ServiceCall
 from prefect_autopilot.models.names import SIMULATE
 
 
+def _no_wait(_seconds: float) -> None:
+    """Pass in a test what a flow waits for."""
+
+
 class SimulatedServices:
     """The services as a flow meets them in a test; ``simulator`` can be told to fail."""
 
@@ -21,7 +25,15 @@ class SimulatedServices:
     def calls_of(self, flow: Callable[..., Any], /, **parameters: Any) -> tuple[ServiceCall, ...]:
         """Run ``flow`` and return the calls that the services saw, in order."""
         seen = len(self.simulator.calls)
-        flow(**parameters)
+        known = getattr(flow, "fn", flow).__globals__
+        waits = known.get("sleep")
+        try:
+            if waits is not None:
+                known["sleep"] = _no_wait  # a test has no two hours
+            flow(**parameters)
+        finally:
+            if waits is not None:
+                known["sleep"] = waits
         return tuple(self.simulator.calls[seen:])
 
     def run(self, flow: Callable[..., Any], /, **parameters: Any) -> list[str]:

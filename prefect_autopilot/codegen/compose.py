@@ -130,7 +130,8 @@ def _harmless_argument(argument: Argument, names: dict[str, str]) -> Argument:
         case Constant(value=value):
             return Constant(value=_harmless_json(value))
         case Text(parts=parts):
-            return Text(parts=tuple(_harmless_argument(part, names) for part in parts))  # type: ignore[misc]
+            harmless = tuple(_harmless_argument(part, names) for part in parts)
+            return argument.model_copy(update={"parts": harmless})
     if argument.kind == "parameter":
         return argument.model_copy(update={"name": names.get(argument.name, argument.name)})
     return argument

@@ -74,6 +74,7 @@ def _imports(plan: Plan) -> Iterator[ast.stmt]:
         yield ast.Import([ast.alias("json")])
     has_json = any(one.type in {"dict", "list"} for one in plan.spec.parameters)
     wanted = {
+        "time": ["sleep"] if any(step.spec.wait_s for step in plan.steps) else [],
         "typing": ["Any"] if plan.takes_event or plan.guards or has_json else [],
         "prefect": ["State", "flow"] if plan.guards else ["flow"],
         "prefect.states": ["Completed"] if plan.guards else [],
@@ -207,12 +208,17 @@ def _block(steps: list[PlannedStep], for_each: str | None, scope: Scope, wanted:
         source, items, word = scope.items(for_each)
         loop_name = scope.new_name(_singular(word), "item")
         inner = scope.nested(source, loop_name)
-        body = [one for step in steps for one in _call(step, inner, wanted)]
+        statements += _wait(steps[0])
+        first, *others = steps
+        body = [*_call(first, inner, wanted, waits=False)]
+        body += [one for step in others for one in _call(step, inner, wanted)]
         body = [ast.For(ast.Name(loop_name, ast.Store()), items, body, [])]
     else:
         body = [one for step in steps for one in _call(step, inner, wanted)]
     if not checks:
-        return body
+        return [*statements, *body]
+    if statements:
+        body, statements = [*statements, *body], []
     tests = []
     for check in checks:
         text = _joined_text(check, scope, statements)
@@ -234,10 +240,15 @@ def _results_used(step: PlannedStep) -> Iterator[str]:
         yield step.spec.for_each.split(".")[0]
 
 
-def _call(step: PlannedStep, scope: Scope, wanted: set[str]) -> list[ast.stmt]:
+def _wait(step: PlannedStep) -> list[ast.stmt]:
+    seconds = step.spec.wait_s
+    return [ast.Expr(nodes.call(nodes.name("sleep"), ast.Constant(seconds)))] if seconds else []
+
+
+def _call(step: PlannedStep, scope: Scope, wanted: set[str], *, waits: bool = True) -> list[ast.stmt]:
     named: list[ast.keyword] = []
     others = ast.Dict([], [])
-    statements = scope.prepare(step.spec.arguments.values())
+    statements = [*(_wait(step) if waits else []), *scope.prepare(step.spec.arguments.values())]
     for parameter, argument in step.spec.arguments.items():
         value = scope.value(argument)
         if step.as_json(parameter):

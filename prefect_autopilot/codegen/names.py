@@ -19,7 +19,7 @@ ALL_PAGES = "all_pages"
 """The keyword of ``call_service`` that asks for the rows of every page; no parameter of a service."""
 
 _MAX_IDENTIFIER = 48
-_IMPORTED = frozenset({"Any", "Completed", "State", "call_service", "flow", "json", "prefect"})
+_IMPORTED = frozenset({"Any", "Completed", "State", "call_service", "flow", "json", "prefect", "sleep"})
 _RESERVED = (
     frozenset(keyword.kwlist)
     | frozenset(keyword.softkwlist)

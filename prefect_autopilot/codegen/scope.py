@@ -65,7 +65,10 @@ class Scope:
         What an f-string holds gets a variable: before Python 3.12 an f-string cannot hold its own quotes.
         """
         parts = [
-            part for one in arguments if isinstance(one, Text) and len(one.parts) > 1 for part in one.parts
+            part
+            for one in arguments
+            if isinstance(one, Text) and one.form != "row" and len(one.parts) > 1
+            for part in one.parts
         ]
         statements: list[ast.stmt] = []
         for part in parts:
@@ -91,12 +94,30 @@ class Scope:
                 return nodes.name(self.parameters[name])
             case FromTrigger() | FromStep():
                 return self._read(self._source(argument) or ())
-            case Text(parts=(only,)):
-                is_whole = isinstance(only, FromTrigger | FromStep) and not only.path
-                # f"{x}" says no more than x; a whole answer is no text yet.
-                return nodes.call(nodes.name("str"), self.value(only)) if is_whole else self.value(only)
-            case Text(parts=parts):
-                return nodes.joined([self._part(part) for part in parts], self.sums)
+            case Text(form="row", parts=parts):
+                return ast.List([ast.List([self._cell(part) for part in parts], ast.Load())], ast.Load())
+            case Text(form="messages"):
+                keys: list[ast.expr | None] = [ast.Constant("role"), ast.Constant("content")]
+                return ast.List([ast.Dict(keys, [ast.Constant("user"), self._text(argument)])], ast.Load())
+            case Text():
+                return self._text(argument)
+
+    def _cell(self, part: Argument) -> ast.expr:
+        """Return a value as it stands in a table: a sum in its currency, not in its smallest unit."""
+        source = self._source(part)
+        scale = self.scales.get(source) if source and source not in self.texts else None
+        value = self.value(part)
+        return ast.BinOp(value, ast.Div(), ast.Constant(scale)) if scale else value
+
+    def _text(self, text: Text) -> ast.expr:
+        if len(text.parts) != 1:
+            return nodes.joined([self._part(part) for part in text.parts], self.sums)
+        (only,) = text.parts
+        if isinstance(only, Constant):
+            return nodes.literal(only.value if isinstance(only.value, str) else str(only.value))
+        is_whole = isinstance(only, FromTrigger | FromStep) and not only.path
+        # f"{x}" says no more than x; a whole answer is no text yet.
+        return nodes.call(nodes.name("str"), self.value(only)) if is_whole else self.value(only)
 
     def _part(self, part: Constant | FromTrigger | FromStep | FromParameter) -> str | ast.Name:
         if isinstance(part, Constant):

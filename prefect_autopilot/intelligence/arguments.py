@@ -18,8 +18,11 @@ from prefect_autopilot.models import (
     Parameter,
     Service,
     ServiceTrigger,
+    Text,
 )
 
+_MESSAGES, _CELLS = "messages", "values"
+_MOST_CELLS = 8
 CHANNEL = re.compile(r"#[^\W\d_][\w-]*")
 _ADDRESS = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _URL = re.compile(r"https?://[^\s\"'<>]+")
@@ -74,7 +77,7 @@ def fill(
     *,
     event: ServiceTrigger | None,
     has_event: bool,
-    earlier: str | None,
+    earlier: FromStep | None,
     source: Service | None = None,
 ) -> dict[str, Argument]:
     """Fill the required parameters and the telling optional ones; what nobody said becomes a parameter.
@@ -82,18 +85,22 @@ def fill(
     ``source`` is the service of the event.
     """
     filled: dict[str, Argument] = {}
-    for parameter in _wanted(operation):
+    for parameter in _wanted(service, operation):
         filled[parameter.name] = _argument(
             service, parameter, said, event=event, has_event=has_event, earlier=earlier, source=source
         )
     return filled
 
 
-def _wanted(operation: Operation) -> Iterable[Parameter]:
+def _wanted(service: Service, operation: Operation) -> Iterable[Parameter]:
     """Return required parameters without default; where one writes, also one text, one title, one place."""
     required = [p for p in operation.parameters if p.required and p.default is None]
     if operation.method == "GET":
         return required
+    if "llm" in service.kinds and any(p.name == _MESSAGES for p in operation.parameters):
+        fixed = table("arguments")["fixed"]
+        wanted = {_MESSAGES, "model", *(p.name for p in required)}
+        return [p for p in operation.parameters if p.name in wanted or f"{service.id}.{p.name}" in fixed]
     optional = table("arguments")["optional"]
     roles = {role_of(p.name) for p in required}
     extra: list[Parameter] = []
@@ -115,16 +122,18 @@ def _argument(
     *,
     event: ServiceTrigger | None,
     has_event: bool,
-    earlier: str | None,
+    earlier: FromStep | None,
     source: Service | None,
 ) -> Argument:
     fixed = table("arguments")["fixed"].get(f"{service.id}.{parameter.name}")
+    if fixed is None and len(parameter.choices) == 1:
+        fixed = parameter.choices[0]
     if fixed is not None:
         return Constant(value=fixed)
-    if len(parameter.choices) == 1:
-        return Constant(value=parameter.choices[0])
     role = role_of(parameter.name)
-    literal = _literal(role, parameter, said)
+    if parameter.name == _MESSAGES and "llm" in service.kinds:
+        return _conversation(service, said, source=source, event=event, has_event=has_event, earlier=earlier)
+    literal = _literal(role, parameter, said) or _cells(service, parameter, None if earlier else event)
     if literal is not None:
         return literal
     if role == "recipient" and event and "email" in event.fields and _wants_address(service, parameter, said):
@@ -201,6 +210,39 @@ def _recipient(parameter: Parameter, said: str) -> Constant | None:
     return Constant(value=re.sub(r"[ ()-]", "", phone[0])) if phone else None
 
 
+def _cells(service: Service, parameter: Parameter, event: ServiceTrigger | None) -> Text | None:
+    """Return the fields of the event as the cells of a new row."""
+    if parameter.name != _CELLS or "spreadsheet" not in service.kinds or event is None or not event.fields:
+        return None
+    cells = tuple(FromTrigger(path=one) for one in list(event.fields)[:_MOST_CELLS])
+    return Text(parts=cells, form="row")
+
+
+def _conversation(
+    service: Service,
+    said: str,
+    *,
+    source: Service | None,
+    event: ServiceTrigger | None,
+    has_event: bool,
+    earlier: FromStep | None,
+) -> Text:
+    """Return what a language model is told: the order in the person's words, and what it works on."""
+    quoted = quoted_text(said)
+    names = "|".join(re.escape(one) for one in (service.name, service.id, *service.aliases) if one)
+    order = re.sub(
+        rf"(?i)[ ,]*\b(?:with|using|via|by|through|use|let|have|ask|in)?\s*\b(?:{names})\b", "", said
+    )
+    told = str(quoted.value) if quoted else " ".join(order.split()).strip(" ,.;:-")
+    told = f"{told[:1].upper()}{told[1:]}" or "Answer"
+    given: Argument | None = earlier
+    if given is None and has_event:
+        given = _given("text", service, source=source, event=event, has_event=True, earlier=None)
+    parts = given.parts if isinstance(given, Text) else (given,) if given else ()
+    order_part = Constant(value=f"{told}:\n\n" if parts else f"{told}.")
+    return Text(parts=(order_part, *parts), form="messages")  # type: ignore[arg-type]
+
+
 def _given(
     role: str,
     target: Service,
@@ -208,11 +250,11 @@ def _given(
     source: Service | None,
     event: ServiceTrigger | None,
     has_event: bool,
-    earlier: str | None,
+    earlier: FromStep | None,
 ) -> Argument | None:
     """Return what is known when the step runs: an earlier result, else what the event tells."""
     if earlier is not None:
-        return FromStep(step=earlier) if role == "text" else None
+        return earlier if role == "text" else None
     if not has_event:
         return None
     if source is None or event is None or not event.fields:

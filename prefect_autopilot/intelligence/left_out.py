@@ -10,16 +10,12 @@ from prefect_autopilot.intelligence.data import words
 from prefect_autopilot.intelligence.operations import destroys
 from prefect_autopilot.intelligence.scene import Scene
 from prefect_autopilot.intelligence.trigger import clause_span
+from prefect_autopilot.intelligence.waits import too_long
 from prefect_autopilot.models import Constant, Operation, Question, Span, StepSpec, TriggerSpec
 from prefect_autopilot.services import Catalogue
 
 _OTHERWISE = re.compile(
     r"(?:^|[,;.]\s*|\b(?:and|or)\s+)(?:otherwise|else|if not),?\s+(?P<what>[^.;\n]{3,120})"
-)
-_WAIT = re.compile(
-    r"\b(?:wait(?:s|ing)?|pause|delay)\s+(?:for |about |at least )?"
-    r"(?:\d+|an?|one|two|three|four|five|six|seven|ten|thirty|few|several)\s*"
-    r"(?:seconds?|minutes?|mins?|hours?|days?|weeks?|months?)\b"
 )
 _EVERYTHING = re.compile(
     r"\b(?:everything|(?:every|all|each|any)\b(?! (?:\w+day|day|night|week|weekend|month|quarter"
@@ -128,7 +124,7 @@ def _overlap(one: Span, other: Span) -> bool:
 def unwritten(scene: Scene) -> tuple[str, ...]:
     """Return what the request asks for that a generated flow does not do."""
     lower = scene.document.lower
-    waits = [f"waiting within a flow ({found[0]!r})" for found in _WAIT.finditer(lower)]
+    waits = [f"waiting longer than a day within a flow ({said!r})" for said in too_long(lower)]
     approval = _APPROVAL.search(lower)
     asked = [f"going on only after somebody's approval ({approval[0]!r})"] if approval else []
     return (*dict.fromkeys(waits[:3]), *asked)

@@ -27,7 +27,7 @@ _URL, _BODY = "url", "json"
 
 
 def plain_arguments(
-    service: Service, said: str, *, is_read: bool, has_event: bool, earlier: str | None
+    service: Service, said: str, *, is_read: bool, has_event: bool, earlier: FromStep | None
 ) -> dict[str, Argument]:
     """Return address, method and body: what the person quotes, else what is known by then, else asked for."""
     url: Argument = written_address(said) or FromParameter(name=parameter_name(service.id, _URL))
@@ -38,7 +38,7 @@ def plain_arguments(
     if (quoted := quoted_text(said)) is not None:
         body = Constant(value={"text": quoted.value})
     elif earlier is not None:
-        body = FromStep(step=earlier)
+        body = earlier
     elif has_event:
         body = FromTrigger(path="")
     else:

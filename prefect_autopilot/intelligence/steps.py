@@ -14,8 +14,10 @@ from prefect_autopilot.intelligence.operations import choose_operation, reads
 from prefect_autopilot.intelligence.plain_http import GENERIC, plain_arguments, title
 from prefect_autopilot.intelligence.scene import ANY, Scene
 from prefect_autopilot.intelligence.trigger import Start, clause_span
-from prefect_autopilot.models import Constant, Operation, Service, ServiceTrigger, StepSpec
+from prefect_autopilot.intelligence.waits import waits_before
+from prefect_autopilot.models import Constant, FromStep, Operation, Service, ServiceTrigger, StepSpec
 from prefect_autopilot.services import Catalogue, connection_name
+from prefect_autopilot.services.events import answer_text
 
 __all__ = ["GENERIC", "Wanted", "wanted_calls", "write_steps"]
 
@@ -240,9 +242,10 @@ def write_steps(
     source = catalogue.get(start.spec.service) if start.spec and start.spec.service else None
     has_event = start.spec is not None and start.spec.type not in {"schedule", "manual"}
     steps: list[StepSpec] = []
-    read: str | None = None
+    read: FromStep | None = None
+    waits = waits_before(scene.text, [(call.clause, call.at) for call in calls])
     names: dict[str, int] = {}
-    for call in calls:
+    for number, call in enumerate(calls):
         said = _said(scene, call, calls)
         operation = call.operation or choose_operation(call.service, said, call.direction)
         step_id = _step_id(call.service, operation, names)
@@ -265,14 +268,16 @@ def write_steps(
             if operation and call.service.protocol != "any_http"
             else plain_arguments(call.service, said, is_read=is_read, has_event=has_event, earlier=read),
             condition=call.condition,
-            for_each=_for_each(scene, clauses, call, read),
+            for_each=_for_each(scene, clauses, call, read.step if read else None),
+            wait_s=waits.get(number),
             span=span if span.text else None,
         )
         summary = _summary(call.service, operation) if operation else title(step, call.service)
         steps.append(step.model_copy(update={"summary": summary}))
         steps += _in_other_channels(steps[-1], said, names)
         if is_read or call.direction == "tool":
-            read = step_id
+            text_at = answer_text(call.service.id, step.operation)
+            read = FromStep(step=step_id, path=text_at or "")
     return tuple(steps)
 
 

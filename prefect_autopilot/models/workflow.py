@@ -91,6 +91,8 @@ class Text(Value):
 
     kind: Literal["text"] = "text"
     parts: tuple[Constant | FromTrigger | FromStep | FromParameter, ...]
+    form: Literal["text", "messages", "row"] = "text"
+    """Given as text, as the one message of a conversation with a language model, or as a row of cells."""
 
 
 Argument = Annotated[Constant | FromTrigger | FromStep | FromParameter | Text, Field(discriminator="kind")]
@@ -108,6 +110,8 @@ class StepSpec(Value):
     """In the person's words; evaluated by code only where it could be understood."""
     for_each: str | None = None
     """Step or trigger path whose items the step is repeated for."""
+    wait_s: int | None = Field(default=None, ge=1, le=86_400)
+    """Seconds the run waits before the step."""
     summary: str = ""
     span: Span | None = None
 

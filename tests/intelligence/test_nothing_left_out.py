@@ -72,13 +72,30 @@ def test_a_branch_that_no_step_takes_is_asked_for(text: str) -> None:
     ("text", "told"),
     [
         ("wait 2 days after a Shopify order, then email the customer with Gmail", "wait 2 days"),
-        ("When a GitHub issue opens, delay for 10 minutes, then post to Slack", "delay for 10 minutes"),
         ("When an order comes in on Shopify ask #ok in Slack for approval, then bill it in Xero", "approval"),
     ],
-    ids=["wait", "delay", "approval"],
+    ids=["wait", "approval"],
 )
 def test_what_a_flow_would_not_do_is_said(text: str, told: str) -> None:
     assert told in " ".join(read(text).unsupported)
+
+
+@pytest.mark.parametrize(
+    ("text", "waits"),
+    [
+        ("When a GitHub issue opens, delay for 10 minutes, then post to Slack", [600]),
+        ("When a Calendly meeting is booked, wait 2 hours and then text them with Twilio", [7200]),
+        ("wait half an hour after a Shopify order is placed and then tell #ops in Slack", [1800]),
+        ("When a Trello card is created post to Slack and send a Gmail 3 hours later", [None, 10_800]),
+        ("When a Trello card is created post to Slack, wait a minute, then add a row to Airtable", [None, 60]),
+        ("When a Typeform response arrives post to Slack", [None]),
+    ],
+    ids=["delay", "wait", "half an hour", "later", "between two steps", "no wait"],
+)
+def test_a_run_waits_before_the_step_that_comes_after(text: str, waits: list[int | None]) -> None:
+    analysis = read(text)
+    assert [step.wait_s for step in analysis.steps] == waits
+    assert analysis.unsupported == ()
 
 
 @pytest.mark.parametrize(
