@@ -32,7 +32,7 @@ _EVENT_LEADS = re.compile(
 _ARRIVING = re.compile(r"\b(?:new|incoming|received|updates (?:for|on|from|of))\b")
 _SUBJECT = re.compile(
     rf"\b(?:a|an|the|new|any)\s+(?:new\s+)?(?:{ANY}(?:'s)?\s+)?([a-z]{{3,20}})\s+(?:is|are|gets|was|has"
-    r"|fails|arrives|comes|over|above|below|under|with|from|moves|mentions)\b"
+    r"|fails|arrives|appears|lands|comes|over|above|below|under|with|from|moves|mentions)\b"
 )
 _FORMS = frozenset({"form", "survey", "quiz", "questionnaire"})
 """What is new is an answer, not they."""
@@ -369,7 +369,7 @@ def _is_thing(word: str) -> bool:
     if (
         is_filler(word)
         or word in _FORMS
-        or word in {"into", "then", "fails", "reports"}
+        or word in {"into", "then", "fails", "reports", "lands", "appears", "arrives", "comes", "goes"}
         or word.endswith("ed")
     ):
         return False
