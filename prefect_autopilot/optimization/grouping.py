@@ -34,7 +34,7 @@ def find_groups(file: FlowFile, rule: str, flavours: frozenset[str]) -> Iterator
                 calls += len(mine)
                 taken = {id(member.site) for member in group.members} if group else set()
                 if group and group.members[0].site.flavour in flavours:
-                    yield _foreign(file, flow, rule, group) or _proposal(file, rule, group)
+                    yield _foreign(file, flow, rule, group) or _proposal(file, flow, rule, group)
                 for site in mine:
                     if id(site) not in taken:
                         reason = judge.call(site) or _blocking(region, site.call.lineno)
@@ -75,7 +75,7 @@ def _blocking(region: tuple[Statement, ...], line: int) -> str:
     return f"it needs what line {before[-1].line} makes" if before else "the calls after it need its value"
 
 
-def _proposal(file: FlowFile, rule: str, group: Group) -> Finding:
+def _proposal(file: FlowFile, flow: Function, rule: str, group: Group) -> Finding:
     sites = [member.site for member in group.members]
     line = sites[0].call.lineno
     saving = file.saving(lambda duration: _saved(group, duration))
@@ -99,6 +99,7 @@ def _proposal(file: FlowFile, rule: str, group: Group) -> Finding:
         edits.append(wait_edit(file, site, name))
     edits += [file.text.insertion(group.region[place].node, texts) for place, texts in lines.items()]
     names = ", ".join(dict.fromkeys(site.task.node.name for site in sites))
+    started = [site for site in sites if site.flavour != "await"]
     return Proposal(
         rule=rule,
         line=line,
@@ -110,6 +111,7 @@ def _proposal(file: FlowFile, rule: str, group: Group) -> Finding:
         saving=saving,
         preconditions=(SAME_TIME,),
         undo=f"call {names} directly again, one after the other",
+        bounds=flow if len(started) > file.settings.max_workers else None,
         imports=tuple(dict.fromkeys(text for site in sites for text in needed_imports(file, site))),
     )
 

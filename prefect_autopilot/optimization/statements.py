@@ -134,15 +134,13 @@ class StatementReader:
     def _read(self, node: ast.stmt) -> Statement:
         head = _head(node)
         touches = tuple(touch for part in head for touch in self.reader.touches(part, self.flow))
-        if isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign):
-            touches = self.reader.touches(node, self.flow)
-        loads = (part for one in head for part in ast.walk(one))
-        wall, last = self._standing(node, touches)
+        parts = [part for one in head for part in ast.walk(one)]
+        wall, last = self._standing(node, touches, parts)
         statement = Statement(
             node=node,
             binds=frozenset(self._binds(node)),
             reads=frozenset(
-                part.id for part in loads if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Load)
+                part.id for part in parts if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Load)
             ),
             changes=frozenset(touch.mutates for touch in touches if touch.mutates),
             touches=touches,
@@ -161,7 +159,7 @@ class StatementReader:
         else:
             yield from bound_names(node)
 
-    def _standing(self, node: ast.stmt, touches: tuple[Touch, ...]) -> tuple[str, str]:
+    def _standing(self, node: ast.stmt, touches: tuple[Touch, ...], parts: list[ast.AST]) -> tuple[str, str]:
         """Return (wall, last): why others may not be moved across, or from behind, this statement."""
         if self.reader.module.mark_on(node.lineno, node.lineno) == "keep":
             return f"line {node.lineno} is marked keep", ""
@@ -170,7 +168,7 @@ class StatementReader:
             reason = f"line {node.lineno} begins a block ({type(node).__name__.lower()})"
             return ("", reason) if isinstance(node, ast.If | ast.For) and not bad else (reason, "")
         unused = self._unused_call(node)
-        if not unused and any(isinstance(part, ast.Yield | ast.YieldFrom) for part in ast.walk(node)):
+        if not unused and any(isinstance(part, ast.Yield | ast.YieldFrom) for part in parts):
             unused = f"line {node.lineno} yields"
         if unused:
             return ("", unused) if self._calls_last(node) else (unused, "")

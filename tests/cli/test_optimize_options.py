@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from prefect_autopilot.cli.improve import explain_rule, optimize
-from prefect_autopilot.errors import UnknownNameError, UsageError
+from prefect_autopilot.errors import ConflictError, UnknownNameError, UsageError
 from prefect_autopilot.optimization import rules
 
 FLOW = """import requests
@@ -87,3 +89,53 @@ def test_a_flow_without_tasks_has_no_picture(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="leave out --picture"):
         optimize(path, picture=tmp_path / "x.svg")
     assert not (tmp_path / "x.svg").exists()
+
+
+def test_a_branch_holds_the_change_and_the_file_stays(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    path = tmp_path / "my_flow.py"
+    path.write_text(FLOW)
+    who = ["-c", "user.name=a", "-c", "user.email=a@b.test"]
+    for arguments in (["init", "-q"], ["add", "."], [*who, "commit", "-qm", "first"]):
+        subprocess.run(["git", "-C", str(tmp_path), *arguments], check=True)  # own repository
+    assert optimize(path, branch="faster") == 0
+    assert path.read_text() == FLOW
+    assert "Committed on the branch faster" in capsys.readouterr().out
+    shown = subprocess.run(
+        ["git", "-C", str(tmp_path), "show", "faster:my_flow.py"],  # own repository
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert "read.submit(key)" in shown.stdout
+    with pytest.raises(ConflictError, match="exists already"):
+        optimize(path, branch="faster")
+
+
+def test_advice_is_told_with_what_must_hold(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, prices = tmp_path / "my_flow.py", tmp_path / "prices.toml"
+    path.write_text(f"import time\n{FLOW}\n\n@flow\ndef waits():\n    time.sleep(900)\n")
+    prices.write_text(
+        'currency = "EUR"\n[[services]]\nservice = "a"\njob = "x"\nprice = 9\n'
+        '[[services]]\nservice = "b"\njob = "x"\nprice = 1\nconnected = true\n'
+    )
+    assert optimize(path, strategy="cost", prices=prices) == 0
+    out = capsys.readouterr().out
+    assert "(drop_polling): waits sleeps for 900 s and holds a worker meanwhile." in out
+    assert "saves 900.00 s; holds if" in out
+    assert "(cheaper_service): b does x for 1 instead of 9 EUR a thousand, and is connected." in out
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"branch": "b", "write": True}, "not both"),
+        ({"history": Path("h.json"), "deployment": "a/b"}, "whose runs are the history"),
+    ],
+    ids=["branch and file", "two histories"],
+)
+def test_what_contradicts_itself_is_refused(tmp_path: Path, given: dict[str, Any], told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        optimize(tmp_path / "a.py", **given)

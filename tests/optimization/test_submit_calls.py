@@ -378,3 +378,17 @@ def test_a_connection_that_a_library_is_given_is_not_shared_by_threads(
     )
     plan = optimize(source, file="flow.py", strategy=Strategy.PERFORMANCE)
     assert plan.changed is changed
+
+
+@pytest.mark.parametrize(("count", "bounded"), [(2, False), (4, False), (5, True), (12, True)])
+def test_more_calls_than_workers_are_bounded(count: int, *, bounded: bool) -> None:
+    body = "\n".join(f"    v{n} = read({n})" for n in range(count))
+    source = (
+        "import requests\nfrom prefect import flow, task\n\n\n@task(retries=1, retry_delay_seconds=1)\n"
+        'def read(key):\n    return requests.get(f"https://a.test/{key}", timeout=3).json()\n\n\n'
+        f"@flow\ndef main():\n{body}\n    return [{', '.join(f'v{n}' for n in range(count))}]\n"
+    )
+    plan = optimize(source, file="f.py", strategy=Strategy.PERFORMANCE)
+    assert plan.source.count("read.submit(") == count
+    assert ("@flow(task_runner=ThreadPoolTaskRunner(max_workers=4))" in plan.source) is bounded
+    assert optimize(plan.source, file="f.py", strategy=Strategy.PERFORMANCE).source == plan.source
