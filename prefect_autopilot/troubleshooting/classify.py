@@ -103,7 +103,8 @@ def _candidates(failure: Failure, context: str) -> Iterator[Candidate]:
     informative = [(unit, unit.text.lower()) for unit in failure.units if unit.text]
     # What no unit can meet is left out once for all units, not once for each.
     said = words_said("\0".join(lowered for _, lowered in informative))
-    patterns = [pattern for pattern in load_patterns() if pattern.may_match(failure.units, said, everything)]
+    telling = [unit for unit in failure.units if unit.codes or unit.name or unit.symbols]
+    patterns = [pattern for pattern in load_patterns() if pattern.may_match(telling, said, everything)]
     for step, (unit, lowered) in enumerate(informative):
         discount = ROLE_DISCOUNT[unit.role] if len(informative) > 1 else 0.0
         discount += min(STEP_DISCOUNT * step, MAX_STEP_DISCOUNT)

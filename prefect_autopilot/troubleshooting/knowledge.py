@@ -13,8 +13,11 @@ from typing import Any, Literal
 
 from prefect_autopilot.models import IssueCategory, RemedyClass, Severity
 from prefect_autopilot.troubleshooting.parse import Failure, Frame, Unit
+from prefect_autopilot.troubleshooting.text import searched
 
 BEGINNING = 4
+LONGEST_READ = 8192
+"""Characters of a text in which a product is looked for by its paths and words."""
 _NEVER = re.compile(r"(?!)")
 
 
@@ -56,7 +59,10 @@ class Pattern:
         return "class" if self.exceptions and not self.any else "words"
 
     def may_match(self, units: Sequence[Unit], said: frozenset[str], context: str) -> bool:
-        """Tell whether one of ``units`` can match at all; ``said`` are the words of patterns they hold."""
+        """Tell whether one of ``units`` can match at all; ``said`` are the words of patterns they hold.
+
+        ``units`` are those that name a class, a symbolic code or a code; the others can only hold words.
+        """
         return (
             (not self.any or not said.isdisjoint(self.any))
             and (not self.codes or any(unit.codes and _coded(unit, self.codes) for unit in units))
@@ -72,7 +78,7 @@ class Pattern:
             and (not self.exceptions or _named(unit, self.exceptions))
             and not any(word in lowered for word in self.none)
             and (not self.context or any(word in context for word in self.context))
-            and (self.regex is None or self.regex.search(unit.text) is not None)
+            and (self.regex is None or self.regex.search(searched(unit.text)) is not None)
             and self._frames_match(unit)
         )
 
@@ -242,7 +248,7 @@ def find_service(failure: Failure) -> str | None:
 
 def _service_by_path(text: str) -> str | None:
     """Return the first technology whose package or name stands anywhere in the text, our host system last."""
-    head = text[:20000]
+    head = text[:LONGEST_READ]
     lowered = head.lower()
     paths = " ".join(word for word in re.findall(r"[\w./-]+", head) if "/" in word[1:-1])
     for technology in load_technologies():

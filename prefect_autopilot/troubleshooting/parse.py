@@ -9,7 +9,7 @@ from typing import Literal
 
 from prefect_autopilot.troubleshooting.codes import find_codes
 from prefect_autopilot.troubleshooting.symbols import symbols
-from prefect_autopilot.troubleshooting.text import clean, digest, template
+from prefect_autopilot.troubleshooting.text import clean, digest, searched, template
 
 Role = Literal["raised", "error", "plain", "warning", "info"]
 
@@ -47,6 +47,11 @@ _STAMP = re.compile(
     r"^\W{0,3}(?:\d{4}[-/]\d\d[-/]\d\d|\d\d:\d\d:\d\d|\w{3} +\d+ \d\d:\d\d|[IWEF]\d{4} )"
     r"|^\W?(?:DEBUG|INFO|WARN|ERROR|CRITICAL|FATAL)"
 )
+_ORDINARY = re.compile(
+    r"(?:\d{4}-\d\d-\d\d[T ])?\d\d:\d\d:\d\d[.,\dZ]* +[|\[]? *(?:INFO|DEBUG)\b"
+    r"(?![^\n]*(?:Traceback|[Ee]xception|Error))"
+)
+"""A line of information with a time before it that tells of no exception."""
 _GROUP_PREFIX = re.compile(r"^(\s*(?:\|\s?|\+-[+-]*[\s\d-]*)+)")
 _LINKS = ("The above exception was the direct cause", "During handling of the above exception")
 _LIBRARY = re.compile(
@@ -78,6 +83,8 @@ _ROLES: dict[str, Role] = {
     "warning": "warning",
 }
 MAX_UNITS = 160
+MAX_INFO = 40
+"""Lines of information that are looked at: they come last, and say the least."""
 MAX_MESSAGE_LINES = 14
 MAX_MARKED = 2048
 """Characters of a message that its fingerprint is made of."""
@@ -166,7 +173,9 @@ def parse(text: str) -> Failure:
         reader.read(number, line)
     units = _ordered(reader.finish())
     call = next((found for unit in units if (found := service_facts(unit.text))), None)
-    units = tuple(coded(unit) for unit in units[:MAX_UNITS])
+    told = [unit for unit in units if unit.role != "info"][:MAX_UNITS]
+    rest = [unit for unit in units if unit.role == "info"][: min(MAX_INFO, MAX_UNITS - len(told))]
+    units = tuple(coded(unit) for unit in (*told, *rest))
     frames = next((unit.frames for unit in units if unit.frames), ())
     waited = call.retry_after_s if call and call.retry_after_s is not None else retry_after(cleaned)
     return Failure(cleaned, units, call, waited, frames, _mark(units))
@@ -174,7 +183,8 @@ def parse(text: str) -> Failure:
 
 def coded(unit: Unit) -> Unit:
     """Return a unit with the codes and the symbolic names that its text holds."""
-    return replace(unit, codes=find_codes(unit.text), symbols=symbols(unit.text))
+    text = searched(unit.text)
+    return replace(unit, codes=find_codes(text), symbols=symbols(text))
 
 
 def fingerprint(text: str) -> str:
@@ -249,6 +259,10 @@ class _Reader:
 
     def read(self, number: int, line: str) -> None:
         """Take one line."""
+        if not self.open_message and not self.in_traceback and _ORDINARY.match(line):
+            # Most lines of a log are these.
+            self.units.append(Unit("info", line.strip(), f"line {number}"))
+            return
         depth, body = _depth(line)
         stripped = body.strip()
         if not stripped:

@@ -13,6 +13,8 @@ EDGE_CHARACTERS = 8 * 1024
 """A longer line keeps its first and last 8 KB."""
 EDGE_TEXT = 1024 * 1024
 """A longer text keeps its first and last MB before lines are looked at."""
+EDGE_SEARCHED = (3072, 1024)
+"""Characters at the head and tail of a message that expressions are tried on; words are looked for in all."""
 HEAD_LINES = 300
 TAIL_LINES = 900
 MARKED_LINES = 600
@@ -59,6 +61,13 @@ def cut(line: str) -> str:
     if len(line) <= 2 * EDGE_CHARACTERS:
         return line
     return f"{line[:EDGE_CHARACTERS]} … {line[-EDGE_CHARACTERS:]}"
+
+
+def searched(text: str) -> str:
+    """Return what expressions are tried on: of a long text its head and tail."""
+    if len(text) <= EDGE_SEARCHED[0] + EDGE_SEARCHED[1]:
+        return text
+    return f"{text[: EDGE_SEARCHED[0]]} … {text[-EDGE_SEARCHED[1] :]}"
 
 
 def _bounded(lines: list[str]) -> Iterable[str]:
