@@ -77,6 +77,7 @@ bench-diagnosis: $(STAMP)  ## Measure the diagnosis on the provoked failures, an
 
 bench-monitoring: $(STAMP)  ## Measure the monitors on generated histories
 	@$(BIN)/python benchmarks/monitoring.py
+	@$(BIN)/python benchmarks/ingestion.py
 
 bench-optimizer: $(STAMP)  ## Measure the optimiser's gains on the flows of this project, for the README (5 min)
 	@$(BIN)/python benchmarks/optimizer.py --measure --readme

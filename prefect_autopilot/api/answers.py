@@ -9,6 +9,7 @@ from prefect_autopilot.journeys.reported import Recommendation
 from prefect_autopilot.journeys.settle import IssueState
 from prefect_autopilot.models import (
     Analysis,
+    Anomaly,
     Deduction,
     DeploymentSpec,
     EvidenceLine,
@@ -140,9 +141,9 @@ class MetricsAnswer(Outcome):
     trends: dict[str, Trend]
     alerts: tuple[WorkflowAlert, ...]
     outlook: Outlook | None = None
-    novelty: tuple[Anomaly, ...] = ()
-    """With ``metric_type`` novelty: runs unlike the others in several measures at once, the most novel first."""
     """What is expected, with intervals, and how far such forecasts were off."""
+    novelty: tuple[Anomaly, ...] = ()
+    """With ``metric_type`` novelty: runs unlike the others in several measures, the most novel first."""
     reason: str | None = None
 
 

@@ -138,7 +138,7 @@ async def monitoring_metrics(
     wants_novelty = metric_type == NOVELTY
     measured = figures(metrics(ident, runs, now))
     chosen = {name: figure for name, figure in measured.items() if metric_type in {"all", name}}
-    found = await worked(trends, runs, limits_of(runs[-1] if runs else None), now)
+    found = await worked(trends, runs, limits_of(runs), now)
     return MetricsAnswer(
         success=True,
         metrics=chosen,

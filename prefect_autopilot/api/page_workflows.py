@@ -27,6 +27,7 @@ from prefect_autopilot.models import Anomaly, RunRecord, Strategy, Trend
 from prefect_autopilot.monitoring import health, trends
 from prefect_autopilot.monitoring.charts import STYLE, duration_chart, success_chart
 from prefect_autopilot.monitoring.detection import detect
+from prefect_autopilot.monitoring.limits import limits_of
 from prefect_autopilot.monitoring.outlook import Outlook, outlook
 from prefect_autopilot.redaction import redact
 from prefect_autopilot.store import Scope, Store, Workflow
@@ -178,7 +179,7 @@ def _drawn(kind: Kind, ident: str, name: str, runs: Sequence[RunRecord], now: da
     if kind == "success":
         return success_chart(name, runs)
     alarms = detect([series_of(ident, runs, now)])[ident]
-    return duration_chart(name, runs, alarms, _slope(trends(runs, {}, now)))
+    return duration_chart(name, runs, alarms, _slope(trends(runs, limits_of(runs), now)))
 
 
 def _slope(found: Sequence[Trend]) -> Trend | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from prefect_autopilot.models import (
+    FAILURE_STATES,
     TERMINAL_STATES,
     HistoryRun,
     JSONDict,
@@ -19,12 +20,15 @@ from prefect_autopilot.models import (
 from prefect_autopilot.monitoring import alerts_of, baselines, evaluate, metrics
 from prefect_autopilot.monitoring.broken import FAULTS, broken, mended
 from prefect_autopilot.monitoring.detection import Judgement, Memory, resume
+from prefect_autopilot.monitoring.groups import DOWN
+from prefect_autopilot.monitoring.limits import limits_of
 from prefect_autopilot.monitoring.measures import MOMENTARY, outcomes
 from prefect_autopilot.monitoring.pools import LEAST_DEPLOYMENTS, Lean, together
 from prefect_autopilot.monitoring.rules import EVERY_WORKFLOW, OUTCOMES
 from prefect_autopilot.monitoring.sample import moment
 from prefect_autopilot.store import KeptMonitor, MonitorMark, Store, Workflow
 from prefect_autopilot.store.encoding import digest
+from prefect_autopilot.troubleshooting import diagnose_text
 
 HISTORY_RUNS = 500
 """Runs that a monitor is built from, and that rules look back on."""
@@ -160,8 +164,18 @@ def _labelled(alert: WorkflowAlert, case: Case, series: RunSeries) -> WorkflowAl
         "deployment": deployment or "",
         "work_pool": series.work_pool or "",
         "kind": str(kind or alert.alert_type.value),
-    }
+    } | _shared(case, alert)
     return alert.model_copy(update={"labels": {name: value for name, value in labels.items() if value}})
+
+
+def _shared(case: Case, alert: WorkflowAlert) -> dict[str, str]:
+    """Return what the last failed run of an alert about failures may share with others: machine, service."""
+    last = next((run for run in reversed(case.runs) if run.state.type in FAILURE_STATES), None)
+    if last is None or alert.alert_type not in DOWN:
+        return {}
+    host = (last.infrastructure_pid or "").rpartition(":")[0]
+    found = diagnose_text(last.state.message or "", last.state.type)
+    return {"worker": host, "service": found.service or ""}
 
 
 def _memory(case: Case) -> Memory | None:
@@ -219,6 +233,13 @@ NEVER = 1e11
 """Unix time after which nothing is awaited."""
 
 
+def version_of(run: RunRecord) -> str | None:
+    """Return what the run was made of, as far as is known: version of the deployment, image of the worker."""
+    image = run.job_variables.get("image")
+    parts = (run.deployment_version, f"image {image}" if image else None)
+    return ", ".join(part for part in parts if part) or None
+
+
 def series_of(
     ident: str, runs: Sequence[RunRecord], now: datetime, *, schedule: JSONDict | None = None
 ) -> RunSeries:
@@ -237,7 +258,7 @@ def series_of(
                 expected_start=run.expected_start,
                 state=run.state.type,
                 duration_s=None if run.state.type == "RUNNING" else lasted,
-                version=run.deployment_version,
+                version=version_of(run),
                 retries=max(0, run.run_count - 1),
                 rows=run.measures.get("rows"),
                 memory_mb=run.measures.get("memory_mb"),
@@ -251,5 +272,6 @@ def series_of(
         work_pool=last.work_pool if last else None,
         schedule=schedule,
         now=now,
+        limits=limits_of(runs),
         runs=tuple(history),
     )

@@ -14,6 +14,7 @@ from prefect_autopilot.models import HealthScore, RunRecord
 from prefect_autopilot.monitoring.charts import duration_chart
 from prefect_autopilot.monitoring.detection import detect
 from prefect_autopilot.monitoring.forecasts import trends
+from prefect_autopilot.monitoring.limits import limits_of
 from prefect_autopilot.store import Store
 
 MOST_PICTURES = 10
@@ -49,5 +50,8 @@ async def pictures(
 
 def _draw(ident: str, name: str, runs: Sequence[RunRecord], now: datetime) -> str:
     alarms = detect([series_of(ident, runs, now)])[ident]
-    trend = next((one for one in trends(runs, {}, now) if one.metric == "duration_s"), None)
+    trend = next(
+        (one for one in trends(runs, limits_of(runs), now) if one.metric == "duration_s"),
+        None,
+    )
     return duration_chart(name, runs, alarms, trend)

@@ -18,7 +18,7 @@ from prefect_autopilot.monitoring.monitor import Monitor
 from prefect_autopilot.monitoring.sample import Finding, Sample
 from prefect_autopilot.monitoring.windows import SortedWindow
 
-VERSION = 3
+VERSION = 4
 """Changes whenever the same numbers mean something else."""
 DERIVED = frozenset(
     {"_zone", "_next", "_paused", "_limit", "_given", "ordered", "duration", "_schedule", "_stuck", "_plain"}

@@ -14,6 +14,8 @@ from prefect_autopilot.monitoring.measures import RECENT_RUNS, began, duration, 
 from prefect_autopilot.monitoring.statistics import mad, percentile, wilson_lower
 
 LEAST_RUNS = 5
+LEARNED_RUNS = 30
+"""From so many runs on every channel judges; before, less is told."""
 HEALTHY, DEGRADED = 80.0, 50.0
 OTHERS_COUNT = 0.25
 """How much the deductions behind the worst one weigh."""
@@ -40,7 +42,8 @@ def health(workflow_id: str, runs: Iterable[RunRecord], now: datetime) -> Health
             workflow_id=workflow_id,
             status="unknown",
             runs=len(done),
-            reason=f"{len(done)} finished runs are too few to judge; {LEAST_RUNS} are needed.",
+            reason=f"{len(done)} finished runs are too few to judge; {LEAST_RUNS} are needed;"
+            f" learning ({len(done)}/{LEARNED_RUNS}).",
             last_updated=now,
         )
     found = [deduction for component in COMPONENTS if (deduction := component(known, done, now)) is not None]
@@ -53,9 +56,14 @@ def health(workflow_id: str, runs: Iterable[RunRecord], now: datetime) -> Health
         score=score,
         runs=len(done),
         deductions=tuple(found),
-        reason=found[0].reason if found else f"Nothing to object to in {min(len(done), RECENT_RUNS)} runs.",
+        reason=_reason(found, len(done)),
         last_updated=now,
     )
+
+
+def _reason(found: Sequence[Deduction], runs: int) -> str:
+    told = found[0].reason if found else f"Nothing to object to in {min(runs, RECENT_RUNS)} runs."
+    return told if runs >= LEARNED_RUNS else f"{told} Learning ({runs}/{LEARNED_RUNS})."
 
 
 def _status(score: float) -> Literal["healthy", "degraded", "unhealthy"]:

@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 from prefect_autopilot.models import AlertPolicy, AlertType, Severity, WorkflowAlert
 
 PREFIX = "group:"
-SHARED = ("work_pool", "flow")
+SHARED = ("work_pool", "worker", "service", "flow")
 """Labels by which alerts are grouped, the widest first."""
-SHOWN = {"work_pool": "work pool", "flow": "flow"}
+SHOWN = {"work_pool": "work pool", "worker": "worker", "service": "service", "flow": "flow"}
 DOWN = frozenset({AlertType.WORKFLOW_STALLED, AlertType.ERROR_RATE_INCREASE, AlertType.CONNECTIVITY_ISSUE})
 """Failed, late and missed runs and retries of one pool have one cause: the pool."""
 OWN_CAUSE = frozenset({AlertType.RESOURCE_EXHAUSTION, AlertType.SECURITY_ISSUE})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Protocol
 
 from prefect_autopilot.models import HistoryRun, RunSeries
@@ -20,6 +21,8 @@ from prefect_autopilot.monitoring.stuck import StuckChannel
 INCIDENT_RUNS = 10
 """Findings of one kind at most this many runs apart are one incident."""
 MOST_INCIDENTS = 50
+ATTRIBUTED_RUNS = 30
+"""A change this many runs ago may be why."""
 
 
 class Channel(Protocol):
@@ -52,6 +55,9 @@ class Monitor:
         )
         self._count = 0
         self._last: Sample | None = None
+        self._version: str | None = None
+        self._changed_from: str | None = None
+        self._before = 0
         self._incidents: list[Finding] = []
         self._open: dict[str, tuple[int, int]] = {}
 
@@ -65,9 +71,21 @@ class Monitor:
         seen = sample(self._count, run)
         self._count += 1
         self._last = seen
+        if seen.version != self._version:
+            self._before = self._count - 1
+            self._changed_from, self._version = self._version, seen.version
         for channel in self._channels:
             for found in channel.observe(seen):
-                self._tell(found)
+                self._tell(self._attributed(found))
+
+    def _attributed(self, found: Finding) -> Finding:
+        """Name the change that came shortly before, where there was one: a new version or image."""
+        runs = self._count - self._before
+        if self._changed_from is None or self._version is None or runs > ATTRIBUTED_RUNS:
+            return found
+        if "since version" in found.reason:
+            return found
+        return replace(found, reason=f"{found.reason}; {runs} runs since {self._version}")
 
     def tell(self, found: Finding) -> None:
         """Take a finding made elsewhere, over several deployments."""

@@ -1,0 +1,242 @@
+"""Measure what watching costs: memory over a long history, calls of the API, failures seen, a scrape.
+
+The Prefect server is a function that answers pages of a history made by arithmetic, at the speed of this
+process: what is measured is ours. Time is told, not waited for.
+
+Usage: python benchmarks/ingestion.py [RUNS]
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import resource
+import sys
+import tempfile
+import time
+import uuid
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import httpx
+
+from prefect_autopilot.adapters.prefect_api import PrefectAPI
+from prefect_autopilot.journeys.desk import Desk
+from prefect_autopilot.journeys.reading import Progress, backfill
+from prefect_autopilot.models import RunRecord
+from prefect_autopilot.monitoring import FleetMetrics
+from prefect_autopilot.store import Store, run_claim
+from prefect_autopilot.watcher import Watcher
+
+FIRST = datetime(2026, 1, 5, tzinfo=UTC)
+DEPLOYMENTS = 200
+SMALL = 10_000
+KINDS = ("run", "flow", "deployment", "state")
+
+
+def known(kind: str, number: int) -> str:
+    """Return an id that is the same at every call."""
+    return str(uuid.UUID(int=(KINDS.index(kind) + 1) << 64 | number))
+
+
+class Server:
+    """A Prefect server on which a run ends every ``1 / rate`` seconds; every ``failing``-th fails."""
+
+    def __init__(self, rate: float, *, failing: int = 50) -> None:
+        self.rate, self.failing = rate, failing
+        self.now = FIRST
+        self.last = 10**12
+
+    def ended(self, number: int) -> datetime:
+        """Return when a run ended."""
+        return FIRST + timedelta(seconds=number / self.rate)
+
+    def happened(self) -> int:
+        """Return how many runs have ended by now."""
+        return int((self.now - FIRST).total_seconds() * self.rate)
+
+    def failed(self, number: int) -> bool:
+        """Tell whether a run failed."""
+        return number % self.failing == 0
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:  # noqa: PLR0911 - a routing table
+        """Answer a call of the API."""
+        path = request.url.path.removeprefix("/api")
+        body = json.loads(request.content) if request.content else {}
+        if path == "/flow_runs/filter":
+            return httpx.Response(200, json=self._page(body))
+        if path == "/flow_runs/count":
+            low, high = self._span(body["flow_runs"]["end_time"])
+            return httpx.Response(200, json=max(0, high - low + 1))
+        if path in {"/flows/filter", "/deployments/filter"}:
+            # One answer a name: what is asked for exists.
+            ids = body.get(path.split("/")[1], {}).get("id", {}).get("any_", [])
+            return httpx.Response(200, json=[{"id": one, "name": f"n{one[-4:]}"} for one in ids])
+        if path.startswith("/flow_runs/"):
+            number = uuid.UUID(path.split("/")[2]).int & (2**64 - 1)
+            return httpx.Response(200, json=self._run(number))
+        if path.startswith("/deployments/"):
+            return httpx.Response(404)
+        if path == "/artifacts/":
+            return httpx.Response(200, json={"id": "artifact"})
+        if path == "/events/filter":
+            return httpx.Response(200, json={"events": [], "next_page": None})
+        return httpx.Response(200, json=[])
+
+    def _span(self, window: dict[str, str]) -> tuple[int, int]:
+        first = (datetime.fromisoformat(window["after_"]) - FIRST).total_seconds() * self.rate
+        until = min(self.now, datetime.fromisoformat(window.get("before_") or self.now.isoformat()))
+        last = (until - FIRST).total_seconds() * self.rate
+        return max(0, -int(-first // 1)), min(self.last, int(last + 1e-6))
+
+    def _page(self, body: dict[str, Any]) -> list[dict[str, Any]]:
+        wanted = body["flow_runs"]
+        if "end_time" not in wanted:
+            return []
+        low, high = self._span(wanted["end_time"])
+        only_failed = "COMPLETED" not in wanted["state"]["type"]["any_"]
+        step = self.failing if only_failed else 1
+        start = high - high % step if only_failed else high
+        numbers = range(start, low - 1, -step)[: body["limit"]]
+        return [self._run(number) for number in numbers]
+
+    def _run(self, number: int) -> dict[str, Any]:
+        end = self.ended(number)
+        kind = "FAILED" if self.failed(number) else "COMPLETED"
+        deployment = number % DEPLOYMENTS
+        return {
+            "id": known("run", number),
+            "name": f"run-{number}",
+            "flow_id": known("flow", deployment),
+            "deployment_id": known("deployment", deployment),
+            "work_pool_name": "pool",
+            "run_count": 1,
+            "parameters": {"day": end.date().isoformat()},
+            "state_type": kind,
+            "state": {
+                "id": known("state", number), "type": kind, "name": kind.title(),
+                "timestamp": end.isoformat(),
+                "message": "KeyError: 'total'" if kind == "FAILED" else None,
+            },
+            "start_time": (end - timedelta(seconds=30 + number % 7)).isoformat(),
+            "end_time": end.isoformat(),
+            "expected_start_time": (end - timedelta(seconds=31 + number % 7)).isoformat(),
+        }  # fmt: skip
+
+
+def rss_mb() -> float:
+    """Return the resident memory of this process."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize() / 2**20
+
+
+async def memory(folder: Path, runs: int) -> None:
+    """Read a history back, and tell resident memory after the first runs and at the end."""
+    server = Server(rate=1.0)
+    server.last = runs
+    server.now = server.ended(runs) + timedelta(minutes=1)
+    seen: dict[int, float] = {}
+    marks = sorted({SMALL, *(runs * part // 10 for part in range(1, 11))})
+    began = time.perf_counter()
+
+    def look(progress: Progress) -> None:
+        while marks and progress.read >= marks[0]:
+            seen[marks.pop(0)] = rss_mb()
+
+    async with (
+        PrefectAPI("http://prefect.test/api", transport=httpx.MockTransport(server)) as api,
+        Store.open(f"sqlite:///{folder / 'memory.db'}") as store,
+    ):
+        written = await backfill(api, store, server.now, FIRST, look)
+        seconds = time.perf_counter() - began
+        calls = api.calls
+    base = seen[SMALL]
+    worst = max(seen.values())
+    pace, more = written / seconds, 100 * (worst / base - 1)
+    print(f"history of {written:,} runs read in {seconds:.0f} s ({pace:.0f} runs/s), {calls} calls")
+    print(f"  resident after {SMALL:,}: {base:.1f} MB; at most {worst:.1f} MB ({more:+.1f} %)")
+
+
+async def watching(folder: Path, rate: float, minutes: float, heard: int) -> None:
+    """Let a watcher look every ten seconds of told time, and count calls and failures seen.
+
+    Every ``heard``-th failure is told by the event stream as well; 0: the stream is cut.
+    """
+    server = Server(rate, failing=1000)
+    async with (
+        PrefectAPI("http://prefect.test/api", transport=httpx.MockTransport(server)) as api,
+        Store.open(f"sqlite:///{folder / f'watch-{rate}-{heard}.db'}") as store,
+    ):
+        server.now = FIRST + timedelta(minutes=1)
+        desk = Desk(api=api, store=store, clock=lambda: server.now)
+        watcher = Watcher(desk)
+        await watcher.tick()
+        calls, first = api.calls, int(60 * rate)
+        ticks: list[float] = []
+        while server.now < FIRST + timedelta(minutes=1 + minutes):
+            before, server.now = server.now, server.now + timedelta(seconds=10)
+            for number in range(
+                int((before - FIRST).total_seconds() * rate), int((server.now - FIRST).total_seconds() * rate)
+            ):
+                if heard and server.failed(number) and number // server.failing % heard == 0:
+                    watcher.hint.tell(f"prefect.flow-run.{known('run', number)}")
+            began = time.perf_counter()
+            await watcher.tick()
+            ticks.append(time.perf_counter() - began)
+        last = server.happened()
+        gold = {known("run", number) for number in range(first, last + 1) if server.failed(number)}
+        seen = {ident for ident in gold if await store.claimed_by(run_claim(ident, 1)) is not None}
+        good = last - first - len(gold)
+    share = "cut" if not heard else f"tells 1 of {heard}"
+    calls = api.calls - calls
+    print(f"{rate:g} runs/s, stream {share}: {len(seen)} of {len(gold)} failures taken up")
+    print(f"  {calls} calls for {good} good runs ({calls / good:.4f} a run)")
+    print(f"  a look took {median(ticks):.2f} s, {max(ticks):.2f} s at most (n = {len(ticks)})")
+
+
+def scrape(deployments: int = 1000, scrapes: int = 60) -> None:
+    """Render /metrics over many deployments."""
+    fleet = FleetMetrics()
+    server = Server(1.0)
+    for number in range(deployments * 5):
+        raw = server._run(number)  # noqa: SLF001 - one home for what a run looks like
+        fields = {"id", "name", "run_count", "state", "work_pool"}
+        record = {name: raw[name] for name in fields & raw.keys()} | {
+            "flow_name": f"flow-{number % deployments}",
+            "deployment_id": f"d{number % deployments}",
+            "deployment_name": f"prod-{number % deployments}",
+            "work_pool": "pool",
+            "start": raw["start_time"],
+            "end": raw["end_time"],
+            "expected_start": raw["expected_start_time"],
+        }
+        fleet.observe(RunRecord.model_validate(record))
+    took = []
+    for _ in range(scrapes):
+        began = time.perf_counter()
+        text = fleet.render(FIRST)
+        took.append(1000 * (time.perf_counter() - began))
+    took.sort()
+    high = took[int(0.95 * scrapes)]
+    print(f"/metrics over {deployments} deployments, {len(text) / 1e6:.1f} MB:")
+    print(f"  median {median(took):.1f} ms, p95 {high:.1f} ms (n = {scrapes})")
+
+
+async def main(runs: int = 100_000) -> int:
+    """Print every figure with its n."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        await memory(folder, runs)
+        await watching(folder, 100 / 60, 20, 3)
+        await watching(folder, 600.0, 2, 3)
+        await watching(folder, 600.0, 1, 0)
+    scrape()
+    print(f"on {os.cpu_count()} cores")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main(*(int(text) for text in sys.argv[1:2]))))
