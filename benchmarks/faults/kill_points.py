@@ -203,7 +203,7 @@ class Trial:
 def trial(point: str) -> Trial:
     """Kill one process at a point, let a second go on, and tell how many remedies there were."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["kill_points"])
+    context.set_forkserver_preload(["__main__"])
     with tempfile.TemporaryDirectory(prefix="killed-") as name:
         folder, since = Path(name), time.time()
         edge = Edge(Clock(since), folder)
