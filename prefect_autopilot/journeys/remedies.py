@@ -39,7 +39,14 @@ STARTED = "started run "
 
 
 async def apply_once(
-    desk: Desk, session: TroubleshootingSession, remedy: Remedy, *, state_id: str, token: int, lease: str
+    desk: Desk,
+    session: TroubleshootingSession,
+    remedy: Remedy,
+    *,
+    state_id: str,
+    token: int,
+    lease: str,
+    number: int | None = None,
 ) -> Attempt:
     """Apply a remedy at most once for this state of the run, and return what came of it.
 
@@ -47,9 +54,9 @@ async def apply_once(
     that a crash of this session left open is gone on with.
     2. Act; the lease and the run's state are read again right before, and what has changed stops us.
     3. Journal the result. A crash between 2 and 3, or a server that falls silent, leaves an open intent:
-    whoever finds it looks at the run.
+    whoever finds it looks at the run. ``number`` is that of the attempt, the session's next unless told.
     """
-    number = len(session.attempts) + 1
+    number = number or len(session.attempts) + 1
     attempt = Attempt(number=number, remedy=remedy, state_id_before=state_id)
     entry = await desk.store.journal_intent(
         session.session_id,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Literal
 
 from prefect_autopilot.adapters.evidence import read_evidence
 from prefect_autopilot.errors import ConflictError, UnknownNameError
@@ -40,6 +41,8 @@ AT_ONCE = 10
 MOST_OBSERVED = 1000
 UNSEEN_AFTER = timedelta(hours=1)
 """A released run that nobody saw end until then is left."""
+FIRST_NUMBER = 100
+"""Number of the first attempt beside the canary's own, of which there are ten at most."""
 MOST_STORMS = 5
 """Storms of one cause in one hour that are told apart."""
 
@@ -166,7 +169,7 @@ async def release(
 ) -> TroubleshootingSession:
     """Look at the runs released so far, and release as many more as canary, budget and gate allow."""
     ident = session.session_id
-    await _observe(desk, ident)
+    await _observe(desk, session)
     storm = _counted(session, await desk.store.storm_counts(ident))
     if storm.failed >= desk.policy.breaker_failures:
         told = session.model_copy(update={"storm": storm})
@@ -253,7 +256,12 @@ async def _release_one(
     )
     if decision.action != "act" or not isinstance(decision.remedy, RetryRun):
         return None if _not_now(decision) else "left"
-    attempt = await apply_once(desk, own, decision.remedy, state_id=run.state.id, token=token, lease=lease)
+    # One number for each run of the storm, so that what became of it is told apart in the records.
+    counts = await desk.store.storm_counts(session.session_id)
+    number = FIRST_NUMBER + counts.total() - counts["waiting"]
+    attempt = await apply_once(
+        desk, own, decision.remedy, state_id=run.state.id, token=token, lease=lease, number=number
+    )
     return "released" if attempt.error is None else "left"
 
 
@@ -267,8 +275,9 @@ def _not_now(decision: RemedyDecision) -> bool:
     return decision.action in {"wait", "propose"} and failed <= _NOT_NOW
 
 
-async def _observe(desk: Desk, ident: str) -> None:
-    """Write down which of the released runs have ended, and how."""
+async def _observe(desk: Desk, session: TroubleshootingSession) -> None:
+    """Write down which of the released runs have ended, and how; what helped and what did not is learned."""
+    ident = session.session_id
     released = await desk.store.storm_runs(ident, "released", MOST_OBSERVED)
     seen = {run.id: run for run in await desk.api.runs_by_id([run_id for run_id, _ in released])}
     stages: defaultdict[StormStage, list[RunStart]] = defaultdict(list)
@@ -279,6 +288,27 @@ async def _observe(desk: Desk, ident: str) -> None:
             stages[stage].append(start)
     for stage, starts in stages.items():
         await desk.store.move_storm_runs(ident, starts, stage, now)
+    await _learn(desk, session, stages, seen)
+
+
+async def _learn(
+    desk: Desk,
+    session: TroubleshootingSession,
+    stages: Mapping[StormStage, Sequence[RunStart]],
+    seen: Mapping[str, RunRecord],
+) -> None:
+    """Record what became of each run's remedy, as for a session of its own."""
+    ended = {start[0]: stage for stage, starts in stages.items() for start in starts}
+    known = {run_id: stage for run_id, stage in ended.items() if stage in {"resolved", "failed"}}
+    if not known:
+        return
+    for entry in await desk.store.journal(session.session_id):
+        if (stage := known.get(entry.flow_run_id)) is not None:
+            deployment = seen[entry.flow_run_id].deployment_id
+            outcome: Literal["verified", "failed"] = "verified" if stage == "resolved" else "failed"
+            await desk.store.record_verification(
+                session.session_id, entry.attempt, session.fingerprint, deployment, outcome, desk.clock()
+            )
 
 
 def _stage(run: RunRecord | None, start: RunStart, now: datetime) -> StormStage | None:

@@ -87,6 +87,8 @@ async def test_the_canary_goes_first_then_a_tenth_then_the_rest(desk: Desk, pref
     assert session.storm is not None
     assert (session.storm.runs, session.storm.resolved) == (59, 59)
     assert [one.outcome for one in await notices(desk)] == ["resolved"]
+    records = await desk.store.remedy_records(session.fingerprint, "dep-1")
+    assert (records["retry_run"].good, records["retry_run"].bad) == (60, 0), "each run was seen by itself"
 
 
 async def test_nothing_but_the_canary_is_touched_while_it_fails(desk: Desk, prefect: Any) -> None:
@@ -114,6 +116,8 @@ async def test_three_runs_that_fail_again_stop_the_release(desk: Desk, prefect: 
     [session] = await all_sessions(desk)
     assert session.resolution_status is ResolutionStatus.ESCALATED
     assert "5 failed again" in session.trail[-1]
+    records = await desk.store.remedy_records(session.fingerprint, "dep-1")
+    assert (records["retry_run"].good, records["retry_run"].bad) == (1, 5)
 
 
 async def test_the_budget_of_a_minute_holds_within_a_storm(
