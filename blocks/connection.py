@@ -168,8 +168,25 @@ async def load_connection(name: str) -> ServiceConnection:
     try:
         block = await ServiceConnection.aload(name)
     except ValueError as error:
-        raise UnknownNameError("service connection block", name) from error
+        raise UnknownNameError("service connection block", name, await _nearest(name)) from error
     return cast("ServiceConnection", block)
+
+
+async def _nearest(name: str) -> tuple[str, ...]:
+    """Return the names of stored connections that are closest to one that is not there."""
+    import difflib
+
+    from prefect.client.orchestration import get_client
+    from prefect.exceptions import ObjectNotFound
+
+    async with get_client() as client:
+        try:
+            kind = await client.read_block_type_by_slug(str(ServiceConnection.get_block_type_slug()))
+        except ObjectNotFound:
+            return ()
+        found = await client.read_block_documents(include_secrets=False)
+    stored = [one.name for one in found if one.block_type_id == kind.id and one.name]
+    return tuple(difflib.get_close_matches(name, stored, n=3, cutoff=0.4))
 
 
 async def renew_connection(

@@ -42,6 +42,7 @@ class UsageError(AutopilotError):
     exit_code = 2
 
 
+_MAKES = {"service connection block": "prefect-autopilot services connect SERVICE"}
 _LISTS = {
     "active token": "prefect-autopilot tokens list",
     "alert": "prefect-autopilot alerts list",
@@ -66,7 +67,8 @@ class UnknownNameError(UsageError):
             hint = f"; did you mean {' or '.join(nearest)}?"
         else:
             hint = f"; {_LISTS[kind]} lists those there are." if kind in _LISTS else "."
-        super().__init__(f"There is no {kind} named {name!r}{hint}")
+        made = f" Store one with {_MAKES[kind]}." if kind in _MAKES else ""
+        super().__init__(f"There is no {kind} named {name!r}{hint}{made}")
         self.kind = kind
         self.name = name
         self.nearest = nearest

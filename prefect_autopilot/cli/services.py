@@ -147,6 +147,8 @@ def _show_operation(service: Service, operation: Operation) -> None:
     write_line(f"{service.id}.{operation.id}: {'; '.join(operation.verbs) or operation.id}")
     if service.protocol == "http":
         write_line(f"call         {operation.method} {operation.path}")
+    if service.status is ServiceStatus.OPERABLE and not operation.confirmed:
+        write_line("confirmed    by no recorded source: nothing has compared it with what the vendor says")
     write_line(f"repeated     {operation.effect}: {repeated[operation.effect]}")
     _list_sources("from", operation.sources)
     if operation.parameters:

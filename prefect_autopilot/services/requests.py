@@ -177,13 +177,16 @@ def mime_message(fields: Mapping[str, Any]) -> str:
     return base64.urlsafe_b64encode(message.as_bytes()).decode("ascii")
 
 
-def authorise(service: Service, credentials: Mapping[str, str]) -> RequestParts:
+def authorise(
+    service: Service, credentials: Mapping[str, str], *, connection: str | None = None
+) -> RequestParts:
     """Return the headers, query and body fields that prove who asks; ``path`` stays empty.
 
-    Nothing for a scheme that signs each request. Raises ConfigurationError when a credential is missing.
+    Nothing for a scheme that signs each request. Raises ConfigurationError when a credential is missing, with
+    the name of the ``connection`` where it has one.
     """
     auth, scheme = service.auth, service.auth.scheme
-    held = _held(service, credentials)
+    held = _held(service, credentials, connection)
     headers: dict[str, str] = {}
     query: tuple[tuple[str, str], ...] = ()
     body: dict[str, str] | None = None
@@ -246,13 +249,22 @@ def _token_in_address(auth: Auth) -> bool:
     return auth.scheme == "bot_token" and auth.name == "path"
 
 
-def _held(service: Service, credentials: Mapping[str, str]) -> dict[str, str]:
+def _held(service: Service, credentials: Mapping[str, str], connection: str | None) -> dict[str, str]:
     aliases = {"token": "access_token", "access_token": "token", "api_key": open_half(service.auth)}
     held = {}
     for name in credential_names(service):
         value = credentials.get(name) or credentials.get(aliases.get(name) or name)
         if not value:
-            msg = f"The connection to {service.name} holds no {name!r}; add it to the connection."
+            block = (
+                f"connection {connection} to {service.name}"
+                if connection
+                else f"connection to {service.name}"
+            )
+            # The block is named after the service and what follows the first dash of it.
+            own = (connection or "").removeprefix(service.id.replace("_", "-")).removeprefix("-")
+            named = f" --name {own}" if own and own != "default" else ""
+            command = f"prefect-autopilot services connect {service.id}{named} --replace"
+            msg = f"The {block} holds no {name!r}; add it with {command}."
             raise ConfigurationError(msg)
         held[name] = value
     return held

@@ -115,6 +115,13 @@ def test_a_refused_renewal_stores_nothing(prefect_harness: None) -> None:
     assert kept("gmail-revoked")["refresh_token"] == "simulated-gmail-refresh_token"
 
 
+def test_a_missing_connection_names_those_that_are_near_and_how_one_is_stored(prefect_harness: None) -> None:
+    stored("gmail-office")
+    with pytest.raises(UnknownNameError, match="did you mean gmail-office") as error:
+        asyncio.run(load_connection("gmail-ofice"))
+    assert "prefect-autopilot services connect" in str(error.value)
+
+
 def test_a_connection_that_is_gone_cannot_be_renewed(prefect_harness: None) -> None:
     with pytest.raises(UnknownNameError, match="gmail-gone"):
         asyncio.run(renew_connection("gmail-gone", NOW, spent={"access_token": SecretStr("t")}))

@@ -558,3 +558,17 @@ def test_what_is_placed_inside_an_object_is_not_lost_by_it_nor_kept_in_it() -> N
     given = check_parameters(Service(id="a", name="A"), operation, {"title": "t"})
     assert build_request(operation, given).body == {"variables": {"input": {"z": 1, "title": "t"}}}
     assert whole.default == {"z": 1}
+
+
+@pytest.mark.parametrize(
+    ("connection", "told"),
+    [
+        (None, "The connection to A B holds no 'token'; add it with .* connect a_b --replace"),
+        ("a-b-default", "The connection a-b-default to A B .* connect a_b --replace"),
+        ("a-b-office", "The connection a-b-office to A B .* connect a_b --name office --replace"),
+    ],
+)
+def test_a_missing_credential_names_the_connection_and_the_command(connection: str | None, told: str) -> None:
+    service = Service(id="a_b", name="A B", auth=Auth(scheme="bearer"))
+    with pytest.raises(ConfigurationError, match=told):
+        authorise(service, {}, connection=connection)
