@@ -61,10 +61,10 @@ def _cut() -> re.Pattern[str]:
         rf"(?P<hard>{_HARD})"
         rf"|(?P<colon>:(?=\s))"
         rf"|(?P<soft>,?\s+(?:and\s+)?then\b,?|,?\s+after that,?|,?\s+afterwards,?"
-        rf"|,(?!\d|\s*(?:and\s+|or\s+)?#\w)\s*(?:and\s+|or\s+|but\s+|also\s+)?|\s+and\s+(?:also\s+)?(?=(?:{listed})\b|{KIND}\s+(?:me|us|him|her|them|the|my|our|it"
-        rf"|a)\b|{ORDER})|\s+before\s+(?=\w+ing\b)|\s+but\s+|\s+otherwise\b|\s+else\b)"
+        rf"|,(?!\d|\s*(?:and\s+|or\s+)?#\w)\s*(?:and\s+|or\s+|but\s+|also\s+)?|\s+and\s+(?:also\s+)?(?=(?:{listed})\b|{KIND}\s+(?:#|(?:me|us|him|her|them|the|my|our|it"
+        rf"|a)\b)|{ORDER})|\s+before\s+(?=\w+ing\b)|\s+but\s+|\s+otherwise\b|\s+else\b)"
         rf"|(?P<event>\s+(?={_EVENT}))"
-        rf"|(?P<verb>\s+(?=(?:{listed})\b|{KIND}\s+(?:me|us|him|her|them|[\w.+-]+@)|{ORDER}))"
+        rf"|(?P<verb>\s+(?=(?:{listed})\b|{KIND}\s+(?:#|me|us|him|her|them|[\w.+-]+@)|{ORDER}))"
     )
 
 

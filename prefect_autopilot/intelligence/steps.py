@@ -42,6 +42,7 @@ _TRAILING = re.compile(
 _OF_IT = re.compile(
     r"\s*(?:(?:and|then|also|please|just|automatically)\s+)*(?P<verb>[a-z]+)\s+(?:it|them|this|that|each)\b"
 )
+_NEXT_ONE = re.compile(r"(?:,| and)\s+(?=#)")
 _HTTP = "http"
 _TURN: dict[Direction, int] = {"source": 0, "tool": 1, "sink": 2}
 """The order within one clause: read, worked on, written."""
@@ -305,6 +306,8 @@ def _said(scene: Scene, call: Wanted, calls: tuple[Wanted, ...]) -> str:
     last = min((o for o in others if o > call.at), default=call.clause.end)
     verb = call.clause.verb or ""
     near = scene.cased(first, last)
+    if last < call.clause.end and (before := _NEXT_ONE.search(near, max(0, call.at - first))):
+        near = near[: before.start()]  # "#billing in Slack and #ops in Discord"
     return near if verb in near.split() or not verb else f"{verb} {near}"
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from prefect_autopilot.intelligence import analyze
 from prefect_autopilot.intelligence.data import table
 from prefect_autopilot.intelligence.kinds import MAX_OPTIONS, find_kinds, members
-from prefect_autopilot.models import Analysis, RequestContext
+from prefect_autopilot.models import Analysis, Constant, RequestContext
 from prefect_autopilot.services import Catalogue, load_catalogue
 
 Used = Callable[[Analysis], set[str]]
@@ -463,3 +463,29 @@ DESCRIBED = [
 @pytest.mark.parametrize("text", DESCRIBED)
 def test_a_place_inside_a_named_service_is_not_asked_for(text: str, ask: Ask) -> None:
     assert ask(text).questions == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "channels"),
+    [
+        ("Every night read my Stripe charges and tell #finance how many there were", ["#finance"]),
+        ("On Friday at 16:00 post 'great week' to #general", ["#general"]),
+        ("When an issue is opened in GitHub tell #dev and #ops", ["#dev", "#ops"]),
+        ("Post to #sales on Slack every day", ["#sales"]),
+    ],
+)
+def test_a_channel_without_a_service_is_in_the_connected_one(text: str, channels: list[str]) -> None:
+    analysis = analyze(text, RequestContext(connected_services=("slack", "gmail")), load_catalogue())
+    told = [step.arguments["channel"] for step in analysis.steps if step.service == "slack"]
+    assert [one.value for one in told if isinstance(one, Constant)] == channels
+
+
+def test_a_channel_without_a_service_is_asked_about_where_none_is_connected() -> None:
+    analysis = analyze("When an issue is opened in GitHub tell #dev", RequestContext(), load_catalogue())
+    assert [question.id for question in analysis.questions] == ["service_chat"]
+
+
+def test_channels_of_two_services_are_kept_apart() -> None:
+    text = "When a Stripe payment fails post to #billing in Slack and #ops in Discord"
+    steps = analyze(text, RequestContext(), load_catalogue()).steps
+    assert [step.service for step in steps] == ["slack", "discord"]
