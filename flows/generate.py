@@ -12,7 +12,7 @@ from prefect_autopilot.errors import UsageError
 from prefect_autopilot.flows.forms import Form, approval_form, ask, question_form
 from prefect_autopilot.journeys import automate
 from prefect_autopilot.journeys.answers import answered, last_part_first, newly_chosen
-from prefect_autopilot.journeys.memory import note_missing, remember, with_memory
+from prefect_autopilot.journeys.memory import note_missing, remember, remember_use, with_memory
 from prefect_autopilot.models import Analysis, GeneratedFlow, JSONDict, RequestContext
 from prefect_autopilot.settings import load_settings
 
@@ -105,5 +105,6 @@ async def _deployed(
         except UsageError as error:
             problem = error.message
             continue
+        await remember_use(step.service for step in generated.spec.steps)
         return {"approved": True, "deployment_id": deployed}
     raise UsageError(f"The values did not fit in {ROUNDS} attempts, so nothing was deployed. {problem}")

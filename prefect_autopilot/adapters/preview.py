@@ -73,6 +73,11 @@ async def run_preview(
     )
 
 
+def warm_worker(target: PrefectTarget | None) -> None:
+    """Start the process of the next preview, so that the first one need not wait for its imports."""
+    WORKERS.warm(lambda home: preview_environment(target, home, ""))
+
+
 def _lend(services: Path, home: Path) -> None:
     """Let the run find the imported services in its own home."""
     if services.is_dir():

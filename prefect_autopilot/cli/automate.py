@@ -182,11 +182,13 @@ async def _keep(told: Generated, output: Path | None, parameters: JSONDict | Non
 
     if parameters is not None:
         from prefect_autopilot.cli.prefect_server import prefect_server
+        from prefect_autopilot.journeys.memory import remember_use
 
         folder = output if output is not None else _flows_folder()
         async with prefect_server():
             told.missing_connections = await automate.missing_connections(told.flow)
             told.deployment = await automate.deploy(told.flow, folder, parameters=parameters, replace=replace)
+        await remember_use(step.service for step in told.flow.spec.steps)
         told.file = str(folder / told.flow.file_name)
     elif output is not None:
         told.file = str(automate.write_flow(told.flow, output, replace=replace))

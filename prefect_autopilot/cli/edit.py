@@ -36,12 +36,14 @@ async def edit(
     from prefect_autopilot.cli.automate import request_context
     from prefect_autopilot.journeys.edit import edit_file
     from prefect_autopilot.journeys.edit_schedule import reschedule
-    from prefect_autopilot.journeys.memory import with_memory
+    from prefect_autopilot.journeys.memory import remember_learned, with_memory
 
     request = request_text(text)
     path, function = flow_file(flow)
     context = await with_memory(request_context(connected, timezone))
     told = edit_file(path, request, context=context, function=function, write=write)
+    if write and told.status == "changed":
+        await remember_learned(told.learned)
     done: tuple[str, ...] = ()
     if told.schedule is not None:
         done = await reschedule(path, function, told.schedule, write=write)
@@ -113,6 +115,8 @@ def _show_edit(told: FlowEdit, done: tuple[str, ...], path: Path, *, write: bool
         write_line(
             f"{path} was replaced; a backup is beside it." if write else "Nothing was written; add --write."
         )
+    if told.test_diff:
+        write_line(told.test_diff)
     for line in done:
         write_line(line)
 

@@ -52,6 +52,7 @@ def serve(
     from prefect_autopilot.adapters.versions import require_compatible
     from prefect_autopilot.api import check_loopback, create_app, has_tokens
     from prefect_autopilot.api.server import Server
+    from prefect_autopilot.journeys.automate import warm_preview
     from prefect_autopilot.settings import load_settings
 
     require_compatible()
@@ -60,6 +61,7 @@ def serve(
     locked = asyncio.run(has_tokens(settings))
     check_loopback(address[0], has_tokens=locked)
     check_address(*address, advice="choose another --host or --port")
+    warm_preview()
     app = create_app(settings, hosts=(address[0],), locked=locked)
     server = Server(app, host=address[0], port=address[1])
     server.run()

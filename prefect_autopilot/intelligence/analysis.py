@@ -25,6 +25,7 @@ from prefect_autopilot.intelligence.lexicon import lexicon
 from prefect_autopilot.intelligence.mentions import find_mentions
 from prefect_autopilot.intelligence.questions import choice_question, merged, slot_question
 from prefect_autopilot.intelligence.recommend import recommend
+from prefect_autopilot.intelligence.remembered import with_places
 from prefect_autopilot.intelligence.roles import assign_roles, settle_exclusions
 from prefect_autopilot.intelligence.scene import SERVICE, Part, Scene, make_scene
 from prefect_autopilot.intelligence.slots import fill_slots
@@ -117,7 +118,8 @@ def _read(document: Document, context: RequestContext, catalogue: Catalogue) -> 
     start = find_start(scene, clauses, placed, catalogue, context.timezone)
     calls = wanted_calls(scene, clauses, placed, start, catalogue)
     scene = scene.with_parts(tuple(_promoted(part, placed) for part in scene.parts))
-    steps = write_steps(scene, clauses, calls, start, catalogue)
+    steps, remembered = with_places(write_steps(scene, clauses, calls, start, catalogue), context)
+    start = replace(start, reasons=(*start.reasons, *remembered))
     left = unread(scene, clauses, steps, start.spec)
     return _Reading(scene, clauses, start, slots, choices, unknown_names(scene), steps, left)
 

@@ -73,7 +73,7 @@ def members(kind: str, catalogue: Catalogue) -> tuple[Service, ...]:
 def resolve(
     kind: str, place: tuple[int, int], named: Iterable[Mention], context: RequestContext, catalogue: Catalogue
 ) -> Slot:
-    """Fill a kind from a service named in the request, the preferences or the connections; never by guess."""
+    """Fill a kind from a service named in the request, preferences, connections, recent use; never by guess."""
     entry = table("kinds")[kind]
     ids = tuple(service.id for service in members(kind, catalogue))
     slot = Slot(
@@ -92,6 +92,9 @@ def resolve(
     connected = [service for service in ids if service in context.connected_services]
     if len(connected) == 1:
         return slot.model_copy(update={"filled_by": connected[0], "reason": "the one you have connected"})
+    recent = [service for service in context.recent_services if service in (connected or ids)]
+    if recent:
+        return slot.model_copy(update={"filled_by": recent[0], "reason": "the one you used last"})
     return slot.model_copy(update={"options": tuple(connected or ids)[:MAX_OPTIONS]})
 
 

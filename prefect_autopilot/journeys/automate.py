@@ -5,7 +5,7 @@ from __future__ import annotations
 from prefect_autopilot import codegen
 from prefect_autopilot.adapters.catalogue import user_catalogue, user_services
 from prefect_autopilot.adapters.prefect_target import PrefectTarget
-from prefect_autopilot.adapters.preview import run_preview
+from prefect_autopilot.adapters.preview import run_preview, warm_worker
 from prefect_autopilot.adapters.simulator import Simulator
 from prefect_autopilot.errors import ConfigurationError, UsageError
 from prefect_autopilot.intelligence import analyze, design
@@ -44,6 +44,7 @@ __all__ = [
     "preview",
     "preview_parameters",
     "understand",
+    "warm_preview",
     "write_flow",
 ]
 
@@ -112,10 +113,7 @@ async def preview(
     The run is recorded on ``target`` or the server of the environment; where there is none, a temporary
     server is started.
     """
-    try:
-        known: PrefectTarget | None = target or prefect_target()
-    except ConfigurationError:
-        known = None
+    known = target or _known_target()
     simulator = Simulator(user_catalogue())
     for service, resource, row in codegen.rows_to_seed(generated.spec):
         simulator.seed(service, resource, row)
@@ -127,6 +125,18 @@ async def preview(
         services=user_services().folder,
         timeout_s=timeout_s,
     )
+
+
+def warm_preview() -> None:
+    """Start the process that the next preview of this program runs in."""
+    warm_worker(_known_target())
+
+
+def _known_target() -> PrefectTarget | None:
+    try:
+        return prefect_target()
+    except ConfigurationError:
+        return None
 
 
 def preview_parameters(generated: GeneratedFlow) -> JSONDict:

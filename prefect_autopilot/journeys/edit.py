@@ -17,6 +17,7 @@ from prefect_autopilot.intelligence.arguments import fill
 from prefect_autopilot.intelligence.changes import Change, read_change
 from prefect_autopilot.intelligence.operations import choose_operation
 from prefect_autopilot.journeys.edit_add import Made, add_steps
+from prefect_autopilot.journeys.edit_learning import learned
 from prefect_autopilot.journeys.edit_place import (
     Condition,
     UnclearError,
@@ -26,6 +27,7 @@ from prefect_autopilot.journeys.edit_place import (
     is_whole,
     services_in,
 )
+from prefect_autopilot.journeys.edit_test import updated_test
 from prefect_autopilot.journeys.edit_value import change_value
 from prefect_autopilot.models import FlowEdit, RequestContext, Service, StepSpec, TriggerSpec
 from prefect_autopilot.services import Catalogue, connection_name
@@ -76,6 +78,7 @@ def edit_source(
         notes=tuple(made.notes) or (() if changed else ("The flow is already as you ask.",)),
         diff=unified_diff(plain, new, file),
         source=source[: len(source) - len(plain)] + new,
+        learned=learned(plain, new, catalogue, function) if new != plain else {},
         schedule=schedule,
     )
 
@@ -95,9 +98,28 @@ def edit_file(
     """
     source = files.read_source(path)
     edit = edit_source(source, request, file=path.name, context=context, function=function)
-    if write and edit.status == "changed" and edit.source != source:
-        files.replace(path, edit.source, files.digest(source))
+    if edit.status == "changed" and edit.source != source:
+        edit = _with_test(path, edit, source, function, write=write)
+        if write:
+            files.replace(path, edit.source, files.digest(source))
     return edit
+
+
+def _with_test(path: Path, edit: FlowEdit, source: str, function: str | None, *, write: bool) -> FlowEdit:
+    """Bring the test beside the flow up to the change; one that is no Python any more is left alone."""
+    beside = path.with_name(f"test_{path.name}")
+    if not beside.is_file():
+        return edit
+    test = files.read_source(beside)
+    before, after = source.removeprefix(_BOM), edit.source.removeprefix(_BOM)
+    try:
+        new, notes = updated_test(test, before, after, user_catalogue(), function)
+    except SyntaxError:
+        new, notes = test, (f"{beside.name} is no Python: it was left as it is.",)
+    if write and new != test:
+        files.replace(beside, new, files.digest(test))
+    changed = {"notes": (*edit.notes, *notes), "test_diff": unified_diff(test, new, beside.name)}
+    return edit.model_copy(update=changed)
 
 
 def _changed(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import hashlib
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from prefect_autopilot.models import Analysis, RequestContext, ServiceStatus
 from prefect_autopilot.services import Catalogue
 from prefect_autopilot.settings import Settings, load_settings
 from prefect_autopilot.store import Store
+
+_USED = "used:"
+"""Begins the names under which it is kept when a service was deployed with last."""
 
 
 def current_user() -> str:
@@ -31,9 +35,17 @@ async def with_memory(context: RequestContext, settings: Settings | None = None)
         return context  # nothing was remembered yet, and reading creates no database
     async with Store.open(url) as store:
         chosen = await store.preferences(context.user_id or current_user())
+    if not chosen:
+        return context
+    used = {name.removeprefix(_USED): when for name, when in chosen.items() if name.startswith(_USED)}
+    recent = sorted(used, key=lambda service: used[service], reverse=True)
+    choices = {name: choice for name, choice in chosen.items() if not name.startswith(_USED)}
     under = context.preferences.get("services")
     said = under if isinstance(under, dict) else context.preferences
-    return context.model_copy(update={"preferences": {"services": {**chosen, **said}}}) if chosen else context
+    known_before = {"preferences": {"services": {**choices, **said}}} if choices else {}
+    return context.model_copy(
+        update={**known_before, "recent_services": context.recent_services or tuple(recent)}
+    )
 
 
 def _exists(url: str) -> bool:
@@ -57,6 +69,28 @@ async def remember(
     async with Store.open(known.store_url.get_secret_value()) as store:
         await store.remember(user or current_user(), kind.strip().lower(), found[0].id, datetime.now(UTC))
     return found[0].id
+
+
+async def remember_use(
+    services: Iterable[str], *, user: str | None = None, settings: Settings | None = None
+) -> None:
+    """Keep which services a user's flow was deployed with, and when."""
+    known, now = settings or load_settings(), datetime.now(UTC)
+    async with Store.open(known.store_url.get_secret_value()) as store:
+        for service in dict.fromkeys(services):
+            await store.remember(user or current_user(), f"{_USED}{service}", now.isoformat(), now)
+
+
+async def remember_learned(
+    learned: Mapping[str, str], *, user: str | None = None, settings: Settings | None = None
+) -> None:
+    """Keep what a change of a flow told of a user: services by kind, places by service and parameter."""
+    known = settings or load_settings()
+    if not learned:
+        return
+    async with Store.open(known.store_url.get_secret_value()) as store:
+        for name, choice in learned.items():
+            await store.remember(user or current_user(), name, choice, datetime.now(UTC))
 
 
 async def recall(*, user: str | None = None, settings: Settings | None = None) -> dict[str, str]:

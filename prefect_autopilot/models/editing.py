@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from prefect_autopilot.models.base import Value
 from prefect_autopilot.models.workflow import Question, TriggerSpec
 
@@ -21,6 +23,10 @@ class FlowEdit(Value):
     """What the person should know: new parameters, calls that are never repeated."""
     diff: str = ""
     source: str = ""
+    learned: dict[str, str] = Field(default_factory=dict)
+    """What the change says of the person: services by kind, places by service and parameter."""
+    test_diff: str = ""
+    """The change of the test beside the flow, empty where there is none."""
     schedule: TriggerSpec | None = None
     """The new schedule, which belongs to the deployment and not to the file."""
 

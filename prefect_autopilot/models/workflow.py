@@ -19,6 +19,8 @@ class RequestContext(Foreign):
     user_id: str | None = None
     timezone: str = "UTC"
     connected_services: tuple[str, ...] = ()
+    recent_services: tuple[str, ...] = ()
+    """Services of the flows deployed for this person, the last used first."""
     preferences: JSONDict = Field(default_factory=dict)
 
 
