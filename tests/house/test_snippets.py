@@ -56,6 +56,7 @@ DOCUMENTS = [
 EVERY = [one for name in DOCUMENTS for one in snippets_of(ROOT / name)]
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
+OUR_SETTINGS = "# ~/.prefect-autopilot/settings.toml"
 FLOW = """import httpx
 from prefect import flow, task
 
@@ -148,18 +149,21 @@ def run_shell(body: str) -> None:
         assert code == 0, f"{line!r} ended with {code}: {said.getvalue()}"
 
 
+def run(one: Snippet, document: str) -> None:
+    if one.language in SHELL:
+        run_shell(one.body)
+    elif one.language == "toml":
+        tomllib.loads(one.body)
+    else:
+        exec(compile(one.body, document, "exec"), {"__name__": "snippet"})
+
+
 @pytest.mark.parametrize("document", DOCUMENTS)
 @pytest.mark.usefixtures("folder")
 def test_every_snippet_runs_as_it_is_shown(document: str) -> None:
     for one in snippets_of(ROOT / document):
-        if one.why or one.server:
-            continue
-        if one.language in SHELL:
-            run_shell(one.body)
-        elif one.language == "toml":
-            tomllib.loads(one.body)
-        else:
-            exec(compile(one.body, document, "exec"), {"__name__": "snippet"})
+        if not one.why and not one.server:
+            run(one, document)
 
 
 @pytest.mark.usefixtures("prefect_harness")
@@ -172,14 +176,14 @@ def test_snippets_that_need_a_server_run_with_one(folder: Path, monkeypatch: pyt
     monkeypatch.setenv("PREFECT_API_URL", str(get_current_settings().api.url))
     shown = [one for one in EVERY if one.server]
     for one in shown:
-        run_shell(one.body)
+        run(one, "a document")
 
     assert len(shown) >= 4
     assert (folder.parent / "home" / "autopilot.db").exists()
 
 
 def test_the_settings_shown_are_settings(folder: Path) -> None:
-    shown = [one for one in EVERY if one.language == "toml"]
+    shown = [one for one in EVERY if one.language == "toml" and one.body.startswith(OUR_SETTINGS)]
     home = folder / "home"
     home.mkdir()
     policy = folder / "policy.yaml"
