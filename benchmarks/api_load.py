@@ -50,7 +50,7 @@ def run_of(number: int) -> Any:
 
 
 def row_of(number: int) -> dict[str, Any]:
-    """Return the row of a run; written at once, without the checks that a hundred thousand need not repeat."""
+    """Return the row of a run, without the checks that a hundred thousand need not repeat."""
     run = run_of(number)
     return {
         "id": run.id, "flow_name": run.flow_name, "deployment_id": run.deployment_id,
@@ -68,7 +68,7 @@ async def fill(settings: Any, runs: int) -> None:
     async with Store.open(settings.store_url.get_secret_value()) as store:
         await store.upsert_runs([run_of(number) for number in range(WORKFLOWS)])
         rows = [row_of(number) for number in range(WORKFLOWS, runs)]
-        async with store._database.write() as connection:
+        async with store._database.write() as connection:  # noqa: SLF001  # no call writes so many at once
             for first in range(0, len(rows), 5000):
                 await connection.execute(tables.runs.insert(), rows[first : first + 5000])
         for number in range(50):
@@ -79,7 +79,8 @@ async def fill(settings: Any, runs: int) -> None:
 async def load(address: str, rate: float, seconds: float) -> dict[str, list[float]]:
     """Send reads at a rate and return how long each took, in ms, by path."""
     took: dict[str, list[float]] = {path: [] for path in PATHS}
-    limits = httpx.Limits(max_connections=100)
+    # Below the five seconds after which the server closes what is idle: else one closes what the other uses.
+    limits = httpx.Limits(max_connections=100, keepalive_expiry=2)
     async with httpx.AsyncClient(base_url=address, limits=limits, timeout=30) as client:
 
         async def one(path: str, due: float) -> None:
@@ -101,6 +102,7 @@ async def overhead(settings: Any) -> tuple[float, float]:
     from fastapi import FastAPI
 
     from prefect_autopilot.api import create_app
+    from prefect_autopilot.journeys.observe import HealthBook
     from prefect_autopilot.journeys.workflows import workflow_health
     from prefect_autopilot.models import HealthScore, ResolutionStatus
     from prefect_autopilot.store import Store
@@ -108,11 +110,14 @@ async def overhead(settings: Any) -> tuple[float, float]:
     async with Store.open(settings.store_url.get_secret_value()) as store:
         bare = FastAPI()
 
-        @bare.get("/health")
-        async def health(workflow_id: str) -> HealthScore:
-            found = await workflow_health(store, workflow_id, NOW)
-            for status in (ResolutionStatus.IN_PROGRESS, ResolutionStatus.MANUAL, ResolutionStatus.PARTIAL):
-                await store.sessions(workflow_id=workflow_id, status=status, limit=20)
+        waiting = (ResolutionStatus.IN_PROGRESS, ResolutionStatus.MANUAL, ResolutionStatus.PARTIAL)
+        book = HealthBook()
+
+        @bare.get("/health", response_model=HealthScore)
+        async def health(workflow_id: str) -> Any:
+            await store.has_tokens()
+            found = await workflow_health(store, workflow_id, NOW, book)
+            await store.sessions_of([workflow_id], waiting, 50)
             return found
 
         app, medians = create_app(settings), []

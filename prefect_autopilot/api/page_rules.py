@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from prefect_autopilot.api.access import principal_of, require
-from prefect_autopilot.api.context import context_of
+from prefect_autopilot.api.context import context_of, worked
 from prefect_autopilot.api.page_frame import back, form_of, rendered
 from prefect_autopilot.errors import UsageError
 from prefect_autopilot.journeys.rules import apply_rules, dry_run, rules_of_text
@@ -36,7 +36,7 @@ async def rules_page(request: Request) -> Response:
         fields = await form_of(request, Scope.VIEWER)
         shown["text"] = fields.get("text", "")[:MOST_TEXT]
         try:
-            rules = rules_of_text(shown["text"])
+            rules = await worked(rules_of_text, shown["text"])
             if fields.get("store") == "yes":
                 await require(request, Scope.OPERATOR)
                 await apply_rules(store, rules, principal_of(request).actor, now)

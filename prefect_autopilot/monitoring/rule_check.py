@@ -23,6 +23,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "metric_name": tuple(UNITS),
 }
 MOST_RULES = 1000
+MOST_TEXT = 1_000_000
+DEEPEST = 20
 
 
 def read_rules(document: object) -> tuple[MonitoringRule, ...]:
@@ -44,16 +46,34 @@ def rules_of_text(text: str) -> tuple[MonitoringRule, ...]:
     """Read rules written as YAML; raises UsageError that says what is wrong where."""
     import yaml
 
+    if len(text) > MOST_TEXT:
+        raise UsageError(f"The rules have more than {MOST_TEXT:,} characters; store them in parts.")
     try:
+        _check_plain(text)
         document = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as error:
-        raise UsageError(f"The rules are no valid YAML: {error}.") from error
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise UsageError(f"The rules are no valid YAML: {reason}.") from error
     return read_rules(document)
+
+
+def _check_plain(text: str) -> None:
+    """Refuse aliases, few of which can stand for gigabytes, and nesting, whose cost grows as its square."""
+    import yaml
+
+    depth = 0
+    for event in yaml.parse(text, yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            raise UsageError("The rules hold a YAML alias (*name); write out what it stands for.")
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            raise UsageError(f"The rules are nested more than {DEEPEST} levels deep; write a plain list.")
 
 
 def _rule(entry: object, place: int) -> MonitoringRule:
     if not isinstance(entry, Mapping):
-        raise UsageError(f"Rule {place} is {entry!r}; write its fields as a mapping.")
+        raise UsageError(f"Rule {place} is {str(entry)[:100]!r}; write its fields as a mapping.")
     given: JSONDict = {str(name): value for name, value in entry.items()}
     name = str(given.get("rule_id") or place)
     for field in given.keys() - MonitoringRule.model_fields.keys():

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from prefect_autopilot.models import Diagnosis, RemedyDecision, TroubleshootingSession
 from prefect_autopilot.models.editing import FaultProposal
+from prefect_autopilot.troubleshooting.text import clean
 
 MAX_FOREIGN = 2000
 TWICE = 2
@@ -140,15 +141,15 @@ def _attempts(session: TroubleshootingSession) -> list[str]:
 def plain(text: object) -> str:
     """Return ``text`` on one line with every character that means something in markdown or HTML escaped."""
     return (
-        _SPECIAL.sub(r"\\\1", " ".join(str(text)[:MAX_FOREIGN].split()))
+        _SPECIAL.sub(r"\\\1", " ".join(clean(str(text)[:MAX_FOREIGN]).split()))
         .replace("\\<", "&lt;")
         .replace("\\>", "&gt;")
     )
 
 
 def fenced(text: str) -> str:
-    """Return ``text`` in a code fence that is longer than any run of backticks in it."""
-    cut = text[:MAX_FOREIGN]
+    """Return ``text``, without terminal codes, in a code fence longer than any run of backticks in it."""
+    cut = clean(text[:MAX_FOREIGN])
     longest = max((len(run) for run in _BACKTICKS.findall(cut)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}text\n{cut}\n{fence}"
