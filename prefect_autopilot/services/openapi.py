@@ -176,7 +176,11 @@ def _operations(document: Mapping[str, Any], schemas: Schemas) -> Iterator[_Foun
             if not isinstance(item.get(method), Mapping):
                 continue
             reason = None if method in _METHODS else f"the method {method.upper()} is not called"
-            yield _Found(method.upper(), path, item, item[method], reason)
+            try:  # no document may refer to an operation, but some do
+                told = schemas.resolve(item[method])
+            except NotImportableError as error:
+                told, reason = {}, error.message
+            yield _Found(method.upper(), path, item, told, reason)
 
 
 def _asks_for_token(found: _Found, schemas: Schemas) -> bool:
@@ -250,7 +254,8 @@ class _Reader:
             raise NotImportableError(found.reason)
         if found.told.get("deprecated") is True:
             raise NotImportableError("deprecated")
-        if not _PATH.fullmatch(_plain(found.path)):
+        steps = _plain(found.path).split("/")
+        if not _PATH.fullmatch(_plain(found.path)) or "." in steps or ".." in steps:
             raise NotImportableError("its path cannot be part of an address")
         if found.server and not any(same_address(found.server, one) for one in self._servers):
             raise NotImportableError("is served at another address than the rest")

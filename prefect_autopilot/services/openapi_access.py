@@ -89,6 +89,7 @@ def _finished(address: str, source: str | None) -> str | None:
         return None
     scheme, _, rest = address.partition("://")
     host, slash, path = rest.partition("/")
+    host = host.rpartition("@")[2]  # a password is for the connection to hold, not for an address
     host = _PLACEHOLDER.sub(lambda found: "{" + _field(found[1]) + "}", host)
     return f"{scheme}://{host}{slash}{path}".split("?", maxsplit=1)[0].rstrip("/")
 

@@ -212,3 +212,30 @@ def test_any_other_value_is_imported_or_refused_in_words(paths: Any, more: Any, 
         said = "imported."
         assert report.service.operations or report.left_out
     assert said.endswith(".")
+
+
+def small(paths: dict[str, Any], server: str = "https://api.example.com/v1") -> dict[str, Any]:
+    told = {"title": "Small", "version": "1"}
+    return {"openapi": "3.0.0", "info": told, "servers": [{"url": server}], "paths": paths}
+
+
+GOOD = {"get": {"operationId": "listRows", "responses": {"200": {"description": "ok"}}}}
+
+
+def test_a_password_in_a_server_address_is_not_kept() -> None:
+    report = import_document(small({"/rows": GOOD}, "https://user:pw@api.example.com/v1"), service_id="small")
+    assert report.service.base_url == "https://api.example.com/v1"
+
+
+@pytest.mark.parametrize("path", ["/../../admin", "/rows/../admin", "/./rows", "/rows/.."])
+def test_a_path_that_leaves_the_address_is_left_out(path: str) -> None:
+    report = import_document(small({path: GOOD, "/good": GOOD}), service_id="small")
+    assert [one.path for one in report.service.operations] == ["/good"]
+    assert "cannot be part of an address" in report.left_out[0].reason
+
+
+@pytest.mark.parametrize("place", ["https://evil.example/x.yaml#/get", "file:///etc/passwd", "#/none"])
+def test_an_operation_that_stands_elsewhere_is_left_out_and_not_an_empty_one(place: str) -> None:
+    report = import_document(small({"/a": {"get": {"$ref": place}}, "/good": GOOD}), service_id="small")
+    assert [one.path for one in report.service.operations] == ["/good"]
+    assert [one.path for one in report.left_out] == ["/a"]
