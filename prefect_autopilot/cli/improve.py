@@ -58,10 +58,7 @@ def optimize(
             "optimize requires a flow file or --deployment, or --explain with a rule; see "
             "prefect-autopilot --help."
         )
-    if sum((write, patch is not None, branch is not None)) > 1:
-        raise UsageError("Give one of --write (replace the file), --patch and --branch (leave it alone), not both.")
-    if history is not None and deployment is not None:
-        raise UsageError("Give --history or --deployment, whose runs are the history.")
+    _refuse_contradictions(patch, branch, history, deployment, write=write)
     chosen = Strategy(strategy) if strategy else None
     wish = Wish(strategy=chosen, unsafe=unsafe, write=write, prices_path=prices, branch=branch)
     if deployment is not None:
@@ -78,6 +75,19 @@ def optimize(
     else:
         _show(plan, wish)
     return 0
+
+
+def _refuse_contradictions(
+    patch: Path | None, branch: str | None, history: Path | None, deployment: str | None, *, write: bool
+) -> None:
+    from prefect_autopilot.errors import UsageError
+
+    if sum((write, patch is not None, branch is not None)) > 1:
+        raise UsageError(
+            "Give one of --write (replace the file), --patch and --branch (leave it alone), not both."
+        )
+    if history is not None and deployment is not None:
+        raise UsageError("Give --history or --deployment, whose runs are the history.")
 
 
 def explain_rule(name: str) -> str:
