@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 from typing import Any
 
+import httpx
 import pytest
 from fastapi import FastAPI
 
 from prefect_autopilot.api import create_app, live, streams
+from prefect_autopilot.api.server import Server
 from prefect_autopilot.journeys import sessions
 from prefect_autopilot.models import WorkflowAlert
 from prefect_autopilot.settings import Settings
@@ -296,3 +299,21 @@ async def test_a_wrong_question_is_refused(app: FastAPI) -> None:
         await refused.ended()
         assert refused.status == 422, query
         assert json.loads(await refused.part())["type"].endswith("invalid-request")
+
+
+async def test_a_server_stops_at_once_although_somebody_listens(settings: Settings, clock: Any) -> None:
+    with socket.socket() as door:
+        door.bind(("127.0.0.1", 0))
+        server = Server(create_app(settings, clock=clock))
+        serving = asyncio.create_task(server.serve(sockets=[door]))
+        address = f"http://127.0.0.1:{door.getsockname()[1]}"
+        for _ in range(2000):
+            if not server.started:
+                await asyncio.sleep(0.01)
+        async with httpx.AsyncClient(base_url=address) as client, client.stream("GET", EVENTS) as stream:
+            lines = stream.aiter_lines()
+            assert (await anext(lines)).startswith("retry:")
+            server.should_exit = True
+            async with asyncio.timeout(10):  # what calls under way would get is longer
+                await serving
+            assert [line async for line in lines][-1] == "", "the stream ended in order"
