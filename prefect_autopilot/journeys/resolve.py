@@ -20,8 +20,8 @@ from prefect_autopilot.journeys.breakers import look_at_paused
 from prefect_autopilot.journeys.circumstances import circumstances_of
 from prefect_autopilot.journeys.code_fault import with_proposal
 from prefect_autopilot.journeys.desk import Desk
-from prefect_autopilot.journeys.known_around import read_around
 from prefect_autopilot.journeys.expectations import meet_expectations
+from prefect_autopilot.journeys.known_around import read_around
 from prefect_autopilot.journeys.left_open import left_open
 from prefect_autopilot.journeys.missed_runs import look_at_made_up
 from prefect_autopilot.journeys.proposals import look_at_proposal
@@ -37,6 +37,7 @@ from prefect_autopilot.models import (
     Observation,
     Origin,
     PauseDeployment,
+    ReleaseSlots,
     RerunElsewhere,
     ResolutionStatus,
     RunMissed,
@@ -269,7 +270,7 @@ async def _resolve(
     if attempt.error is not None:
         return steps.escalate(resolving, attempt.error, now=desk.clock())
     # What must be done before the retry is looked at soon, the retry when it usually ends.
-    first = isinstance(attempt.remedy, RunRefresher | EndStuckRun)
+    first = isinstance(attempt.remedy, RunRefresher | EndStuckRun | ReleaseSlots)
     look_after_s = LOOK_AGAIN_S if first else _usual_s(evidence)
     return steps.applied(resolving, attempt, now=desk.clock(), look_after_s=look_after_s)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from prefect_autopilot.errors import ConfigurationError
 from prefect_autopilot.journeys.policy import read_policy
-from prefect_autopilot.models import PolicyOverride, QuietHours, RemedyPolicy
+from prefect_autopilot.models import Expectation, PolicyOverride, QuietHours, RemedyPolicy
 
 WHOLE = """
 mode: auto
@@ -38,6 +38,14 @@ quiet_hours:
   - {start: "22:00", end: "06:00", days: [fri, sat], timezone: Europe/Berlin}
 shadow_until: 2026-03-09T00:00:00Z
 storm_runs: 50
+max_memory_mb: 8192
+max_timeout_s: 900
+quarantine: {/data/in: /data/aside}
+scratch_folders: [/var/scratch/etl/]
+probe_hosts: [api.internal]
+expectations:
+  - {match: [orders/prod], file: /data/out/orders.parquet, min_bytes: 1000}
+  - {match: [orders/prod], artifact: orders-table, min_rows: 1}
 """
 
 
@@ -79,6 +87,15 @@ def test_every_setting_of_a_file_is_read(tmp_path: Path) -> None:
         quiet_hours=(QuietHours(start=time(22), end=time(6), days=("fri", "sat"), timezone="Europe/Berlin"),),
         shadow_until=datetime(2026, 3, 9, tzinfo=UTC),
         storm_runs=50,
+        max_memory_mb=8192,
+        max_timeout_s=900,
+        quarantine={"/data/in": "/data/aside"},
+        scratch_folders=("/var/scratch/etl",),
+        probe_hosts=("api.internal",),
+        expectations=(
+            Expectation(match=("orders/prod",), file="/data/out/orders.parquet", min_bytes=1000),
+            Expectation(match=("orders/prod",), artifact="orders-table", min_rows=1),
+        ),
     )
 
 
