@@ -50,7 +50,7 @@ def main() -> int:
         generate(design(analysis, catalogue), catalogue)
         took.append(process_time() - begun)
     sys.stdout.write(
-        f"From a sentence to the source of its flow, processor time: median {1000 * median(took):.0f} ms, at most"
+        f"From a sentence to its source, processor time: median {1000 * median(took):.0f} ms, at most"
         f" {1000 * max(took):.0f} ms (n = {len(took)}, {len(REQUESTS)} requests); the catalogue takes"
         f" {1000 * first:.0f} ms once. Python {platform.python_version()}.\n"
     )
