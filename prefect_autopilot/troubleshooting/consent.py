@@ -11,10 +11,13 @@ from prefect_autopilot.models import (
     Approval,
     AskOwner,
     Attempt,
+    ChangeRun,
     Evidence,
+    LowerConcurrency,
     Mode,
     Remedy,
     RemedyPolicy,
+    RetryRun,
     RunRecord,
 )
 
@@ -189,3 +192,28 @@ def _budgets(
         "wait",
         until=next_at,
     )
+
+
+def answering(remedy: Remedy, outage: Outage | None) -> Check:
+    """Let a retry wait for a service that is known to be down."""
+    down = outage if isinstance(remedy, RetryRun) else None
+    said = down.said if down else "No service is known to be down."
+    return Check("service", down is None, said, "wait", until=down.until if down else None)
+
+
+def within(remedy: Remedy) -> Iterator[Check]:
+    """Check what a remedy changes against the policy's bound, whoever chose the number."""
+    if isinstance(remedy, ChangeRun):
+        yield Check(
+            "bound",
+            remedy.amount <= remedy.most,
+            f"{remedy.name} would be {remedy.amount:g}{remedy.unit}, allowed are {remedy.most:g}.",
+            "propose",
+        )
+    elif isinstance(remedy, LowerConcurrency):
+        yield Check(
+            "bound",
+            1 <= int(remedy.limit) < remedy.before,
+            f"{int(remedy.limit)} runs at once instead of {remedy.before}.",
+            "propose",
+        )

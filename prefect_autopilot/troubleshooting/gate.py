@@ -11,13 +11,11 @@ from prefect_autopilot.models import (
     Approval,
     AskOwner,
     Attempt,
-    ChangeRun,
     Diagnosis,
     EndStuckRun,
     Evidence,
     GateCheck,
     IssueCategory,
-    LowerConcurrency,
     PauseDeployment,
     ProvedRepair,
     ReleaseSlots,
@@ -36,14 +34,17 @@ from prefect_autopilot.troubleshooting.consent import (
     Outage,
     Usage,
     answered,
+    answering,
     approved,
     consent,
     mode_of,
     names_of,
+    within,
 )
 from prefect_autopilot.troubleshooting.learning import Record, Records
 from prefect_autopilot.troubleshooting.remedies import (
     NEEDS_CONSENT,
+    REPEATABLE,
     SETTLE_S,
     Effect,
     Repeatability,
@@ -58,6 +59,8 @@ ABOUT_TO_END = frozenset({"PENDING", "RUNNING"})
 LOOK_AT_ANOTHER = timedelta(seconds=15)
 LONGEST_WAIT_FOR_ANOTHER = timedelta(minutes=5)
 """After this a run is repeated although another one of the same work still runs: schedules may overlap."""
+HARMLESS_ASKS = 0.75
+"""Share of the confidence that is asked for a retry of work that may be done twice as a whole."""
 QUOTA_PATTERNS = frozenset({"hard-quota", "http-429-daily", "resource-class"})
 
 
@@ -117,11 +120,13 @@ def decide(
     )
     checks = (
         *_standing(evidence, diagnosis, remedy, own_flow=own_flow, human_touched=human_touched, now=now),
-        *_fitness(diagnosis, evidence, policy, remedy, attempts),
+        *_fitness(
+            diagnosis, evidence, policy, remedy, attempts, asked=_asked(policy, diagnosis, remedy, rerun)
+        ),
         *_held(remedy, attempts, records.get(remedy.kind, Record()), breaker_open=breaker_open),
         _repeatable(repeat, remedy, approval),
-        *_within(remedy),
-        _answering(remedy, outage),
+        *within(remedy),
+        answering(remedy, outage),
         *consent(evidence, policy, remedy, attempts, usage or Usage(), now=now),
     )
     if approval is not None:
@@ -239,6 +244,8 @@ def _fitness(
     policy: RemedyPolicy,
     remedy: Remedy,
     attempts: tuple[Attempt, ...],
+    *,
+    asked: float,
 ) -> tuple[Check, ...]:
     """Return the checks that say whether a remedy of ours can help."""
     allowed = not isinstance(remedy, AskOwner)
@@ -249,7 +256,7 @@ def _fitness(
     )
     proof = remedy.proof if isinstance(remedy, ProvedRepair) else ""
     known = diagnosis.category is not IssueCategory.UNKNOWN or bool(proof)
-    sure = diagnosis.confidence >= policy.min_confidence or bool(proof) or renewed(attempts)
+    sure = diagnosis.confidence >= asked or bool(proof) or renewed(attempts)
     most = policy.attempts_for(names_of(evidence.run))
     # Pausing the deployment is what is left when attempts are used up.
     left = len(attempts) < most or isinstance(remedy, PauseDeployment)
@@ -270,7 +277,7 @@ def _fitness(
             sure,
             f"Proved: {proof}."
             if proof
-            else f"Confidence {diagnosis.confidence:.2f}, {policy.min_confidence:.2f} is asked for.",
+            else f"Confidence {diagnosis.confidence:.2f}, {asked:.2f} is asked for.",
             "propose",
         ),
         Check(
@@ -280,6 +287,13 @@ def _fitness(
             "escalate",
         ),
     )
+
+
+def _asked(policy: RemedyPolicy, diagnosis: Diagnosis, remedy: Remedy, rerun: RerunVerdict) -> float:
+    """Return the confidence that is asked for: less where a needless retry does nothing; an owner's holds."""
+    harmless = isinstance(remedy, RetryRun) and rerun.level in REPEATABLE and diagnosis.transient
+    own = "min_confidence" in policy.model_fields_set
+    return policy.min_confidence * HARMLESS_ASKS if harmless and not own else policy.min_confidence
 
 
 def _held(
@@ -315,30 +329,6 @@ def _held(
             "propose",
         ),
     )
-
-
-def _answering(remedy: Remedy, outage: Outage | None) -> Check:
-    down = outage if isinstance(remedy, RetryRun) else None
-    said = down.said if down else "No service is known to be down."
-    return Check("service", down is None, said, "wait", until=down.until if down else None)
-
-
-def _within(remedy: Remedy) -> Iterator[Check]:
-    """Check what a remedy changes against the policy's bound, whoever chose the number."""
-    if isinstance(remedy, ChangeRun):
-        yield Check(
-            "bound",
-            remedy.amount <= remedy.most,
-            f"{remedy.name} would be {remedy.amount:g}{remedy.unit}, allowed are {remedy.most:g}.",
-            "propose",
-        )
-    elif isinstance(remedy, LowerConcurrency):
-        yield Check(
-            "bound",
-            1 <= int(remedy.limit) < remedy.before,
-            f"{int(remedy.limit)} runs at once instead of {remedy.before}.",
-            "propose",
-        )
 
 
 def _needs_person(diagnosis: Diagnosis, evidence: Evidence) -> str:

@@ -170,3 +170,28 @@ def test_plans_tell_numbers_and_places() -> None:
     assert longer.told() == "Raise timeout_s of the run to 120 s, then retry"
     aside = QuarantineInput(flow_run_id="r", path="/in/a.csv", target="/aside/a.csv")
     assert aside.told() == "Move /in/a.csv to /aside/a.csv, then retry without it"
+
+
+UNSURE = "RuntimeError: aggregate lasted 9.1 s, budget is 3 s: too slow for the board"
+
+
+@pytest.mark.parametrize(
+    ("told", "rerun", "action"),
+    [
+        ({"mode": "auto"}, SAFE, "act"),
+        ({"mode": "auto"}, UNSAFE, "propose"),
+        ({"mode": "auto", "min_confidence": 0.7}, SAFE, "propose"),
+        ({"mode": "auto", "min_confidence": 0.95}, SAFE, "propose"),
+    ],
+    ids=["harmless", "not harmless", "the owner asks for as much", "the owner asks for more"],
+)
+def test_less_is_asked_where_a_needless_retry_does_nothing_unless_the_owner_asks_for_more(
+    gate: Any, evidence: Callable[..., Any], now: datetime, told: Any, rerun: RerunVerdict, action: str
+) -> None:
+    unsure = diagnose_text(UNSURE).model_copy(update={"confidence": 0.6, "transient": True})
+    policy = RemedyPolicy.model_validate(told)
+    decision = decide(
+        unsure, evidence(UNSURE), policy, rerun=rerun, persisted_results=False, now=now, jitter=0.5
+    )
+    assert decision.action == action
+    assert ("confidence" in failed(decision)) is (action == "propose")
