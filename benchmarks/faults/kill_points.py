@@ -3,7 +3,7 @@
     python benchmarks/faults/kill_points.py --times 20 --json out.json
 
 A Prefect edge in this process counts what it is told to do; the processes that are killed, by SIGKILL, are
-real ones on a real store. Time runs ten times as fast for them.
+real ones on a real store. Time runs five times as fast for them.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ POINTS = (
     "verified",
 )
 """After claim, diagnosis, intent; while the act is under way; after it, its result, its session, the end."""
-FAST = 10.0
+FAST = 5.0
 BEGIN = datetime(2026, 3, 2, 3, 0, tzinfo=UTC)
 GIVE_UP_S = 180.0
 RUN, DEPLOYMENT = "3c1b9f6e-5a0d-4f43-9d0a-1f2b7a8c9d10", "7d2f4a1b-0c3e-4b5a-8f6d-9e8c7b6a5d41"
