@@ -13,7 +13,7 @@ export DO_NOT_TRACK = 1
 export PREFECT_CLI_PROMPT = false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint format typecheck style docs reference audit counts train bench-creation bench-diagnosis bench-monitoring bench-optimizer bench-faults bench-kills clean
+.PHONY: help setup demo test check lint format typecheck style docs reference audit counts train bench-creation bench-diagnosis bench-language bench-monitoring bench-optimizer bench-faults bench-kills clean
 
 help:  ## Show what there is
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -71,6 +71,9 @@ train: $(STAMP)  ## Train the model behind the diagnosis on the provoked failure
 
 bench-creation: $(STAMP)  ## Measure how long it takes from a sentence to the source of its flow
 	@$(BIN)/python benchmarks/creation.py
+
+bench-language: $(STAMP)  ## Check and preview flows of many requests, and look at hostile ones (10 min)
+	@$(BIN)/python benchmarks/language.py --check --preview
 
 bench-diagnosis: $(STAMP)  ## Measure the diagnosis on the provoked failures, and its calibration
 	@$(BIN)/python benchmarks/diagnosis.py

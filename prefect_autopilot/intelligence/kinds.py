@@ -73,7 +73,7 @@ def members(kind: str, catalogue: Catalogue) -> tuple[Service, ...]:
 def resolve(
     kind: str, place: tuple[int, int], named: Iterable[Mention], context: RequestContext, catalogue: Catalogue
 ) -> Slot:
-    """Fill a kind from a service named in the request, preferences, connections, recent use; never by guess."""
+    """Fill a kind from what is named, preferred, connected or was used last; never by guess."""
     entry = table("kinds")[kind]
     ids = tuple(service.id for service in members(kind, catalogue))
     slot = Slot(

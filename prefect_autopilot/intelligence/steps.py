@@ -43,6 +43,7 @@ _OF_IT = re.compile(
     r"\s*(?:(?:and|then|also|please|just|automatically)\s+)*(?P<verb>[a-z]+)\s+(?:it|them|this|that|each)\b"
 )
 _NEXT_ONE = re.compile(r"(?:,| and)\s+(?=#)")
+_IT_IS = re.compile(r"^(?:it|this|that)(?:'s| is) ")
 _HTTP = "http"
 _TURN: dict[Direction, int] = {"source": 0, "tool": 1, "sink": 2}
 """The order within one clause: read, worked on, written."""
@@ -207,7 +208,7 @@ def _condition_before(scene: Scene, clauses: tuple[Clause, ...], i: int) -> str 
     if _OPPOSITE.search(scene.text[last.end : clause.end]):
         before = next((c for c in reversed(clauses[1:i]) if c.lead), None)
         stated = _stated(scene, before)
-        return f"not {stated}" if stated else None
+        return f"not {_IT_IS.sub('', stated)}" if stated else None
     return _stated(scene, last) if last.lead else _left_of_arrow(scene, last)
 
 
