@@ -131,6 +131,23 @@ async def test_a_browser_gets_a_page_and_a_program_problem_details(api: Client) 
 # What could be better
 
 
+async def test_a_rewriting_is_drawn_before_and_after(api_with_prefect: Client) -> None:
+    api, path = api_with_prefect, f"/ui/improve/{DEPLOYMENT}"
+    page = (await api.post(path, data={"seal": field((await api.get(path)).text, "seal")})).text
+    address = re.search(r'src="([^"]+timeline.svg[^"]*)"', page)
+    assert address is not None
+    picture = await api.get(html.unescape(address[1]))
+    assert picture.headers["content-type"].startswith("image/svg+xml")
+    assert picture.text.startswith("<svg")
+    assert "before" in picture.text
+    assert "script" not in picture.headers["content-security-policy"]
+    assert (
+        await api.get(f"{path}/timeline.svg?strategy=none")
+    ).status_code == HTTPStatus.UNPROCESSABLE_ENTITY
+    unknown = "/ui/improve/00000000-0000-4000-8000-000000000000/timeline.svg"
+    assert (await api.get(unknown)).status_code == HTTPStatus.NOT_FOUND
+
+
 async def test_a_rewriting_is_shown_as_a_diff_and_written_only_on_a_word(
     api_with_prefect: Client, prefect: Any, store: Store
 ) -> None:
