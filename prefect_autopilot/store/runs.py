@@ -12,7 +12,7 @@ from sqlalchemy import Text, and_, delete, func, literal, or_, select, text, typ
 
 from prefect_autopilot.models import TERMINAL_STATES, JSONDict, RunRecord
 from prefect_autopilot.store import tables
-from prefect_autopilot.store.changes import EVERY, Changes
+from prefect_autopilot.store.changes import EVERY, Changes, Kind
 from prefect_autopilot.store.database import Database
 from prefect_autopilot.store.encoding import digest, dump, load
 from prefect_autopilot.store.measures import TALLIES, with_measures
@@ -24,6 +24,7 @@ _COMPACTED = "compacted-runs"
 _LATE = timedelta(days=2)
 """Runs that were written after their turn to be made shorter."""
 _MOST_CHANGED = 200
+_OF_RUNS: tuple[Kind, ...] = ("runs",)
 RUN_CLAIM = "run:"
 """How the keys of claims on failed runs begin."""
 
@@ -144,7 +145,7 @@ class Runs(Changes):
         a hundred thousand runs.
         """
         async with self._seen_turn:
-            changed = await self.changes(self._seen_until, _MOST_CHANGED, kinds=("runs",))
+            changed = await self.changes(self._seen_until, _MOST_CHANGED, kinds=_OF_RUNS)
             subjects = {one.subject for one in changed}
             if self._seen_until < 0 or EVERY in subjects or len(changed) == _MOST_CHANGED:
                 self._seen_until = await self.position()
