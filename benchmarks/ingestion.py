@@ -226,7 +226,8 @@ def scrape(deployments: int = 1000, scrapes: int = 60) -> None:
 
 
 async def main(runs: int = 100_000) -> int:
-    """Print every figure with its n."""
+    """Print every figure with its n; ``runs`` of history at least twice 10,000."""
+    runs = max(runs, 2 * SMALL)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         await memory(folder, runs)

@@ -230,7 +230,7 @@ def test_a_young_deployment_is_judged_carefully(
 
 def test_a_mild_slowdown_of_a_whole_pool_is_told_for_each_deployment(history: Make) -> None:
     together = [
-        history(200, change=slower(1.22, 150, 175), noise=0.18, seed=seed, id=f"s{seed}", work_pool="gpu")
+        history(200, change=slower(1.26, 150, 175), noise=0.18, seed=seed, id=f"s{seed}", work_pool="gpu")
         for seed in (11, 12, 13)
     ]
     alone = [one.model_copy(update={"work_pool": None}) for one in together]
