@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,6 +39,20 @@ settings.load_profile("house")
 # Fixtures that start a server: tests that share one run in one process, so that it starts once.
 SERVERS = ("live_prefect", "prefect_harness")
 SERVER_TIMEOUT_S = 120
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Read the tests without collections of garbage in between.
+
+    What is collected may be told with a traceback, whose formatting parses source; inside the reading of a
+    module CPython 3.11 takes that for a fault of the module ("AST constructor recursion depth mismatch").
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
 
 
 @pytest.hookimpl(tryfirst=True)
