@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from prefect_autopilot import troubleshooting
 from prefect_autopilot.errors import ConflictError, UnknownNameError
 from prefect_autopilot.journeys import observe, reported
+from prefect_autopilot.journeys.reading import ReadsRuns
 from prefect_autopilot.journeys.reported import Recommendation
 from prefect_autopilot.journeys.resolve import VERIFY_WITHIN
 from prefect_autopilot.journeys.workflows import find_workflow, runs_of
@@ -178,7 +179,7 @@ async def verify(
     now: datetime,
     *,
     actor: str,
-    api: observe.ReadsRuns | None = None,
+    api: ReadsRuns | None = None,
     test_results: JSONDict | None = None,
 ) -> tuple[TroubleshootingSession, Verification]:
     """Return the session and what was observed since its last act; only observed runs can resolve it.

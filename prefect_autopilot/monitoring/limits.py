@@ -52,4 +52,4 @@ def _megabytes(variables: Mapping[str, object], name: str) -> float | None:
     size, unit = float(match[1]), match[2].lower()
     if not unit:
         return size if size < _LEAST_BYTES else size / 2**20
-    return size * 1024.0 ** float(_UNITS[unit] - 2)
+    return size * math.pow(1024, _UNITS[unit] - 2)
