@@ -123,7 +123,7 @@ async def kept(
         yield
     finally:
         task.cancel()
-        with suppress(asyncio.CancelledError):
+        with suppress(asyncio.CancelledError):  # cancelled in the line above
             await task
 
 

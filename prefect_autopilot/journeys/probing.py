@@ -29,7 +29,7 @@ def address_of(diagnosis: Diagnosis, said: str) -> str | None:
             try:
                 parts = urlsplit(match.rstrip(".,;:)]"))
                 host, port = parts.hostname, parts.port
-            except ValueError:
+            except ValueError:  # looks like an address and is none
                 continue
             if host and "developer.mozilla.org" not in host:  # httpx explains statuses there
                 place = f"[{host}]" if ":" in host else host

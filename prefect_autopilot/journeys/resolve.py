@@ -117,7 +117,7 @@ async def _seen_to_fail(desk: Desk, known: TroubleshootingSession, run: RunRecor
     if found is None or found[0] != known:
         return known  # somebody is at it
     moved = known.model_copy(update={"due_at": soon})
-    with suppress(ConflictError):
+    with suppress(ConflictError):  # somebody moved it in this moment, which is as good
         await desk.store.save_session(moved, found[1])
     return moved
 

@@ -120,9 +120,7 @@ def decide(
     )
     checks = (
         *_standing(evidence, diagnosis, remedy, own_flow=own_flow, human_touched=human_touched, now=now),
-        *_fitness(
-            diagnosis, evidence, policy, remedy, attempts, asked=_asked(policy, diagnosis, remedy, rerun)
-        ),
+        *_fitness(diagnosis, evidence, policy, remedy, attempts, rerun=rerun),
         *_held(remedy, attempts, records.get(remedy.kind, Record()), breaker_open=breaker_open),
         _repeatable(repeat, remedy, approval),
         *within(remedy),
@@ -245,9 +243,10 @@ def _fitness(
     remedy: Remedy,
     attempts: tuple[Attempt, ...],
     *,
-    asked: float,
+    rerun: RerunVerdict,
 ) -> tuple[Check, ...]:
     """Return the checks that say whether a remedy of ours can help."""
+    asked = _asked(policy, diagnosis, remedy, rerun)
     allowed = not isinstance(remedy, AskOwner)
     consent = (
         diagnosis.remedy in NEEDS_CONSENT
