@@ -103,7 +103,7 @@ def test_a_connection_whose_token_ended_renews_it_by_itself() -> None:
 
 def test_a_connection_nothing_can_check_is_not_called_verified() -> None:
     with pytest.raises(UsageError, match="no call"):
-        asyncio.run(connection("trello").verify(httpx.ASGITransport(Simulator())))
+        asyncio.run(connection("google_sheets").verify(httpx.ASGITransport(Simulator())))
 
 
 def test_a_database_is_verified_by_a_real_query(tmp_path: Path) -> None:
