@@ -240,7 +240,7 @@ def _conversation(
         given = _given("text", service, source=source, event=event, has_event=True, earlier=None)
     parts = given.parts if isinstance(given, Text) else (given,) if given else ()
     order_part = Constant(value=f"{told}:\n\n" if parts else f"{told}.")
-    return Text(parts=(order_part, *parts), form="messages")  # type: ignore[arg-type]
+    return Text(parts=(order_part, *parts), form="messages")
 
 
 def _given(

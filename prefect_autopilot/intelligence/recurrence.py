@@ -134,7 +134,7 @@ def _number(word: str) -> int | None:
     return known.get(word) or (ordinal if ordinal and ordinal > 1 else None)
 
 
-_OF_A_THING = r"active|limit|standup|tasks?|emails|operations|work|life|business|routines?|use"
+_OF_A_THING = r"active|limit|standup|tasks?|emails|operations|work|life|routines?"
 """What is "daily" without anything being started daily."""
 
 
