@@ -438,7 +438,9 @@ def test_no_combination_repeats_what_may_do_harm(gate: Make, evidence: Make, run
         if decision.action != "act":
             return
         assert diagnosis.transient
-        assert diagnosis.confidence >= AUTO.min_confidence
+        # Less is asked only where the whole flow may be done twice, and never less than an even chance.
+        asked = 0.52 if level in {"safe", "idempotent"} else AUTO.min_confidence
+        assert diagnosis.confidence >= asked
         assert category is not IssueCategory.UNKNOWN
         assert not (flags["own_flow"])
         assert not (flags["human_touched"])
