@@ -87,7 +87,7 @@ def test_what_a_flow_would_not_do_is_said(text: str, told: str) -> None:
         ("When a Calendly meeting is booked, wait 2 hours and then text them with Twilio", [7200]),
         ("wait half an hour after a Shopify order is placed and then tell #ops in Slack", [1800]),
         ("When a Trello card is created post to Slack and send a Gmail 3 hours later", [None, 10_800]),
-        ("When a Trello card is created post to Slack, wait a minute, then add a row to Airtable", [None, 60]),
+        ("When a Trello card is created post to Slack, wait a minute, then add it to Airtable", [None, 60]),
         ("When a Typeform response arrives post to Slack", [None]),
     ],
     ids=["delay", "wait", "half an hour", "later", "between two steps", "no wait"],

@@ -78,7 +78,7 @@ def test_where_somebody_else_writes_the_room_is_given_back_another_time(tmp_path
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("CREATE TABLE one (x)")
     other.execute("BEGIN IMMEDIATE")
-    database._vacuum(str(path))  # noqa: SLF001 - what a daily pass comes to
+    database._vacuum(str(path))
     other.execute("ROLLBACK")
     other.close()
 
