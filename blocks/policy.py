@@ -84,6 +84,30 @@ class AutopilotPolicy(Block):
         default_factory=list, description="Deployments or tags whose owners say that a run may be repeated."
     )
 
+    max_memory_mb: float | None = Field(
+        default=None,
+        gt=0,
+        description="The most memory, in MiB, that a run may be given; empty: none may be.",
+    )
+    max_timeout_s: float | None = Field(
+        default=None, gt=0, description="The longest timeout that a run may be given; empty: none may be."
+    )
+    quarantine: dict[str, str] = Field(
+        default_factory=dict,
+        description="Folders of input files, and where those that cannot be read are moved to.",
+    )
+    scratch_folders: list[str] = Field(
+        default_factory=list, description="Folders whose old files may be removed when the disk is full."
+    )
+    probe_hosts: list[str] = Field(
+        default_factory=list,
+        description="Hosts of the private network that may be asked whether they answer again.",
+    )
+    expectations: list[dict[str, Any]] = Field(
+        default_factory=list,
+        description="What a good run leaves: match, and file with min_bytes or artifact with min_rows.",
+    )
+
     def remedy_policy(self) -> RemedyPolicy:
         """Return the policy as the value the remedies' gate works with."""
         from prefect_autopilot.models import RemedyPolicy

@@ -116,7 +116,7 @@ class Live:
         """Give what a listener is told, from the change ``after`` on, until it may not listen any more."""
         head = await self._begin_to_look()
         position = head if after is None else after
-        if position > head:
+        if not 0 <= position <= head:
             head = await (await self.store()).position()  # the last look was a moment ago
         kind: Literal["ready", "reset"] = "ready"
         if not max(0, head - FARTHEST_BACK) <= position <= head:

@@ -152,7 +152,7 @@ def _components(checks: dict[str, str], *, watched: bool) -> dict[str, Component
         "intelligence": Component(
             state="limited",
             why=f"English requests, by rules and a catalogue of {known} services, of which"
-            f" {services.operable} are confirmed; deploying is left to the command line.",
+            f" {services.operable} are confirmed.",
         ),
         "optimization": Component(
             state="limited",

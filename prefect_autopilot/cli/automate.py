@@ -234,6 +234,9 @@ def show_analysis(analysis: Analysis) -> None:
     from prefect_autopilot.codegen.markdown import language_model_lines
 
     write_line(f"{analysis.status}, confidence {analysis.confidence:.2f}")
+    if analysis.status == "reject":
+        for line in analysis.reasons:
+            write_line(line)
     if analysis.trigger is not None:
         trigger = analysis.trigger
         when = trigger.cron or trigger.rrule or trigger.event or ""

@@ -31,7 +31,10 @@ def _request(row: JSONDict) -> tuple[str, RequestContext]:
     if not isinstance(text, str):
         raise UsageError("The row has no text: give the request as a string under 'text'.")
     try:
-        return text, RequestContext.model_validate(row.get("context") or {})
+        said = row.get("context") or {}
+        if isinstance(said, dict):
+            said = {key: value for key, value in said.items() if value is not None}
+        return text, RequestContext.model_validate(said)
     except ValidationError as error:
         where = ".".join(str(part) for part in error.errors()[0]["loc"])
         raise UsageError(f"The context of the row cannot be read: look at {where or 'it'}.") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -95,8 +96,16 @@ async def check_server(
     if not isinstance(version, str):
         advice = "PREFECT_API_URL must end in /api."
         return (Check("Prefect API", "fail", f"{target.url} answers, but not as Prefect does", advice),)
-    reachable = Check("Prefect API", "ok", f"{target.url}, Prefect {version}")
-    return reachable, check_clock(answer.headers.get("Date"), now or datetime.now(UTC))
+    return _supported(target, version), check_clock(answer.headers.get("Date"), now or datetime.now(UTC))
+
+
+def _supported(target: PrefectTarget, version: str) -> Check:
+    """Compare the version of the server with the ones we have been tested with."""
+    found = f"{target.url}, Prefect {version}"
+    if re.match(r"3\.8\.(?:[89]|\d\d)", version):
+        return Check("Prefect API", "ok", found)
+    advice = "Run a server of Prefect 3.8.8 up to 3.9 (not 3.9), or name another one in PREFECT_API_URL."
+    return Check("Prefect API", "fail", f"{found}, which is not supported", advice)
 
 
 def _refused(target: PrefectTarget, status: int) -> Check:
@@ -148,9 +157,17 @@ def _judge_installed(
     ]
     online = [one for one in workers if one.get("status") == "ONLINE"]
     start = f"Run: prefect worker start --pool {WORK_POOL}"
+    from prefect_autopilot.deployments.operational import OPERATIONAL_FLOWS
+
+    ours = {one.name for one in OPERATIONAL_FLOWS}
+    missing = sorted(ours - {str(one.get("name")) for one in deployments})
+    wired = [one for one in automations if str(one.get("name", "")).startswith(OWN_PREFIX)]
+    advice = "Enable it in the Prefect UI, or run: prefect automation resume NAME" if wired else INSTALL
     return (
-        _count("deployments", len(deployments), f"named {OWN_PREFIX}…", INSTALL),
-        _count("automation", len(active), f"enabled and named {OWN_PREFIX}…", INSTALL),
+        Check("deployments", "warn", f"missing: {', '.join(missing)}", INSTALL)
+        if missing
+        else Check("deployments", "ok", f"all {len(ours)} named {OWN_PREFIX}… are there"),
+        _count("automation", len(active), f"enabled and named {OWN_PREFIX}…", advice),
         _count("worker", len(online), f"online in the work pool {WORK_POOL}", start),
     )
 

@@ -306,18 +306,17 @@ def _nothing(text: str, reading: _Reading, services: tuple[ServiceMatch, ...]) -
         or any(c.verb for c in reading.clauses)
     )
     if wishes or services:
+        start = Question(
+            id="start", text="What should start it: a time, an event in a service, or you by hand?"
+        )
+        steps = Question(id="steps", text="What should it do, and in which services?")
         return Analysis(
             text=text,
             status="clarify",
             confidence=0.5,
             services=services,
             trigger=reading.start.spec,
-            questions=(
-                Question(
-                    id="start", text="What should start it: a time, an event in a service, or you by hand?"
-                ),
-                Question(id="steps", text="What should it do, and in which services?"),
-            ),
+            questions=(steps,) if reading.start.schedule else (start, steps),
             reasons=("No service is named that the automation would use.",),
         )
     return Analysis(

@@ -282,6 +282,7 @@ def hanging_up(app: Any) -> Any:
 
         await app(scope, received if is_stream else receive, noted)
 
+    served.app = app  # type: ignore[attr-defined]
     return served
 
 

@@ -27,6 +27,7 @@ from prefect_autopilot.cli.checks import (
     check_watcher,
 )
 from prefect_autopilot.cli.doctor import examine
+from prefect_autopilot.deployments.operational import OPERATIONAL_FLOWS
 from prefect_autopilot.store import Store
 
 MOMENT = datetime(2026, 3, 2, 3, 0, tzinfo=UTC)
@@ -159,7 +160,7 @@ def test_a_home_that_cannot_be_written_is_a_failure(tmp_path: Path) -> None:
 FOUND: dict[str, object] = {
     "/api/work_pools/filter": [{"name": "autopilot"}],
     "/api/work_pools/autopilot/workers/filter": [{"name": "w", "status": "ONLINE"}],
-    "/api/deployments/filter": [{"name": "autopilot-troubleshoot"}],
+    "/api/deployments/filter": [{"name": one.name} for one in OPERATIONAL_FLOWS],
     "/api/automations/filter": [{"name": "autopilot-troubleshoot__automation_1", "enabled": True}],
 }
 
@@ -201,6 +202,12 @@ def test_a_complete_installation_is_ok() -> None:
             "automations",
             [{"name": "autopilot-x", "enabled": False}],
             "automation",
+            "Enable it in the Prefect UI",
+        ),
+        (
+            "deployments",
+            [{"name": one.name} for one in OPERATIONAL_FLOWS[1:]] + [{"name": "not-autopilot-x"}],
+            "deployments",
             "prefect-autopilot install",
         ),
         ("work_pools/autopilot/workers", [], "worker", "prefect worker start --pool autopilot"),
@@ -217,6 +224,7 @@ def test_a_complete_installation_is_ok() -> None:
         "automation",
         "foreign automation",
         "disabled automation",
+        "one deployment",
         "worker",
         "offline",
     ],
@@ -309,3 +317,13 @@ def test_the_documents_tell_each_thing_that_doctor_looks_at() -> None:
 
     assert len(found) >= 10
     assert [name for name in sorted(found) if f"| {name} |" not in told] == []
+
+
+@pytest.mark.parametrize(
+    ("version", "status"),
+    [("3.8.8", "ok"), ("3.8.12", "ok"), ("3.8.7", "fail"), ("3.9.0", "fail"), ("2.20.0", "fail")],
+)
+def test_a_server_of_another_version_is_told(version: str, status: str) -> None:
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, json=version))
+    first = asyncio.run(check_server(TARGET, transport=transport))[0]
+    assert (first.status, version in first.detail) == (status, True)

@@ -88,7 +88,7 @@ def on_the_server(work: Callable[[PrefectClient], Awaitable[None]]) -> None:
     gc.collect()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def life(prefect_harness: None) -> Life:
     life = Life()
 

@@ -231,7 +231,7 @@ def test_otherwise_is_the_opposite_of_the_condition(ask: Ask) -> None:
         "when a hubspot deal is new, if it is over $5000 create a pipedrive deal, otherwise tell slack"
     ).steps
     assert first.condition == "it is over $5000"
-    assert second.condition == "not it is over $5000"
+    assert second.condition == "not over $5000"
 
 
 def test_the_event_is_no_condition_of_its_steps(ask: Ask) -> None:

@@ -488,7 +488,7 @@ def test_a_slowdown_too_small_to_matter_is_not_told_however_clear() -> None:
 
 def test_a_deployment_that_stopped_running_does_not_vote() -> None:
     gone = [Lean(3600.0 * number, "gone", 0.0, 0.0) for number in range(2)]
-    assert {name for name, _ in together(gone + leans([3.5] * 3, rounds=12, from_round=9))} == {
+    assert {name for name, _ in together(gone + leans([4.5] * 3, rounds=12, from_round=9))} == {
         "d0",
         "d1",
         "d2",
