@@ -198,10 +198,11 @@ def _kept(known: DeploymentResponse, ours: RunnerDeployment) -> list[str]:
 
 
 def _times(schedule: SCHEDULE_TYPES | None) -> JSONDict | None:
-    """Return when a schedule fires; the server adds an anchor and a zone."""
+    """Return when a schedule fires; the server adds an anchor, and UTC where no zone is said."""
     if schedule is None:
         return None
-    return schedule.model_dump(mode="json", include={"interval", "cron", "rrule"})
+    times = schedule.model_dump(mode="json", include={"interval", "cron", "rrule"})
+    return times | {"timezone": getattr(schedule, "timezone", None) or "UTC"}
 
 
 async def _wire(client: PrefectClient, deployment_id: UUID, name: str) -> str:
