@@ -44,7 +44,7 @@ format: $(STAMP)  ## Let ruff mend what it can
 
 # On the checkout mypy silently skips the mapped folders, so it checks the installed wheel.
 typecheck: $(STAMP)  ## mypy --strict on the installed wheel
-	@rm -rf build
+	@rm -rf build/bdist.* build/lib build/site build/wheel  # what a benchmark measured stays
 	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation -w build/wheel .
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target build/site build/wheel/*.whl
 	@cd build/site && MYPYPATH=. $(abspath $(BIN))/mypy --config-file $(CURDIR)/pyproject.toml \

@@ -68,7 +68,9 @@ def _read_file(source: str, largest: int) -> bytes:
             content = file.read(largest + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "its name cannot be used"
-        raise UsageError(f"{source[:200]} cannot be read: {reason}.") from None
+        raise UsageError(
+            f"{source[:200]} cannot be read: {reason}; name a file or the address of a document."
+        ) from None
     if len(content) > largest:
         raise _too_large(largest)
     return content
