@@ -36,7 +36,7 @@ STATUS = [
     ("no action", "when a github issue is opened", "clarify", "steps"),
     ("no relation", "slack github", "clarify", "steps"),
     ("a wish without services", "automate my work", "clarify", "start steps"),
-    ("a time without services", "every day at nine", "clarify", "start steps"),
+    ("a time without services", "every day at nine", "clarify", "steps"),
     (
         "only unknown services",
         "when Zorblify7 changes send it to Quuxly-X",
