@@ -52,6 +52,7 @@ def mount_page(app: FastAPI) -> None:
         ("GET", "/", overview),
         ("GET", "/ui/style.css", style),
         ("GET", "/ui/live.js", script),
+        ("GET", "/ui/icon.svg", icon),
         ("GET", session, page_sessions.session_page),
         ("POST", f"{session}/look", page_sessions.look),
         ("POST", f"{session}/resolve", page_sessions.resolve),
@@ -88,15 +89,23 @@ def mount_page(app: FastAPI) -> None:
 
 async def style(request: Request) -> Response:  # noqa: ARG001  # every page is asked the same way
     """Return the style sheet."""
-    sheet = environment().get_template("page.css.j2").render()
-    headers = {"Cache-Control": "public, max-age=3600"}
-    return Response(sheet, media_type="text/css", headers=headers)
+    return _kept("page.css.j2", "text/css")
 
 
 async def script(request: Request) -> Response:  # noqa: ARG001  # every page is asked the same way
     """Return the script that keeps a page up to date."""
-    text = environment().get_template("page_live.js.j2").render()
-    return Response(text, media_type="text/javascript", headers={"Cache-Control": "public, max-age=3600"})
+    return _kept("page_live.js.j2", "text/javascript")
+
+
+async def icon(request: Request) -> Response:  # noqa: ARG001  # every page is asked the same way
+    """Return the sign a browser shows beside a page's name; without one it asks for another path."""
+    return _kept("page_icon.svg.j2", "image/svg+xml")
+
+
+def _kept(template: str, kind: str) -> Response:
+    """Return a file that is the same for everybody and may stay in the browser for an hour."""
+    text = environment().get_template(template).render()
+    return Response(text, media_type=kind, headers={"Cache-Control": "public, max-age=3600"})
 
 
 async def overview(request: Request, page: int = 1) -> Response:

@@ -158,9 +158,11 @@ async def test_a_page_needs_no_script_and_no_other_place(api: httpx.AsyncClient,
 
 async def test_the_first_paint_is_small(api: httpx.AsyncClient, store: Store, clock: Any) -> None:
     await store.upsert_runs([run_of(n, clock) for n in range(50)])
-    page, sheet = await api.get("/"), await api.get("/ui/style.css")
+    page, sheet, icon = [await api.get(path) for path in ("/", "/ui/style.css", "/ui/icon.svg")]
+    assert '<link rel="icon" href="/ui/icon.svg"' in page.text, "else browsers ask for a path nobody answers"
+    assert icon.headers["content-type"].startswith("image/svg+xml")
     assert sheet.headers["content-type"].startswith("text/css")
-    assert len(page.content) + len(sheet.content) < 200_000
+    assert len(page.content) + len(sheet.content) + len(icon.content) < 200_000
     assert "prefers-color-scheme:dark" in sheet.text
 
 

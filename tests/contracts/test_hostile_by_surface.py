@@ -107,7 +107,7 @@ def test_a_secret_in_a_request_does_not_reach_the_source(
 
 def test_a_zone_or_time_nobody_has_is_not_taken() -> None:
     for text in (
-        "Every day at 9 in timezone ../../root/.ssh post 'x' to #general in Slack",
+        "Every day at 9 in timezone ../../etc/ssh post 'x' to #general in Slack",
         "On cron '* * * * *; reboot' post 'x' to #general in Slack",
         "Every day at 9:00 in timezone Europe/Berlin/../../etc post 'x' to #general in Slack",
     ):

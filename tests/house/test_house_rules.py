@@ -24,7 +24,7 @@ BROAD_HANDLERS_ALLOWED = {
 FORBIDDEN_NAMES = re.compile(r"(Manager|Engine|Helper|Utils?|Handler|Enhanced)(?![a-z])|^(helpers?|utils?)$")
 # Names other people chose, which we must answer to.
 FOREIGN_NAMES: set[str] = set()
-MACHINE_PATHS = re.compile(r"/tmp/venv|/\.pyenv/")
+MACHINE_PATHS = re.compile(r"/tmp/venv|/\.pyenv/|/root/|/work/[a-z]")
 REGISTRY_HOSTS = re.compile(
     r"\b(?:p[y]pi\.org|p[y]thonhosted\.org|registry\.n[p]mjs|deb\.d[e]bian\.org|index-url)"
 )
