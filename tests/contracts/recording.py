@@ -35,30 +35,18 @@ server or auth entry of the plan without ``literals`` must stand there with its 
 
 from __future__ import annotations
 
-import argparse
-import hashlib
-import json
 import re
 import sys
-import tomllib
-from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from recorded_documents import Document, Fact, body_fact, open_document
 from recorded_providers import Provider
+from recording_command import WrongPlanError, arguments_of, carry_out, mark, report, source_fact
 
-RECORDED = Path(__file__).parent / "recorded"
-CATALOG = Path(__file__).parents[2] / "prefect_autopilot" / "services" / "catalog"
-CONFIRMED = "confirmed = true"
 NEARBY = 3
 """Lines around the one a plan names in which a literal may stand."""
-
-
-class WrongPlanError(ValueError):
-    """The plan says something its source does not."""
 
 
 class Sources:
@@ -67,13 +55,7 @@ class Sources:
     def __init__(self, listed: Sequence[Mapping[str, str]], roots: Mapping[str, Path], today: str) -> None:
         self.files = [roots[one["name"]] / one["file"] for one in listed]
         self.facts = [
-            {
-                "name": one["name"],
-                "version": one["version"],
-                "file": one["file"],
-                "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
-                "recorded": today,
-            }
+            source_fact(one["name"], one["version"], one["file"], file.read_bytes(), today)
             for one, file in zip(listed, self.files, strict=True)
         ]
 
@@ -102,8 +84,8 @@ class Sources:
 def record(service: str, plan: Mapping[str, Any], roots: Mapping[str, Path], today: str) -> Fact:
     """Return the fixture of a service."""
     sources = Sources(plan["sources"], roots, today)
-    servers = _stated(plan.get("servers", ()), sources)
-    auth = _stated(plan.get("auth", ()), sources)
+    servers = stated(plan.get("servers", ()), sources)
+    auth = stated(plan.get("auth", ()), sources)
     for place, listed in enumerate(plan["sources"]):
         told = sources.teller(place, listed)
         if told is None:
@@ -117,7 +99,7 @@ def record(service: str, plan: Mapping[str, Any], roots: Mapping[str, Path], tod
     operations = {}
     for name, told in plan["operations"].items():
         asked = {"operation": told} if isinstance(told, str) else told
-        operations[name] = _operation(asked, sources, servers, plan)
+        operations[name] = operation_of(asked, sources, servers, plan)
     return {
         "service": service,
         "sources": sources.facts,
@@ -137,9 +119,9 @@ def _reachable(servers: Sequence[Fact], plan: Mapping[str, Any]) -> list[Fact]:
     return [one for one in safe if "://" in one["url"]]
 
 
-def _stated(facts: Sequence[Mapping[str, Any]], sources: Sources) -> list[Fact]:
+def stated(facts: Sequence[Mapping[str, Any]], sources: Sources) -> list[Fact]:
     """Return facts a plan states, each proved by the literals that stand in its source."""
-    stated = []
+    found = []
     for fact in facts:
         kept = {key: value for key, value in fact.items() if key not in ("literals", "line")}
         place = kept.setdefault("source", 0)
@@ -151,16 +133,17 @@ def _stated(facts: Sequence[Mapping[str, Any]], sources: Sources) -> list[Fact]:
             kept = {"token_url": None, "refresh_url": None, **kept}
         if kept.get("type") == "apiKey":
             kept = {"prefix": None, **kept}
-        stated.append(kept)
-    return stated
+        found.append(kept)
+    return found
 
 
-def _operation(
+def operation_of(
     asked: Mapping[str, Any], sources: Sources, servers: list[Fact], plan: Mapping[str, Any]
 ) -> Fact:
+    """Return an operation of the plan as its source describes it; adds to ``servers`` those of its own."""
     place = asked.get("source", 0)
     if "method" in asked:
-        return _from_code(asked, sources, place)
+        return operation_in_code(asked, sources, place)
     fact = sources.document(place).operation(asked["operation"])
     for more in asked.get("answer", ()):
         _add_to_answer(fact, more, sources)
@@ -193,7 +176,7 @@ def _add_to_answer(fact: Fact, more: Mapping[str, Any], sources: Sources) -> Non
         shape.setdefault("properties", {}).setdefault(name, told)
 
 
-def _from_code(asked: Mapping[str, Any], sources: Sources, place: int) -> Fact:
+def operation_in_code(asked: Mapping[str, Any], sources: Sources, place: int) -> Fact:
     """Return an operation read from code; every literal of it must stand there."""
     line = asked.get("line")
     literals = asked.get("literals") or [
@@ -235,98 +218,18 @@ def _from_code(asked: Mapping[str, Any], sources: Sources, place: int) -> Fact:
     }
 
 
-def write(fixture: Fact, folder: Path) -> Path:
-    """Write a fixture; the day of recording stays where the source is the same as before."""
-    file = folder / f"{fixture['service']}.json"
-    if file.exists():
-        before = {one["sha256"]: one["recorded"] for one in json.loads(file.read_text("utf-8"))["sources"]}
-        for source in fixture["sources"]:
-            source["recorded"] = before.get(source["sha256"], source["recorded"])
-    text = json.dumps(fixture, indent=1, sort_keys=True, ensure_ascii=False)
-    file.write_text(text + "\n", "utf-8")
-    return file
-
-
-def marked(entry: str, confirmed: Collection[str]) -> str:
-    """Return the text of a catalogue entry with exactly these operations marked as confirmed."""
-    lines: list[str] = []
-    operation = None
-    for line in entry.splitlines():
-        if line.startswith("["):
-            operation = "" if line == "[[operations]]" else None
-        if line == CONFIRMED:
-            continue
-        if operation == "" and line.startswith('id = "'):
-            operation = line.split('"')[1]
-        lines.append(line)
-        if line.startswith("path = ") and operation in confirmed:
-            lines.append(CONFIRMED)
-    return "\n".join(lines) + "\n"
-
-
-def mark(recorded: Path, catalog: Path) -> None:
-    """Mark the recorded operations in the entries of the catalogue."""
-    for file in sorted(catalog.glob("*.toml")):
-        fixture = recorded / file.name.replace(".toml", ".json")
-        known = json.loads(fixture.read_text("utf-8"))["operations"] if fixture.exists() else ()
-        before = file.read_text("utf-8")
-        if before != (after := marked(before, known)):
-            file.write_text(after, "utf-8")
-
-
-def report(folder: Path) -> str:
-    """Return a table of the fixtures by source."""
-    services: Counter[str] = Counter()
-    operations: Counter[str] = Counter()
-    confirmed: Counter[str] = Counter()
-    for file in sorted(folder.glob("*.json")):
-        fixture = json.loads(file.read_text("utf-8"))
-        name = fixture["sources"][0]["name"]
-        services[name] += 1
-        operations[name] += len(fixture["operations"])
-        confirmed[name] += bool(fixture["servers"] and fixture["auth"])
-    rows = [("source", "services", "with server and auth", "operations")]
-    rows += [
-        (name, str(services[name]), str(confirmed[name]), str(operations[name])) for name in sorted(services)
-    ]
-    rows.append(("all", *(str(sum(c.values())) for c in (services, confirmed, operations))))
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows
-    )
-
-
 def main(arguments: Sequence[str]) -> int:
     """Record what the plans ask for, or print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--plan", type=Path, nargs="*", default=[])
-    parser.add_argument("--root", action="append", default=[], metavar="NAME=FOLDER")
-    parser.add_argument("--only", nargs="*", help="ids of the services to record")
-    parser.add_argument("--into", type=Path, default=RECORDED)
-    parser.add_argument("--catalog", type=Path, default=CATALOG)
+    parser = arguments_of(__doc__, [])
     parser.add_argument("--mark", action="store_true", help="mark what is recorded in the catalogue")
     parser.add_argument("--report", action="store_true")
     told = parser.parse_args(arguments)
     if told.report:
         sys.stdout.write(report(told.into) + "\n")
         return 0
-    roots = {name: Path(folder) for name, _, folder in (root.partition("=") for root in told.root)}
-    today = datetime.now(UTC).date().isoformat()
-    failed = 0
-    for plan_file in told.plan:
-        for service, plan in tomllib.loads(plan_file.read_text("utf-8")).items():
-            if told.only and service not in told.only:
-                continue
-            try:
-                write(record(service, plan, roots, today), told.into)
-            except (LookupError, WrongPlanError, OSError) as error:
-                failed += 1
-                sys.stderr.write(f"{service}: {type(error).__name__}: {error}\n")
-    if told.mark or (told.plan and told.into == RECORDED):
+    if told.mark and not told.plan:
         mark(told.into, told.catalog)
-    return 1 if failed else 0
+    return carry_out(told, record)
 
 
 if __name__ == "__main__":

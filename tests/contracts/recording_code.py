@@ -9,17 +9,13 @@ put together, and every method, field, header and address must stand on the line
 
 from __future__ import annotations
 
-import argparse
-import hashlib
 import re
 import sys
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from recording import CATALOG, RECORDED, WrongPlanError, mark, write
+from recording_command import WrongPlanError, arguments_of, carry_out, source_fact
 
 PLAN = Path(__file__).parent / "code_plan.toml"
 BELOW = ">"
@@ -44,10 +40,7 @@ class CodeFiles:
                 name, _, version = package.rpartition("@")
             content = (roots[name] / file).read_bytes()
             self._lines.append(content.decode("utf-8", "replace").splitlines())
-            digest = hashlib.sha256(content).hexdigest()
-            self.facts.append(
-                {"name": name, "version": version, "file": file, "sha256": digest, "recorded": today}
-            )
+            self.facts.append(source_fact(name, version, file, content, today))
 
     def line(self, place: str) -> str:
         """Return the text of a line; raises WrongPlanError where the file is shorter."""
@@ -270,27 +263,7 @@ def record(service: str, plan: Mapping[str, Any], roots: Mapping[str, Path], tod
 
 def main(arguments: Sequence[str]) -> int:
     """Record what the plan asks for; say what it claims without proof."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--plan", type=Path, default=PLAN)
-    parser.add_argument("--root", action="append", default=[], metavar="NAME=FOLDER")
-    parser.add_argument("--only", nargs="*", help="ids of the services to record")
-    parser.add_argument("--into", type=Path, default=RECORDED)
-    told = parser.parse_args(arguments)
-    roots = {name: Path(folder) for name, _, folder in (root.partition("=") for root in told.root)}
-    today, failed = datetime.now(UTC).date().isoformat(), 0
-    for service, plan in tomllib.loads(told.plan.read_text("utf-8")).items():
-        if told.only and service not in told.only:
-            continue
-        try:
-            write(record(service, plan, roots, today), told.into)
-        except (WrongPlanError, KeyError, OSError) as error:
-            failed += 1
-            sys.stderr.write(f"{service}: {error}\n")
-    if told.into == RECORDED:
-        mark(RECORDED, CATALOG)
-    return 1 if failed else 0
+    return carry_out(arguments_of(__doc__, [PLAN]).parse_args(arguments), record)
 
 
 if __name__ == "__main__":

@@ -8,17 +8,15 @@ of the answer that may be asked for; nothing is recorded that the types do not s
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
-import tomllib
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from recorded_documents import Fact
-from recording import CATALOG, RECORDED, Sources, WrongPlanError, _stated, mark, write
+from recording import Sources, stated
+from recording_command import WrongPlanError, arguments_of, carry_out
 
 PLAN = Path(__file__).parent / "graphql_plan.toml"
 FIELD = re.compile(r"^\s+(\w+)(\??): (.+);$", re.MULTILINE)
@@ -131,35 +129,15 @@ def record(service: str, plan: Mapping[str, Any], roots: Mapping[str, Path], tod
     return {
         "service": service,
         "sources": sources.facts,
-        "servers": _stated(plan["servers"], sources),
-        "auth": _stated(plan["auth"], sources),
+        "servers": stated(plan["servers"], sources),
+        "auth": stated(plan["auth"], sources),
         "operations": {name: operation(told, types, plan) for name, told in plan["operations"].items()},
     }
 
 
 def main(arguments: Sequence[str]) -> int:
     """Record what the plan asks for; say what it claims without proof."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--plan", type=Path, default=PLAN)
-    parser.add_argument("--root", action="append", default=[], metavar="NAME=FOLDER")
-    parser.add_argument("--only", nargs="*", help="ids of the services to record")
-    parser.add_argument("--into", type=Path, default=RECORDED)
-    told = parser.parse_args(arguments)
-    roots = {name: Path(folder) for name, _, folder in (root.partition("=") for root in told.root)}
-    today, failed = datetime.now(UTC).date().isoformat(), 0
-    for service, plan in tomllib.loads(told.plan.read_text("utf-8")).items():
-        if told.only and service not in told.only:
-            continue
-        try:
-            write(record(service, plan, roots, today), told.into)
-        except (WrongPlanError, KeyError, OSError) as error:
-            failed += 1
-            sys.stderr.write(f"{service}: {type(error).__name__}: {error}\n")
-    if told.into == RECORDED:
-        mark(RECORDED, CATALOG)
-    return 1 if failed else 0
+    return carry_out(arguments_of(__doc__, [PLAN]).parse_args(arguments), record)
 
 
 if __name__ == "__main__":

@@ -16,17 +16,15 @@ Every literal, name and value must stand in its source. An operation with a ``me
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
-import tomllib
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from recorded_documents import Fact
-from recording import CATALOG, RECORDED, Sources, WrongPlanError, _from_code, _operation, _stated, mark, write
+from recording import Sources, operation_in_code, operation_of, stated
+from recording_command import arguments_of, carry_out
 
 PLAN = Path(__file__).parent / "more_plan.toml"
 
@@ -35,10 +33,10 @@ def supplement(fixture: Fact, plan: Mapping[str, Any], roots: Mapping[str, Path]
     """Return the fixture with what the plan's sources add; raises WrongPlanError for what they do not say."""
     sources = Sources(plan["sources"], roots, today)
     places = [_place(fixture, fact) for fact in sources.facts]
-    fixture["auth"] += [
-        {**one, "source": places[one["source"]]} for one in _stated(plan.get("auth", ()), sources)
-    ]
-    for url in _stated(plan.get("servers", ()), sources):
+    for proof in stated(plan.get("auth", ()), sources):
+        if (told := {**proof, "source": places[proof["source"]]}) not in fixture["auth"]:
+            fixture["auth"].append(told)
+    for url in stated(plan.get("servers", ()), sources):
         if url["url"] not in [server["url"] for server in fixture["servers"]]:
             fixture["servers"].append({**url, "source": places[url["source"]]})
     for name, asked in plan.get("operations", {}).items():
@@ -64,9 +62,9 @@ def _place(fixture: Fact, source: Mapping[str, str]) -> int:
 def _new(asked: Mapping[str, Any], sources: Sources, places: Sequence[int], fixture: Fact) -> Fact:
     place = asked.get("source", 0)
     if "method" in asked:
-        fact = _from_code(asked, sources, place)
+        fact = operation_in_code(asked, sources, place)
     else:
-        fact = _operation(asked, sources, fixture["servers"], {"servers": fixture["servers"]})
+        fact = operation_of(asked, sources, fixture["servers"], {"servers": fixture["servers"]})
     return {**fact, "source": places[place], "server": asked.get("server", 0)}
 
 
@@ -99,32 +97,18 @@ def _proved(told: Mapping[str, Any], sources: Sources, places: Sequence[int]) ->
     return {**kept, "source": places[told["source"]], "at": ", ".join(dict.fromkeys(at))}
 
 
+def known(service: str, folder: Path) -> Fact:
+    """Return the fixture of a service so far, an empty one where there is none."""
+    file = folder / f"{service}.json"
+    if file.exists():
+        return json.loads(file.read_text("utf-8"))  # type: ignore[no-any-return]
+    return {"service": service, "sources": [], "servers": [], "auth": [], "operations": {}}
+
+
 def main(arguments: Sequence[str]) -> int:
     """Add what the plan asks for to the fixtures; say what it claims without proof."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--plan", type=Path, default=PLAN)
-    parser.add_argument("--root", action="append", default=[], metavar="NAME=FOLDER")
-    parser.add_argument("--only", nargs="*", help="ids of the services to record")
-    parser.add_argument("--into", type=Path, default=RECORDED)
-    told = parser.parse_args(arguments)
-    roots = {name: Path(folder) for name, _, folder in (root.partition("=") for root in told.root)}
-    today, failed = datetime.now(UTC).date().isoformat(), 0
-    for service, plan in tomllib.loads(told.plan.read_text("utf-8")).items():
-        if told.only and service not in told.only:
-            continue
-        file = told.into / f"{service}.json"
-        empty = {"service": service, "sources": [], "servers": [], "auth": [], "operations": {}}
-        fixture = json.loads(file.read_text("utf-8")) if file.exists() else empty
-        try:
-            write(supplement(fixture, plan, roots, today), told.into)
-        except (WrongPlanError, LookupError, OSError) as error:
-            failed += 1
-            sys.stderr.write(f"{service}: {type(error).__name__}: {error}\n")
-    if told.into == RECORDED:
-        mark(RECORDED, CATALOG)
-    return 1 if failed else 0
+    told = arguments_of(__doc__, [PLAN]).parse_args(arguments)
+    return carry_out(told, lambda service, *asked: supplement(known(service, told.into), *asked))
 
 
 if __name__ == "__main__":

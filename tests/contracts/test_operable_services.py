@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from contract_cases import CATALOGUE, FIXTURES, recorded_operations
 from recorded_service import Fact
-from recording import main, marked
+from recording import main
+from recording_command import marked
 
 from prefect_autopilot.models import Auth, Service, ServiceStatus
 

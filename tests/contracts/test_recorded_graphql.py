@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from contract_cases import told
 from recorded_graphql import Document, root_of, wrong_call
-from recording_graphql import Types, WrongPlanError, operation, written
+from recording_command import WrongPlanError
+from recording_graphql import Types, operation, written
 
 TYPES = """
 export type Query = {

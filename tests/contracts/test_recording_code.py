@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from recording import WrongPlanError
 from recording_code import blanked, main, record
+from recording_command import WrongPlanError
 
 TODAY = "2026-11-22"
 REQUEST = """\
@@ -252,4 +252,4 @@ def test_the_command_writes_what_is_proved_and_says_what_is_not(
     assert status == 1
     assert [file.name for file in into.iterdir()] == ["right.json"]
     assert json.loads((into / "right.json").read_text("utf-8"))["service"] == "right"
-    assert capsys.readouterr().err.startswith("wrong: 'nothing' does not stand in call.js:1")
+    assert capsys.readouterr().err.startswith("wrong: WrongPlanError: 'nothing' does not stand in call.js:1")

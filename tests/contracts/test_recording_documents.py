@@ -10,7 +10,8 @@ import pytest
 from recorded_documents import UnknownOperationError, open_document
 from recorded_providers import Provider, UnknownProviderError
 from recorded_shapes import LEVELS, MOST_NAMES, WIDTH, Node, UnknownReferenceError, count_names, shape_of
-from recording import WrongPlanError, main, record, report, write
+from recording import main, record
+from recording_command import WrongPlanError, report, write
 
 TODAY = "2026-11-22"
 OPENAPI: dict[str, Any] = {
