@@ -47,11 +47,13 @@ def pytest_collection() -> Generator[None, object, object]:
 
     What is collected may be told with a traceback, whose formatting parses source; inside the reading of a
     module CPython 3.11 takes that for a fault of the module ("AST constructor recursion depth mismatch").
+    What was read stays until the end: later collections need not look at it, which takes seconds each time.
     """
     gc.disable()
     try:
         return (yield)
     finally:
+        gc.freeze()
         gc.enable()
 
 
@@ -59,7 +61,8 @@ def pytest_collection() -> Generator[None, object, object]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Name the group of every test that shares a server (see ``--dist loadgroup``) and give it time.
 
-    The start of the server counts for whichever of them comes first.
+    The start of the server counts for whichever of them comes first. Groups come first: they take longest,
+    and what is last keeps one process busy while the others have nothing left.
     """
     for item in items:
         servers = [fixture for fixture in SERVERS if fixture in getattr(item, "fixturenames", ())]
@@ -67,6 +70,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group(fixture))
         if (servers or item.get_closest_marker("live")) and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(SERVER_TIMEOUT_S))
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadGroupScheduling | None:
@@ -74,7 +78,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadGroupSch
 
     One by one, the time the controller needs per test grows with the number of tests done.
     """
-    return _Bundles(config, log) if config.getvalue("dist") == "loadgroup" else None
+    if config.getvalue("dist") != "loadgroup":
+        return None
+    config.option.loadscopereorder = False  # the order of the collection, not the number of tests, decides
+    return _Bundles(config, log)
 
 
 class _Bundles(LoadGroupScheduling):
