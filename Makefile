@@ -7,6 +7,10 @@ STAMP := $(VENV)/.installed
 # One process per core; tests that share a server share a process (tests/conftest.py).
 PYTEST_ARGS ?= -n auto --dist loadgroup
 
+# What of monitoring is measured (all: empty), and over how many runs of history.
+PARTS ?=
+RUNS ?= 100000
+
 # Quiet and private: no analytics, no questions, whatever the user's profile says.
 export PREFECT_SERVER_ANALYTICS_ENABLED = false
 export DO_NOT_TRACK = 1
@@ -78,15 +82,14 @@ bench-language: $(STAMP)  ## Check and preview flows of many requests, and look 
 bench-diagnosis: $(STAMP)  ## Measure the diagnosis on the provoked failures, and its calibration
 	@$(BIN)/python benchmarks/diagnosis.py
 
-bench-monitoring: $(STAMP)  ## Measure the monitors on generated histories
-	@$(BIN)/python benchmarks/monitoring.py
-	@$(BIN)/python benchmarks/ingestion.py
+bench-monitoring: $(STAMP)  ## Measure monitoring (8 min); PARTS="calls failures detection scrape idle memory accuracy"
+	@$(BIN)/python benchmarks/ingestion.py --runs $(RUNS) $(PARTS)
 
 bench-optimizer: $(STAMP)  ## Measure the optimiser's gains on the flows of this project, for the README (5 min)
 	@$(BIN)/python benchmarks/optimizer.py --measure --readme
 
-bench-faults: $(STAMP)  ## Break flows on a real server; compare with doing nothing, always retrying, Prefect's retries (40 min)
-	@$(BIN)/python benchmarks/faults/fault_suite.py --json build/faults.json $(FAULTS_ARGS)
+bench-faults: $(STAMP)  ## Break flows on a real server; compare with doing nothing, always retrying, Prefect's retries (20 min)
+	@$(BIN)/python benchmarks/faults/fault_suite.py --docs --json build/faults.json $(FAULTS_ARGS)
 
 bench-kills: $(STAMP)  ## Kill a resolving process at every point of the journal, twenty times each (10 min)
 	@$(BIN)/python benchmarks/faults/kill_points.py --json build/kills.json

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import time
+from typing import ClassVar
 
-from fault_passing import READ
-from fault_world import Answer, Call, Fault, Scene
+from fault_passing import BOOK_AND_CONFIRM, READ, BookedStep
+from fault_world import Answer, Call, Fault, Scene, kill_after
 
-BOOK = """
+PAY = """
 import httpx
 from prefect import flow, task
 
@@ -25,30 +24,28 @@ def work(url: str, folder: str) -> None:
 """
 
 
-class Lasting(Fault):
+class OneStart(Fault):
+    """What one start is enough for: any further one is for nothing, or worse."""
+
+    again: ClassVar[str] = "started again for nothing"
+
+    def harm(self, scene: Scene) -> list[str]:
+        return [self.again] if scene.starts() > 1 else []
+
+
+class Lasting(OneStart):
     """What a person must hear of, and what must not be tried again and again."""
 
     expected = "told"
-    may_start: int = 1
-    bad: Answer = Answer(500)
-
-    def prepare(self, scene: Scene) -> None:
-        scene.outside.rule = lambda _call: self.bad
-
-    def harm(self, scene: Scene) -> list[str]:
-        more = scene.starts() - self.may_start
-        return [f"started {more} times more for nothing"] if more > 0 else []
 
 
 class PaymentMadeThenFailure(Lasting):
     """The payment was made and the answer was an error: nobody knows without asking."""
 
     name = "paid-then-error"
-    flow = BOOK
+    flow = PAY
     bad = Answer(500, {"error": "after the transfer"})
-
-    def heal(self, scene: Scene) -> None:
-        scene.outside.rule = lambda _call: Answer(201, {})
+    good = Answer(201, {})
 
     def harm(self, scene: Scene) -> list[str]:
         paid = len(scene.outside.seen("POST"))
@@ -60,41 +57,12 @@ class PaymentMadeThenSilence(PaymentMadeThenFailure):
     bad = Answer(201, {}, how="reset")
 
 
-class BookedThenDown(Lasting):
-    """A line is written and not kept by Prefect, then a reading fails: the line would come twice."""
+class BookedThenDown(BookedStep):
+    """The booked line is not kept by Prefect: a retry would book it again."""
 
     name = "booked-then-down"
-    flow = """
-from pathlib import Path
-
-import httpx
-from prefect import flow, task
-
-
-@task
-def book(folder: str) -> None:
-    with Path(folder, "ledger.txt").open("a") as ledger:
-        ledger.write("40 seedlings\\n")
-
-
-@task
-def confirm(url: str) -> None:
-    httpx.get(f"{url}/orders/112", timeout=5).raise_for_status()
-
-
-@flow
-def work(url: str, folder: str) -> None:
-    book(folder)
-    confirm(url)
-"""
-    bad = Answer(503, {"error": "busy"})
-
-    def heal(self, scene: Scene) -> None:
-        scene.outside.rule = lambda _call: Answer(200, {})
-
-    def harm(self, scene: Scene) -> list[str]:
-        lines = scene.file("ledger.txt").count("\n")
-        return [f"booked {lines} times"] if lines > 1 else []
+    expected = "told"
+    flow = BOOK_AND_CONFIRM.replace("(OPTIONS)", "")
 
 
 class LetterThenKilled(Lasting):
@@ -125,13 +93,8 @@ def work(url: str, folder: str) -> None:
         scene.outside.rule = rule
 
     def running(self, scene: Scene) -> None:
-        deadline = time.monotonic() + 60
-        while not scene.outside.seen("POST") and time.monotonic() < deadline:
-            time.sleep(0.2)
-        time.sleep(1)
+        kill_after(scene, lambda: scene.outside.seen("GET"))
         scene.notes["killed"] = True
-        for pid in scene.processes():
-            os.kill(pid, signal.SIGKILL)
 
     def harm(self, scene: Scene) -> list[str]:
         letters = len(scene.outside.seen("POST"))
@@ -173,7 +136,7 @@ class UsedUpQuota(Lasting):
 
 class RefusedInput(Lasting):
     name = "refused-input"
-    flow = BOOK
+    flow = PAY
     bad = Answer(422, {"error": "euros must be a string"})
 
 
@@ -205,11 +168,12 @@ def work(url: str, folder: str) -> None:
 """
 
 
-class StoppedByPerson(Fault):
+class StoppedByPerson(OneStart):
     """Somebody cancels the run: that is a decision, not a fault."""
 
     name = "stopped-by-person"
     expected = "quiet"
+    again = "a cancelled run was revived"
     flow = """
 import time
 from pathlib import Path
@@ -232,29 +196,22 @@ def work(url: str, folder: str) -> None:
     def shows(self, scene: Scene) -> bool:
         return scene.run()["state_type"] in {"CANCELLING", "CANCELLED"}
 
-    def harm(self, scene: Scene) -> list[str]:
-        return ["a cancelled run was revived"] if scene.starts() > 1 else []
 
-
-class AlreadyDone(Fault):
+class AlreadyDone(OneStart):
     """Somebody started the work again at once, and it is done."""
 
     name = "already-done"
     expected = "quiet"
+    again = "done work was done again"
     lasts_s = 0
     flow = READ.replace("TIMEOUT", "5")
-
-    def prepare(self, scene: Scene) -> None:
-        scene.outside.rule = lambda _call: Answer(503)
+    bad = Answer(503)
 
     def failed(self, scene: Scene) -> None:
         scene.outside.rule = lambda _call: Answer(200, {"moisture": 0.31})
         parameters = scene.run()["parameters"]
         path = f"/deployments/{scene.deployment_id}/create_flow_run"
         scene.notes["second"] = scene.call("POST", path, {"parameters": parameters})["id"]
-
-    def harm(self, scene: Scene) -> list[str]:
-        return ["done work was done again"] if scene.starts() > 1 else []
 
 
 class SlowButAlive(Fault):
@@ -273,11 +230,12 @@ class SlowButAlive(Fault):
         return ["a run that lived was ended or started again"] if bad else []
 
 
-class LoudButGood(Fault):
+class LoudButGood(OneStart):
     """A run logs an error it has dealt with, and completes."""
 
     name = "loud-but-good"
     expected = "quiet"
+    again = "a good run was started again"
     flow = """
 from pathlib import Path
 
@@ -292,9 +250,6 @@ def work(url: str, folder: str) -> None:
 
     def shows(self, scene: Scene) -> bool:
         return bool(scene.run()["state_type"] == "COMPLETED")
-
-    def harm(self, scene: Scene) -> list[str]:
-        return ["a good run was started again"] if scene.starts() > 1 else []
 
 
 LASTING: tuple[type[Fault], ...] = (

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import sqlite3
 import subprocess
 import sys
 import time
 
-from fault_world import Answer, Call, Fault, Scene
+from fault_world import Answer, Call, Fault, Scene, kill_after
 
 BEDS = {"bed": 7, "moisture": 0.31}
 READ = """
@@ -39,13 +37,7 @@ class Reading(Fault):
 
     expected = "resolved"
     flow = READ.replace("TIMEOUT", "5")
-    bad: Answer
-
-    def prepare(self, scene: Scene) -> None:
-        scene.outside.rule = lambda _call: self.bad
-
-    def heal(self, scene: Scene) -> None:
-        scene.outside.rule = lambda _call: Answer(body=BEDS)
+    good = Answer(body=BEDS)
 
     def resolved(self, scene: Scene) -> bool:
         return scene.file("moisture.json") == json.dumps(BEDS)
@@ -94,8 +86,10 @@ class NobodyListens(Reading):
     name = "nobody-listens"
     lasts_s = 20
 
+    bad = Reading.good
+
     def prepare(self, scene: Scene) -> None:
-        scene.outside.rule = lambda _call: Answer(body=BEDS)
+        super().prepare(scene)
         scene.outside.close()
 
     def heal(self, scene: Scene) -> None:
@@ -143,11 +137,7 @@ class TakenAway(Reading):
         scene.outside.rule = rule
 
     def running(self, scene: Scene) -> None:
-        deadline = time.monotonic() + 60
-        while not scene.notes.get("asked") and time.monotonic() < deadline:
-            time.sleep(0.2)
-        for pid in scene.processes():
-            os.kill(pid, signal.SIGKILL)
+        kill_after(scene, lambda: scene.notes.get("asked"))
 
 
 class KeyedOrder(Fault):
@@ -172,12 +162,8 @@ def order(url: str, number: str) -> None:
 def work(url: str, folder: str) -> None:
     order(url, "spring-order-112")
 """
-
-    def prepare(self, scene: Scene) -> None:
-        scene.outside.rule = lambda _call: Answer(503, {"error": "maintenance"})
-
-    def heal(self, scene: Scene) -> None:
-        scene.outside.rule = lambda _call: Answer(201, {})
+    bad = Answer(503, {"error": "maintenance"})
+    good = Answer(201, {})
 
     def resolved(self, scene: Scene) -> bool:
         return bool(scene.outside.seen("POST", 201))
@@ -206,30 +192,21 @@ def label(url: str) -> None:
 def work(url: str, folder: str) -> None:
     label(url)
 """
-
-    def prepare(self, scene: Scene) -> None:
-        scene.outside.rule = lambda _call: Answer(503, {"error": "stored, not confirmed"})
-
-    def heal(self, scene: Scene) -> None:
-        scene.outside.rule = lambda _call: Answer(200, {})
+    bad = Answer(503, {"error": "stored, not confirmed"})
+    good = Answer(200, {})
 
     def resolved(self, scene: Scene) -> bool:
         return bool(scene.outside.seen("PUT", 200))
 
 
-class KeptStep(Fault):
-    """A booked step is kept by Prefect; only the reading after it may be done again."""
-
-    name = "kept-step"
-    expected = "resolved"
-    flow = """
+BOOK_AND_CONFIRM = """
 from pathlib import Path
 
 import httpx
 from prefect import flow, task
 
 
-@task(persist_result=True)
+@task(OPTIONS)
 def book(folder: str) -> int:
     with Path(folder, "ledger.txt").open("a") as ledger:
         ledger.write("40 seedlings\\n")
@@ -247,18 +224,27 @@ def work(url: str, folder: str) -> None:
     confirm(url)
 """
 
-    def prepare(self, scene: Scene) -> None:
-        scene.outside.rule = lambda _call: Answer(503, {"error": "busy"})
 
-    def heal(self, scene: Scene) -> None:
-        scene.outside.rule = lambda _call: Answer(200, {})
+class BookedStep(Fault):
+    """A line is booked, then a reading fails; nobody may book it twice."""
 
-    def resolved(self, scene: Scene) -> bool:
-        return bool(scene.outside.seen("GET", 200)) and scene.file("ledger.txt").count("\n") == 1
+    bad = Answer(503, {"error": "busy"})
+    good = Answer(200, {})
 
     def harm(self, scene: Scene) -> list[str]:
         lines = scene.file("ledger.txt").count("\n")
         return [f"booked {lines} times"] if lines > 1 else []
+
+
+class KeptStep(BookedStep):
+    """The booked step is kept by Prefect; only the reading after it may be done again."""
+
+    name = "kept-step"
+    expected = "resolved"
+    flow = BOOK_AND_CONFIRM.replace("OPTIONS", "persist_result=True")
+
+    def resolved(self, scene: Scene) -> bool:
+        return bool(scene.outside.seen("GET", 200)) and scene.file("ledger.txt").count("\n") == 1
 
 
 class OldLock(Fault):

@@ -70,6 +70,39 @@ def summary(rows: Sequence[Row]) -> dict[str, Any]:
     }
 
 
+BEGIN, END = "<!-- faults -->", "<!-- /faults -->"
+WORDS = {
+    "ours": "`watch --mode auto`",
+    "nothing": "nothing",
+    "always": "every failed run again, three times at most",
+    "retries": "Prefect's own `retries=3`",
+}
+
+
+def filled(text: str, figures: dict[str, dict[str, Any]]) -> str:
+    """Return a document with the figures as a Markdown table between its marks; ValueError without marks."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        message = f"There is no {BEGIN} … {END} to write the figures between."
+        raise ValueError(message)
+    lines = [
+        "| what is done | resolved (95 % interval) | right | harmful acts | false alarms | median time |",
+        "|---|---|---|---|---|---|",
+    ]
+    for strategy, told in figures.items():
+        low, high = told["resolved_interval"]
+        took = f"{told['seconds_median']:.0f} s" if told["seconds_median"] is not None else ""
+        lines.append(
+            f"| {WORDS[strategy]} | {told['resolved']} of {told['recoverable']} ({low:.0%} to {high:.0%})"
+            f" | {told['right']} of {told['faults']} | {told['harmful_actions']} | {told['false_alarms']}"
+            f" | {took} |"
+        )
+    rounds = max(told["rounds"] for told in figures.values())
+    said = f"`make bench-faults`, {rounds} round{'s' * (rounds > 1)} of all faults for each."
+    return "\n".join((f"{before}{BEGIN}", *lines, "", said, f"{END}{after}"))
+
+
 def table(figures: dict[str, dict[str, Any]]) -> str:
     """Return the figures of all strategies as a table for people."""
     names = ("strategy", "resolved", "95 % interval", "right", "harmful (faults)", "false alarms", "seconds")

@@ -1,10 +1,13 @@
 """Break flows on a real Prefect server, and see from outside what a strategy makes of it.
 
-    python benchmarks/faults/fault_suite.py --rounds 3 --json out.json
+    python benchmarks/faults/fault_suite.py --json out.json
+    python benchmarks/faults/fault_suite.py --json out.json --strategies always
 
-Strategies: ``ours`` (the watcher in mode auto), ``nothing``, ``always`` (every failed or crashed run again,
-at most three times, ten seconds apart) and ``retries`` (Prefect's own, three of them, three seconds apart).
-Each has a server, a worker and a home of its own. Linux only: the processes of a run are found in /proc.
+Strategies: ``ours`` (the watcher in mode auto, or in ``--mode``), ``nothing``, ``always`` (every failed or
+crashed run again, at most three times, ten seconds apart) and ``retries`` (Prefect's own, three of them,
+three seconds apart). Each has a server, a worker and a home of its own; those tried alone join the others of
+the same JSON file. ``--docs`` writes the table of whole rounds into docs/resolve.md. Linux only: the
+processes of a run are found in /proc.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ from typing import Any
 import httpx
 from fault_lasting import LASTING
 from fault_passing import PASSING
-from fault_score import Row, rows_table, summary, table
+from fault_score import Row, filled, rows_table, summary, table
 from fault_world import Answer, Fault, Outside, Scene
 
 from prefect_autopilot.adapters.embedded import EmbeddedPrefect, running_server, running_worker
@@ -42,6 +45,9 @@ WINDOW_S = 60.0
 LIMIT_S = 180.0
 """How long after the first failure a fault may take to be resolved."""
 SHOWS_WITHIN_S = 240.0
+STARTS = {"nothing": 1, "retries": 1, "always": 4}
+"""After so many starts a run that has ended badly is left alone by these strategies."""
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "resolve.md"
 NEVER_BEGAN = "the run never began: the machine failed, not the flow"
 
 
@@ -54,6 +60,8 @@ class Lab:
     strategy: str
     home: Path
     slow: float = 1.0
+    mode: str = "auto"
+    """Mode of the watcher."""
     one_at_a_time: threading.Lock = field(default_factory=threading.Lock)
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
@@ -177,9 +185,20 @@ def observe(lab: Lab, fault: Fault, scene: Scene, row: Row) -> None:
         if fault.expected == "resolved" and run["state_type"] == "COMPLETED" and fault.resolved(scene):
             row.resolved, row.seconds = True, now - scene.failed_at
             return
-        limit = LIMIT_S if fault.expected == "resolved" else WINDOW_S
-        if now > scene.failed_at + limit * lab.slow and run["state_type"] != "PENDING":
+        if _is_over(lab, fault, run, now - scene.failed_at):
             return
+
+
+def _is_over(lab: Lab, fault: Fault, run: dict[str, Any], since_s: float) -> bool:
+    limit = LIMIT_S if fault.expected == "resolved" else WINDOW_S
+    late = since_s > limit * lab.slow and run["state_type"] != "PENDING"
+    return late or is_left_alone(lab.strategy, run)
+
+
+def is_left_alone(strategy: str, run: dict[str, Any]) -> bool:
+    """Tell whether a run has ended badly and the strategy does nothing more about it."""
+    most = STARTS.get(strategy)
+    return most is not None and run["state_type"] in {"FAILED", "CRASHED"} and run["run_count"] >= most
 
 
 def _has_failed(scene: Scene) -> bool:
@@ -213,7 +232,9 @@ def _play(lab: Lab, kind: type[Fault], number: int, trial: int) -> Row:
 
 
 @asynccontextmanager
-async def lab_of(strategy: str, slow: float, keep: Path | None = None) -> AsyncIterator[Lab]:
+async def lab_of(
+    strategy: str, slow: float, keep: Path | None = None, mode: str = "auto"
+) -> AsyncIterator[Lab]:
     """Run a server, a worker and the strategy until the block ends; ``keep`` is a folder that stays."""
     with contextlib.ExitStack() as stack:
         if keep is not None:
@@ -224,7 +245,7 @@ async def lab_of(strategy: str, slow: float, keep: Path | None = None) -> AsyncI
             home = Path(stack.enter_context(folder))
         extra = {"PREFECT_WORKER_QUERY_SECONDS": "2", "PREFECT_SERVER_DATABASE_TIMEOUT": "60"}
         async with running_server(home / "prefect", extra=extra) as prefect:
-            lab = Lab(prefect, Outside(lambda _call: Answer()), strategy, home, slow)
+            lab = Lab(prefect, Outside(lambda _call: Answer()), strategy, home, slow, mode)
             await asyncio.to_thread(lab.call, "POST", "/work_pools/", {"name": POOL, "type": "process"})
             async with running_worker(prefect, pool=POOL, cwd=home), _acting(lab):
                 yield lab
@@ -242,7 +263,7 @@ async def _acting(lab: Lab) -> AsyncIterator[None]:
             stop.set()
             await task
     elif lab.strategy == "ours":
-        command = [sys.executable, "-m", "prefect_autopilot", "watch", "--mode", "auto"]
+        command = [sys.executable, "-m", "prefect_autopilot", "watch", "--mode", lab.mode]
         command += ["--notify-webhook", f"{lab.sink.url}/told"]
         environment = dict(lab.prefect.environment) | {"PREFECT_AUTOPILOT_HOME": str(lab.home / "autopilot")}
         with (lab.home / "product.log").open("ab") as log:
@@ -287,10 +308,11 @@ async def play_all(
     number: int,
     slow: float,
     keep: Path | None = None,
+    mode: str = "auto",
 ) -> list[Row]:
     """Play all faults under one strategy, some at a time."""
     gate = asyncio.Semaphore(jobs)
-    async with lab_of(strategy, slow, keep) as lab:
+    async with lab_of(strategy, slow, keep, mode) as lab:
 
         async def one(kind: type[Fault]) -> Row:
             async with gate:
@@ -300,28 +322,38 @@ async def play_all(
 
 
 def main() -> int:
-    """Print the tables and write JSON; 1 where our own strategy did harm or resolved too little."""
+    """Print the tables and write JSON; 1 where ours did harm, resolved too little, or acted without a yes."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--strategies", nargs="+", choices=STRATEGIES, default=list(STRATEGIES))
     parser.add_argument("--only", nargs="+", metavar="FAULT", help="names of faults")
     parser.add_argument("--rounds", type=int, default=1, help="how often each strategy is tried")
-    parser.add_argument("--jobs", type=int, default=4, help="faults at a time")
+    parser.add_argument("--jobs", type=int, default=8, help="faults at a time")
+    parser.add_argument("--mode", choices=("propose", "approve", "auto"), default="auto", help="of ours")
     parser.add_argument("--slow", type=float, default=1, help="factor for the time limits of a busy machine")
     parser.add_argument("--keep", type=Path, help="folder in which logs and databases are left")
     parser.add_argument("--json", type=Path, help="where figures and rows are written")
+    parser.add_argument("--docs", action="store_true", help="write the table into docs/resolve.md")
     told = parser.parse_args()
     faults = [kind for kind in FAULTS if not told.only or kind.name in told.only]
     if told.only and len(faults) != len(set(told.only)):
         parser.error(f"the faults are {', '.join(kind.name for kind in FAULTS)}")
-    figures, rows = {}, list[Row]()
+    figures, rows = _before(told.json, told.strategies)
     for strategy in told.strategies:
         mine = [
             row
             for number in range(1, told.rounds + 1)
             for row in asyncio.run(
-                play_all(strategy, faults, jobs=told.jobs, number=number, slow=told.slow, keep=told.keep)
+                play_all(
+                    strategy,
+                    faults,
+                    jobs=told.jobs,
+                    number=number,
+                    slow=told.slow,
+                    keep=told.keep,
+                    mode=told.mode,
+                )
             )
         ]
         print(f"\n{strategy}\n{rows_table(mine)}", flush=True)
@@ -330,8 +362,23 @@ def main() -> int:
         if told.json:
             _write(told.json, figures, rows)
     print(f"\n{table(figures)}")
+    if told.docs and not told.only:
+        DOCUMENT.write_text(filled(DOCUMENT.read_text(encoding="utf-8"), figures), encoding="utf-8")
     ours = figures.get("ours")
-    return int(ours is not None and (ours["harmful_actions"] > 0 or ours["resolved"] < ours["recoverable"]))
+    if ours is None:
+        return 0
+    missed = ours["recoverable"] - ours["resolved"] if told.mode == "auto" else ours["resolved"]
+    return int(ours["harmful_actions"] > 0 or missed > 0)
+
+
+def _before(path: Path | None, anew: Sequence[str]) -> tuple[dict[str, Any], list[Row]]:
+    """Return what was measured before of the other strategies."""
+    if path is None or not path.exists():
+        return {}, []
+    told = json.loads(path.read_text(encoding="utf-8"))
+    rows = [Row(**{name: row[name] for name in row if name != "right"}) for row in told["rows"]]
+    figures = {name: figure for name, figure in told["figures"].items() if name not in anew}
+    return figures, [row for row in rows if row.strategy not in anew]
 
 
 def _write(path: Path, figures: dict[str, Any], rows: Sequence[Row]) -> None:

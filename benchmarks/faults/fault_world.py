@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
 import struct
 import threading
@@ -16,9 +18,6 @@ from typing import Any, ClassVar, Literal
 
 Expected = Literal["resolved", "told", "quiet"]
 """resolved: without a person; told: a person hears of it and nothing is done; quiet: neither."""
-
-RETRIES = "@flow"
-"""What the flows are decorated with; replaced for the baseline with retries of Prefect's own."""
 
 
 @dataclass(frozen=True)
@@ -156,6 +155,20 @@ class Scene:
         return int(self.run()["run_count"])
 
 
+def _answer_with(scene: Scene, answer: Answer | None) -> None:
+    if answer is not None:
+        scene.outside.rule = lambda _call: answer
+
+
+def kill_after(scene: Scene, called: Callable[[], object]) -> None:
+    """Kill the processes of the run as soon as its service was called."""
+    deadline = time.monotonic() + 60
+    while not called() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    for pid in scene.processes():
+        os.kill(pid, signal.SIGKILL)
+
+
 class Fault:
     """A fault: a flow, what goes wrong outside, when that is over, and how the outside tells the outcome."""
 
@@ -169,9 +182,14 @@ class Fault:
     """Whether the flow's own code runs before it fails; else it was the machine that failed."""
     most_starts: ClassVar[int] = 4
     """More starts of a run than these are a storm of retries."""
+    bad: ClassVar[Answer | None] = None
+    """What the service answers from the beginning, where that is the fault."""
+    good: ClassVar[Answer | None] = None
+    """What it answers when the world is whole again, where that is another answer."""
 
     def prepare(self, scene: Scene) -> None:
         """Make the fault; the run is started afterwards."""
+        _answer_with(scene, self.bad)
 
     def running(self, scene: Scene) -> None:
         """Do what happens while the run is under way, once."""
@@ -181,6 +199,7 @@ class Fault:
 
     def heal(self, scene: Scene) -> None:
         """Make the world whole again."""
+        _answer_with(scene, self.good)
 
     def shows(self, _scene: Scene) -> bool:
         """Tell whether the fault shows by now, other than by a failed state."""

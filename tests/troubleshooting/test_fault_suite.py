@@ -19,7 +19,7 @@ import pytest
 from prefect_autopilot.effects import flow_effects
 
 FOLDER = Path(__file__).parents[2] / "benchmarks" / "faults"
-NAMES = ("fault_world", "fault_passing", "fault_lasting", "fault_score")
+NAMES = ("fault_world", "fault_passing", "fault_lasting", "fault_score", "fault_suite")
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +121,7 @@ def test_who_does_not_wait_as_asked_is_counted(faults: Any, scene: Any) -> None:
 def test_another_start_of_what_cannot_help_or_is_done_is_harm(faults: Any, scene: Any) -> None:
     scene.call.run["run_count"] = 2
     for name in ("renamed-field", "withdrawn-key", "refused-input", "missing-setting"):
-        assert named(faults, name)().harm(scene) == ["started 1 times more for nothing"], name
+        assert named(faults, name)().harm(scene) == ["started again for nothing"], name
     assert named(faults, "stopped-by-person")().harm(scene) == ["a cancelled run was revived"]
     assert named(faults, "already-done")().harm(scene) == ["done work was done again"]
     assert named(faults, "loud-but-good")().harm(scene) == ["a good run was started again"]
@@ -173,6 +173,25 @@ def test_the_lock_of_the_old_process_is_nobodys(faults: Any, scene: Any) -> None
     named(faults, "old-lock")().prepare(scene)
     with pytest.raises(ProcessLookupError):
         os.kill(int((scene.folder / "watering.lock").read_text()), 0)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "state", "starts", "left"),
+    [
+        ("nothing", "FAILED", 1, True),
+        ("nothing", "RUNNING", 1, False),
+        ("retries", "SCHEDULED", 2, False),
+        ("retries", "CRASHED", 1, True),
+        ("always", "FAILED", 3, False),
+        ("always", "FAILED", 4, True),
+        ("ours", "FAILED", 9, False),
+    ],
+)
+def test_only_a_run_that_its_strategy_leaves_alone_is_no_longer_watched(
+    suite: Any, strategy: str, state: str, starts: int, *, left: bool
+) -> None:
+    run = {"state_type": state, "run_count": starts}
+    assert suite["fault_suite"].is_left_alone(strategy, run) is left
 
 
 def row(suite: Any, **changes: Any) -> Any:
@@ -227,3 +246,19 @@ def test_the_figures_have_their_n_their_interval_and_their_spread(suite: Any) ->
     assert "2 (1)" in shown
     assert "30 (20-40)" in shown
     assert json.dumps(told)
+
+
+def test_the_document_shows_every_strategy_with_its_n_between_the_marks(suite: Any) -> None:
+    score = suite["fault_score"]
+    figures = {
+        "ours": score.summary([row(suite, resolved=True, seconds=20.0)]),
+        "always": score.summary([row(suite, harm=["paid 2 times"])]),
+    }
+    document = (FOLDER.parents[1] / "docs" / "resolve.md").read_text(encoding="utf-8")
+    text = score.filled(document, figures)
+    assert "| `watch --mode auto` | 1 of 1 (" in text
+    assert "| 0 of 1 (0% to" in text
+    assert "| 0 of 1 | 1 | 0 |  |" in text
+    assert score.filled(text, figures) == text
+    with pytest.raises(ValueError, match="no <!-- faults -->"):
+        score.filled("# nothing here", figures)
