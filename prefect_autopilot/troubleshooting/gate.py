@@ -60,7 +60,9 @@ LOOK_AT_ANOTHER = timedelta(seconds=15)
 LONGEST_WAIT_FOR_ANOTHER = timedelta(minutes=5)
 """After this a run is repeated although another one of the same work still runs: schedules may overlap."""
 HARMLESS_ASKS = 0.75
-"""Share of the confidence that is asked for a retry of work that may be done twice as a whole."""
+"""Share of the confidence that is asked for the first retry of work that may be done twice as a whole."""
+COUNTED = frozenset({"wait_rate_limit", "refresh_credentials"})
+"""Where the other side counts who asks again, no retry is harmless: limits last longer, accounts lock."""
 QUOTA_PATTERNS = frozenset({"hard-quota", "http-429-daily", "resource-class"})
 
 
@@ -246,7 +248,13 @@ def _fitness(
     rerun: RerunVerdict,
 ) -> tuple[Check, ...]:
     """Return the checks that say whether a remedy of ours can help."""
-    asked = _asked(policy, diagnosis, remedy, rerun)
+    asked = policy.min_confidence
+    if (
+        not attempts
+        and _harmless(diagnosis, remedy, rerun)
+        and "min_confidence" not in policy.model_fields_set
+    ):
+        asked *= HARMLESS_ASKS
     allowed = not isinstance(remedy, AskOwner)
     consent = (
         diagnosis.remedy in NEEDS_CONSENT
@@ -288,11 +296,10 @@ def _fitness(
     )
 
 
-def _asked(policy: RemedyPolicy, diagnosis: Diagnosis, remedy: Remedy, rerun: RerunVerdict) -> float:
-    """Return the confidence that is asked for: less where a needless retry does nothing; an owner's holds."""
-    harmless = isinstance(remedy, RetryRun) and rerun.level in REPEATABLE and diagnosis.transient
-    own = "min_confidence" in policy.model_fields_set
-    return policy.min_confidence * HARMLESS_ASKS if harmless and not own else policy.min_confidence
+def _harmless(diagnosis: Diagnosis, remedy: Remedy, rerun: RerunVerdict) -> bool:
+    """Tell whether a retry does nothing where it is needless."""
+    retried = isinstance(remedy, RetryRun) and diagnosis.transient and diagnosis.remedy not in COUNTED
+    return retried and rerun.level in REPEATABLE
 
 
 def _held(

@@ -176,22 +176,52 @@ UNSURE = "RuntimeError: aggregate lasted 9.1 s, budget is 3 s: too slow for the 
 
 
 @pytest.mark.parametrize(
-    ("told", "rerun", "action"),
+    ("told", "rerun", "changes", "action"),
     [
-        ({"mode": "auto"}, SAFE, "act"),
-        ({"mode": "auto"}, UNSAFE, "propose"),
-        ({"mode": "auto", "min_confidence": 0.7}, SAFE, "propose"),
-        ({"mode": "auto", "min_confidence": 0.95}, SAFE, "propose"),
+        ({}, SAFE, {}, "act"),
+        ({}, UNSAFE, {}, "propose"),
+        ({"min_confidence": 0.7}, SAFE, {}, "propose"),
+        ({"min_confidence": 0.95}, SAFE, {}, "propose"),
+        ({}, SAFE, {"confidence": 0.52}, "propose"),
+        ({}, SAFE, {"remedy": "wait_rate_limit"}, "propose"),
+        ({}, SAFE, {"attempts": 1}, "propose"),
+        ({}, SAFE, {"attempts": 1, "confidence": 0.7}, "act"),
     ],
-    ids=["harmless", "not harmless", "the owner asks for as much", "the owner asks for more"],
+    ids=[
+        "harmless",
+        "not harmless",
+        "the owner asks for as much",
+        "the owner asks for more",
+        "hardly more than a guess",
+        "a limit counts who asks",
+        "one was needless already",
+        "sure again after one",
+    ],
 )
-def test_less_is_asked_where_a_needless_retry_does_nothing_unless_the_owner_asks_for_more(
-    gate: Any, evidence: Callable[..., Any], now: datetime, told: Any, rerun: RerunVerdict, action: str
+def test_less_is_asked_for_the_first_retry_where_a_needless_one_does_nothing(
+    gate: Any,
+    evidence: Callable[..., Any],
+    now: datetime,
+    told: Any,
+    rerun: RerunVerdict,
+    changes: dict[str, Any],
+    action: str,
 ) -> None:
-    unsure = diagnose_text(UNSURE).model_copy(update={"confidence": 0.6, "transient": True})
-    policy = RemedyPolicy.model_validate(told)
+    before = Attempt(number=1, remedy=RetryRun(flow_run_id="run-1", delay_s=6), state_id_before="s")
+    changes = {"confidence": 0.6, "transient": True} | changes
+    attempts = (before,) * changes.pop("attempts", 0)
+    unsure = diagnose_text(UNSURE).model_copy(
+        update={"confidence": 0.6, "transient": True} | {k: v for k, v in changes.items() if k != "attempts"}
+    )
     decision = decide(
-        unsure, evidence(UNSURE), policy, rerun=rerun, persisted_results=False, now=now, jitter=0.5
+        unsure,
+        evidence(UNSURE),
+        RemedyPolicy.model_validate({"mode": "auto"} | told),
+        rerun=rerun,
+        persisted_results=False,
+        attempts=attempts,
+        now=now,
+        jitter=0.5,
     )
     assert decision.action == action
     assert ("confidence" in failed(decision)) is (action == "propose")
