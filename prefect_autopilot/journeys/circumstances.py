@@ -15,7 +15,7 @@ from prefect_autopilot.journeys.missed_runs import missed_of, prove_missed
 from prefect_autopilot.journeys.probing import outage_of
 from prefect_autopilot.journeys.remedies import MARK
 from prefect_autopilot.journeys.repairs import at_lock, find_repair
-from prefect_autopilot.journeys.reruns import Repetition, RerunCode, all_persisted, failed_tasks
+from prefect_autopilot.journeys.reruns import Repetition, RerunCode, all_persisted, failed_tasks, never_began
 from prefect_autopilot.journeys.stuck_runs import is_stuck_run, prove_stuck
 from prefect_autopilot.models import Approval, Attempt, Evidence, Repair, TroubleshootingSession
 from prefect_autopilot.models.names import OWN_PREFIX
@@ -104,6 +104,8 @@ def again(code: RerunCode, evidence: Evidence) -> tuple[Repetition, Repetition]:
     if held is not None:
         # The lock refused the run: it did nothing of its work.
         return "none", held
+    if never_began(evidence):
+        return "none", "none"
     if evidence.run.state.type == "CRASHED":
         return code.may_have_begun(evidence), "none"
     broken = failed_tasks(evidence)

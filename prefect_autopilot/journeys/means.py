@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from prefect_autopilot.adapters import inputs, lock_files, run_changes
+from prefect_autopilot.adapters.deployed_code import set_code
 from prefect_autopilot.errors import PrefectError, UnknownNameError
 from prefect_autopilot.journeys.desk import Desk
+from prefect_autopilot.journeys.good_code import prove_roll_back
 from prefect_autopilot.models import (
     Attempt,
     ChangeRun,
@@ -28,7 +30,9 @@ from prefect_autopilot.models import (
     QuarantineInput,
     Repair,
     RerunElsewhere,
+    RollBack,
 )
+from prefect_autopilot.models.means import MeansKind
 from prefect_autopilot.models.names import OWN_PREFIX
 from prefect_autopilot.troubleshooting.consent import names_of
 from prefect_autopilot.troubleshooting.execution import said_at_end
@@ -44,14 +48,6 @@ _LEAST_PLAIN_MB = 128
 """A plain number below this is a count of GB, or of something else."""
 _PATH = re.compile(r"/[^\s'\",:;()\[\]<>]+")
 _READY = "READY"
-_NAMED = (
-    "more_memory",
-    "longer_timeout",
-    "lower_concurrency",
-    "rerun_elsewhere",
-    "quarantine_input",
-    "free_scratch",
-)
 
 
 async def find_means(
@@ -60,14 +56,16 @@ async def find_means(
     """Return the remedy of this kind that fits and that the policy names; None where nothing is proved."""
     names, policy = names_of(evidence.run), desk.policy
     tried = {attempt.remedy.kind for attempt in attempts}
-    named = {kind for kind in _NAMED if kind not in tried and policy.mode_for(kind, names) != "propose"} | {
-        kind for kind in _NAMED if kind in policy.remedies and kind not in tried
+    named = {
+        kind
+        for kind in get_args(MeansKind)
+        if kind not in tried and (kind in policy.remedies or policy.mode_for(kind, names) != "propose")
     }
     if not named or evidence.run.deployment_id is None:
         return None
     try:
         for kind in _fitting(diagnosis, evidence, attempts):
-            if kind in named and (found := await _prove(kind, desk, evidence)):
+            if kind in named and (found := await _PROVE[kind](desk, evidence)):
                 return found
     except (PrefectError, UnknownNameError) as error:
         if isinstance(error, PrefectError) and not error.permanent:
@@ -90,24 +88,10 @@ def _fitting(diagnosis: Diagnosis, evidence: Evidence, attempts: tuple[Attempt, 
             yield "free_scratch"
         case "rerun_on_other_infrastructure" | "restart_worker":
             yield "rerun_elsewhere"
+        case "fix_code" | "fix_configuration" | "install_dependency":
+            yield "roll_back"
     if diagnosis.category is IssueCategory.DATA:
         yield "quarantine_input"
-
-
-async def _prove(kind: str, desk: Desk, evidence: Evidence) -> Repair | None:
-    match kind:
-        case "more_memory":
-            return await _memory(desk, evidence)
-        case "longer_timeout":
-            return await _timeout(desk, evidence)
-        case "lower_concurrency":
-            return await _concurrency(desk, evidence)
-        case "rerun_elsewhere":
-            return await _elsewhere(desk, evidence)
-        case "quarantine_input":
-            return _quarantine(desk, evidence)
-        case _:
-            return _scratch(desk, evidence)
 
 
 async def _job_variables(desk: Desk, evidence: Evidence) -> JSONDict:
@@ -250,18 +234,12 @@ def _is_twin(raw: JSONDict, own: JSONDict) -> bool:
     )
 
 
-def _quarantine(desk: Desk, evidence: Evidence) -> QuarantineInput | None:
+async def _quarantine(desk: Desk, evidence: Evidence) -> QuarantineInput | None:
     """Return the move of the one input file that the failure names."""
-    said, run = said_at_end(evidence), evidence.run
-    if not desk.policy.quarantine or not lock_files.worker_is_here(run.work_pool):
+    run, quarantine = evidence.run, desk.policy.quarantine
+    if not quarantine or not lock_files.worker_is_here(run.work_pool):
         return None
-    paths = {match.rstrip(".") for match in _PATH.findall(said)}
-    found = {
-        (path, folder, target)
-        for path in paths
-        for folder, target in desk.policy.quarantine.items()
-        if inputs.is_input(path, folder) and Path(target).is_dir() and inputs.same_disk(path, target)
-    }
+    found = _inputs_named(said_at_end(evidence), quarantine)
     if len(found) != 1 or _names_in(run.parameters.values(), [one[0] for one in found]):
         return None
     path, folder, target = found.pop()
@@ -270,12 +248,23 @@ def _quarantine(desk: Desk, evidence: Evidence) -> QuarantineInput | None:
     return QuarantineInput(flow_run_id=run.id, path=path, target=aside, proof=proof, delay_s=SETTLE_S)
 
 
+def _inputs_named(said: str, quarantine: Mapping[str, str]) -> set[tuple[str, str, str]]:
+    """Return the input files that a text names, each with its folder and where it may be moved to."""
+    paths = {match.rstrip(".") for match in _PATH.findall(said)}
+    return {
+        (path, folder, target)
+        for path in paths
+        for folder, target in quarantine.items()
+        if inputs.is_input(path, folder) and Path(target).is_dir() and inputs.same_disk(path, target)
+    }
+
+
 def _names_in(values: Iterable[Any], paths: list[str]) -> bool:
     """Tell whether the run was started for just this file: without it there is nothing to do."""
     return any(isinstance(value, str) and value in paths for value in values)
 
 
-def _scratch(desk: Desk, evidence: Evidence) -> FreeScratch | None:
+async def _scratch(desk: Desk, evidence: Evidence) -> FreeScratch | None:
     folders, run = desk.policy.scratch_folders, evidence.run
     if not folders or not lock_files.worker_is_here(run.work_pool):
         return None
@@ -292,8 +281,20 @@ def _scratch(desk: Desk, evidence: Evidence) -> FreeScratch | None:
     )
 
 
+_PROVE: Mapping[str, Callable[[Desk, Evidence], Awaitable[Repair | None]]] = {
+    "more_memory": _memory,
+    "longer_timeout": _timeout,
+    "lower_concurrency": _concurrency,
+    "rerun_elsewhere": _elsewhere,
+    "quarantine_input": _quarantine,
+    "free_scratch": _scratch,
+    "roll_back": prove_roll_back,
+}
+
+
 async def make_way(
-    desk: Desk, remedy: MoreMemory | LongerTimeout | LowerConcurrency | QuarantineInput | FreeScratch
+    desk: Desk,
+    remedy: MoreMemory | LongerTimeout | LowerConcurrency | QuarantineInput | FreeScratch | RollBack,
 ) -> str:
     """Change what the remedy changes, and return what the retry's message says of it; twice is as once."""
     match remedy:
@@ -309,6 +310,9 @@ async def make_way(
         case QuarantineInput():
             inputs.move_file(remedy.path, remedy.target)
             return f"{Path(remedy.path).name} was set aside"
+        case RollBack():
+            await set_code(desk.api, remedy.deployment_id, before=remedy.before, after=remedy.after)
+            return f"deployment {remedy.deployment_name} is back at version {remedy.good_version}"
         case FreeScratch():
             freed = inputs.remove_scratch(remedy.folders, desk.clock().timestamp())
             return f"{freed:.0f} MB of scratch were removed"
@@ -333,5 +337,8 @@ async def take_back(desk: Desk, remedy: object) -> str | None:
         case QuarantineInput():
             inputs.move_file(remedy.target, remedy.path)
             return f"{Path(remedy.path).name}, which was set aside"
+        case RollBack():
+            await set_code(desk.api, remedy.deployment_id, before=remedy.after, after=remedy.before)
+            return f"the code of deployment {remedy.deployment_name}"
         case _:
             return None

@@ -12,14 +12,12 @@ from prefect_autopilot.journeys.desk import Desk
 from prefect_autopilot.models import (
     FAILURE_STATES,
     Approval,
-    ChangeRun,
     Evidence,
-    LowerConcurrency,
     PauseDeployment,
-    QuarantineInput,
     ResolutionStatus,
     RetryRun,
     RunRecord,
+    TakenBack,
     TroubleshootingSession,
 )
 from prefect_autopilot.store import Store
@@ -28,8 +26,8 @@ from prefect_autopilot.troubleshooting import recovery
 from prefect_autopilot.troubleshooting import session as steps
 
 Clock = Callable[[], datetime]
-CHANGES = ChangeRun | LowerConcurrency | QuarantineInput
-"""What is done before a retry and can be changed back."""
+UNDOABLE = RetryRun | PauseDeployment | TakenBack
+"""What ``undo`` takes back."""
 MOST = 86_400.0
 """The largest number a person may put in place of one that was proposed."""
 
@@ -99,7 +97,7 @@ async def undo(desk: Desk, session_id: str, *, by: str) -> TroubleshootingSessio
     attempt = session.attempts[-1] if session.attempts else None
     if attempt is None or session.resolution_status not in steps.OPEN:
         raise ConflictError(f"Session {session_id} has no act under way that could be taken back.")
-    if not isinstance(attempt.remedy, RetryRun | PauseDeployment | CHANGES):
+    if not isinstance(attempt.remedy, UNDOABLE):
         kind = attempt.remedy.kind.replace("_", " ")
         raise ConflictError(f"The act ({kind}) cannot be taken back; cancel the run in Prefect instead.")
     now = desk.clock()

@@ -27,6 +27,7 @@ from prefect_autopilot.models import (
     RemoveStaleLock,
     RerunElsewhere,
     RetryRun,
+    RollBack,
     RunMissed,
     RunRefresher,
     TroubleshootingSession,
@@ -97,7 +98,14 @@ async def _act(
     match remedy:
         case RetryRun() | RefreshCredentials() | RemoveStaleLock() | ForgetCachedResult():
             why = await _make_way(desk, remedy)
-        case MoreMemory() | LongerTimeout() | LowerConcurrency() | QuarantineInput() | FreeScratch():
+        case (
+            MoreMemory()
+            | LongerTimeout()
+            | LowerConcurrency()
+            | QuarantineInput()
+            | FreeScratch()
+            | RollBack()
+        ):
             why = await means.make_way(desk, remedy)
         case RerunElsewhere():
             key = f"{MARK}-elsewhere-{remedy.flow_run_id}-{state_id}"

@@ -121,9 +121,6 @@ class RerunCode:
 
         Only a task that is called once and whose stored result was reported is certain to be skipped.
         """
-        never_ran = all(state.type != "RUNNING" for state in evidence.states)
-        if evidence.states and never_ran and not evidence.task_runs:
-            return "none"
         stored = {executed_function(task.task_key) for task in _finished(evidence) if task.persisted}
         open_ = [name for name in self._tasks if name not in stored or name not in self._once]
         return _worse(_worse(self.direct, self._service_calls), self.of_tasks(open_))
@@ -134,6 +131,12 @@ class RerunCode:
             # Nothing is known of its tasks, so each of them may have been done.
             return _worse(self.direct, _worse(self.of_tasks(self._tasks), self._service_calls))
         return _worse(self.direct, self.of_tasks(_done_again(evidence)))
+
+
+def never_began(evidence: Evidence) -> bool:
+    """Tell whether the flow's own code was never come to, on any start."""
+    never_ran = all(state.type != "RUNNING" for state in evidence.states)
+    return bool(evidence.states) and never_ran and not evidence.task_runs
 
 
 def _is_service_call(name: str) -> bool:

@@ -1,5 +1,6 @@
 """The values that cross rooms. Frozen; ours forbid unknown fields, foreign ones ignore them."""
 
+from prefect_autopilot.models.acts import ProvedRepair, TakenBack
 from prefect_autopilot.models.base import (
     AlertCondition,
     AlertType,
@@ -36,6 +37,16 @@ from prefect_autopilot.models.incidents import (
     Verification,
     WorkflowIssue,
 )
+from prefect_autopilot.models.means import (
+    ChangeRun,
+    FreeScratch,
+    LongerTimeout,
+    LowerConcurrency,
+    MoreMemory,
+    QuarantineInput,
+    RerunElsewhere,
+    RollBack,
+)
 from prefect_autopilot.models.optimization import (
     Advice,
     AppliedRewrite,
@@ -65,16 +76,9 @@ from prefect_autopilot.models.policy import (
 )
 from prefect_autopilot.models.remedies import (
     AskOwner,
-    ChangeRun,
     EndStuckRun,
     ForgetCachedResult,
-    FreeScratch,
-    LongerTimeout,
-    LowerConcurrency,
-    MoreMemory,
     PauseDeployment,
-    ProvedRepair,
-    QuarantineInput,
     RefreshCredentials,
     ReleaseSlots,
     Remedy,
@@ -82,7 +86,6 @@ from prefect_autopilot.models.remedies import (
     RemedyKind,
     RemoveStaleLock,
     Repair,
-    RerunElsewhere,
     RetryRun,
     RunMissed,
     RunRefresher,
@@ -243,6 +246,7 @@ __all__ = [
     "ResolutionStatus",
     "RetryRun",
     "Rewrite",
+    "RollBack",
     "RunMissed",
     "RunRecord",
     "RunRefresher",
@@ -263,6 +267,7 @@ __all__ = [
     "StepSpec",
     "Storm",
     "Strategy",
+    "TakenBack",
     "TaskRunRecord",
     "TaskTiming",
     "Text",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime, time, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, AwareDatetime, Field, field_validator, model_validator
 
 from prefect_autopilot.models.base import Value
+from prefect_autopilot.models.means import MeansKind
 from prefect_autopilot.models.remedies import RemedyKind
 
 Mode = Literal["propose", "approve", "auto"]
@@ -17,17 +18,7 @@ Mode = Literal["propose", "approve", "auto"]
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
-ONLY_BY_NAME: frozenset[str] = frozenset(
-    {
-        "pause_deployment",
-        "more_memory",
-        "longer_timeout",
-        "lower_concurrency",
-        "rerun_elsewhere",
-        "quarantine_input",
-        "free_scratch",
-    }
-)
+ONLY_BY_NAME: frozenset[str] = frozenset({"pause_deployment", *get_args(MeansKind)})
 """Remedies that change what the owner has set up: no general mode allows them, only their own name does."""
 _STRICTEST_FIRST: tuple[Mode, ...] = ("propose", "approve", "auto")
 _Name = Annotated[str, Field(min_length=1, max_length=500)]
@@ -138,6 +129,8 @@ class RemedyPolicy(Value):
     quiet_hours: tuple[QuietHours, ...] = ()
     shadow_until: AwareDatetime | None = None
     """Until then only what would have been done is shown, and what happened then."""
+    shadow_days: float = Field(default=7, ge=0, le=3650)
+    """How long that is where ``shadow_until`` says nothing, from the first time a file or block lets act."""
     storm_runs: int = Field(default=20, ge=2)
     """Failures of one cause seen at once that make a storm: one session, a canary first."""
     protected_deployments: tuple[str, ...] = ()
@@ -168,6 +161,12 @@ class RemedyPolicy(Value):
             if found:
                 return min(found, key=_STRICTEST_FIRST.index)
         return "propose" if kind in ONLY_BY_NAME else self.mode
+
+    @property
+    def lets_act(self) -> bool:
+        """Tell whether anything may be done unattended."""
+        single = (mode for one in self.deployments for mode in (one.mode, *one.remedies.values()))
+        return "auto" in {self.mode, *self.remedies.values(), *single}
 
     def attempts_for(self, names: frozenset[str]) -> int:
         """Return how many remedies a run with these names may have."""

@@ -1,6 +1,6 @@
 """What may be done about a failure: each remedy with its data, its plan in words and what it repeats.
 
-All that is known of a remedy but its act stands here; the act is a case of ``journeys.remedies``.
+All that is known of a remedy but its act stands in its class; the act is a case of ``journeys.remedies``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,18 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from prefect_autopilot.models.base import JSONDict, Value
+from prefect_autopilot.models.acts import Act, ProvedRepair
+from prefect_autopilot.models.base import JSONDict
+from prefect_autopilot.models.means import (
+    FreeScratch,
+    LongerTimeout,
+    LowerConcurrency,
+    MeansKind,
+    MoreMemory,
+    QuarantineInput,
+    RerunElsewhere,
+    RollBack,
+)
 
 RemedyClass = Literal[
     "retry_backoff",
@@ -44,45 +55,9 @@ RemedyKind = Literal[
     "end_stuck_run",
     "run_missed",
     "pause_deployment",
-    "more_memory",
-    "longer_timeout",
-    "lower_concurrency",
-    "rerun_elsewhere",
-    "quarantine_input",
-    "free_scratch",
+    MeansKind,
 ]
 """What a policy may name: every remedy but asking a person. A test compares it with the classes."""
-
-
-class Act(Value):
-    """What every remedy has: the run it is for, and what the gate must know of it."""
-
-    plan: ClassVar[str]
-    """What is proposed, in words; fields of the remedy in braces."""
-    when: ClassVar[str]
-    """When it fits, besides every check of the gate."""
-    undo: ClassVar[str]
-    """How it is taken back."""
-    helped: ClassVar[str]
-    """What is seen where it helped."""
-    cost: ClassVar[str] = "one more start of the run"
-    """What it costs where it does not help."""
-    radius: ClassVar[str] = "this run"
-    """What else it touches."""
-    repeats: ClassVar[bool] = True
-    """Whether the run's work is done again, which the gate allows only where that is harmless."""
-    once: ClassVar[bool] = True
-    """Whether it is out of question for a run that failed again after it."""
-    resumes: ClassVar[bool] = True
-    """Whether it may be begun anew where a crash left it: proved anew, or the same when done twice."""
-    changeable: ClassVar[Mapping[str, str]] = MappingProxyType({})
-    """Numbers that a person may change when saying yes, with what they mean."""
-
-    flow_run_id: str
-
-    def told(self) -> str:
-        """Return the plan with the remedy's own fields filled in."""
-        return self.plan.format_map(self.model_dump())
 
 
 class RetryRun(Act):
@@ -115,20 +90,12 @@ class RefreshCredentials(Act):
     delay_s: float = Field(default=0, ge=0)
 
 
-class ProvedRepair(Act):
-    """What every repair has: the run it is for, the proof that allows it, and when the retry follows."""
-
-    proof: str = ""
-    delay_s: float = Field(default=0, ge=0)
-
-
 class RemoveStaleLock(ProvedRepair):
     """Remove a lock file whose holder is proved to be dead, then retry the run."""
 
     plan: ClassVar[str] = "Remove the lock file, then retry"
     when: ClassVar[str] = "the flow stopped at its own lock, whose holder is no process of this machine"
     undo: ClassVar[str] = "cannot be: the flow makes its lock again"
-    helped: ClassVar[str] = "the retry completes"
     radius: ClassVar[str] = "one file"
     kind: Literal["remove_stale_lock"] = "remove_stale_lock"
     path: str
@@ -141,7 +108,6 @@ class ForgetCachedResult(ProvedRepair):
     plan: ClassVar[str] = "Remove this one cached result, then retry"
     when: ClassVar[str] = "a task took a stored result that the failure came from"
     undo: ClassVar[str] = "cannot be: the task computes its result again"
-    helped: ClassVar[str] = "the retry completes"
     cost: ClassVar[str] = "the result is computed again"
     radius: ClassVar[str] = "one stored result"
     kind: Literal["forget_cached_result"] = "forget_cached_result"
@@ -235,127 +201,6 @@ class PauseDeployment(ProvedRepair):
     deployment_id: str
 
 
-class ChangeRun(ProvedRepair):
-    """What a remedy has that changes one value of a run before its retry: the value, and what it was."""
-
-    resumes: ClassVar[bool] = True
-    place: Literal["parameters", "job_variables"]
-    name: str
-    amount: float = Field(gt=0)
-    unit: str = ""
-    """What is written behind the amount; nothing where the value is a number."""
-    most: float
-    """The largest amount that the policy allows, in the same unit."""
-    before: str | float | None = None
-    """What the run itself said before, None where it said nothing."""
-
-    def value(self) -> str | float:
-        """Return the new value as it is written."""
-        whole = int(self.amount) if self.amount == int(self.amount) else self.amount
-        return f"{whole}{self.unit}" if self.unit else whole
-
-
-class MoreMemory(ChangeRun):
-    """Give the run more memory through a job variable of its own, then retry it."""
-
-    plan: ClassVar[str] = "Give the run {amount:.0f}{unit} in job variable {name}, then retry"
-    when: ClassVar[str] = (
-        "memory ran out, the pool has one job variable for it, and the policy names this and `max_memory_mb`"
-    )
-    undo: ClassVar[str] = "done by itself where the retry fails again; `undo`, until the retry begins"
-    helped: ClassVar[str] = "the retry completes"
-    cost: ClassVar[str] = "the larger machine, for this run"
-    changeable: ClassVar[Mapping[str, str]] = MappingProxyType(
-        {"amount": "Memory in the unit of the job variable; never more than the policy allows."}
-    )
-    kind: Literal["more_memory"] = "more_memory"
-
-
-class LongerTimeout(ChangeRun):
-    """Raise the one timeout among the run's parameters or job variables, then retry it."""
-
-    plan: ClassVar[str] = "Raise {name} of the run to {amount:.0f} s, then retry"
-    when: ClassVar[str] = (
-        "a limit of time was met, the run has one number for it, the policy names this and `max_timeout_s`"
-    )
-    undo: ClassVar[str] = "done by itself where the retry fails again; `undo`, until the retry begins"
-    helped: ClassVar[str] = "the retry completes"
-    cost: ClassVar[str] = "a run that hangs is noticed later"
-    changeable: ClassVar[Mapping[str, str]] = MappingProxyType(
-        {"amount": "Seconds; never more than the policy allows."}
-    )
-    kind: Literal["longer_timeout"] = "longer_timeout"
-
-
-class LowerConcurrency(ProvedRepair):
-    """Lower the concurrency limit of the run's deployment, which it has already, then retry the run."""
-
-    plan: ClassVar[str] = "Let {limit:.0f} runs of the deployment run at once instead of {before}, then retry"
-    when: ClassVar[str] = (
-        "too much went on at once, the deployment has a limit above one, and the policy names this remedy"
-    )
-    undo: ClassVar[str] = "done by itself where the retry fails again; `undo`, until the retry begins"
-    helped: ClassVar[str] = "the retry completes; the lower limit stays"
-    cost: ClassVar[str] = "later runs of the deployment wait longer"
-    radius: ClassVar[str] = "the deployment"
-    changeable: ClassVar[Mapping[str, str]] = MappingProxyType(
-        {"limit": "Runs at once; lower than now, at least one."}
-    )
-    kind: Literal["lower_concurrency"] = "lower_concurrency"
-    deployment_id: str
-    limit: float = Field(ge=1)
-    before: int
-
-
-class RerunElsewhere(ProvedRepair):
-    """Run the same flow once by its other deployment, in another work pool, with the same parameters."""
-
-    plan: ClassVar[str] = "Run it once by deployment {deployment_name}, in work pool {work_pool}"
-    when: ClassVar[str] = (
-        "the infrastructure failed before the run began, one other deployment of the flow is in a pool"
-        " that is ready, and the policy names this remedy"
-    )
-    undo: ClassVar[str] = "cancel the run that was started"
-    helped: ClassVar[str] = "that run completes"
-    cost: ClassVar[str] = "one run in the other pool"
-    kind: Literal["rerun_elsewhere"] = "rerun_elsewhere"
-    deployment_id: str
-    deployment_name: str
-    work_pool: str
-    parameters: JSONDict = Field(default_factory=dict)
-
-
-class QuarantineInput(ProvedRepair):
-    """Move the one input file that a run cannot read to the folder its owner named, then retry the run."""
-
-    plan: ClassVar[str] = "Move {path} to {target}, then retry without it"
-    when: ClassVar[str] = (
-        "the failure names one file below a folder of the policy's `quarantine`, on this machine"
-    )
-    undo: ClassVar[str] = "done by itself where the retry fails again; `undo`, until the retry begins"
-    helped: ClassVar[str] = "the retry completes without it; people are told of the file"
-    cost: ClassVar[str] = "the data of that file is missing until somebody looks"
-    radius: ClassVar[str] = "one file"
-    kind: Literal["quarantine_input"] = "quarantine_input"
-    path: str
-    target: str
-
-
-class FreeScratch(ProvedRepair):
-    """Remove old files from folders that their owner has marked as scratch, then retry the run."""
-
-    plan: ClassVar[str] = "Remove {megabytes:.0f} MB of scratch files older than a day, then retry"
-    when: ClassVar[str] = (
-        "the disk is full, the policy names `scratch_folders`, and each holds the file `.autopilot-scratch`"
-    )
-    undo: ClassVar[str] = "cannot be: scratch files are made to be removed"
-    helped: ClassVar[str] = "the retry completes"
-    radius: ClassVar[str] = "files older than a day that nobody has open, in those folders"
-    kind: Literal["free_scratch"] = "free_scratch"
-    folders: tuple[str, ...]
-    megabytes: float
-
-
 class AskOwner(Act):
     """Tell a person what was found and what to do; nothing is changed."""
 
@@ -385,6 +230,7 @@ Repair = (
     | RerunElsewhere
     | QuarantineInput
     | FreeScratch
+    | RollBack
 )
 """Remedies that remove what stands in the way; each carries its proof. A new one is added here."""
 

@@ -235,29 +235,6 @@ async def test_a_killed_process_leaves_a_session_that_the_next_one_finishes(
     assert len(prefect.retries) == 1
 
 
-async def test_a_crash_between_act_and_result_does_not_act_twice(
-    make_desk: Callable[..., Desk], prefect: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    desk = make_desk()
-    prefect.fail("run-1")
-    session = await resolve.take_up(desk, await desk.api.run("run-1"))
-    assert session is not None
-    desk.clock.forward(5)
-
-    async def killed(*_args: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(desk.store, "journal_result", killed)
-        with pytest.raises(KeyboardInterrupt):
-            await resolve.advance(desk, session.session_id)
-    assert len(prefect.retries) == 1
-    prefect.finish("run-1")
-    session = await later(make_desk(holder="next"), session)
-    assert len(prefect.retries) == 1
-    assert session.due_at is None or session.resolution_status is ResolutionStatus.IN_PROGRESS
-
-
 async def test_an_unreachable_server_leaves_the_session_as_it_was(desk: Desk, prefect: Any) -> None:
     prefect.fail("run-1")
     session = await resolve.take_up(desk, await desk.api.run("run-1"))

@@ -7,8 +7,8 @@ from typing import Any, ClassVar, Literal, get_args
 import pytest
 
 from prefect_autopilot.models import AskOwner, ProvedRepair, Remedy, RemedyKind, Repair, RetryRun
+from prefect_autopilot.models.acts import Act
 from prefect_autopilot.models.policy import ONLY_BY_NAME
-from prefect_autopilot.models.remedies import Act
 
 REMEDIES: tuple[Any, ...] = get_args(get_args(Remedy)[0])
 
