@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class AutopilotPolicy(Block):
-    """Limits of unattended remedies. The default proposes and never acts.
+    """Limits of unattended remedies; the one named `autopilot` holds. The default proposes and never acts.
 
     Example:
         Read the policy:
@@ -73,6 +73,9 @@ class AutopilotPolicy(Block):
     )
     shadow_until: datetime | None = Field(
         default=None, description="Until then only what would have been done is shown."
+    )
+    shadow_days: float = Field(
+        default=7, ge=0, le=3650, description="How many days that is where no moment is said; 0: none."
     )
     storm_runs: int = Field(
         default=20, ge=2, description="Failures of one cause at once that are handled as one, a canary first."

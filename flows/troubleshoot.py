@@ -21,7 +21,7 @@ from prefect_autopilot.troubleshooting import report
 )
 async def troubleshoot(
     flow_run_id: str,
-    mode: Literal["propose", "auto"] = "propose",
+    mode: Literal["propose", "approve", "auto"] = "propose",
     wait_s: Annotated[float, Field(ge=0, le=7200)] = 900,
 ) -> JSONDict:
     """Take one failed run from identification to verification.
@@ -31,7 +31,7 @@ async def troubleshoot(
 
     Args:
         flow_run_id: Id of the failed flow run.
-        mode: propose says what would help; auto acts where every check of the gate passes.
+        mode: propose says what would help; approve also asks by a form; auto acts where every check passes.
         wait_s: Seconds to wait for the verification.
     """
     async with open_desk(load_settings(mode=mode)) as desk:

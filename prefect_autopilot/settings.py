@@ -71,15 +71,24 @@ class Settings(BaseSettings):
         "autopilot"
     )
     mode: Annotated[
-        Literal["propose", "auto"],
-        Field(description="propose: say what would help; auto: do what every check of the gate allows"),
+        Literal["propose", "approve", "auto"],
+        Field(
+            description="propose: say what would help; approve: ask by a form in the Prefect UI, too;"
+            " auto: do what every check of the gate allows"
+        ),
     ] = "propose"
     policy_file: Annotated[
-        Path | None, Field(description="YAML or TOML file with the remedy policy; none: the safe defaults")
+        Path | None,
+        Field(description="YAML or TOML file with the remedy policy; none: the block autopilot, if any"),
     ] = None
     poll_interval_s: Annotated[
-        float, Field(ge=0.5, le=300, description="Seconds between two reads of the Prefect API")
-    ] = 10
+        float,
+        Field(
+            ge=0.5,
+            le=300,
+            description="Seconds between two reads of the Prefect API; events ask for one at once",
+        ),
+    ] = 15
     lease_ttl_s: Annotated[
         float, Field(ge=3, le=600, description="Seconds after which a silent watcher loses its lease")
     ] = 30

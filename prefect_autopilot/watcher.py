@@ -11,23 +11,25 @@ import logging
 import signal
 from collections import OrderedDict
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from prefect_autopilot.adapters.channels import deliver_pending
 from prefect_autopilot.adapters.prefect_target import PrefectTarget
-from prefect_autopilot.errors import AutopilotError, PrefectError
+from prefect_autopilot.errors import AutopilotError, ConfigurationError, PrefectError
 from prefect_autopilot.journeys import fleet as fleets
 from prefect_autopilot.journeys import observe, resolve, storms
 from prefect_autopilot.journeys.aftermath import look_after
 from prefect_autopilot.journeys.deployed import read_deployed
 from prefect_autopilot.journeys.desk import Desk, open_desk, prefect_target
+from prefect_autopilot.journeys.good_code import CodeWatch
 from prefect_autopilot.journeys.leaked_slots import SlotWatch
 from prefect_autopilot.journeys.missed_runs import MissedWatch
+from prefect_autopilot.journeys.shadow import tell_of_shadow
 from prefect_autopilot.journeys.stuck_runs import StuckWatch
 from prefect_autopilot.journeys.tell import headline
-from prefect_autopilot.models import Origin, RunRecord, TroubleshootingSession
+from prefect_autopilot.models import JSONDict, Origin, RemedyPolicy, RunRecord, TroubleshootingSession
 from prefect_autopilot.models.names import FAILURE_EVENTS, WATCHER_LOOKS
 from prefect_autopilot.monitoring import FleetMetrics
 from prefect_autopilot.settings import Settings, load_settings
@@ -43,11 +45,14 @@ OVERLAP = timedelta(seconds=60)
 """How far behind the cursor each look goes back: clocks of workers and server differ."""
 FIRST_LOOK_BACK = timedelta(minutes=15)
 """A watcher that never ran here looks at recent failures, not at the history of years."""
+POLICY_EVERY = timedelta(minutes=1)
 PRUNE_EVERY = timedelta(days=1)
 COMPACT_AFTER = timedelta(days=7)
 """Runs older than this are kept without their parameters."""
 AT_ONCE = 4
 """Sessions taken on at the same time; a SQLite server answers 503 under more writers."""
+SELDOM = timedelta(minutes=10)
+"""How often is asked for what few servers have: measures of runs, automations that chain deployments."""
 RUN_RESOURCE = "prefect.flow-run."
 MOST_HEARD = 10_000
 STANDING_BY = "Another watcher is at work; standing by to take over when it falls silent."
@@ -75,7 +80,7 @@ class Watcher:
     """One watcher over one desk; ``tick`` is one reconcile, ``run`` repeats it until stopped."""
 
     desk: Desk
-    poll_interval_s: float = 10
+    poll_interval_s: float = 15
     lease_ttl_s: float = 30
     assess_every_s: float = 60
     retention_days: float = 90
@@ -86,11 +91,16 @@ class Watcher:
     slots: SlotWatch = field(default_factory=SlotWatch)
     stuck: StuckWatch = field(default_factory=StuckWatch)
     missed: MissedWatch = field(default_factory=MissedWatch)
+    code: CodeWatch = field(default_factory=CodeWatch)
     tell: Callable[[str], None] = lambda _line: None
     """Is given a line for each thing a person at the screen would want to know."""
     _token: int | None = None
+    _policy_at: datetime | None = None
     _assessed_at: datetime | None = None
     _pruned_at: datetime | None = None
+    _measures_from: datetime | None = None
+    _automations: tuple[JSONDict, ...] = ()
+    _automations_until: datetime | None = None
     _in_trouble: bool = False
     _standing_by: bool = False
 
@@ -123,6 +133,7 @@ class Watcher:
             )
 
     async def _reconcile(self, now: datetime) -> int:
+        await self._read_policy(now)
         failed = await self._new_failures(now)
         sessions = {session.session_id: session for session in await self.desk.store.due_sessions(now)}
         found = await storms.sort_out(self.desk, failed, self._origin)
@@ -138,6 +149,18 @@ class Watcher:
         await self._assess(now)
         await self._prune(now)
         return len(sessions)
+
+    async def _read_policy(self, now: datetime) -> None:
+        """Read the policy again: it may be edited in the Prefect UI. One with a mistake holds everything."""
+        if self.desk.reread is None or (self._policy_at and now - self._policy_at < POLICY_EVERY):
+            return
+        try:
+            policy = await self.desk.reread()
+        except ConfigurationError as error:
+            logger.warning("Every remedy is held: %s", error.message)
+            policy = RemedyPolicy(paused=True)
+        self.desk = replace(self.desk, policy=policy)
+        self._policy_at = now
 
     def _origin(self, run: RunRecord) -> Origin:
         return "event" if run.id in self.hint.heard else "reconcile"
@@ -190,20 +213,36 @@ class Watcher:
             return
         store, since = self.desk.store, self._assessed_at
         await observe.ingest(self.desk.api, store, now)
-        await observe.measure(self.desk.api, store, now)
-        deployed = await read_deployed(self.desk.api, store)
+        await self._measure(now)
+        deployed = await read_deployed(self.desk.api, store, now, await self._known_automations(now))
         await observe.raise_alerts(
             store, await store.rules(), now, deployed=deployed, policy=self.desk.alerting
         )
         await fleets.refresh(self.fleet, store, now, since, self.book)
         await look_after(self.desk)
+        await self.code.look(self.desk)
         # Only now: what a failed assessment did not count, the next one does.
         self._assessed_at = now
+
+    async def _measure(self, now: datetime) -> None:
+        """Read measures each time while runs tell any, seldom where none do."""
+        if self._measures_from is not None and now < self._measures_from:
+            return
+        found = await observe.measure(self.desk.api, self.desk.store, now)
+        told = any(one.at >= now - SELDOM for one in found.measures)
+        self._measures_from = now if told else now + SELDOM
+
+    async def _known_automations(self, now: datetime) -> tuple[JSONDict, ...]:
+        if self._automations_until is None or now >= self._automations_until:
+            self._automations = await self.desk.api.automations()
+            self._automations_until = now + SELDOM
+        return self._automations
 
     async def _prune(self, now: datetime) -> None:
         if self._pruned_at is None or now - self._pruned_at >= PRUNE_EVERY:
             await self.desk.store.prune(now - timedelta(days=self.retention_days))
             await self.desk.store.compact(now - COMPACT_AFTER)
+            await tell_of_shadow(self.desk)
             self._pruned_at = now
 
     async def _pause(self) -> None:

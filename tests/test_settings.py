@@ -93,7 +93,7 @@ def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
         ("API_PORT", "http", "valid integer"),
         ("POLL_INTERVAL_S", "0", "greater than or equal to 0.5"),
         ("POLL_INTERVAL_S", "nan", ""),
-        ("MODE", "yolo", "'propose' or 'auto'"),
+        ("MODE", "yolo", "'propose', 'approve' or 'auto'"),
         ("RETENTION_DAYS", "-1", "greater than or equal to 1"),
         ("NOTIFY_WEBHOOK", "ftp://hunter2", "http:// or https://"),
         ("STORE_URL", "mysql://a:hunter2@b/c", "sqlite:// or postgresql://"),

@@ -12,7 +12,8 @@ from prefect_autopilot.cli.output import Flag, write_line
 async def watch(
     *,
     mode: Annotated[
-        Literal["propose", "auto"] | None, Parameter(help="propose tells; auto also does what is safe.")
+        Literal["propose", "approve", "auto"] | None,
+        Parameter(help="propose tells; approve asks in the Prefect UI; auto also does what is safe."),
     ] = None,
     notify_webhook: Annotated[str | None, Parameter(help="URL that every notice is posted to.")] = None,
 ) -> int:

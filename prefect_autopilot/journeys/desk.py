@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import socket
@@ -18,7 +19,8 @@ from prefect_autopilot.adapters.channels import Channel, configured_channels
 from prefect_autopilot.adapters.health import answers
 from prefect_autopilot.adapters.prefect_api import PrefectAPI
 from prefect_autopilot.adapters.prefect_target import PrefectTarget, find_target
-from prefect_autopilot.journeys.policy import read_policy
+from prefect_autopilot.errors import PrefectError
+from prefect_autopilot.journeys.policy import policy_in_force, read_policy
 from prefect_autopilot.models import AlertPolicy, RemedyPolicy
 from prefect_autopilot.settings import Settings
 from prefect_autopilot.store import Store
@@ -57,6 +59,22 @@ class Desk:
     """Where people reach the status page, None where nobody said so."""
     language_model: Settings | None = None
     """Settings that switch a language model on, None where none is asked."""
+    reread: Callable[[], Awaitable[RemedyPolicy]] | None = None
+    """Reads the policy again; None where it cannot have changed."""
+
+
+POLICY_WITHIN_S = 10.0
+_POLICY_TRIES = 3
+
+
+async def _policy_at_first(target: PrefectTarget, store: Store, settings: Settings) -> RemedyPolicy:
+    """Return the policy; where the server cannot be asked for it, one that holds everything."""
+    try:
+        async with asyncio.timeout(POLICY_WITHIN_S):
+            async with PrefectAPI(target.url, auth=target.auth, tries=_POLICY_TRIES) as api:
+                return await policy_in_force(api, store, settings, datetime.now(UTC))
+    except (PrefectError, TimeoutError):
+        return RemedyPolicy(mode=settings.mode, paused=True)
 
 
 def prefect_target() -> PrefectTarget:
@@ -67,17 +85,27 @@ def prefect_target() -> PrefectTarget:
 
 @asynccontextmanager
 async def open_desk(settings: Settings, *, target: PrefectTarget | None = None) -> AsyncIterator[Desk]:
-    """Open API client and store as the settings say; raises in one sentence what is missing."""
-    policy = read_policy(settings.policy_file, mode=settings.mode)
+    """Open API client and store as the settings say; raises in one sentence what is missing.
+
+    Where the server cannot be asked for the policy everything is held: nobody knows what its owner allows.
+    """
     target = target or prefect_target()
+    if settings.policy_file is not None:
+        read_policy(settings.policy_file, mode=settings.mode)  # a mistake is told before anything is opened
     async with (
         PrefectAPI(target.url, auth=target.auth, ui=target.ui, jitter=random.random) as api,
         Store.open(settings.store_url.get_secret_value()) as store,
     ):
+
+        async def reread() -> RemedyPolicy:
+            return await policy_in_force(api, store, settings, datetime.now(UTC))
+
+        policy = await _policy_at_first(target, store, settings)
         yield Desk(
             api=api,
             store=store,
             policy=policy,
+            reread=reread,
             channels=configured_channels(settings),
             page_url=settings.page_url,
             language_model=settings if settings.ai else None,

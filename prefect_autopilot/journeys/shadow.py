@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from datetime import timedelta
 
-from prefect_autopilot.models import ResolutionStatus, TroubleshootingSession, Value
+from prefect_autopilot.journeys.desk import Desk
+from prefect_autopilot.models import Notice, ResolutionStatus, TroubleshootingSession, Value
 from prefect_autopilot.store import Store
 from prefect_autopilot.troubleshooting.learning import wilson
 
+TOLD_WITHIN = timedelta(days=3)
+"""How long after its end people are still told of it."""
 _PAGE = 500
 _ONLY_CONSENT = frozenset({"mode", "shadow"})
 _SAME = "the run has completed meanwhile"
@@ -52,6 +56,25 @@ async def shadow_records(store: Store) -> tuple[ShadowRecord, ...]:
         ShadowRecord.model_validate({"remedy": kind, "proposed": told.total(), **told})
         for kind, told in sorted(counts.items())
     )
+
+
+async def tell_of_shadow(desk: Desk) -> bool:
+    """Tell people once, when the first days are over, what would have been done in them and what happened."""
+    until, now = desk.policy.shadow_until, desk.clock()
+    if until is None or not until <= now < until + TOLD_WITHIN:
+        return False
+    told = [
+        f"{one.remedy}: proposed {one.proposed}, started again and completed {one.completed_again},"
+        f" failed again {one.failed_again}, another run completed {one.other_run}, nothing seen {one.open}"
+        for one in await shadow_records(desk.store)
+    ]
+    notice = Notice(
+        notice_id=f"shadow-{until.isoformat()}",
+        outcome="info",
+        title="From now on the policy acts: the time in which remedies were only shown is over",
+        text="\n".join(told) or "In that time nothing would have been done.",
+    )
+    return await desk.store.queue_notice(notice, now)
 
 
 def would_have_done(session: TroubleshootingSession) -> str | None:

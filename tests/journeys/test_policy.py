@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
+import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from prefect_autopilot.errors import ConfigurationError
-from prefect_autopilot.journeys.policy import read_policy
+from prefect_autopilot.adapters.prefect_api import PrefectAPI
+from prefect_autopilot.errors import ConfigurationError, PrefectError
+from prefect_autopilot.journeys.desk import open_desk
+from prefect_autopilot.journeys.policy import policy_in_force, read_policy
 from prefect_autopilot.models import Expectation, PolicyOverride, QuietHours, RemedyPolicy
+from prefect_autopilot.settings import Settings, load_settings
+from prefect_autopilot.store import Store
 
 WHOLE = """
 mode: auto
@@ -37,6 +42,7 @@ free_remedies: 5
 quiet_hours:
   - {start: "22:00", end: "06:00", days: [fri, sat], timezone: Europe/Berlin}
 shadow_until: 2026-03-09T00:00:00Z
+shadow_days: 3
 storm_runs: 50
 max_memory_mb: 8192
 max_timeout_s: 900
@@ -86,6 +92,7 @@ def test_every_setting_of_a_file_is_read(tmp_path: Path) -> None:
         free_remedies=5,
         quiet_hours=(QuietHours(start=time(22), end=time(6), days=("fri", "sat"), timezone="Europe/Berlin"),),
         shadow_until=datetime(2026, 3, 9, tzinfo=UTC),
+        shadow_days=3,
         storm_runs=50,
         max_memory_mb=8192,
         max_timeout_s=900,
@@ -271,3 +278,138 @@ def test_a_mistake_deep_in_the_file_is_named_by_its_place(tmp_path: Path, text: 
     with pytest.raises(ConfigurationError) as told:
         read_policy(write(tmp_path, text), mode="auto")
     assert place in told.value.message
+
+
+# The block, and the first days
+
+NOW = datetime(2026, 3, 2, 3, tzinfo=UTC)
+
+
+def server_with(block: Any, *, status: int = 200) -> PrefectAPI:
+    """Return the API of a server that has this policy block, or none."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert request.url.path == "/api/block_types/slug/autopilot-policy/block_documents/name/autopilot"
+        return httpx.Response(404) if block is None else httpx.Response(status, json={"data": block})
+
+    return PrefectAPI("http://prefect.test/api", transport=httpx.MockTransport(answer), tries=1)
+
+
+def settings_of(folder: Path, **told: Any) -> Settings:
+    return load_settings(home=folder, **told)
+
+
+async def in_force(
+    block: Any, store: Store, folder: Path, *, now: datetime = NOW, status: int = 200, **told: Any
+) -> RemedyPolicy:
+    return await policy_in_force(server_with(block, status=status), store, settings_of(folder, **told), now)
+
+
+@pytest.mark.parametrize("mode", ["propose", "approve", "auto"])
+async def test_without_file_and_block_the_mode_that_was_told_holds_at_once(
+    mode: str, store: Store, tmp_path: Path
+) -> None:
+    assert await in_force(None, store, tmp_path, mode=mode) == RemedyPolicy.model_validate({"mode": mode})
+
+
+async def test_the_block_says_everything_also_its_mode(store: Store, tmp_path: Path) -> None:
+    told = {"mode": "approve", "quiet_hours": [{"start": "22:00", "end": "06:00"}], "storm_runs": 5}
+    policy = await in_force(told, store, tmp_path, mode="auto")
+    assert (policy.mode, policy.storm_runs, len(policy.quiet_hours)) == ("approve", 5, 1)
+
+
+async def test_a_file_comes_before_the_block(store: Store, tmp_path: Path) -> None:
+    path = write(tmp_path, "mode: approve")
+    assert (await in_force({"mode": "auto"}, store, tmp_path, policy_file=path)).mode == "approve"
+
+
+async def test_what_a_block_leaves_at_its_default_nobody_has_asked_for(store: Store, tmp_path: Path) -> None:
+    whole = RemedyPolicy(mode="approve", max_wait_s=60).model_dump(mode="json")
+    policy = await in_force(whole, store, tmp_path)
+    assert policy.model_fields_set == {"mode", "max_wait_s"}
+
+
+@pytest.mark.parametrize(
+    ("block", "place"),
+    [
+        ({"mode": "sometimes"}, "mode"),
+        ({"mode": "auto", "remedies": {"reboot": "auto"}}, "remedies.reboot"),
+        ([], "holds no settings"),
+    ],
+    ids=["mode", "remedy", "no settings"],
+)
+async def test_a_block_with_a_mistake_fails_closed_and_says_where(
+    block: Any, place: str, store: Store, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigurationError, match=place) as told:
+        await in_force(block, store, tmp_path, mode="auto")
+    assert "block autopilot" in told.value.message
+
+
+async def test_a_server_that_does_not_tell_its_block_is_no_server_without_one(
+    store: Store, tmp_path: Path
+) -> None:
+    with pytest.raises(PrefectError):
+        await in_force({}, store, tmp_path, status=500, mode="auto")
+
+
+async def test_a_desk_whose_server_is_away_holds_every_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:1/api")
+    async with open_desk(settings_of(tmp_path, mode="auto")) as desk:
+        assert desk.policy == RemedyPolicy(mode="auto", paused=True)
+        assert desk.reread is not None
+        with pytest.raises(PrefectError):
+            await desk.reread()
+
+
+async def test_in_the_first_days_of_a_policy_that_lets_act_everything_is_only_shown(
+    store: Store, tmp_path: Path
+) -> None:
+    path, later = write(tmp_path, "mode: auto"), NOW + timedelta(days=2)
+    first = await in_force(None, store, tmp_path, policy_file=path)
+    assert first.shadow_until == NOW + timedelta(days=7)
+    again = await in_force(None, store, tmp_path, policy_file=path, now=later)
+    assert again.shadow_until == first.shadow_until, "the days are not begun anew"
+    block = await in_force({"mode": "auto", "shadow_days": 1}, store, tmp_path, now=later)
+    assert block.shadow_until == NOW + timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "mode"),
+    [
+        ("mode: propose", "propose"),
+        ("remedies: {retry_run: approve}", "propose"),
+        ("{mode: auto, shadow_days: 0}", "propose"),
+        ("storm_runs: 5", "auto"),
+        ("mode: auto", "auto"),
+    ],
+    ids=["proposes", "asks", "no such days", "told, file says no mode", "told"],
+)
+async def test_no_days_are_needed_where_nothing_is_done_or_the_owner_said_so(
+    text: str, mode: str, store: Store, tmp_path: Path
+) -> None:
+    policy = await in_force(None, store, tmp_path, policy_file=write(tmp_path, text), mode=mode)
+    assert policy.shadow_until is None
+
+
+async def test_a_moment_that_is_said_holds_in_place_of_the_days(store: Store, tmp_path: Path) -> None:
+    text = "{mode: auto, shadow_until: 2020-01-01T00:00:00Z}"
+    policy = await in_force(None, store, tmp_path, policy_file=write(tmp_path, text))
+    assert policy.shadow_until == datetime(2020, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"mode": "auto"},
+        {"remedies": {"retry_run": "auto"}},
+        {"deployments": [{"match": ["a"], "mode": "auto"}]},
+        {"deployments": [{"match": ["a"], "remedies": {"retry_run": "auto"}}]},
+    ],
+    ids=["all", "one remedy", "one deployment", "one remedy of one deployment"],
+)
+def test_a_policy_lets_act_wherever_it_says_so(told: Any) -> None:
+    assert RemedyPolicy.model_validate(told).lets_act
+    assert not RemedyPolicy().lets_act

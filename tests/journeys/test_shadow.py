@@ -12,7 +12,7 @@ from prefect_autopilot.cli import decide
 from prefect_autopilot.errors import UsageError
 from prefect_autopilot.journeys import resolve
 from prefect_autopilot.journeys.desk import Desk
-from prefect_autopilot.journeys.shadow import fate, shadow_records, would_have_done
+from prefect_autopilot.journeys.shadow import fate, shadow_records, tell_of_shadow, would_have_done
 from prefect_autopilot.models import (
     AskOwner,
     GateCheck,
@@ -113,3 +113,29 @@ def test_what_nobody_saw_is_not_counted_as_anything(last: str, status: Any, told
 async def test_the_shadow_has_nothing_to_reset() -> None:
     with pytest.raises(UsageError, match="--reset"):
         await decide.record(shadow=True, reset=True)
+
+
+async def test_when_the_days_are_over_people_are_told_once_what_would_have_been_done(
+    shadowed: Desk, prefect: Any, clock: Any
+) -> None:
+    session = await proposed(shadowed, prefect, "run-1")
+    prefect.finish("run-1")
+    clock.forward(3600)
+    await resolve.advance(shadowed, session.session_id)
+    assert not await tell_of_shadow(shadowed), "the days are not over"
+    clock.forward(7 * 86400)
+    assert await tell_of_shadow(shadowed)
+    assert not await tell_of_shadow(shadowed)
+    (notice,) = [
+        one.notice for one in await shadowed.store.pending_notices(clock(), "x") if "acts" in one.notice.title
+    ]
+    assert notice.outcome == "info"
+    assert "retry_run: proposed 1, started again and completed 1" in notice.text
+
+
+async def test_nobody_is_told_of_days_that_never_were_or_ended_long_ago(
+    make_desk: Callable[..., Desk], clock: Any
+) -> None:
+    assert not await tell_of_shadow(make_desk(policy=RemedyPolicy(mode="auto")))
+    long_ago = clock.now - timedelta(days=30)
+    assert not await tell_of_shadow(make_desk(policy=RemedyPolicy(mode="auto", shadow_until=long_ago)))

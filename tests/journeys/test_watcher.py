@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -885,3 +886,59 @@ async def test_a_policy_that_cannot_be_read_stops_the_watcher_before_it_looks(
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:1/api")
     with pytest.raises(ConfigurationError, match="wrong at mode"):
         await module.watch(settings=load_settings(home=tmp_path, policy_file=policy))
+
+
+# The policy, while watching
+
+
+def reading(desk: Desk, *told: RemedyPolicy | AutopilotError) -> tuple[Watcher, list[int]]:
+    """Return a watcher whose policy is read as told, the last one from then on; and how often it was."""
+    times: list[int] = []
+
+    async def reread() -> RemedyPolicy:
+        times.append(1)
+        found = told[min(len(times), len(told)) - 1]
+        if isinstance(found, AutopilotError):
+            raise found
+        return found
+
+    return Watcher(replace(desk, policy=RemedyPolicy(mode="auto", paused=True), reread=reread)), times
+
+
+async def test_a_policy_that_is_edited_while_watching_holds_within_a_minute(
+    desk: Desk, prefect: Any, clock: Any
+) -> None:
+    watcher, times = reading(desk, RemedyPolicy(), RemedyPolicy(mode="auto"))
+    await ticks(watcher, clock, 20, 20)
+    assert (watcher.desk.policy.mode, len(times)) == ("propose", 1)
+    prefect.fail("run-1")
+    await ticks(watcher, clock, 30, 10)
+    assert (watcher.desk.policy.mode, len(times)) == ("auto", 2)
+    assert len(prefect.retries) == 1
+
+
+async def test_a_policy_that_is_edited_wrongly_holds_everything_until_it_is_mended(
+    desk: Desk, prefect: Any, clock: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    wrong = ConfigurationError("The block autopilot is wrong at mode.")
+    watcher, _ = reading(desk, wrong, RemedyPolicy(mode="auto"))
+    prefect.fail("run-1")
+    await ticks(watcher, clock, 20)
+    assert watcher.desk.policy.paused
+    assert prefect.retries == []
+    assert "wrong at mode" in caplog.text
+    clock.forward(60)
+    await watcher.tick()
+    assert watcher.desk.policy == RemedyPolicy(mode="auto")
+
+
+async def test_nothing_is_decided_while_nobody_knows_the_policy(desk: Desk, prefect: Any, clock: Any) -> None:
+    away = PrefectError("The Prefect API cannot be reached.", permanent=False)
+    watcher, times = reading(desk, away, away, RemedyPolicy(mode="auto"))
+    prefect.fail("run-1")
+    for _ in range(2):
+        with pytest.raises(PrefectError):
+            await watcher.tick()
+    assert await desk.store.sessions() == ()
+    await ticks(watcher, clock, 10)
+    assert (len(times), len(prefect.retries)) == (3, 1)
