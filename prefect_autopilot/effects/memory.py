@@ -9,6 +9,10 @@ from typing import TypeAlias
 from prefect_autopilot.effects.scope import Scope
 from prefect_autopilot.effects.values import Level, Touch
 
+# Library calls that return what others get as well.
+_SHARED = frozenset(
+    {"decimal.getcontext", "logging.getLogger", "asyncio.get_event_loop", "threading.current_thread"}
+)
 Store: TypeAlias = ast.Assign | ast.AugAssign | ast.AnnAssign | ast.Delete
 
 
@@ -34,7 +38,8 @@ def stores(node: Store, scope: Scope) -> Iterator[Touch]:
 
 def mutation(node: ast.expr, line: int, scope: Scope) -> Iterator[Touch]:
     """Yield the change of the object an expression stands for, by each name it is seen through."""
-    for name in sorted(scope.roots(node)):
+    names = sorted(scope.roots(node))
+    for name in names:
         outside = name not in scope.names
         yield Touch(
             level=Level.WRITE if outside else Level.PURE,
@@ -44,4 +49,23 @@ def mutation(node: ast.expr, line: int, scope: Scope) -> Iterator[Touch]:
             idempotent=True,  # it is gone with the process
             target=name if outside else "",
             mutates=name,
+            inside=not (isinstance(node, ast.Name) and node.id == name),
         )
+    made = None if names else _maker(node)
+    told = scope.module.qualified(made.func, scope.names) if made is not None else None
+    if told in _SHARED:
+        yield Touch(
+            level=Level.WRITE,
+            line=line,
+            what=f"changes what {told} returns",
+            resource=f"memory:{told}",
+            idempotent=True,
+            target=told or "",
+        )
+
+
+def _maker(node: ast.expr) -> ast.Call | None:
+    """Return the call whose value is changed, None where none made it."""
+    while isinstance(node, ast.Attribute | ast.Subscript | ast.Await):
+        node = node.value
+    return node if isinstance(node, ast.Call) else None

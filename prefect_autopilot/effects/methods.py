@@ -9,7 +9,10 @@ import decimal
 
 from prefect_autopilot.effects.scope import PLAIN
 
-MUTATE = frozenset({"append", "extend", "sort", "reverse", "setdefault", "popitem"})
+MUTATE = frozenset({"append", "extend", "sort", "reverse", "setdefault", "popitem"}) | frozenset(
+    {"__setitem__", "__delitem__", "__setattr__", "__delattr__", "__init__"}
+    | {f"__i{name}__" for name in ("add", "sub", "mul", "and", "or", "xor", "concat")}
+)
 # On an object of unknown type these may be a database's or a file's methods as well.
 MUTATE_OR_WRITE = frozenset(
     {
@@ -24,6 +27,11 @@ MUTATE_OR_WRITE = frozenset(
         "intersection_update",
         "appendleft",
         "popleft",
+        "extendleft",
+        "rotate",
+        "subtract",
+        "move_to_end",
+        "symmetric_difference_update",
     }
 )
 _DATA_TYPES = (str, bytes, list, dict, set, tuple, int, float, dt.datetime, dt.timedelta)

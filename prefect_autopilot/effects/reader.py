@@ -25,12 +25,12 @@ from prefect_autopilot.effects.methods import (
     computes,
 )
 from prefect_autopilot.effects.module import Function, Module, read_module
+from prefect_autopilot.effects.passing import TASK_CALLS, applied, passed_on
 from prefect_autopilot.effects.project import Progress, Project, as_foreign, seen_from_outside
-from prefect_autopilot.effects.scope import OPAQUE, PLAIN, Scope, open_scope, without_options
+from prefect_autopilot.effects.returning import ReturnedValues
+from prefect_autopilot.effects.scope import PLAIN, Scope, open_scope, without_options
 from prefect_autopilot.effects.table import Entry, is_handle, lookup
 from prefect_autopilot.effects.values import FunctionEffect, Level, OperationEffects, Touch, worst
-
-_TASK_CALLS = frozenset({"submit", "map", "fn", "delay"})
 
 
 class EffectReader:
@@ -51,7 +51,7 @@ class EffectReader:
         self._foreign: dict[str, tuple[EffectReader, Function]] = {}
         self._effects: dict[str, FunctionEffect] = {}
         self._scopes: dict[str, Scope] = {}
-        self._returns: dict[str, str] = {}
+        self.values = ReturnedValues(self)
 
     @classmethod
     def of(
@@ -85,6 +85,10 @@ class EffectReader:
         progress.cyclic = progress.cyclic and bool(progress.open)
         return found
 
+    def foreign(self, function: Function) -> tuple[EffectReader, Function] | None:
+        """Return another module's reader with its function, None for a function of this one."""
+        return self._foreign.get(function.name)
+
     def module_of(self, function: Function) -> Module:
         """Return the module that a function stands in: this one, or another of the project."""
         return self._foreign[function.name][0].module if function.name in self._foreign else self.module
@@ -93,7 +97,10 @@ class EffectReader:
         """Return the variables of a function."""
         name = function.name if function else ""
         if name not in self._scopes:
-            self._scopes[name] = open_scope(self.module, function, self._returned, self._imported)
+            values = self.values
+            self._scopes[name] = open_scope(
+                self.module, function, values.type_of, self._imported, values.names_of_call
+            )
         return self._scopes[name]
 
     def touches(self, node: ast.AST, function: Function | None) -> tuple[Touch, ...]:
@@ -107,16 +114,17 @@ class EffectReader:
     def called(self, node: ast.Call, function: Function | None) -> Function | None:
         """Return the function of this file that a call names, through ``self.`` and ``.submit`` too."""
         scope = self.scope(function)
-        found = self._named(node.func, scope)
-        if found is None and isinstance(node.func, ast.Attribute) and node.func.attr in _TASK_CALLS:
-            found = self._named(node.func.value, scope)
+        found = self.named(node.func, scope)
+        if found is None and isinstance(node.func, ast.Attribute) and node.func.attr in TASK_CALLS:
+            found = self.named(node.func.value, scope)
             return found if found and found.kind == "task" else None
         return found
 
-    def _named(self, node: ast.expr, scope: Scope) -> Function | None:
+    def named(self, node: ast.expr, scope: Scope) -> Function | None:
+        """Return the function that an expression names, with options or without."""
         bare = without_options(node)
         if bare is not node:
-            found = self._named(bare, scope)
+            found = self.named(bare, scope)
             return found if found and found.kind != "function" else None
         if isinstance(node, ast.Name) and node.id not in scope.names:
             return self.module.functions.get(node.id) or self._imported(node, scope)
@@ -145,21 +153,6 @@ class EffectReader:
         elif owner in scope.names:
             return None
         return method_of(self.module, owner, node.attr)
-
-    def _returned(self, function: Function) -> str:
-        if function.name in self._foreign:
-            reader, own = self._foreign[function.name]
-            kind = reader._returned(own)  # noqa: SLF001 - a reader of its own kind
-            return kind if kind and not kind.startswith(".") else OPAQUE
-        if function.name not in self._returns:
-            self._returns[function.name] = ""  # a recursive function's type is not known
-            scope = self.scope(function)
-            values = [
-                part.value for part in ast.walk(function.node) if isinstance(part, ast.Return) and part.value
-            ]
-            types = {scope.type_of(value) for value in values}
-            self._returns[function.name] = types.pop() if len(types) == 1 and not function.strange else ""
-        return self._returns[function.name]
 
     def _value(self, function: Function, touches: tuple[Touch, ...]) -> FunctionEffect:
         node = function.node
@@ -209,7 +202,9 @@ class EffectReader:
         elif isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign | ast.Delete):
             yield from stores(node, scope)
         elif isinstance(node, ast.Attribute):
-            yield from self._attribute(node, scope)
+            yield from self._special(node, node.attr, scope)
+        elif isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
+            yield from self._special(ast.Attribute(node.value, "__getitem__", node.ctx), "__getitem__", scope)
 
     def _call(self, node: ast.Call, scope: Scope) -> Iterator[Touch]:
         function = self.called(node, scope.function)
@@ -240,12 +235,12 @@ class EffectReader:
         """Tell whether a call is the ``with_options(…)`` of a task or flow that is known."""
         if without_options(node) is node:
             return False
-        return self._named(node, scope) is not None or self._is_service_task(without_options(node), scope)
+        return self.named(node, scope) is not None or self._is_service_task(without_options(node), scope)
 
     def _reference(self, func: ast.expr, scope: Scope) -> ast.expr:
         """Return what a call names, without the options and the ``submit`` of our own task."""
         bare = without_options(func)
-        if isinstance(bare, ast.Attribute) and bare.attr in _TASK_CALLS:
+        if isinstance(bare, ast.Attribute) and bare.attr in TASK_CALLS:
             bare = without_options(bare.value)
         return bare if self._is_service_task(bare, scope) else func
 
@@ -265,54 +260,38 @@ class EffectReader:
         for touch in self.effect(function).touches:
             yield touch.model_copy(update={"mutates": ""}) if touch.mutates in function.parameters else touch
 
-    def _attribute(self, node: ast.Attribute, scope: Scope) -> Iterator[Touch]:
-        """Yield what reading an attribute does where it is a property of a class of the file."""
+    def _special(self, node: ast.Attribute, name: str, scope: Scope) -> Iterator[Touch]:
+        """Yield what a property or an item of an object of the file does, which no call names."""
         kind = scope.type_of(node.value)
-        found = method_of(self.module, kind[1:], node.attr) if kind.startswith(".") else None
-        if found and is_property(found):
-            yield from self._implicit(found)
+        found = method_of(self.module, kind[1:], name) if kind.startswith(".") else None
+        if found and (is_property(found) or name == "__getitem__"):
+            yield from passed_on(self.effect(found).touches, ast.Call(node, [], []), found, scope)
 
     def _follow(self, node: ast.Call, function: Function, scope: Scope) -> Iterator[Touch]:
         """Yield the touches of a called function with its parameters replaced by what the caller passes."""
         effect = self.effect(function)
-        passed = self._binding(node, function, scope)
-        for touch in effect.touches:
-            key = "mutates" if touch.mutates else "shares"
-            name = getattr(touch, key)
-            for other in self._renamed(name, passed, scope) if name else ():
-                yield touch.model_copy(update={key: other})
-            if not name:
-                yield touch
+        yield from passed_on(effect.touches, node, function, scope)
         if effect.is_generator and function.kind == "task":
             yield Touch(level=Level.UNKNOWN, line=node.lineno, what=f"{function.name} is a generator")
-
-    def _binding(self, node: ast.Call, function: Function, scope: Scope) -> dict[str, list[str]]:
-        """Return, by parameter, the names whose objects it receives; an empty one for a new object."""
-        names = list(function.parameters)
-        if names and names[0] in {"self", "cls"} and "." in function.name:
-            names = names[1:]
-        given = dict(zip(names, node.args, strict=False))
-        given |= {word.arg: word.value for word in node.keywords if word.arg}
-        return {name: sorted(scope.roots(value)) or [""] for name, value in given.items()}
-
-    def _renamed(self, name: str, passed: dict[str, list[str]], scope: Scope) -> list[str]:
-        if name == "self":
-            return ["self" if "self" in scope.names else ""]
-        outside = name in self.module.variables or "." in name
-        return [name] if outside else passed.get(name, [""])
 
     def _passed_functions(self, node: ast.Call, scope: Scope) -> Iterator[Touch]:
         """Yield what functions given as arguments do: they may be called."""
         yield from self._called_later(node, scope)
-        for value in [*node.args, *(word.value for word in node.keywords)]:
-            if isinstance(value, ast.Name | ast.Attribute):
-                function = self._named(value, scope)
-                if function:
-                    yield from self.effect(function).touches
-                else:
-                    entry = lookup(self.module.qualified(value, scope.names) or "")
-                    if entry and entry.effect is not Level.PURE:
-                        yield self._entry_touch(entry, ast.unparse(value), node, scope)
+        given = [*node.args, *(word.value for word in node.keywords)]
+        for value in given:
+            if not isinstance(value, ast.Name | ast.Attribute):
+                continue
+            function = self.named(value, scope)
+            qualified = self.module.qualified(value, scope.names)
+            entry = None if function else lookup(qualified or "")
+            if function:
+                yield from applied(self.effect(function).touches, function, given, scope)
+            elif entry and entry.effect is not Level.PURE:
+                yield self._entry_touch(entry, ast.unparse(value), node, scope)
+            elif (
+                isinstance(value, ast.Attribute) and not qualified and value.attr in MUTATE | MUTATE_OR_WRITE
+            ):
+                yield from mutation(value.value, node.lineno, scope)
 
     def _called_later(self, node: ast.Call, scope: Scope) -> Iterator[Touch]:
         """Yield what is not known of what ``map``, ``sorted`` and the like will call."""
@@ -333,7 +312,7 @@ class EffectReader:
 
     def _is_known_function(self, value: ast.expr, scope: Scope) -> bool:
         target = value.func if isinstance(value, ast.Call) else value
-        if isinstance(value, ast.Lambda | ast.Constant) or self._named(value, scope):
+        if isinstance(value, ast.Lambda | ast.Constant) or self.named(value, scope):
             return True
         qualified = self.module.qualified(target, scope.names) or ""
         if qualified:
@@ -347,6 +326,9 @@ class EffectReader:
         if entry is None:
             if not qualified.startswith("builtins."):
                 yield _unknown(node, qualified)
+            elif qualified.rsplit(".", 1)[-1] in MUTATE | MUTATE_OR_WRITE:  # list.append(rows, row)
+                for one in node.args[:1]:
+                    yield from mutation(one, node.lineno, scope)
             return
         touch = self._entry_touch(entry, qualified, node, scope)
         # A connection that is given is used; an engine hands out a connection to each thread.
@@ -355,8 +337,12 @@ class EffectReader:
         held = [one for one, kind in kinds if is_handle(kind) and kind != "sqlalchemy.Engine"]
         for name in sorted({name for one in held for name in scope.roots(one)}) or [""]:
             yield touch.model_copy(update={"shares": name}) if name else touch
-        if entry.mutates == "first" and node.args:
-            yield from mutation(node.args[0], node.lineno, scope)
+        changed = node.args[:1] if entry.mutates == "first" else []
+        changed += [
+            word.value for word in node.keywords if word.arg == "out" and qualified.startswith("numpy.")
+        ]
+        for one in changed:
+            yield from mutation(one, node.lineno, scope)
 
     def _entry_touch(self, entry: Entry, name: str, node: ast.Call, scope: Scope) -> Touch:
         touch = Touch(

@@ -7,25 +7,13 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from prefect_autopilot.effects.aliases import held, puts, reached, roots
 from prefect_autopilot.effects.module import Function, FunctionNode, Module, walked
 from prefect_autopilot.effects.table import lookup, type_named
 
 PLAIN = "plain"
 OPAQUE = "another module's"
 """What a function of another module returns where its type is not known: none of its methods is known."""
-# Methods whose result is a part of the receiver, not a new object.
-_PARTS = frozenset({"get", "setdefault", "values", "items", "pop", "popitem", "__getitem__"})
-_SAME = frozenset(
-    {
-        "builtins.iter",
-        "builtins.reversed",
-        "builtins.enumerate",
-        "builtins.zip",
-        "builtins.map",
-        "builtins.filter",
-        "builtins.next",
-    }
-)
 _HTTP_CLIENTS = frozenset({"requests.Session", "httpx.Client", "httpx.AsyncClient", "aiohttp.ClientSession"})
 _DATA_NODES = (
     ast.Constant, ast.JoinedStr, ast.List, ast.Tuple, ast.Dict, ast.Set, ast.ListComp, ast.DictComp,
@@ -45,9 +33,17 @@ class Scope:
     """The type a function of the same file returns."""
     imported: Callable[[ast.expr, Scope], Function | None] = lambda _node, _scope: None
     """The function of another module of the project that an expression names."""
+    handed: Callable[[ast.Call, Scope], tuple[frozenset[str], frozenset[str]]] = lambda _node, _scope: (
+        frozenset(),
+        frozenset(),
+    )
+    """Names whose objects the value of a call of an own function may be, and may have inside."""
     names: frozenset[str] = frozenset()
     types: dict[str, str] = field(default_factory=dict)
     origins: dict[str, set[str]] = field(default_factory=dict)
+    """Names whose objects a variable may be, or be part of."""
+    holds: dict[str, set[str]] = field(default_factory=dict)
+    """Names whose objects a variable's may have inside."""
     texts: dict[str, str] = field(default_factory=dict)
     values: dict[str, ast.expr] = field(default_factory=dict)
     """Variables bound once and never changed through an attribute or item, with what they are bound to."""
@@ -123,20 +119,7 @@ class Scope:
 
     def roots(self, node: ast.expr) -> set[str]:
         """Return the names whose objects an expression's value may be, or be part of."""
-        if isinstance(node, ast.Name):
-            return {node.id} | self.origins.get(node.id, set())
-        parts: list[ast.expr] = []
-        if isinstance(node, ast.Attribute | ast.Subscript | ast.Starred | ast.Await | ast.NamedExpr):
-            parts = [node.value]
-        elif isinstance(node, ast.IfExp):
-            parts = [node.body, node.orelse]
-        elif isinstance(node, ast.BoolOp):
-            parts = node.values
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _PARTS:
-            parts = [node.func.value]
-        elif isinstance(node, ast.Call) and self.module.qualified(node.func, self.names) in _SAME:
-            parts = node.args
-        return set[str]().union(*(self.roots(part) for part in parts))
+        return roots(node, self)
 
     def value_of(self, node: ast.expr | None) -> ast.expr | None:
         """Return what a variable is bound to where that is sure, other expressions as they are."""
@@ -207,9 +190,10 @@ def open_scope(
     function: Function | None,
     returned: Callable[[Function], str],
     imported: Callable[[ast.expr, Scope], Function | None],
+    handed: Callable[[ast.Call, Scope], tuple[frozenset[str], frozenset[str]]],
 ) -> Scope:
     """Read the assignments of a function, in order, into a scope."""
-    scope = Scope(module, function, returned, imported)
+    scope = Scope(module, function, returned, imported, handed)
     if function is None:
         return scope
     node = function.node
@@ -223,8 +207,11 @@ def open_scope(
         if special:
             scope.types[special.arg] = PLAIN
     counted: dict[str, int] = {}
-    for target, value, part_of in _assignments(node):
-        _bind(scope, target, value, part_of=part_of, counted=counted)
+    for part in _in_order(node):
+        for target, value, part_of in _assignments(part):
+            _bind(scope, target, value, part_of=part_of, counted=counted)
+        for box, values in puts(part, scope):
+            _put(scope, box, values)
     for part in walked(node):
         if isinstance(part, ast.Attribute | ast.Subscript) and not isinstance(part.ctx, ast.Load):
             scope.values.pop(part.value.id if isinstance(part.value, ast.Name) else "", None)
@@ -258,19 +245,25 @@ def _is_none(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant) and node.value is None
 
 
-def _assignments(node: FunctionNode) -> Iterator[tuple[ast.expr, ast.expr, bool]]:
-    """Yield target, value and whether the target gets a part of the value, in order of the source."""
-    for part in _in_order(node):
-        if isinstance(part, ast.Assign):
-            yield from ((target, part.value, False) for target in part.targets)
-        elif isinstance(part, ast.AnnAssign | ast.NamedExpr) and part.value is not None:
-            yield part.target, part.value, False
-        elif isinstance(part, ast.For | ast.AsyncFor | ast.comprehension):
-            yield part.target, part.iter, True
-        elif isinstance(part, ast.With | ast.AsyncWith):
-            for item in part.items:
-                if item.optional_vars is not None:
-                    yield item.optional_vars, item.context_expr, False
+def _assignments(part: ast.AST) -> Iterator[tuple[ast.expr, ast.expr, bool]]:
+    """Yield target, value and whether the target gets a part of the value."""
+    if isinstance(part, ast.Assign):
+        yield from ((target, part.value, False) for target in part.targets)
+    elif isinstance(part, ast.AnnAssign | ast.NamedExpr) and part.value is not None:
+        yield part.target, part.value, False
+    elif isinstance(part, ast.For | ast.AsyncFor | ast.comprehension):
+        yield part.target, part.iter, True
+    elif isinstance(part, ast.With | ast.AsyncWith):
+        for item in part.items:
+            if item.optional_vars is not None:
+                yield item.optional_vars, item.context_expr, False
+
+
+def _put(scope: Scope, box: ast.expr, values: list[ast.expr]) -> None:
+    """Note that some values are put into an object."""
+    inside = reached(values, scope)
+    for name in roots(box, scope) if inside else ():
+        scope.holds.setdefault(name, set()).update(inside - {name})
 
 
 def _in_order(node: ast.AST) -> Iterator[ast.AST]:
@@ -297,7 +290,9 @@ def _bind(scope: Scope, target: ast.expr, value: ast.expr, *, part_of: bool, cou
     counted[name] = counted.get(name, 0) + 1
     first = counted[name] == 1 and name not in scope.parameters
     scope.types[name] = kind if first or scope.types.get(name) == kind else ""
-    scope.origins.setdefault(name, set()).update(scope.roots(value) - {name})
+    same = reached([value], scope) if part_of else roots(value, scope)
+    scope.origins.setdefault(name, set()).update(same - {name})
+    scope.holds.setdefault(name, set()).update(held(value, scope) - {name})
     if first and not part_of:
         scope.values[name] = value
     else:

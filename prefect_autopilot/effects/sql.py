@@ -20,14 +20,172 @@ _REPEATABLE = re.compile(
 _CONFLICT = re.compile(r"\bON\s+(CONFLICT|DUPLICATE\s+KEY)\b")
 _SETS = r"(?:\bSET\b|\bDUPLICATE\s+KEY\s+UPDATE\b)"
 _TARGET = re.compile(r"^(?:UPDATE|INSERT\s+INTO|MERGE\s+INTO)\s+([\w.]+)(?:\s+(?:AS\s+)?(\w+))?")
-# Functions that a SELECT without a table calls for their value; others may be procedures.
+# Functions of the common databases that compute; others may be somebody's procedures.
 _FUNCTIONS = frozenset(
-    {"ABS", "CAST", "CEIL", "COALESCE", "CONCAT", "COUNT", "DATABASE", "DATE", "DATETIME", "DATE_TRUNC"}
-    | {"EXISTS", "EXTRACT", "FLOOR", "GREATEST", "IF", "IN", "LEAST", "LENGTH", "LOWER", "MAX", "MIN"}
-    | {"MOD", "NOW", "NULLIF", "ROUND", "STRFTIME", "SUBSTRING", "SUM", "TO_CHAR", "TO_DATE", "TRIM"}
-    | {"UPPER", "USER", "VALUES", "VERSION", "AND", "OR", "NOT", "AS", "OVER", "SELECT", "UNION"}
-    | {"ALL"}
+    {
+        "ABS",
+        "ANY",
+        "AVG",
+        "CAST",
+        "CEIL",
+        "CEILING",
+        "CHAR_LENGTH",
+        "COALESCE",
+        "CONCAT",
+        "CONCAT_WS",
+        "CONVERT",
+    }
+    | {
+        "COUNT",
+        "CUME_DIST",
+        "CURDATE",
+        "CURRENT_SCHEMA",
+        "CURTIME",
+        "DATABASE",
+        "DATE",
+        "DATEADD",
+        "DATEDIFF",
+    }
+    | {"DATENAME", "DATEPART", "DATETIME", "DAY", "DECODE", "DENSE_RANK", "DIV0", "EXISTS", "EXP", "EXTRACT"}
+    | {"FIRST_VALUE", "FLATTEN", "FLOOR", "FORMAT", "GENERATE_SERIES", "GETDATE", "GREATEST", "GROUP_CONCAT"}
+    | {
+        "GROUPING",
+        "HOUR",
+        "IF",
+        "IFF",
+        "IFNULL",
+        "INITCAP",
+        "INSTR",
+        "ISNULL",
+        "JULIANDAY",
+        "LAG",
+        "LAST_DAY",
+    }
+    | {
+        "LAST_VALUE",
+        "LEAD",
+        "LEAST",
+        "LEFT",
+        "LEN",
+        "LENGTH",
+        "LISTAGG",
+        "LN",
+        "LOG",
+        "LOWER",
+        "LPAD",
+        "LTRIM",
+    }
+    | {
+        "MAX",
+        "MD5",
+        "MEDIAN",
+        "MIN",
+        "MINUTE",
+        "MOD",
+        "MODE",
+        "MONTH",
+        "NOW",
+        "NTH_VALUE",
+        "NTILE",
+        "NULLIF",
+        "NVL",
+    }
+    | {"OCTET_LENGTH", "PERCENT_RANK", "POSITION", "POW", "POWER", "QUARTER", "RANDOM", "RANK", "READ_CSV"}
+    | {
+        "READ_CSV_AUTO",
+        "READ_JSON",
+        "READ_PARQUET",
+        "REPLACE",
+        "REVERSE",
+        "RIGHT",
+        "ROUND",
+        "ROW",
+        "ROW_NUMBER",
+    }
+    | {
+        "RPAD",
+        "RTRIM",
+        "SAFE_CAST",
+        "SECOND",
+        "SIGN",
+        "SOUNDEX",
+        "SPLIT",
+        "SPLIT_PART",
+        "SQRT",
+        "STRUCT",
+        "SUM",
+    }
+    | {"SYSDATE", "TABLE", "TIME", "TOTAL", "TRANSLATE", "TRIM", "TRUNC", "TRY_CAST", "UNIXEPOCH", "UNNEST"}
+    | {"UPPER", "USER", "UUID", "VERSION", "WEEK", "YEAR", "ZEROIFNULL"}
+    # Words and types that a bracket follows as well.
+    | {
+        "ALL",
+        "AND",
+        "AS",
+        "BETWEEN",
+        "BY",
+        "CASE",
+        "CUBE",
+        "DISTINCT",
+        "ELSE",
+        "EXCEPT",
+        "FILTER",
+        "FROM",
+        "GROUP",
+    }
+    | {
+        "IN",
+        "INTERSECT",
+        "INTERVAL",
+        "JOIN",
+        "LATERAL",
+        "LIKE",
+        "MATERIALIZED",
+        "NOT",
+        "ON",
+        "OR",
+        "OVER",
+        "QUALIFY",
+    }
+    | {
+        "ROLLUP",
+        "SELECT",
+        "SETS",
+        "SOME",
+        "THEN",
+        "TOP",
+        "UNION",
+        "USING",
+        "VALUES",
+        "WHEN",
+        "WHERE",
+        "WINDOW",
+    }
+    | {
+        "ARRAY",
+        "CHAR",
+        "CHARACTER",
+        "DECIMAL",
+        "FLOAT",
+        "NUMBER",
+        "NUMERIC",
+        "NVARCHAR",
+        "TIMESTAMP",
+        "VARCHAR",
+        "XML",
+    }
 )
+# In FROM stand tables and functions that make rows; a function of one's own may do more than that.
+_ROWS = re.compile(
+    r"(?:JSON|REGEXP|GENERATE|READ|STRING|XML|OPEN|TABLE|PG_LS|PG_STAT|INFORMATION)\w*$|\w*SPLIT\w*$"
+)
+_FROM_CALL = re.compile(r"\b(?:FROM|JOIN|LATERAL)\s+(?:\w+\.)*(\w+)\s*\(")
+_ACTS = re.compile(
+    r"(?:^|_)(TAKE|RESERVE|CLAIM|POP|DEQUEUE|ENQUEUE|ACQUIRE|RELEASE|LOCK|UNLOCK|INSERT|UPDATE|UPSERT|DELETE|REMOVE|CREATE|"
+    r"DROP|SET|REFRESH|SEND|NOTIFY|CLOSE|OPEN|PROCESS|MARK|ASSIGN|CANCEL|RUN|EXECUTE|PURGE|ARCHIVE|NEXT|CONSUME|APPLY|POST)"
+    r"(?:_|$)"
+)
+_NAMED_HERE = re.compile(r"\b(\w+)\s*\([^()]*\)\s+AS\s*\(|\bAS\s+(\w+)\s*\(")
 
 
 def classify(text: str | None) -> tuple[Level, bool]:
@@ -79,12 +237,13 @@ def _classify_one(statement: str) -> tuple[Level, bool]:
 
 
 def _level_of_query(statement: str) -> Level:
-    """Return unknown for a query that only calls procedures: it may be there for what they do."""
-    called = set(re.findall(r"\b(\w+)\s*\(", statement))
-    procedures = (
-        not re.search(r"\bFROM\b", statement) and statement.startswith("SELECT") and called - _FUNCTIONS
-    )
-    return Level.UNKNOWN if procedures else Level.READ
+    """Return unknown for a query that calls what may be a procedure: it may be there for what it does."""
+    named = {name for names in _NAMED_HERE.findall(statement) for name in names}
+    called = set(re.findall(r"\b([A-Z_]\w*)\s*\(", statement)) - _FUNCTIONS - named
+    if not re.search(r"\bFROM\b", statement):
+        return Level.UNKNOWN if called and statement.startswith("SELECT") else Level.READ
+    rows = {name for name in _FROM_CALL.findall(statement) if not _ROWS.match(name)} & called
+    return Level.UNKNOWN if rows or any(_ACTS.search(name) for name in called) else Level.READ
 
 
 def _changes_by_itself(statement: str) -> bool:

@@ -53,6 +53,8 @@ class Touch(Value):
     paced: bool = False
     mutates: str = ""
     """Name of the parameter or module variable whose object is changed in place."""
+    inside: bool = False
+    """True where a part of that object may be meant, and so what others put into it."""
     shares: str = ""
     """Name of the client or connection that is used but was made elsewhere."""
 

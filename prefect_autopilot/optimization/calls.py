@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from prefect_autopilot.effects import EffectReader, Function, Level, is_handle, walked
+from prefect_autopilot.effects import EffectReader, Function, Level, Touch, is_handle, walked
 
 _CACHE_OPTIONS = frozenset(
     {"cache_key_fn", "cache_expiration", "result_storage_key", "refresh_cache", "persist_result"}
@@ -27,6 +27,9 @@ _LIMIT_TAG = re.compile(r"limit|throttl|serial|one.at.a.time|mutex|lock", re.IGN
 _ITERATORS = frozenset(
     f"builtins.{name}" for name in ("iter", "zip", "map", "filter", "reversed", "enumerate", "open", "aiter")
 )
+# One event loop may use them for many requests at once, by their documentation.
+_LOOP_CLIENTS = ("httpx.AsyncClient", "aiohttp.ClientSession")
+_KEEPING = frozenset({"persist_result", "result_storage", "result_serializer"})
 _SPECIAL_ARGUMENTS = frozenset({"wait_for", "return_state"})
 _HARMLESS_OPTIONS = frozenset(
     {"name", "description", "retries", "retry_delay_seconds", "retry_jitter_factor", "timeout_seconds"}
@@ -98,6 +101,11 @@ def read_site(reader: EffectReader, node: ast.expr, flow: Function) -> CallSite 
     return CallSite(call, node, task, flavour) if begun and _method(call) not in _STARTS else None
 
 
+def _in_loop(task: Function, touch: Touch) -> bool:
+    """Tell whether a client is used by a coroutine, and is made for many of them."""
+    return isinstance(task.node, ast.AsyncFunctionDef) and touch.what.rsplit(".", 1)[0] in _LOOP_CLIENTS
+
+
 def _method(node: ast.expr) -> str:
     """Return the name of the method that a call calls, empty for other nodes."""
     return node.func.attr if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) else ""
@@ -149,6 +157,7 @@ class Judge:
         effect = self._reader.effect(task)
         name = task.node.name
         evidence = effect.evidence[0] if effect.evidence else f"line {effect.line}"
+        shared = [touch.shares for touch in effect.touches if touch.shares and not _in_loop(task, touch)]
         checks: tuple[tuple[bool, str], ...] = (
             (effect.marked == "keep", f"{name} is marked keep"),
             (effect.level is Level.UNKNOWN, f"what {name} does is not known ({evidence})"),
@@ -157,8 +166,15 @@ class Judge:
             (effect.paced, f"{name} pauses on purpose or is limited"),
             (effect.nondeterministic, f"{name} reads the clock or chance"),
             (bool(effect.mutates), f"{name} changes {', '.join(effect.mutates)} in place"),
-            (bool(effect.shares), f"{name} uses {', '.join(effect.shares)}, which other threads would share"),
+            (
+                bool(shared),
+                f"{name} uses {', '.join(dict.fromkeys(shared))}, which other threads would share",
+            ),
             (self._cached(task), f"{name} is cached: calls at the same time would miss the cache"),
+            (
+                self._kept_twice(task),
+                f"the flow keeps results: the second call of {name} takes the first one's",
+            ),
             (not effect.waits, f"{name} does not wait for anything: threads would not make it faster"),
         )
         found = next((reason for holds, reason in checks if holds), "")
@@ -173,6 +189,20 @@ class Judge:
         return any(
             name in options and not ast.unparse(options[name]).endswith(_UNCACHED) for name in _CACHE_OPTIONS
         )
+
+    def _kept_twice(self, task: Function) -> bool:
+        """Tell whether the flow keeps results, a cache within its run, and calls a task twice alike."""
+        kept = [self._flow.options.get(name) for name in _KEEPING]
+        if all(value is None or ast.unparse(value).endswith(_UNCACHED) for value in kept):
+            return False
+        calls = (part for part in walked(self._flow.node) if isinstance(part, ast.Call))
+        mine = [
+            one
+            for one in calls
+            if (found := self._reader.called(one, self._flow)) and found.name == task.name
+        ]
+        given = [ast.dump(ast.Call(ast.Name("f"), one.args, one.keywords)) for one in mine]
+        return len(set(given)) < len(given)
 
     def _limited(self, task: Function) -> str:
         """Say so when a comment, docstring, tag or module variable speaks of a limit or an order."""
@@ -213,10 +243,13 @@ class Judge:
         # ``submit`` starts tasks of both kinds, and its future is waited for without an await.
         if site.flavour != "submit" and awaited != isinstance(site.task.node, ast.AsyncFunctionDef):
             return f"{site.task.node.name} is {'' if site.flavour == 'await' else 'not '}awaited"
+        if site.flavour == "submit" and (shared := self._reader.effect(site.task).shares):
+            return f"{site.task.node.name} uses {shared[0]}, which other threads would share"
         given = [*site.call.args, *(word.value for word in site.call.keywords), *site.options.values()]
-        return next((reason for reason in map(self._value, given) if reason), "")
+        reasons = (self._value(value, in_loop=site.flavour == "await") for value in given)
+        return next((reason for reason in reasons if reason), "")
 
-    def _value(self, value: ast.expr) -> str:
+    def _value(self, value: ast.expr, *, in_loop: bool) -> str:
         for touch in self._reader.touches(value, self._flow):
             if touch.level is not Level.PURE or touch.nondeterministic or touch.mutates or touch.paced:
                 return f"an argument does more than compute ({touch.told})"
@@ -225,12 +258,13 @@ class Judge:
             for part in ast.walk(value)
         ):
             return "an argument awaits or assigns"
-        return self._object(value)
+        return self._object(value, in_loop=in_loop)
 
-    def _object(self, value: ast.expr) -> str:
+    def _object(self, value: ast.expr, *, in_loop: bool) -> str:
         names = {value.id} if isinstance(value, ast.Name) else set()
         for name in names | self._scope.roots(value):
-            if is_handle(self._scope.type_of(ast.Name(name, ast.Load()))):
+            kind = self._scope.type_of(ast.Name(name, ast.Load()))
+            if is_handle(kind) and not (in_loop and kind in _LOOP_CLIENTS):
                 return f"{name} is a connection, client or open file"
             if name in self._iterators:
                 return f"{name} is an iterator: whoever comes first takes its items"

@@ -12,13 +12,17 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from prefect_autopilot.effects import Function, Level, Touch, bound_names, is_handle
+from prefect_autopilot.effects import Function, Level, Touch, bound_names, is_handle, walked
 from prefect_autopilot.models import Rejection
 from prefect_autopilot.optimization.calls import CallSite, read_site, unconditional
 from prefect_autopilot.optimization.futures import module_name
 from prefect_autopilot.optimization.plan import SUBMIT_COST_S, Durations, FlowFile, Saving
 from prefect_autopilot.optimization.statements import StatementReader, is_effectful
 
+_ENDLESS = frozenset({"itertools.count", "itertools.cycle"})
+_PASSING = frozenset(
+    {"builtins.enumerate", "builtins.filter", "builtins.map", "itertools.chain", "itertools.accumulate"}
+)
 _FRESH_CALLS = frozenset({"builtins.dict", "builtins.list", "builtins.set", "copy.copy", "copy.deepcopy"})
 
 
@@ -186,6 +190,7 @@ def _check_first(
     held = [name for name in scope.roots(loop.iter) if is_handle(scope.type_of(ast.Name(name, ast.Load())))]
     if held:
         raise BlockedError(f"the items come from {held[0]}, a connection or open file")
+    _check_end(file, flow, loop.iter)
     for node in first:
         if skips(node):
             if any(is_effectful(touch) for touch in reader.read(node).touches):
@@ -198,6 +203,39 @@ def _check_first(
     for name in sorted(early_changes):
         if not _is_fresh(reader, name, first):
             raise BlockedError(f"{name} is changed in each round and read later in the round")
+
+
+def _check_end(file: FlowFile, flow: Function, items: ast.expr) -> None:
+    """Refuse items without an end: only what happens in a round ends such a loop."""
+    if _is_endless(file, flow, items):
+        raise BlockedError(f"{ast.unparse(items)} has no end of its own: only a round ends the loop")
+
+
+def _is_endless(file: FlowFile, flow: Function, items: ast.expr) -> bool:
+    scope = file.reader.scope(flow)
+    node = scope.value_of(items)
+    if not isinstance(node, ast.Call):
+        return False
+    function = file.reader.called(node, flow)
+    if function is not None:
+        return file.reader.effect(function).is_generator and _loops_for_ever(function)
+    name = file.module.qualified(node.func, scope.names)
+    given = len(node.args) + len(node.keywords)
+    if name == "builtins.zip":
+        return bool(node.args) and all(_is_endless(file, flow, one) for one in node.args)
+    if name in _PASSING:
+        return any(_is_endless(file, flow, one) for one in node.args)
+    return name in _ENDLESS or (name, given) in {("itertools.repeat", 1), ("builtins.iter", 2)}
+
+
+def _loops_for_ever(function: Function) -> bool:
+    loops = (part for part in walked(function.node) if isinstance(part, ast.While))
+    return any(
+        isinstance(loop.test, ast.Constant)
+        and bool(loop.test.value)
+        and not any(isinstance(part, ast.Break | ast.Return) for part in ast.walk(loop))
+        for loop in loops
+    )
 
 
 def _check_touch(touch: Touch) -> None:
@@ -327,7 +365,11 @@ def comprehension_sites(
     for element in elements:
         for one in [element, *unconditional(element)]:
             site = read_site(file.reader, one, flow)
-            if site and all(site.call is not other.call for other in found):
+            if (
+                site
+                and file.statements(flow).is_placed(site)
+                and all(site.call is not other.call for other in found)
+            ):
                 found.append(site)
     return found
 
@@ -349,6 +391,7 @@ def check_comprehension(
     if max(fan_out_size(flow, generator.iter) for generator in node.generators) > MAX_STARTED:
         raise BlockedError("there are too many items to start at once; do them in chunks")
     for generator in node.generators:
+        _check_end(file, flow, generator.iter)
         _check_target(generator.target)
         if generator.is_async:
             raise BlockedError("the items come asynchronously")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from prefect_autopilot.effects import EffectReader, Function, Level, Touch, bound_names, walked, worst
 from prefect_autopilot.optimization.calls import CallSite, read_site, unconditional
@@ -223,9 +225,33 @@ class StatementReader:
             whole: list[ast.expr] = [part] if isinstance(part, ast.expr) else []
             for one in [*whole, *unconditional(part)]:
                 site = read_site(self.reader, one, self.flow)
-                if site and id(site.call) not in taken:
+                if site and id(site.call) not in taken and self.is_placed(site):
                     taken.add(id(site.call))
                     yield site
+
+    def is_placed(self, site: CallSite) -> bool:
+        """Tell whether the place of a call in the source is sure.
+
+        Before Python 3.12 that of an expression in a formatted text is guessed: its first occurrence there.
+        """
+        text = self._formatted.get(id(site.call))
+        if text is None:
+            return True
+        source = self.reader.module.source
+        whole, own = (ast.get_source_segment(source, one) or "" for one in (text, site.replaced))
+        try:
+            found = ast.parse(own.strip(), mode="eval").body
+        except SyntaxError:
+            return False
+        return whole.count(own) == 1 and ast.dump(found) == ast.dump(site.replaced)
+
+    @cached_property
+    def _formatted(self) -> dict[int, ast.JoinedStr]:
+        """The formatted text that each call stands in, where its place there is a guess."""
+        if sys.version_info >= (3, 12):
+            return {}
+        texts = (part for part in walked(self.flow.node) if isinstance(part, ast.JoinedStr))
+        return {id(part): text for text in texts for part in ast.walk(text) if isinstance(part, ast.Call)}
 
 
 def _head(node: ast.stmt) -> list[ast.AST]:
