@@ -8,7 +8,7 @@ from pydantic import Field
 from starlette.requests import Request
 
 from prefect_autopilot.api.access import actor_of
-from prefect_autopilot.api.bodies import Body, SessionId, Told
+from prefect_autopilot.api.bodies import Body, MetricName, SessionId, Told
 from prefect_autopilot.api.context import context_of
 from prefect_autopilot.errors import ConfigurationError, UnknownNameError
 from prefect_autopilot.journeys import proposals, resolve
@@ -16,9 +16,10 @@ from prefect_autopilot.models import ResolutionStatus, TroubleshootingSession, V
 
 
 class ApproveBody(Body):
-    """``rerun`` says that the caller has made sure that the work may be done again."""
+    """``rerun`` says that the work may be done again; ``changes`` are other numbers for the remedy."""
 
     rerun: bool = False
+    changes: Annotated[dict[MetricName, float], Field(max_length=10, default_factory=dict)]
 
 
 class DenyBody(Body):
@@ -50,8 +51,10 @@ async def approve_session(
 ) -> DecidedAnswer:
     """Say yes to a proposal; every other check of the gate is made again before anything is done."""
     context, store, ident = context_of(request), await context_of(request).store(), str(session_id)
-    rerun = body is not None and body.rerun
-    session = await proposals.approve(store, ident, by=actor_of(request), clock=context.clock, rerun=rerun)
+    said = body or ApproveBody()
+    session = await proposals.approve(
+        store, ident, by=actor_of(request), clock=context.clock, rerun=said.rerun, changes=said.changes
+    )
     async with context.desk_if_any() as (desk, unread):
         if desk is not None:
             session = await resolve.advance(desk, ident)

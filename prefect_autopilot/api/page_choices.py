@@ -9,32 +9,34 @@ from urllib.parse import quote, urlsplit
 
 from prefect_autopilot.errors import ConfigurationError
 from prefect_autopilot.journeys.desk import prefect_target
-from prefect_autopilot.models import (
-    AskOwner,
-    ForgetCachedResult,
-    RefreshCredentials,
-    ReleaseSlots,
-    RemoveStaleLock,
-    RetryRun,
-    RunRefresher,
-    SessionStep,
-    TroubleshootingSession,
-)
+from prefect_autopilot.journeys.proposals import UNDOABLE
+from prefect_autopilot.models import AskOwner, PauseDeployment, SessionStep, TroubleshootingSession
 from prefect_autopilot.models.remedies import Remedy
 from prefect_autopilot.troubleshooting.session import OPEN
 
 CLOUD_API, CLOUD_UI = "api.prefect.cloud", "https://app.prefect.cloud"
 Subject = Literal["run", "deployment"]
+_TOLD_ELSEWHERE = {"kind", "flow_run_id", "proof", "because"}
+
+
+class Number(NamedTuple):
+    """A number of a remedy that whoever says yes may change, and what it means."""
+
+    name: str
+    value: float
+    meaning: str
 
 
 class Choice(NamedTuple):
     """What waits for a person: what a yes does, whether one is enough, what is to be made sure of first."""
 
     happens: str
+    particulars: dict[str, str]
     mark: str
     """Stands for exactly this proposal."""
     can_approve: bool
     asks_rerun: bool
+    changeable: tuple[Number, ...]
 
 
 def choice_of(session: TroubleshootingSession) -> Choice | None:
@@ -51,43 +53,37 @@ def choice_of(session: TroubleshootingSession) -> Choice | None:
     told = f"{session.session_id} {decision.state_id} {decision.remedy.model_dump_json()}"
     return Choice(
         happens=happens(decision.remedy),
+        particulars=particulars_of(decision.remedy),
         mark=hashlib.sha256(told.encode()).hexdigest()[:32],
         can_approve=not isinstance(decision.remedy, AskOwner) or not repeatable,
         asks_rerun=not repeatable,
+        changeable=tuple(
+            Number(name, getattr(decision.remedy, name), meaning)
+            for name, meaning in decision.remedy.changeable.items()
+        ),
     )
 
 
 def happens(remedy: Remedy) -> str:
-    """Return what is done when a remedy is carried out, and whether it can be taken back."""
-    match remedy:
-        case RetryRun():
-            when = "at once" if remedy.delay_s < 1 else f"after {_lasting(remedy.delay_s)}"
-            return (
-                f"The same run starts again {when}, at the task that failed."
-                " Until it begins, this can be undone."
-            )
-        case RefreshCredentials():
-            said = (
-                f"A new access token is put into the connection {remedy.connection}; then the run is retried."
-            )
-        case RemoveStaleLock():
-            said = (
-                f"The lock file {remedy.path}, whose holder (process {remedy.holder_pid}) is dead, is"
-                " removed; then the run is retried."
-            )
-        case ForgetCachedResult():
-            said = "A stored wrong result is removed, so that it is computed again; then the run is retried."
-        case RunRefresher():
-            name = remedy.deployment_name or remedy.deployment_id
-            said = f"The deployment {name}, which renews {remedy.renews}, runs once; then the run is retried."
-        case ReleaseSlots():
-            said = (
-                f"{remedy.slots} slots of the limit {remedy.limit_name}, which nobody alive holds, are given"
-                " back; then the run is retried."
-            )
-        case AskOwner():
-            return f"We change nothing. {remedy.advice}"
-    return f"{said} This cannot be undone."
+    """Return what a yes does, in one sentence."""
+    if isinstance(remedy, AskOwner):
+        return f"We change nothing. {remedy.advice}"
+    return f"{remedy.told()}."
+
+
+def particulars_of(remedy: Remedy) -> dict[str, str]:
+    """Return what a remedy is carried out with, what it touches and costs, and how it is taken back."""
+    if isinstance(remedy, AskOwner):
+        return {}
+    given = remedy.model_dump(mode="json", exclude=_TOLD_ELSEWHERE)
+    told = {
+        "what shows that it fits": getattr(remedy, "proof", ""),
+        "touches": remedy.radius,
+        "costs where it does not help": remedy.cost,
+        "undo": remedy.undo.replace("`", ""),
+    }
+    known = {name.replace("_", " "): f"{value}" for name, value in given.items() if value not in (None, {})}
+    return {name: text for name, text in (known | told).items() if text}
 
 
 def undo_of(session: TroubleshootingSession) -> str | None:
@@ -95,9 +91,14 @@ def undo_of(session: TroubleshootingSession) -> str | None:
     attempt = session.attempts[-1] if session.attempts else None
     if attempt is None or attempt.verification is not None or session.resolution_status not in OPEN:
         return None
-    if not isinstance(attempt.remedy, RetryRun):
+    if not isinstance(attempt.remedy, UNDOABLE):
         return None
-    return "The run is set to failed again, if it has not begun; the session is handed to you."
+    if isinstance(attempt.remedy, PauseDeployment):
+        return "The deployment is resumed; the session is handed to you."
+    return (
+        "The run is set to failed again, if it has not begun, and what was changed for it is changed back;"
+        " the session is handed to you."
+    )
 
 
 class PrefectUI(NamedTuple):
@@ -136,8 +137,3 @@ def _plain_address(url: str) -> str:
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     port = f":{parts.port}" if parts.port else ""
     return f"{parts.scheme}://{host}{port}{parts.path.rstrip('/')}"
-
-
-def _lasting(seconds: float) -> str:
-    minute = 60
-    return f"{seconds:.3g} s" if seconds < 2 * minute else f"{seconds / minute:.3g} min"

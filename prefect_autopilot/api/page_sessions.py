@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from uuid import UUID
 
 from starlette.requests import Request
@@ -77,11 +78,26 @@ async def approve(session_id: UUID, request: Request) -> Response:
     choice = choices.choice_of(one)
     if choice is None or fields.get("shown") != choice.mark:
         raise ConflictError("The proposal is no longer the one that was shown; nothing was approved.")
-    body = decisions.ApproveBody(rerun=fields.get("rerun") == "yes")
+    body = decisions.ApproveBody(rerun=fields.get("rerun") == "yes", changes=_changes(choice, fields))
     if choice.asks_rerun and not body.rerun:
         raise UsageError("Make sure that the work may be done again, and say so; nothing was approved.")
     await decisions.approve_session(session_id, request, body)
     return back(request, f"/ui/sessions/{session_id}")
+
+
+def _changes(choice: choices.Choice, fields: dict[str, str]) -> dict[str, float]:
+    """Return the numbers of a form that are not those which were proposed."""
+    changes = {}
+    for one in choice.changeable:
+        try:
+            said = float(fields.get(f"change:{one.name}") or one.value)
+        except ValueError:
+            said = math.nan
+        if not math.isfinite(said):
+            raise UsageError(f"{one.name} takes a number; nothing was approved.")
+        if said != one.value:
+            changes[one.name] = said
+    return changes
 
 
 async def deny(session_id: UUID, request: Request) -> Response:

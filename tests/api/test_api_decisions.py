@@ -52,6 +52,17 @@ async def test_a_yes_is_written_down_and_kept_for_whoever_reaches_prefect(
     assert (entry.action, entry.actor) == ("approved", kept.approval.by)
 
 
+async def test_a_yes_may_change_a_number_of_the_remedy(
+    api: httpx.AsyncClient, store: Store, proposal: TroubleshootingSession
+) -> None:
+    path = f"{TROUBLESHOOTING}/sessions/{proposal.session_id}/approve"
+    assert (await api.post(path, json={"changes": {"delay_s": 300}})).status_code == 200
+    kept = await store.session(proposal.session_id)
+    assert kept is not None
+    assert kept.approval is not None
+    assert kept.approval.changes == {"delay_s": 300}
+
+
 async def test_a_no_closes_and_a_second_word_is_a_conflict(
     api: httpx.AsyncClient, proposal: TroubleshootingSession
 ) -> None:
@@ -71,8 +82,15 @@ async def test_what_there_is_not_cannot_be_decided(api: httpx.AsyncClient, word:
 
 @pytest.mark.parametrize(
     ("word", "body"),
-    [("approve", {"rerun": "perhaps"}), ("deny", {"reason": "x" * 1001}), ("deny", {"reason": 7})],
-    ids=["no yes or no", "too long", "no text"],
+    [
+        ("approve", {"rerun": "perhaps"}),
+        ("approve", {"changes": {"limit": 2}}),
+        ("approve", {"changes": {"delay_s": -1}}),
+        ("approve", {"changes": {"delay_s": "soon"}}),
+        ("deny", {"reason": "x" * 1001}),
+        ("deny", {"reason": 7}),
+    ],
+    ids=["no yes or no", "not its number", "below nothing", "no number", "too long", "no text"],
 )
 async def test_a_body_that_says_nothing_clear_changes_nothing(
     api: httpx.AsyncClient, store: Store, proposal: TroubleshootingSession, word: str, body: dict[str, Any]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import html
 import re
 import uuid
 from datetime import timedelta
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 import pytest
@@ -14,13 +15,24 @@ from prefect_autopilot.api import page_choices as choices
 from prefect_autopilot.models import (
     AskOwner,
     Attempt,
+    EndStuckRun,
     ForgetCachedResult,
+    FreeScratch,
     GateCheck,
+    LongerTimeout,
+    LowerConcurrency,
+    MoreMemory,
+    PauseDeployment,
+    QuarantineInput,
     RefreshCredentials,
     ReleaseSlots,
     RemedyDecision,
     RemoveStaleLock,
+    Repair,
+    RerunElsewhere,
     RetryRun,
+    RollBack,
+    RunMissed,
     RunRefresher,
     TroubleshootingSession,
     WorkflowAlert,
@@ -33,8 +45,8 @@ OUTAGE = diagnose_text("HTTPError: 503 Server Error: Service Unavailable for url
 HTML = {"accept": "text/html"}
 
 
-def field(page: str, name: str) -> str:
-    found = re.search(rf'name="{name}" value="([^"]*)"', page)
+def field(page: str, name: str, between: str = "") -> str:
+    found = re.search(rf'name="{name}"{between} value="([^"]*)"', page)
     assert found is not None, name
     return found[1]
 
@@ -71,7 +83,7 @@ async def test_what_a_yes_does_is_told_before_it_is_said(
 ) -> None:
     page = (await api.get(f"/ui/sessions/{proposal.session_id}")).text
     assert "If you say yes:" in page
-    assert "starts again after 30 s, at the task that failed" in page
+    assert "Retry the same run in 30 s." in page
     assert "Every other check is made again" in page
 
 
@@ -89,6 +101,35 @@ async def test_a_yes_on_the_page_is_kept_with_who_said_it(
     assert kept.approval.state_id == "state-1"
     assert [entry.action for entry in await store.audit_trail(proposal.session_id)][-1] == "approved"
     assert "If you say yes" not in (await api.get(path)).text, "it was said already"
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "changes"),
+    [
+        ("30.0", 303, {}),
+        ("30", 303, {}),
+        ("90", 303, {"delay_s": 90.0}),
+        ("soon", 422, None),
+        ("nan", 422, None),
+        ("-1", 422, None),
+    ],
+)
+async def test_a_yes_may_name_another_number(
+    api: httpx.AsyncClient,
+    store: Store,
+    proposal: TroubleshootingSession,
+    said: str,
+    status: int,
+    changes: dict[str, float] | None,
+) -> None:
+    path = f"/ui/sessions/{proposal.session_id}"
+    page = (await api.get(path)).text
+    assert field(page, "change:delay_s", between=' type="number" step="any" min="0"') == "30.0"
+    form = {"seal": field(page, "seal"), "shown": field(page, "shown"), "change:delay_s": said}
+    assert (await api.post(f"{path}/approve", data=form)).status_code == status
+    kept = await store.session(proposal.session_id)
+    assert kept is not None
+    assert (kept.approval.changes if kept.approval else None) == changes
 
 
 async def test_a_yes_to_another_proposal_than_was_shown_is_refused(
@@ -229,33 +270,59 @@ async def test_a_session_that_is_over_offers_nothing_to_press(
 
 # What happens, in words
 
-REMEDIES = [
-    (RetryRun(flow_run_id="r", delay_s=0), "starts again at once", True),
-    (RetryRun(flow_run_id="r", delay_s=300), "after 5 min", True),
-    (RefreshCredentials(flow_run_id="r", connection="gmail-default"), "gmail-default", False),
-    (RemoveStaleLock(flow_run_id="r", path="/tmp/x.lock", holder_pid=7), "/tmp/x.lock", False),
-    (ForgetCachedResult(flow_run_id="r", task_run_id="t", storage_key="k"), "computed again", False),
-    (RunRefresher(flow_run_id="r", deployment_id="d", renews="prices"), "renews prices", False),
-    (
-        ReleaseSlots(flow_run_id="r", limit_name="db", slots=2, active_slots=2),
-        "2 slots of the limit db",
-        False,
+REMEDIES: dict[type[Any], tuple[dict[str, Any], str, bool]] = {
+    RetryRun: ({"delay_s": 300}, "300 s", True),
+    RefreshCredentials: ({"connection": "gmail-default"}, "gmail-default", False),
+    RemoveStaleLock: ({"path": "/tmp/x.lock", "holder_pid": 7}, "/tmp/x.lock", False),
+    ForgetCachedResult: ({"task_run_id": "t", "storage_key": "/r/k"}, "/r/k", False),
+    RunRefresher: ({"deployment_id": "d", "renews": "prices"}, "prices", False),
+    ReleaseSlots: ({"limit_name": "db", "slots": 2, "active_slots": 2}, "db", False),
+    EndStuckRun: ({"proof": "process 7 is gone"}, "process 7 is gone", False),
+    RunMissed: ({"deployment_id": "d", "due": "2026-03-01T00:00:00Z"}, "2026-03-01", False),
+    PauseDeployment: ({"deployment_id": "d-9"}, "d-9", True),
+    MoreMemory: (
+        {"place": "job_variables", "name": "memory", "amount": 2048, "unit": "Mi", "most": 4096},
+        "2048Mi",
+        True,
     ),
-]
+    LongerTimeout: ({"place": "parameters", "name": "timeout_s", "amount": 90, "most": 600}, "90 s", True),
+    LowerConcurrency: ({"path": "/deployments/d", "limit": 2, "before": 8}, "instead of 8", True),
+    RerunElsewhere: ({"deployment_id": "d", "deployment_name": "spare", "work_pool": "two"}, "spare", False),
+    QuarantineInput: ({"path": "/in/a.csv", "target": "/out/a.csv"}, "/in/a.csv", True),
+    RollBack: (
+        {
+            "deployment_id": "d",
+            "deployment_name": "prod",
+            "good_version": "v7",
+            "before": {},
+            "after": {"a": 1},
+        },
+        "version v7",
+        True,
+    ),
+    FreeScratch: ({"folders": ("/scratch",), "megabytes": 512}, "/scratch", False),
+}
 
 
-@pytest.mark.parametrize(
-    ("remedy", "said", "undoable"), REMEDIES, ids=[f"{n}-{one[0].kind}" for n, one in enumerate(REMEDIES)]
-)
-def test_each_remedy_says_what_it_does_and_whether_it_can_be_undone(
-    remedy: Any, said: str, undoable: object, clock: Any
+def test_every_remedy_is_told() -> None:
+    assert set(REMEDIES) == {RetryRun, RefreshCredentials, *get_args(Repair)}
+
+
+@pytest.mark.parametrize("kind", REMEDIES, ids=lambda kind: kind.__name__)
+async def test_each_remedy_says_what_it_does_and_whether_it_can_be_undone(
+    kind: type[Any], api: httpx.AsyncClient, store: Store, clock: Any
 ) -> None:
-    told = choices.happens(remedy)
-    assert said in told
-    assert ("cannot be undone" in told) is not undoable
+    fields, said, undoable = REMEDIES[kind]
+    remedy = kind(flow_run_id="run-1", **fields)
+    session = proposed(clock, remedy=remedy)
+    await store.save_session(session, None)
+    page = (await api.get(f"/ui/sessions/{session.session_id}")).text
+    asked = html.unescape(page[page.index("If you say yes:") : page.index("Every other check")])
+    assert f"{remedy.told()}." in asked
+    assert said in asked
+    assert remedy.undo.replace("`", "") in asked
     attempt = Attempt(number=1, remedy=remedy, state_id_before="s", applied_at=clock.now)
-    session = proposed(clock).model_copy(update={"attempts": (attempt,)})
-    assert (choices.undo_of(session) is not None) is undoable
+    assert (choices.undo_of(session.model_copy(update={"attempts": (attempt,)})) is not None) is undoable
 
 
 def test_what_a_person_does_is_not_called_ours() -> None:
