@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pytest
 
 from prefect_autopilot import client as module
-from prefect_autopilot.client import APIError, AsyncClient, Client
+from prefect_autopilot.api.routes import routes
+from prefect_autopilot.client import APIError, AsyncClient, Client, calls
 from prefect_autopilot.errors import (
     AutopilotError,
     ConfigurationError,
@@ -22,6 +25,7 @@ from prefect_autopilot.errors import (
 )
 from prefect_autopilot.models import MonitoringRule, TroubleshootingSession
 
+UNTIL = datetime(2036, 3, 2, tzinfo=UTC)
 LOGS = ["ERROR 401 Unauthorized: token expired"]
 RULE = MonitoringRule(workflow_id="orders", metric_name="error_rate", condition="greater_than", threshold=0.1)
 
@@ -42,16 +46,66 @@ def told(kind: str, status: int, **headers: str) -> httpx.Response:
 
 
 def test_both_clients_have_the_same_calls_with_the_same_arguments() -> None:
-    def calls(kind: type) -> dict[str, str]:
+    def methods(kind: type) -> dict[str, str]:
         return {
             name: str(inspect.signature(one)).split(" -> ")[0]
             for name, one in vars(kind).items()
             if not name.startswith("_")
         }
 
-    assert calls(Client) == calls(AsyncClient)
-    assert len(calls(Client)) == 16
-    assert module.__all__ == ["APIError", "AsyncClient", "Client"]
+    assert methods(Client) == methods(AsyncClient)
+    assert len(methods(Client)) == 18
+    assert module.__all__ == ["APIError", "AsyncClient", "Client", "Event", "calls"]
+
+
+def test_every_call_of_the_api_can_be_made() -> None:
+    made = {
+        "str": "x-y", "datetime": UNTIL, "MonitoringRule": RULE,
+        "Mapping[str, Any]": {}, "Mapping[str, float]": {}, "Sequence[str]": [],
+    }  # fmt: skip
+    known = set()
+    for one in vars(calls).values():
+        if inspect.isfunction(one) and one.__module__ == calls.__name__ and one.__name__[0] != "_":
+            wanted = [
+                made[parameter.annotation]
+                for parameter in inspect.signature(one).parameters.values()
+                if parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD
+            ]
+            call = one(*wanted)
+            known.add((call.method, re.sub("/x-y(?=/|$)", "/{}", call.path)))
+    asked_by_machines = {"healthz", "readyz", "prometheus_metrics", "stream_events"}
+    assert known == {
+        (route.method, re.sub(r"\{[^}]*\}", "{}", route.path))
+        for route in routes()
+        if route.endpoint.__name__ not in asked_by_machines
+    }
+
+
+async def test_calls_without_a_method_of_their_own_are_answered(client: AsyncClient) -> None:
+    ident = await client.start_session("orders", LOGS)
+    assert (await client.do(calls.issues(ident)))[0].workflow_id == "orders"
+    assert (await client.do(calls.summary(ident)))["session_id"] == ident
+    assert await client.do(calls.pause_remedies()) is True
+    assert await client.do(calls.resume_remedies()) is False
+    stored = await client.add_rule(RULE)
+    assert [one.rule_id for one in await client.do(calls.rules("orders"))] == [stored.rule_id]
+    assert (await client.do(calls.rehearse_rule(RULE)))["fired"] == 0
+    quiet = await client.do(calls.silence(UNTIL, workflow="orders/*", reason="month end"))
+    assert [one.silence_id for one in await client.do(calls.silences())] == [quiet.silence_id]
+    assert await client.do(calls.end_silence(quiet.silence_id)) is True
+    assert (await client.do(calls.metrics("orders")))["metrics"] == {}
+    assert (await client.do(calls.workflow_health("a/b c")))["status"] == "unknown"
+    assert (await client.do(calls.analyze_failure("orders", LOGS)))["root_causes"]
+    assert (await client.do(calls.resolve("orders")))["remaining_issues"]
+    assert await client.do(calls.troubleshoot("orders", LOGS))
+    assert (await client.do(calls.try_step("slack", "list_channels")))["success"] is True
+    assert (await client.do(calls.status()))["version"]
+    flow = {"source": "from prefect import flow\n\n@flow\ndef f():\n    return 1\n"}
+    assert (await client.do(calls.analyze_optimization(flow)))["success"] is True
+    assert (await client.do(calls.apply_optimization(flow)))["optimized_workflow"]["changed"] is False
+    for call in (calls.acknowledge("nothing"), calls.undo(ident)):
+        with pytest.raises(AutopilotError):
+            await client.do(call)
 
 
 async def test_a_session_goes_from_report_to_deletion(client: AsyncClient) -> None:
@@ -84,7 +138,7 @@ async def test_what_cannot_be_decided_is_our_error(client: AsyncClient) -> None:
 
 
 async def test_all_pages_are_read(client: AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PAGE", 2)
+    monkeypatch.setattr(calls, "PAGE", 2)
     idents = [await client.start_session("orders", LOGS) for _ in range(5)]
     assert sorted([one.session_id async for one in client.sessions()]) == sorted(idents)
 
