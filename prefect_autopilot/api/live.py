@@ -79,6 +79,7 @@ class Live:
     begin: Begin
     look_s: float = LOOK_S
     heartbeat_s: float = HEARTBEAT_S
+    longest_s: float = LONGEST_S
     _events: deque[Event] = field(default_factory=lambda: deque(maxlen=MOST_REMEMBERED))
     _floor: int = 0
     _head: int = 0
@@ -123,7 +124,7 @@ class Live:
             kind, position = "reset", head
         yield f"retry: {RETRY_MS}\n".encode() + Event(position, kind, {"position": position}).encoded()
         loop = asyncio.get_running_loop()
-        end = loop.time() + LONGEST_S
+        end = loop.time() + self.longest_s
         while not self._closed and loop.time() < end:
             news = self._news
             found = await self._after(position)

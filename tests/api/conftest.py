@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -249,41 +254,10 @@ async def start(settings: Settings, clock: Clock) -> AsyncIterator[Start]:
 @asynccontextmanager
 async def serving(app: FastAPI) -> AsyncIterator[Client]:
     """Run an application's life cycle and give a client that talks to it in this process."""
-    async with (
-        app.router.lifespan_context(app),
-        Client(transport=httpx.ASGITransport(hanging_up(app)), base_url=ADDRESS) as client,
-    ):
+    transport = httpx.ASGITransport(app)
+    async with app.router.lifespan_context(app), Client(transport=transport, base_url=ADDRESS) as client:
+        app.state.context.live.longest_s = 0.0  # the transport waits for the end of an answer
         yield client
-
-
-def hanging_up(app: Any) -> Any:
-    """Let the client go after the first part of a stream: this transport waits for the end of an answer."""
-
-    async def served(scope: Any, receive: Any, send: Any) -> None:
-        enough = asyncio.Event()
-        is_stream = scope.get("path", "").endswith("/events")
-
-        async def noted(message: Any) -> None:
-            if not enough.is_set():
-                last = is_stream and message["type"] == "http.response.body"
-                await send({**message, "more_body": False} if last else message)
-                if last:
-                    enough.set()
-
-        asked = False
-
-        async def received() -> Any:
-            nonlocal asked
-            if not asked:
-                asked = True
-                return await receive()
-            await enough.wait()
-            return {"type": "http.disconnect"}
-
-        await app(scope, received if is_stream else receive, noted)
-
-    served.app = app  # type: ignore[attr-defined]
-    return served
 
 
 @pytest.fixture
@@ -311,3 +285,51 @@ async def session_id(api: Client) -> str:
     answer = await api.post(f"{TROUBLESHOOTING}/sessions", json=body)
     ident: str = answer.json()["session_id"]
     return ident
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A browser without a window, for the tests of one module."""
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        reason = "no Chromium is installed"
+        pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def served_beside_prefect(live_prefect: Any, tmp_path: Path) -> Iterator[str]:
+    """Our API as its command serves it, beside a real Prefect server."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = live_prefect.environment | {"PREFECT_AUTOPILOT_HOME": str(tmp_path / "home")}
+    url = f"http://127.0.0.1:{port}"
+    with (tmp_path / "serve.log").open("wb") as log:
+        command = [sys.executable, "-m", "prefect_autopilot", "serve", "--port", str(port)]
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        try:
+            deadline = time.monotonic() + 60
+            while not is_up(url):
+                assert time.monotonic() < deadline, "the API does not answer"
+                time.sleep(0.1)
+            yield url
+        finally:
+            process.terminate()
+            try:
+                process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def is_up(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/healthz", timeout=2).is_success
+    except httpx.TransportError:
+        return False

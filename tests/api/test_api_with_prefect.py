@@ -93,8 +93,6 @@ async def test_a_rule_fires_on_runs_the_api_reads_itself(
     api_with_prefect: httpx.AsyncClient, prefect: Any, clock: Any
 ) -> None:
     app: Any = api_with_prefect._transport.app  # type: ignore[attr-defined]
-    while not hasattr(getattr(app, "state", None), "context"):
-        app = app.app
     for number in range(6):
         prefect.add(number, state="FAILED", at=clock.now - timedelta(hours=6 - number))
     rule = {

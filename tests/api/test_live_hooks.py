@@ -6,11 +6,8 @@ import asyncio
 import hashlib
 import hmac
 import json
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,36 +33,6 @@ def until(condition: Callable[[], bool], *, seconds: float, what: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
         time.sleep(0.1)
-
-
-def is_up(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/healthz", timeout=2).is_success
-    except httpx.TransportError:
-        return False
-
-
-@pytest.fixture
-def served(live_prefect: Any, tmp_path: Path) -> Iterator[str]:
-    """Our API as its command serves it, beside the server."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = live_prefect.environment | {"PREFECT_AUTOPILOT_HOME": str(tmp_path / "home")}
-    url = f"http://127.0.0.1:{port}"
-    with (tmp_path / "serve.log").open("wb") as log:
-        command = [sys.executable, "-m", "prefect_autopilot", "serve", "--port", str(port)]
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
-        try:
-            until(lambda: is_up(url), seconds=60, what="the API answers")
-            yield url
-        finally:
-            process.terminate()
-            try:
-                process.wait(timeout=20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
 
 
 @pytest.fixture
@@ -97,7 +64,7 @@ def post(url: str, number: int, *, secret: str = SECRET, delivery: str = "") -> 
 
 
 def test_a_signed_webhook_starts_the_flow_deployed_for_its_event_and_nothing_else_does(
-    live_prefect: Any, served: str, deployed: str
+    live_prefect: Any, served_beside_prefect: str, deployed: str
 ) -> None:
     def started() -> list[int]:
         chosen = {"deployments": {"id": {"any_": [deployed]}}}
@@ -107,17 +74,17 @@ def test_a_signed_webhook_starts_the_flow_deployed_for_its_event_and_nothing_els
         runs = answer.raise_for_status().json()
         return [int(run["parameters"]["event"]["number"]) for run in runs]
 
-    assert post(served, 900, secret="somebody else's").status_code == 401
+    assert post(served_beside_prefect, 900, secret="somebody else's").status_code == 401
     sent: list[int] = []
 
     def arrived() -> bool:
         # The server reads a new automation a moment after it was made: what came before starts nothing.
         if not sent or time.monotonic() - began > 3 * len(sent):
             sent.append(len(sent) + 1)
-            answer = post(served, sent[-1])
+            answer = post(served_beside_prefect, sent[-1])
             assert answer.status_code == 200, answer.text
             assert answer.json()["events"] == ["prefect-autopilot.github.new_issue"]
-            again = post(served, sent[-1])
+            again = post(served_beside_prefect, sent[-1])
             assert again.json()["status"] == "duplicate"
         return bool(started())
 

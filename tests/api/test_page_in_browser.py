@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import socket
 import threading
 import time
@@ -21,7 +20,6 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import sync_playwright
 
 from prefect_autopilot.api import create_app
 from prefect_autopilot.api.server import Server
@@ -50,8 +48,6 @@ PROPOSALS = {
 REQUEST = "Every day at 9:00 post 'Hello' to #general in Slack"
 OPEN_REQUEST = "When I receive important emails, create Asana tasks and notify Slack"
 RULES = "rules:\n  - {rule_id: slow, metric_name: response_time, condition: '>', threshold: 1}\n"
-IN_CI = os.environ.get("CI") == "true"
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 SIZES = {"phone": {"width": 390, "height": 844}, "desktop": {"width": 1280, "height": 900}}
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("browser")]
@@ -150,17 +146,6 @@ def serve(settings: Settings) -> Iterator[Served]:
         yield Served(f"http://127.0.0.1:{door.getsockname()[1]}", token, do)
         server.should_exit = True
         thread.join()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if BROWSER is None:
-        reason = "no Chromium is installed"
-        pytest.fail(reason) if IN_CI else pytest.skip(reason)
-    with sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 def signed_in(browser: Any, served: Served, **context: Any) -> Any:
@@ -291,12 +276,37 @@ def test_a_page_keeps_itself_up_to_date_but_never_under_somebodys_hands(served: 
     page.context.close()
 
 
+def test_a_description_is_read_while_it_is_typed(served: Served, browser: Any) -> None:
+    page = signed_in(browser, served)
+    complaints: list[str] = []
+    page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+    page.clock.install()
+    page.goto(f"{served.address}/ui/describe")
+    page.type("#text", REQUEST)
+    page.clock.run_for(1000)
+    page.locator("#found pre", has_text="@flow").first.wait_for()
+    assert "stands below" in page.inner_text("#told")
+    assert page.evaluate("document.activeElement.id") == "text", "who types goes on typing"
+    assert page.input_value("#text") == REQUEST
+    page.focus("#found button >> nth=0")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.evaluate("text.value = 'Every day at 9:00 do so'; text.dispatchEvent(new Event('input'))")
+    page.clock.run_for(1000)
+    assert (asked, complaints) == ([], []), "nothing moves under somebody's hands"
+    page.context.close()
+
+
 def test_without_scripts_everything_is_there(served: Served, browser: Any) -> None:
     page = signed_in(browser, served, java_script_enabled=False)
     page.goto(f"{served.address}/ui/sessions/{PROPOSALS['live']}")
     assert page.locator("button", has_text="Yes, do it").is_visible()
     assert page.locator("ol.time li").count() > 1
     assert not page.locator("#live").is_visible()
+    page.goto(f"{served.address}/ui/describe")
+    page.fill("#text", REQUEST)
+    page.click("text=Show what it becomes")
+    assert "@flow" in page.inner_text("#found pre >> nth=0")
     page.context.close()
 
 
