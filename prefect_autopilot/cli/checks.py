@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,11 +85,14 @@ async def check_server(
     try:
         async with httpx.AsyncClient(transport=transport, headers=headers, timeout=10) as http:
             answer = await http.get(f"{target.url.rstrip('/')}/admin/version")
+            if answer.is_error:
+                return (_refused(target, answer.status_code),)
+            # Reads one name; a null is what Prefect's own client sends for a filter that is not set.
+            nulls = {"flows": None, "limit": 1}
+            probe = await http.post(f"{target.url.rstrip('/')}/flows/filter", json=nulls)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         detail = f"{target.url} cannot be reached ({type(error).__name__})"
         return (Check("Prefect API", "fail", detail, "Start the server, or correct PREFECT_API_URL."),)
-    if answer.is_error:
-        return (_refused(target, answer.status_code),)
     try:
         version = answer.json()
     except (ValueError, RecursionError):
@@ -96,7 +100,11 @@ async def check_server(
     if not isinstance(version, str):
         advice = "PREFECT_API_URL must end in /api."
         return (Check("Prefect API", "fail", f"{target.url} answers, but not as Prefect does", advice),)
-    return _supported(target, version), check_clock(answer.headers.get("Date"), now or datetime.now(UTC))
+    return (
+        _supported(target, version),
+        check_nulls(probe.status_code),
+        check_clock(answer.headers.get("Date"), now or datetime.now(UTC)),
+    )
 
 
 def _supported(target: PrefectTarget, version: str) -> Check:
@@ -117,6 +125,18 @@ def _refused(target: PrefectTarget, status: int) -> Check:
         return Check("Prefect API", "fail", f"{target.url} refused our credentials (HTTP {status})", advice)
     advice = "PREFECT_API_URL must end in /api; the server's log says more."
     return Check("Prefect API", "fail", f"{target.url} answered HTTP {status}", advice)
+
+
+def check_nulls(status: int) -> Check:
+    """Tell from the answer to a null field whether the server runs a FastAPI that Prefect cannot use."""
+    if status == HTTPStatus.UNPROCESSABLE_ENTITY:
+        detail = "the server answers 422 to null fields, which Prefect's own client sends"
+        advice = "Install fastapi>=0.139,<0.151 where the server runs, and start it again."
+        return Check("server FastAPI", "fail", detail, advice)
+    if status != HTTPStatus.OK:
+        advice = "Its log says more; fastapi>=0.139,<0.151 works where the server runs."
+        return Check("server FastAPI", "warn", f"a null field was answered with HTTP {status}", advice)
+    return Check("server FastAPI", "ok", "null fields are taken")
 
 
 def check_clock(date: str | None, now: datetime) -> Check:

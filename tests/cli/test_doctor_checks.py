@@ -45,8 +45,8 @@ def healthy(_request: httpx.Request) -> httpx.Response:
 
 
 def test_a_server_that_answers_is_ok_with_its_version() -> None:
-    reachable, clock = server(healthy)
-    assert (reachable.status, clock.status) == ("ok", "ok")
+    reachable, fields, clock = server(healthy)
+    assert (reachable.status, fields.status, clock.status) == ("ok", "ok", "ok")
     assert "Prefect 3.8.8" in reachable.detail
 
 
@@ -59,8 +59,24 @@ def test_the_server_is_asked_with_our_credentials() -> None:
 
     server(note)
     server(note, PrefectTarget("http://prefect.test/api/"))
-    assert [request.url.path for request in seen] == ["/api/admin/version"] * 2
-    assert [request.headers.get("Authorization") for request in seen] == ["Basic YTpi", None]
+    assert [request.url.path for request in seen] == ["/api/admin/version", "/api/flows/filter"] * 2
+    assert [request.headers.get("Authorization") for request in seen] == ["Basic YTpi"] * 2 + [None] * 2
+
+
+@pytest.mark.parametrize(("status", "found"), [(200, "ok"), (422, "fail"), (500, "warn")])
+def test_a_server_whose_fastapi_refuses_nulls_is_told(status: int, found: str) -> None:
+    sent: list[object] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.method == "GET":
+            return healthy(request)
+        sent.append(json.loads(request.content))
+        return httpx.Response(status, json=[])
+
+    fields = server(answer)[1]
+    assert sent == [{"flows": None, "limit": 1}]
+    assert (fields.name, fields.status) == ("server FastAPI", found)
+    assert ("fastapi>=0.139,<0.151" in fields.advice) is (found != "ok")
 
 
 @pytest.mark.parametrize("status", [401, 403])
