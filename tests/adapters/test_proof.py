@@ -180,6 +180,20 @@ def test_nothing_of_the_environment_goes_along_but_what_is_listed(
     assert environment["EXTRA"] == "1"
 
 
+def test_a_flow_that_removes_its_home_removes_only_what_was_made_for_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    persons, made = tmp_path / "person", tmp_path / "made"
+    for folder in (persons, made):
+        folder.mkdir()
+        (folder / "letter").touch()
+    monkeypatch.setenv("HOME", str(persons))
+    removes = "import shutil, pathlib; shutil.rmtree(pathlib.Path.home())"
+    subprocess.run([sys.executable, "-c", removes], env=proof_environment(made, {}), check=True)
+    assert not made.exists()
+    assert (persons / "letter").exists()
+
+
 async def _fails(given: JSONDict, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         await prove("", "", function="main", **given)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -83,3 +85,18 @@ def test_a_record_is_removed_once(tmp_path: Path) -> None:
     remove_record(key)
     with pytest.raises(ConflictError):
         remove_record(key)
+
+
+def test_a_stored_result_is_removed_without_being_loaded(tmp_path: Path) -> None:
+    canary = tmp_path / "canary"
+
+    class Hostile:
+        def __reduce__(self) -> Any:
+            return Path.touch, (canary,)
+
+    code = base64.b64encode(pickle.dumps(Hostile())).decode()
+    key = record(tmp_path / "rates", result=code)
+    assert is_record(key)
+    remove_record(key)
+    assert not Path(key).exists()
+    assert not canary.exists()

@@ -253,6 +253,15 @@ async def test_a_page_that_is_none_is_refused(api: httpx.AsyncClient, query: str
     problem_of(answer)
 
 
+async def test_an_order_nobody_offers_changes_nothing(api: httpx.AsyncClient) -> None:
+    await api.post(SESSIONS, json=BODY)
+    plain = (await api.get(SESSIONS)).json()
+    query = {"sort": "id);DROP TABLE autopilot_sessions;--", "order_by": "1;DELETE FROM autopilot_sessions"}
+    assert (await api.get(SESSIONS, params=query)).json() == plain
+    assert (await api.get(SESSIONS, params={"workflow_id": "' OR 1=1 --"})).json()["sessions"] == []
+    assert len((await api.get(SESSIONS)).json()["sessions"]) == 1
+
+
 async def test_pages_hold_every_session_once_and_the_last_says_so(api: httpx.AsyncClient) -> None:
     for number in range(5):
         await api.post(SESSIONS, json={**BODY, "workflow_id": f"w{number}"})
