@@ -30,7 +30,8 @@ from prefect_autopilot.store import AccessToken, Scope
 
 COOKIE = "prefect_autopilot_session"
 SIGN_IN = "/ui/sign-in"
-OPEN_PATHS = frozenset({"/healthz", SIGN_IN, "/ui/style.css", "/ui/live.js", "/ui/icon.svg"})
+PAGE_FILES = frozenset({"/ui/style.css", "/ui/live.js", "/ui/typing.js", "/ui/icon.svg"})
+OPEN_PATHS = PAGE_FILES | {"/healthz", SIGN_IN}
 LONGEST_TOKEN = 200
 FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 """Who sends one of these has come through a proxy: the address that is seen is not where they are."""

@@ -1,4 +1,4 @@
-"""The status page: server-rendered, without scripts, styled by one sheet of its own."""
+"""The status page: server-rendered, whole without scripts, styled by one sheet of its own."""
 
 from __future__ import annotations
 
@@ -51,7 +51,8 @@ def mount_page(app: FastAPI) -> None:
     routes: tuple[tuple[str, str, Answer], ...] = (
         ("GET", "/", overview),
         ("GET", "/ui/style.css", style),
-        ("GET", "/ui/live.js", script),
+        ("GET", "/ui/live.js", live_script),
+        ("GET", "/ui/typing.js", typing_script),
         ("GET", "/ui/icon.svg", icon),
         ("GET", session, page_sessions.session_page),
         ("POST", f"{session}/look", page_sessions.look),
@@ -92,9 +93,14 @@ async def style(request: Request) -> Response:  # noqa: ARG001  # every page is 
     return _kept("page.css.j2", "text/css")
 
 
-async def script(request: Request) -> Response:  # noqa: ARG001  # every page is asked the same way
+async def live_script(request: Request) -> Response:  # noqa: ARG001  # every page is asked the same way
     """Return the script that keeps a page up to date."""
     return _kept("page_live.js.j2", "text/javascript")
+
+
+async def typing_script(request: Request) -> Response:  # noqa: ARG001  # every page is asked the same way
+    """Return the script that shows what a description means while it is typed."""
+    return _kept("page_typing.js.j2", "text/javascript")
 
 
 async def icon(request: Request) -> Response:  # noqa: ARG001  # every page is asked the same way

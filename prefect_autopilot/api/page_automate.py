@@ -175,6 +175,7 @@ def _page(
         error=asked.error,
         seen=seen,
         deployed=deployed,
+        typing=True,
         **shown,
     )
 

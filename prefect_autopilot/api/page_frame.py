@@ -36,7 +36,9 @@ POLICY = (
     " base-uri 'none'"
 )
 LIVE_POLICY = f"{POLICY}; script-src 'self'; connect-src 'self'"
-"""Of pages that keep themselves up to date: one script, from here, that asks nobody but us."""
+"""Of pages that keep themselves up to date: a script, from here, that asks nobody but us."""
+SCRIPTS = ("live", "typing")
+"""What a page may be shown with; each is a file of its own."""
 # Without a referrer at all, browsers send the origin "null" with a form, which is nobody's.
 PAGE_HEADERS = {"Content-Security-Policy": POLICY, "Referrer-Policy": "same-origin"}
 MOST_FIELDS = 60
@@ -76,6 +78,7 @@ def rendered(request: Request, template: str, status: HTTPStatus = HTTPStatus.OK
     """Return a page of a template."""
     principal = principal_of(request)
     root = request.scope.get("root_path", "")
+    scripts = [name for name in SCRIPTS if name in shown]
     text = (
         environment()
         .get_template(template)
@@ -86,10 +89,11 @@ def rendered(request: Request, template: str, status: HTTPStatus = HTTPStatus.OK
             root=root,
             now=context_of(request).clock(),
             may=lambda scope: may(principal, scope),
+            scripts=scripts,
             **shown,
         )
     )
-    policy = {"Content-Security-Policy": LIVE_POLICY} if "live" in shown else {}
+    policy = {"Content-Security-Policy": LIVE_POLICY} if scripts else {}
     return HTMLResponse(text, status.value, headers=PAGE_HEADERS | policy)
 
 

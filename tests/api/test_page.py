@@ -141,16 +141,23 @@ async def test_a_hostile_workflow_name_stays_text(api: httpx.AsyncClient) -> Non
     assert "<b>" not in page.lower()
 
 
-@pytest.mark.parametrize("path", ["/", "/ui/describe", "/ui/sign-in"])
-async def test_a_page_needs_no_script_and_no_other_place(api: httpx.AsyncClient, path: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "script"), [("/", "live"), ("/ui/describe", "typing"), ("/ui/rules", ""), ("/ui/sign-in", "")]
+)
+async def test_a_page_needs_no_other_place_and_at_most_one_script_of_ours(
+    api: httpx.AsyncClient, path: str, script: str
+) -> None:
     answer = await api.get(path)
     policy = answer.headers["content-security-policy"]
-    assert ("script-src 'self'" in policy) is (path == "/")
+    assert ("script-src 'self'" in policy) is bool(script)
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
     assert answer.headers["referrer-policy"] == "same-origin"  # else forms come with the origin "null"
-    scripts = ['<script src="/ui/live.js" defer></script>'] if path == "/" else []
+    scripts = [f'<script src="/ui/{script}.js" defer></script>'] if script else []
     assert re.findall(r"<script.*", answer.text) == scripts
+    if script:
+        served = await api.get(f"/ui/{script}.js")
+        assert served.headers["content-type"].startswith("text/javascript")
     assert not re.search(r"<style|style=|\son\w+=|https?://", answer.text)
     assert '<html lang="en">' in answer.text
     assert answer.text.count("<h1>") == 1
