@@ -6,10 +6,11 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from prefect_autopilot.adapters.prefect_api import PrefectAPI
-from prefect_autopilot.errors import ConflictError
+from prefect_autopilot.errors import ConflictError, UnknownNameError
 from prefect_autopilot.models import JSONDict
 
 Place = Literal["parameters", "job_variables"]
+_GLOBAL = "/v2/concurrency_limits/"
 
 
 async def pool_defaults(api: PrefectAPI, pool: str) -> JSONDict:
@@ -31,19 +32,44 @@ async def change_value(api: PrefectAPI, run_id: str, place: Place, name: str, va
     await api.request("PATCH", f"/flow_runs/{quote(run_id, safe='')}", {place: told})
 
 
-async def set_limit(api: PrefectAPI, deployment_id: str, *, limit: int, before: int) -> None:
-    """Set how many runs of a deployment run at once; ``ConflictError`` where somebody changed it."""
-    raw = await api.deployment(deployment_id)
-    now = limit_of(raw)
+def deployment_limit(deployment_id: str) -> str:
+    """Return where the limit of a deployment is kept."""
+    return f"/deployments/{quote(deployment_id, safe='')}"
+
+
+def queue_limit(pool: str, queue: str) -> str:
+    """Return where the limit of a work queue is kept."""
+    return f"/work_pools/{quote(pool, safe='')}/queues/{quote(queue, safe='')}"
+
+
+def global_limit(name: str) -> str:
+    """Return where a global limit is kept; that of a tag is called ``tag:TAG``."""
+    return f"{_GLOBAL}{quote(name, safe='')}"
+
+
+async def read_limit(api: PrefectAPI, path: str) -> int | None:
+    """Return how many may go on at once, None where there is no limit or it limits a rate or nothing."""
+    try:
+        return limit_of(await api.request("GET", path))
+    except UnknownNameError:
+        return None
+
+
+async def set_limit(api: PrefectAPI, path: str, *, limit: int, before: int) -> None:
+    """Set how many may go on at once; ``ConflictError`` where somebody changed it."""
+    now = await read_limit(api, path)
     if now == limit:
         return
     if now != before:
-        raise ConflictError(f"The limit of the deployment is {now} by now; nothing was done.")
-    await api.request("PATCH", f"/deployments/{quote(deployment_id, safe='')}", {"concurrency_limit": limit})
+        raise ConflictError(f"The limit is {now} by now; nothing was done.")
+    name = "limit" if path.startswith(_GLOBAL) else "concurrency_limit"
+    await api.request("PATCH", path, {name: limit})
 
 
-def limit_of(deployment: JSONDict) -> int | None:
-    """Return how many runs of a deployment may run at once, None where nothing limits them."""
-    told = (deployment.get("global_concurrency_limit") or {}).get("limit")
-    found = deployment.get("concurrency_limit") if told is None else told
+def limit_of(raw: JSONDict) -> int | None:
+    """Return the limit of a deployment, a work queue or a global limit as the server tells them."""
+    if raw.get("active") is False or raw.get("slot_decay_per_second"):
+        return None
+    told = (raw.get("global_concurrency_limit") or {}).get("limit")
+    found = raw.get("concurrency_limit", raw.get("limit")) if told is None else told
     return int(found) if found is not None else None

@@ -37,6 +37,7 @@ from prefect_autopilot.models.names import OWN_PREFIX
 from prefect_autopilot.troubleshooting.consent import names_of
 from prefect_autopilot.troubleshooting.execution import said_at_end
 from prefect_autopilot.troubleshooting.remedies import SETTLE_S, killed
+from prefect_autopilot.troubleshooting.source_facts import limits_used, tags_of_tasks
 
 FACTOR = 2.0
 """How much more memory or time is given at once."""
@@ -182,18 +183,38 @@ def _timeouts(told: JSONDict) -> list[str]:
 
 
 async def _concurrency(desk: Desk, evidence: Evidence) -> LowerConcurrency | None:
-    run = evidence.run
-    limit = run_changes.limit_of(await desk.api.deployment(run.deployment_id or ""))
-    if limit is None or limit <= 1:
-        return None
-    return LowerConcurrency(
-        flow_run_id=run.id,
-        deployment_id=run.deployment_id or "",
-        limit=limit // 2,
-        before=limit,
-        proof=f"{limit} runs of the deployment may run at once, which was too many",
-        delay_s=SETTLE_S,
-    )
+    """Return the lowering of the nearest limit that the run is under: who else it slows down is fewest."""
+    for found in _limits(evidence):
+        told = {path: (what, limit) for path, what in found if (limit := await _above_one(desk, path))}
+        if len(told) != 1:
+            continue
+        path, (what, limit) = told.popitem()
+        return LowerConcurrency(
+            flow_run_id=evidence.run.id,
+            limited=what,
+            path=path,
+            limit=limit // 2,
+            before=limit,
+            proof=f"{limit} at once of {what} were allowed, which was too many",
+            delay_s=SETTLE_S,
+        )
+    return None
+
+
+def _limits(evidence: Evidence) -> Iterator[list[tuple[str, str]]]:
+    """Yield where limits may be kept that the run is under, and what each is of, the nearest first."""
+    run, text = evidence.run, evidence.source.text if evidence.source else ""
+    yield [(run_changes.deployment_limit(run.deployment_id or ""), "the deployment")]
+    names = [f"tag:{tag}" for tag in sorted(tags_of_tasks(text))], sorted(limits_used(text) or ())
+    for several in names:
+        yield [(run_changes.global_limit(name), f"limit {name}") for name in several]
+    if run.work_pool and run.work_queue:
+        yield [(run_changes.queue_limit(run.work_pool, run.work_queue), f"work queue {run.work_queue}")]
+
+
+async def _above_one(desk: Desk, path: str) -> int | None:
+    limit = await run_changes.read_limit(desk.api, path)
+    return limit if limit is not None and limit > 1 else None
 
 
 async def _elsewhere(desk: Desk, evidence: Evidence) -> RerunElsewhere | None:
@@ -305,8 +326,8 @@ async def make_way(
             return f"{remedy.name} is {remedy.value()}"
         case LowerConcurrency():
             limit = int(remedy.limit)
-            await run_changes.set_limit(desk.api, remedy.deployment_id, limit=limit, before=remedy.before)
-            return f"{limit} runs at once"
+            await run_changes.set_limit(desk.api, remedy.path, limit=limit, before=remedy.before)
+            return f"{limit} at once of {remedy.limited}"
         case QuarantineInput():
             inputs.move_file(remedy.path, remedy.target)
             return f"{Path(remedy.path).name} was set aside"
@@ -330,10 +351,8 @@ async def take_back(desk: Desk, remedy: object) -> str | None:
             )
             return f"{remedy.name} of the run"
         case LowerConcurrency():
-            await run_changes.set_limit(
-                desk.api, remedy.deployment_id, limit=remedy.before, before=int(remedy.limit)
-            )
-            return "the limit of the deployment"
+            await run_changes.set_limit(desk.api, remedy.path, limit=remedy.before, before=int(remedy.limit))
+            return f"the limit of {remedy.limited}"
         case QuarantineInput():
             inputs.move_file(remedy.target, remedy.path)
             return f"{Path(remedy.path).name}, which was set aside"

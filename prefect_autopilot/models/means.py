@@ -71,20 +71,24 @@ class LongerTimeout(ChangeRun):
 
 
 class LowerConcurrency(TakenBack):
-    """Lower the concurrency limit of the run's deployment, which it has already, then retry the run."""
+    """Lower a concurrency limit that the run is under already, then retry the run."""
 
-    plan: ClassVar[str] = "Let {limit:.0f} runs of the deployment run at once instead of {before}, then retry"
+    plan: ClassVar[str] = "Let {limit:.0f} at once of {limited} instead of {before}, then retry"
     when: ClassVar[str] = (
-        "too much went on at once, the deployment has a limit above one, and the policy names this remedy"
+        "too much went on at once, the policy names this remedy, and a limit above one holds: of the"
+        " deployment, else the one tag or global limit that the source names, else of the work queue"
     )
     helped: ClassVar[str] = "the retry completes; the lower limit stays"
-    cost: ClassVar[str] = "later runs of the deployment wait longer"
-    radius: ClassVar[str] = "the deployment"
+    cost: ClassVar[str] = "what is under the limit waits longer from now on"
+    radius: ClassVar[str] = "all that is under the same limit"
     changeable: ClassVar[Mapping[str, str]] = MappingProxyType(
-        {"limit": "Runs at once; lower than now, at least one."}
+        {"limit": "How many at once; lower than now, at least one."}
     )
     kind: Literal["lower_concurrency"] = "lower_concurrency"
-    deployment_id: str
+    limited: str = "the deployment"
+    """What the limit is of."""
+    path: str
+    """Where the server keeps it."""
     limit: float = Field(ge=1)
     before: int
 

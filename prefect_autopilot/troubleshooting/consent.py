@@ -214,6 +214,6 @@ def within(remedy: Remedy) -> Iterator[Check]:
         yield Check(
             "bound",
             1 <= int(remedy.limit) < remedy.before,
-            f"{int(remedy.limit)} runs at once instead of {remedy.before}.",
+            f"{int(remedy.limit)} at once instead of {remedy.before}.",
             "propose",
         )

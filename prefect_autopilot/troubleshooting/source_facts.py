@@ -199,6 +199,23 @@ def limits_used(text: str) -> frozenset[str] | None:
     return frozenset(found)
 
 
+def tags_of_tasks(text: str) -> frozenset[str]:
+    """Return the tags that a file gives its tasks as constants."""
+    tree = _parsed(text)
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)] if tree is not None else []
+    given = [
+        word.value
+        for call in calls
+        if _called(call) in {"task", "with_options"}
+        for word in call.keywords
+        if word.arg == "tags"
+    ]
+    parts = (part for one in given if isinstance(one, ast.List | ast.Tuple | ast.Set) for part in one.elts)
+    return frozenset(
+        part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str)
+    )
+
+
 def uses_result_of(text: str, function: str, task: str, line: int) -> bool:
     """Tell whether the statement at ``line`` of a function uses what its call of ``task`` returned."""
     tree = _parsed(text)

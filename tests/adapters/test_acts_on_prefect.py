@@ -155,11 +155,17 @@ async def test_defaults_of_a_pool_are_read_as_far_as_it_has_them(api: PrefectAPI
 
 
 async def test_a_limit_is_set_from_what_it_was_and_once(api: PrefectAPI, server: Server) -> None:
-    await run_changes.set_limit(api, "dep-1", limit=4, before=8)
-    await run_changes.set_limit(api, "dep-1", limit=4, before=8)
+    path = run_changes.deployment_limit("dep-1")
+    await run_changes.set_limit(api, path, limit=4, before=8)
+    await run_changes.set_limit(api, path, limit=4, before=8)
     assert server.sent == [("/deployments/dep-1", {"concurrency_limit": 4})]
     with pytest.raises(ConflictError, match="is 4 by now"):
-        await run_changes.set_limit(api, "dep-1", limit=2, before=8)
+        await run_changes.set_limit(api, path, limit=2, before=8)
+
+
+def test_every_limit_has_its_own_place() -> None:
+    assert run_changes.queue_limit("a pool", "high/low") == "/work_pools/a%20pool/queues/high%2Flow"
+    assert run_changes.global_limit("tag:db") == "/v2/concurrency_limits/tag%3Adb"
 
 
 @pytest.mark.parametrize(
@@ -170,6 +176,10 @@ async def test_a_limit_is_set_from_what_it_was_and_once(api: PrefectAPI, server:
         ({"concurrency_limit": None, "global_concurrency_limit": {"limit": 5}}, 5),
         ({"concurrency_limit": 3, "global_concurrency_limit": {"limit": 5}}, 5),
         ({"global_concurrency_limit": None}, None),
+        ({"name": "high", "concurrency_limit": 2}, 2),
+        ({"name": "tag:db", "limit": 6, "active": True, "slot_decay_per_second": 0.0}, 6),
+        ({"name": "tag:db", "limit": 6, "active": False}, None),
+        ({"name": "per-second", "limit": 6, "active": True, "slot_decay_per_second": 2.0}, None),
     ],
 )
 def test_the_limit_of_a_deployment_is_where_its_server_keeps_it(

@@ -35,6 +35,7 @@ class Server:
         self.pool_status = "READY"
         self.started: list[dict[str, Any]] = []
         self.refuse_retry = False
+        self.limits: dict[str, dict[str, Any]] = {}
 
     def __call__(self, request: httpx.Request) -> httpx.Response:  # noqa: PLR0911  # a routing table
         path = request.url.path.removeprefix("/api")
@@ -42,8 +43,11 @@ class Server:
         if request.method == "PATCH":
             self.changes.append((path, body))
             target = self.prefect.runs["run-1"] if path.startswith("/flow_runs") else self.deployment
+            target = self.limits.get(path, target)
             target |= body
             return httpx.Response(204)
+        if path in self.limits:
+            return httpx.Response(200, json=self.limits[path])
         if path.endswith("/workers/filter"):
             return httpx.Response(200, json=[])
         if path.startswith("/work_pools/"):
@@ -266,6 +270,63 @@ async def test_fewer_runs_at_once_and_back_again_where_that_did_not_help(
     prefect.fail("run-1", error=TOO_MANY)
     await looked(desk, session)
     assert server.changes[-1] == ("/deployments/dep-1", {"concurrency_limit": 8})
+
+
+LIMITED = """
+import httpx
+from prefect import flow, task
+from prefect.concurrency.sync import concurrency
+
+@task(tags=["database"])
+def fetch() -> list[int]:
+    with concurrency("shop-api", occupy=1):
+        response = httpx.get("https://api.shop.test/orders", timeout=10)
+        response.raise_for_status()
+        return response.json()
+
+@flow
+def orders() -> list[int]:
+    return fetch()
+"""
+TAG, GLOBAL = "/v2/concurrency_limits/tag:database", "/v2/concurrency_limits/shop-api"
+QUEUE = "/work_pools/cloud/queues/high"
+
+
+@pytest.mark.parametrize(
+    ("limits", "changed"),
+    [
+        ((TAG, GLOBAL, QUEUE), (TAG, {"limit": 4})),
+        ((GLOBAL, QUEUE), (GLOBAL, {"limit": 4})),
+        ((QUEUE,), (QUEUE, {"concurrency_limit": 4})),
+        ((), None),
+    ],
+    ids=["a tag", "a global limit", "the queue", "none"],
+)
+async def test_without_a_limit_of_its_own_the_nearest_that_the_run_is_under_is_lowered(
+    named: Any, server: Server, prefect: Any, limits: tuple[str, ...], changed: Any
+) -> None:
+    prefect.deploy(LIMITED)
+    for path in limits:
+        name = "concurrency_limit" if path == QUEUE else "limit"
+        server.limits[path] = {"active": True, name: 8}
+    desk = named("lower_concurrency")
+    session = await taken(desk, prefect, TOO_MANY, work_queue_name="high")
+    assert server.changes == ([changed] if changed else [])
+    desk.clock.forward(20)
+    prefect.fail("run-1", error=TOO_MANY)
+    await looked(desk, session)
+    back = [(changed[0], dict.fromkeys(changed[1], 8))] if changed else []
+    assert server.changes[1:] == back
+
+
+async def test_of_two_limits_that_may_be_the_one_neither_is_touched(
+    named: Any, server: Server, prefect: Any
+) -> None:
+    prefect.deploy(LIMITED.replace('["database"]', '["database", "shop"]'))
+    for tag in ("database", "shop"):
+        server.limits[f"/v2/concurrency_limits/tag:{tag}"] = {"active": True, "limit": 8}
+    await taken(named("lower_concurrency"), prefect, TOO_MANY)
+    assert server.changes == []
 
 
 @pytest.mark.parametrize("limit", [None, 1], ids=["no limit", "one"])

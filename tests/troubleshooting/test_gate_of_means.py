@@ -38,7 +38,7 @@ MORE = MoreMemory(
     proof="memory ran out with memory 1024",
     delay_s=6,
 )
-FEWER = LowerConcurrency(flow_run_id="run-1", deployment_id="dep-1", limit=4, before=8, proof="8 at once")
+FEWER = LowerConcurrency(flow_run_id="run-1", path="/deployments/d", limit=4, before=8, proof="8 at once")
 NAMED = RemedyPolicy(mode="auto", remedies=dict.fromkeys(sorted(ONLY_BY_NAME), "auto"))
 
 
@@ -163,7 +163,7 @@ def test_a_value_is_written_as_its_pool_reads_it(amount: float, unit: str, writt
 
 def test_plans_tell_numbers_and_places() -> None:
     assert MORE.told() == "Give the run 2048 in job variable memory, then retry"
-    assert FEWER.told() == "Let 4 runs of the deployment run at once instead of 8, then retry"
+    assert FEWER.told() == "Let 4 at once of the deployment instead of 8, then retry"
     longer = LongerTimeout(
         flow_run_id="r", place="parameters", name="timeout_s", amount=120, most=300, before=60
     )
