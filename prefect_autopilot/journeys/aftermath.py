@@ -3,31 +3,44 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from prefect_autopilot.adapters.files import digest, read_source, replace
 from prefect_autopilot.errors import AutopilotError, ConflictError, PrefectError, UnknownNameError
-from prefect_autopilot.models import AppliedRewrite, JSONDict, Notice, OptimizationPlan, RunSample
+from prefect_autopilot.journeys.known_around import NEAR
+from prefect_autopilot.models import (
+    AppliedRewrite,
+    IssueCategory,
+    JSONDict,
+    Notice,
+    OptimizationPlan,
+    RunSample,
+    TroubleshootingSession,
+)
 from prefect_autopilot.optimization.aftermath import judge
 
 if TYPE_CHECKING:
     from prefect_autopilot.journeys.desk import Desk
 
 _RUNS = 50
+_SESSIONS = 500
 _VERSION = 12
-
-
-class AsksPrefect(Protocol):
-    """What is needed of the Prefect API."""
-
-    async def request(self, method: str, path: str, body: Any = None) -> Any:
-        """Call a route and return its JSON."""
+_SURE = 0.5
+_BY_LOAD = frozenset(
+    {
+        IssueCategory.CONNECTIVITY,
+        IssueCategory.EXTERNAL_SERVICE,
+        IssueCategory.TIMEOUT,
+        IssueCategory.RESOURCE,
+    }
+)
 
 
 async def sample(
-    api: AsksPrefect,
+    desk: Desk,
     flow_name: str,
     deployment_id: str | None = None,
     *,
@@ -40,13 +53,45 @@ async def sample(
     body: JSONDict = {"flow_runs": runs, "flows": {"name": {"any_": [flow_name]}}}
     if deployment_id is not None:
         body["deployments"] = {"id": {"any_": [deployment_id]}}
-    found: list[JSONDict] = await api.request(
+    found: list[JSONDict] = await desk.api.request(
         "POST", "/flow_runs/filter", {**body, "sort": "START_TIME_DESC", "limit": _RUNS}
     )
     done = [run for run in found if run.get("state_type") == "COMPLETED"]
+    failed = [run for run in found if run.get("state_type") != "COMPLETED"]
+    sessions = await desk.store.sessions(limit=_SESSIONS) if failed else ()
+    elsewhere = sum(_is_elsewhere(run, sessions) for run in failed)
     return RunSample(
         durations_s=tuple(float(run.get("total_run_time") or 0.0) for run in done),
-        failures=len(found) - len(done),
+        failures=len(failed) - elsewhere,
+        elsewhere=elsewhere,
+    )
+
+
+def _is_elsewhere(run: JSONDict, sessions: Sequence[TroubleshootingSession]) -> bool:
+    """Tell whether a run failed for a cause outside its flow, or is still being looked into."""
+    mine = (one for one in sessions if run.get("id") in {one.flow_run_id, *one.related_runs} - {None})
+    return any(_lies_elsewhere(one, sessions) for one in mine)
+
+
+def _lies_elsewhere(session: TroubleshootingSession, sessions: Sequence[TroubleshootingSession]) -> bool:
+    """Tell whether no rewrite can bring about what failed.
+
+    Rights are refused whatever the order of calls. A service that fails may fail because more is asked of it
+    at a time: that is elsewhere only where another workflow met the same in the same half hour.
+    """
+    told = session.diagnosis
+    if told is None:
+        return session.end_time is None  # the next look will know
+    if told.confidence < _SURE or told.category not in {*_BY_LOAD, IssueCategory.PERMISSIONS}:
+        return False
+    return told.category is IssueCategory.PERMISSIONS or any(
+        one.workflow_id != session.workflow_id
+        and abs(one.start_time - session.start_time) <= NEAR
+        and one.diagnosis is not None
+        and one.diagnosis.category is told.category
+        and told.service is not None
+        and one.diagnosis.service == told.service
+        for one in sessions
     )
 
 
@@ -68,7 +113,7 @@ async def apply_and_watch(
     if not plan.changed:
         return None
     now, ident = desk.clock(), (deployment or {}).get("id")
-    baseline = await sample(desk.api, flow_name, ident)
+    baseline = await sample(desk, flow_name, ident)
     detail: JSONDict = {"before": digest(original), "after": digest(plan.source)}
     # Before the act: a rewritten file must never be without a trace.
     await desk.store.audit(by, "flow.rewriting", str(path), detail, now)
@@ -123,7 +168,7 @@ async def look_after(desk: Desk) -> tuple[AppliedRewrite, ...]:
 async def _look(desk: Desk, rewrite: AppliedRewrite) -> AppliedRewrite | None:
     if rewrite.status == "reverting":
         return await _put_back(desk, rewrite)  # a crash came in between
-    after = await sample(desk.api, rewrite.flow_name, rewrite.deployment_id, started_after=rewrite.applied_at)
+    after = await sample(desk, rewrite.flow_name, rewrite.deployment_id, started_after=rewrite.applied_at)
     judgement = judge(rewrite.baseline, after)
     if judgement.verdict == "wait":
         return None

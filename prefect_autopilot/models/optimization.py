@@ -181,10 +181,12 @@ class RunSample(Value):
 
     durations_s: tuple[float, ...] = ()
     failures: int = 0
+    elsewhere: int = 0
+    """Further runs that failed for a cause outside the flow, such as a service that was down for all."""
 
     @property
     def runs(self) -> int:
-        """All of them."""
+        """All that say something of the flow."""
         return len(self.durations_s) + self.failures
 
 

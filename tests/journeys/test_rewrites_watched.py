@@ -16,7 +16,14 @@ from prefect_autopilot.adapters.prefect_api import PrefectAPI
 from prefect_autopilot.errors import ConflictError
 from prefect_autopilot.journeys import aftermath, improve
 from prefect_autopilot.journeys.desk import Desk
-from prefect_autopilot.models import AppliedRewrite, Strategy
+from prefect_autopilot.models import (
+    AppliedRewrite,
+    Diagnosis,
+    IssueCategory,
+    Severity,
+    Strategy,
+    TroubleshootingSession,
+)
 from prefect_autopilot.store import Store
 
 SOURCE = """import requests
@@ -51,7 +58,8 @@ class Server:
         self.refuses = False
 
     def run(self, at: datetime, seconds: float, state: str = "COMPLETED") -> None:
-        self.runs.append({"start_time": at.isoformat(), "total_run_time": seconds, "state_type": state})
+        told = {"start_time": at.isoformat(), "total_run_time": seconds, "state_type": state}
+        self.runs.append(told | {"id": f"run-{len(self.runs)}"})
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         body = json.loads(request.content)
@@ -93,6 +101,44 @@ class World:
         for _ in range(count):
             self.now += timedelta(hours=1)
             self.server.run(self.now, seconds, state)
+
+    async def looked_into(
+        self, category: IssueCategory | None, service: str | None = "shop", confidence: float = 0.9
+    ) -> None:
+        """Give each failed run a session with this diagnosis, or one that is still without."""
+        for run in self.server.runs:
+            if run["state_type"] == "FAILED":
+                await self.session("dep-1", run["id"], category, service, confidence)
+
+    async def session(
+        self,
+        workflow: str,
+        run: str,
+        category: IssueCategory | None,
+        service: str | None = "shop",
+        confidence: float = 0.9,
+        ago: timedelta = timedelta(),
+    ) -> None:
+        """Store a session that began now, or some time ago."""
+        told = None
+        if category is not None:
+            told = Diagnosis(
+                category=category,
+                confidence=confidence,
+                severity=Severity.HIGH,
+                transient=True,
+                remedy="none",
+                service=service,
+                root_cause="it did not answer",
+            )
+        made = TroubleshootingSession(
+            session_id=f"{workflow}-{run}",
+            workflow_id=workflow,
+            flow_run_id=run,
+            diagnosis=told,
+            start_time=self.now - ago,
+        )
+        await self.desk.store.save_session(made, None)
 
     @staticmethod
     def spoil(rewrite: AppliedRewrite) -> None:
@@ -175,6 +221,55 @@ async def test_what_got_worse_is_put_back_by_itself(
     assert told in notice.notice.text
     assert await aftermath.look_after(world.desk) == ()
     assert await world.desk.store.rewrites(open_only=True) == ()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("category", "service", "other", "reverted"),
+    [
+        pytest.param(
+            IssueCategory.EXTERNAL_SERVICE, "shop", "shop", False, id="a service down for others too"
+        ),
+        pytest.param(IssueCategory.CONNECTIVITY, "shop", "shop", False, id="not reached by others either"),
+        pytest.param(IssueCategory.PERMISSIONS, "shop", None, False, id="rights that were taken away"),
+        pytest.param(None, "shop", None, False, id="not yet looked into"),
+        pytest.param(IssueCategory.EXTERNAL_SERVICE, "shop", None, True, id="down for this flow alone"),
+        pytest.param(IssueCategory.EXTERNAL_SERVICE, "shop", "bank", True, id="another service was down"),
+        pytest.param(IssueCategory.TIMEOUT, None, None, True, id="out of time, nobody knows where"),
+        pytest.param(IssueCategory.LOGIC, "shop", "shop", True, id="a fault in the code"),
+        pytest.param(IssueCategory.DATA, "shop", "shop", True, id="wrong data"),
+    ],
+)
+async def test_failures_of_an_outage_do_not_speak_against_a_rewrite(
+    world: World, category: IssueCategory | None, service: str | None, other: str | None, *, reverted: bool
+) -> None:
+    await world.apply()
+    rewritten = world.source
+    world.runs_after(4, 1.0, "FAILED")
+    await world.looked_into(category, service)
+    if other:
+        await world.session("dep-2", "elsewhere", category, other)
+    ended = await aftermath.look_after(world.desk)
+    assert [one.status for one in ended] == (["reverted"] if reverted else [])
+    assert world.source == (SOURCE if reverted else rewritten)
+    if not reverted:
+        world.runs_after(20, 2.0)
+        (kept,) = await aftermath.look_after(world.desk)
+        assert kept.status == "kept"
+        assert "4 more failed for a cause elsewhere" in kept.reason
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("confidence", "hours"), [(0.3, 0), (0.9, 2)], ids=["a guess", "others long before"])
+async def test_what_is_not_sure_to_be_an_outage_speaks_against_a_rewrite(
+    world: World, confidence: float, hours: int
+) -> None:
+    await world.apply()
+    world.runs_after(4, 1.0, "FAILED")
+    await world.looked_into(IssueCategory.EXTERNAL_SERVICE, confidence=confidence)
+    await world.session("dep-2", "other", IssueCategory.EXTERNAL_SERVICE, ago=timedelta(hours=hours))
+    (ended,) = await aftermath.look_after(world.desk)
+    assert ended.status == "reverted"
 
 
 @pytest.mark.anyio
