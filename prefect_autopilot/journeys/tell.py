@@ -7,6 +7,7 @@ from typing import Literal
 
 from prefect_autopilot.errors import PrefectError, UnknownNameError
 from prefect_autopilot.journeys.desk import Desk
+from prefect_autopilot.journeys.lasting import lasting_cure
 from prefect_autopilot.models import Notice, ResolutionStatus, TroubleshootingSession
 from prefect_autopilot.troubleshooting import report
 from prefect_autopilot.troubleshooting.report import links, recognised
@@ -27,6 +28,8 @@ _OUTCOMES: dict[ResolutionStatus, Outcome] = {
 async def publish(desk: Desk, session: TroubleshootingSession) -> None:
     """Attach the report to the run and queue a notice, once for each outcome and attempt of the session."""
     session = await recognise(desk, session)
+    if cure := await lasting_cure(desk, session):
+        session = session.model_copy(update={"recommendations": (*session.recommendations, cure)})
     await _attach(desk, session)
     outcome = _OUTCOMES.get(session.resolution_status)
     if session.storm is not None and session.resolution_status is ResolutionStatus.PARTIAL:

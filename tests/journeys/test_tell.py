@@ -286,3 +286,55 @@ async def test_a_report_and_a_notice_lead_to_the_status_page_where_its_address_i
         ("s-1", False),
         ("s-2", True),
     ]
+
+
+# What would end a fault that comes again and again
+
+RETRIED = Diagnosis.model_validate(
+    {
+        "category": "external_service",
+        "confidence": 0.9,
+        "severity": "medium",
+        "transient": True,
+        "remedy": "retry_backoff",
+        "root_cause": "The shop answers 503",
+        "fingerprint": "shop-503",
+    }
+)
+
+
+async def come_often(desk: Desk, clock: Any, times: int, diagnosis: Diagnosis = RETRIED) -> Notice:
+    """Publish the last of so many sessions of one cause."""
+    for number in range(times):
+        last = session(clock, session_id=f"s-{number}", diagnosis=diagnosis, fingerprint="shop-503")
+        await desk.store.save_session(last, None)
+    await publish(desk, last)
+    (notice,) = await told(desk)
+    return notice
+
+
+async def test_a_cause_that_comes_often_is_told_with_the_rewriting_that_would_end_it(
+    desk: Desk, prefect: Any, clock: Any
+) -> None:
+    before = (prefect.folder / "orders.py").read_text(encoding="utf-8")
+    notice = await come_often(desk, clock, 3)
+    assert "It has come 3 times: fetch only reads" in notice.text
+    assert "line 5 of orders.py" in notice.text
+    assert "(retry_reads)" in notice.text
+    assert "optimize --deployment" in notice.text
+    assert (prefect.folder / "orders.py").read_text(encoding="utf-8") == before, "only told"
+    assert "It has come 3 times" in prefect.artifacts[-1]["data"]
+
+
+@pytest.mark.parametrize("case", ["seldom", "a bug", "retried already", "no file"])
+async def test_no_rewriting_is_told_where_none_answers_the_cause(
+    desk: Desk, prefect: Any, clock: Any, case: str
+) -> None:
+    if case == "retried already":
+        source = (prefect.folder / "orders.py").read_text(encoding="utf-8")
+        prefect.deploy(source.replace("@task\n", "@task(retries=3, retry_delay_seconds=[2, 4, 8])\n"))
+    if case == "no file":
+        (prefect.folder / "orders.py").unlink()
+    diagnosis = RETRIED.model_copy(update={"remedy": "fix_code"}) if case == "a bug" else RETRIED
+    notice = await come_often(desk, clock, 2 if case == "seldom" else 3, diagnosis)
+    assert "It has come" not in notice.text
