@@ -11,7 +11,7 @@ from typing import Any
 from prefect_autopilot.errors import AutopilotError, UnknownNameError
 from prefect_autopilot.journeys import improve
 from prefect_autopilot.journeys.flow_source import AsksPrefect, flow_source
-from prefect_autopilot.models import FlowHistory, JSONDict, OptimizationPlan, Strategy
+from prefect_autopilot.models import Advice, FlowHistory, JSONDict, OptimizationPlan, Strategy
 from prefect_autopilot.models.names import OWN_PREFIX
 
 AIMS: dict[Strategy, str] = {
@@ -31,8 +31,8 @@ class Improvable:
     file: Path
     strategy: Strategy
     rules: tuple[str, ...]
-    advice: tuple[str, ...]
-    """Rules that only advise: no edit of the source alone does it."""
+    advice: tuple[Advice, ...]
+    """What is worth doing by hand: no edit of the source alone does it."""
     saving_s: float | None
     runs: int
 
@@ -100,7 +100,7 @@ def _looked_at(workflow: str, path: Path, history: FlowHistory | None) -> list[I
                     file=path,
                     strategy=strategy,
                     rules=tuple(dict.fromkeys(edit.rule for edit in plan.edits)),
-                    advice=tuple(dict.fromkeys(one.rule for one in plan.advice)),
+                    advice=plan.advice,
                     saving_s=_saving(plan),
                     runs=min((edit.saving_n for edit in plan.edits if edit.saving_n), default=0),
                 )

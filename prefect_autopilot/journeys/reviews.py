@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 from prefect_autopilot.adapters.catalogue import user_catalogue
 from prefect_autopilot.journeys.desk import Desk
 from prefect_autopilot.journeys.improvable import Improvable, improvable
+from prefect_autopilot.journeys.improve import saves
 from prefect_autopilot.journeys.judging import history, workflow_id
 from prefect_autopilot.models import TroubleshootingSession, Value
 from prefect_autopilot.monitoring.thresholds import AlertRecord, review_alerts
@@ -106,6 +107,12 @@ async def _weekly(desk: Desk, since: datetime, now: datetime) -> Review:
             "Savings come from the last runs and are shown with their number. Nothing was written.",
         ),
         (
+            "Worth doing by hand",
+            ("workflow", "line", "rule", "why", "how", "holds if", "saves"),
+            _by_hand(found),
+            "The source alone cannot be edited to do this; `prefect-autopilot optimize` shows each in full.",
+        ),
+        (
             "Not looked at",
             ("workflow", "why"),
             [(one.workflow, one.why) for one in passed],
@@ -138,7 +145,19 @@ async def _sessions(store: Store, since: datetime) -> list[TroubleshootingSessio
 def _better_row(one: Improvable) -> Sequence[Any]:
     saved = "unknown" if one.saving_s is None else f"{one.saving_s:.1f} s (n = {one.runs})"
     look = f"prefect-autopilot optimize {shlex.quote(str(one.file))} --strategy {one.strategy.value}"
-    return one.workflow, one.aim, ", ".join(one.rules), ", ".join(one.advice), saved, look
+    advised = ", ".join(dict.fromkeys(told.rule for told in one.advice))
+    return one.workflow, one.aim, ", ".join(one.rules), advised, saved, look
+
+
+def _by_hand(found: Iterable[Improvable]) -> list[Sequence[Any]]:
+    """Return a row for each piece of advice; what two strategies advise stands there once."""
+    rows: dict[tuple[str, str, int], Sequence[Any]] = {}
+    for one in found:
+        for told in one.advice:
+            how, condition = told.how.split("\n", 1)[0], "; ".join(told.preconditions)
+            row = (one.workflow, told.line, told.rule, told.reason, how, condition, saves(told))
+            rows.setdefault((one.workflow, told.rule, told.line), row)
+    return list(rows.values())
 
 
 def _known_as(name: str, catalogue: Catalogue) -> str:

@@ -97,6 +97,42 @@ async def test_the_weekly_review_says_what_could_be_better_and_what_it_did_not_s
     assert file.read_text(encoding="utf-8") == SLOW_FLOW
 
 
+POLLING_FLOW = (
+    SLOW_FLOW
+    + """
+
+@task
+def ready(job: str) -> bool:
+    import time
+
+    while not httpx.get("https://shop.test/jobs/" + job, timeout=5).json():
+        time.sleep(30)
+    return True
+
+@task
+def kept(rows: list[str]) -> None:
+    import sqlite3
+
+    cursor = sqlite3.connect("shop.db").cursor()
+    for row in rows:
+        cursor.execute("INSERT INTO orders VALUES (?)", row)
+"""
+)
+
+
+async def test_the_weekly_review_tells_what_is_worth_doing_by_hand_once(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "report.py").write_text(POLLING_FLOW, encoding="utf-8")
+
+    found = await review(desk_of(store, [deployment("a", "report.py:report", tmp_path)]), "weekly", NOW)
+
+    text = found.markdown.replace("\\", "")
+    assert found.findings["Worth doing by hand"] == 2, "batches are advice for speed and for cost"
+    assert "| report/a | 20 | drop_polling | ready asks again and again" in text
+    assert "let a webhook of the service" in text
+    assert "an event tells of it, or it may be found a schedule's interval late" in text
+    assert "| report/a | 30 | batch_calls | kept calls" in text
+
+
 async def test_without_history_no_saving_is_told(store: Store, tmp_path: Path) -> None:
     (tmp_path / "report.py").write_text(SLOW_FLOW, encoding="utf-8")
 
