@@ -21,6 +21,7 @@ from prefect_autopilot.journeys.circumstances import circumstances_of
 from prefect_autopilot.journeys.code_fault import with_proposal
 from prefect_autopilot.journeys.desk import Desk
 from prefect_autopilot.journeys.expectations import meet_expectations
+from prefect_autopilot.journeys.held import look_whether_held
 from prefect_autopilot.journeys.known_around import read_around
 from prefect_autopilot.journeys.left_open import left_open
 from prefect_autopilot.journeys.missed_runs import look_at_made_up
@@ -223,7 +224,9 @@ async def _step(
         case _:
             evidence = await read_around(desk, run)
             seen.append(evidence)
-            return await with_proposal(desk.language_model, _understand(desk, session, evidence), evidence)
+            understood = _understand(desk, session, evidence)
+            await look_whether_held(desk, understood, run)
+            return await with_proposal(desk.language_model, understood, evidence)
 
 
 def _deleted(session: TroubleshootingSession, now: datetime) -> TroubleshootingSession:

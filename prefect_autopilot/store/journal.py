@@ -188,6 +188,32 @@ class Journal(Switches, Leases):
         async with self._database.read() as connection:
             return (await connection.execute(query)).scalar_one()
 
+    async def verified_since(
+        self, fingerprint: str, deployment_id: str | None, since: datetime, *, besides: str
+    ) -> JournalEntry | None:
+        """Return the last remedy of another session that was seen to help with a cause since then."""
+        seen, done = tables.verifications.c, tables.journal.c
+        query = (
+            select(*(done[name] for name in JournalEntry.model_fields))
+            .join_from(
+                tables.verifications,
+                tables.journal,
+                and_(done.session_id == seen.session_id, done.attempt == seen.attempt),
+            )
+            .where(
+                seen.fingerprint == fingerprint,
+                seen.deployment_id == (deployment_id or ""),
+                seen.outcome == "verified",
+                seen.at >= since,
+                seen.session_id != besides,
+            )
+            .order_by(seen.at.desc())
+            .limit(1)
+        )
+        async with self._database.read() as connection:
+            row = (await connection.execute(query)).mappings().one_or_none()
+        return load(JournalEntry, dict(row)) if row is not None else None
+
     async def remedy_records(self, fingerprint: str, deployment_id: str | None) -> dict[str, Record]:
         """Return what each kind of remedy was worth for a cause on a deployment, since it was last reset."""
         return (await self.all_remedy_records()).get((fingerprint, deployment_id or ""), {})

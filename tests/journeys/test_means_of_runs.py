@@ -113,6 +113,47 @@ def kinds(session: TroubleshootingSession) -> list[str]:
     return [attempt.remedy.kind for attempt in session.attempts]
 
 
+# What has helped must hold
+
+
+@pytest.mark.parametrize(("minutes", "held"), [(10, False), (45, True)])
+async def test_what_helped_and_did_not_hold_counts_as_failed(
+    named: Any, prefect: Any, minutes: int, *, held: bool
+) -> None:
+    desk = named("more_memory", max_memory_mb=4096)
+    session = await taken(desk, prefect, MEMORY)
+    prefect.finish("run-1")
+    session = await looked(desk, session)
+    assert session.resolution_status is ResolutionStatus.AUTO_RESOLVED
+    desk.clock.forward(60 * minutes)
+    prefect.fail("run-2", error=MEMORY)
+    again = await resolve.take_up(desk, await desk.api.run("run-2"))
+    assert again is not None
+    desk.clock.forward(10)
+    again = await resolve.advance(desk, again.session_id)
+    record = (await desk.store.remedy_records(again.fingerprint, "dep-1"))["more_memory"]
+    assert (record.good, record.seen) == ((1, 1) if held else (0, 1))
+    told = [entry.action for entry in await desk.store.audit_trail(session.session_id)]
+    assert ("did not hold" in told) is not held
+
+
+async def test_a_retry_is_for_one_run_and_has_held_when_that_completed(named: Any, prefect: Any) -> None:
+    desk = named()
+    for run_id in ("run-1", "run-2"):
+        prefect.fail(run_id)
+        prefect.runs[run_id]["parameters"] = {"day": run_id}
+        session = await resolve.take_up(desk, await desk.api.run(run_id))
+        assert session is not None
+        desk.clock.forward(10)
+        session = await resolve.advance(desk, session.session_id)
+        assert kinds(session) == ["retry_run"]
+        prefect.finish(run_id)
+        session = await looked(desk, session)
+        assert session.resolution_status is ResolutionStatus.AUTO_RESOLVED
+    record = (await desk.store.remedy_records(session.fingerprint, "dep-1"))["retry_run"]
+    assert (record.good, record.seen) == (2, 2)
+
+
 # Memory
 
 
