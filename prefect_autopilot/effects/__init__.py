@@ -6,7 +6,7 @@ is not known is unknown and stops every rewrite and every automatic rerun. Two c
 leaves a function or line alone.
 """
 
-from prefect_autopilot.effects.module import Function, Module, read_module, split_lines, walked
+from prefect_autopilot.effects.module import Function, Module, children, read_module, split_lines, walked
 from prefect_autopilot.effects.project import Project
 from prefect_autopilot.effects.reader import EffectReader
 from prefect_autopilot.effects.rerun import flow_effects, function_effects, may_rerun
@@ -35,6 +35,7 @@ __all__ = [
     "TaskCallEffect",
     "Touch",
     "bound_names",
+    "children",
     "flow_effects",
     "function_effects",
     "is_handle",

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from prefect_autopilot.effects import sql
+from prefect_autopilot.effects.module import walked
 from prefect_autopilot.effects.scope import PLAIN, Scope
 from prefect_autopilot.effects.table import Entry
 from prefect_autopilot.effects.values import Level, OperationEffects, Touch
@@ -121,7 +122,7 @@ def _dict_of(name: str, scope: Scope) -> ast.expr | None:
         return None
     found = [
         part.value
-        for part in ast.walk(scope.function.node)
+        for part in walked(scope.function.node)
         if isinstance(part, ast.Assign)
         and any(isinstance(one, ast.Name) and one.id == name for one in part.targets)
     ]

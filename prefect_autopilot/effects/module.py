@@ -9,7 +9,7 @@ import re
 import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Literal, TypeAlias
 
 from prefect_autopilot.errors import InvalidFlowError
@@ -117,10 +117,30 @@ class Module:
         return ""
 
 
-@lru_cache(maxsize=512)
-def walked(node: ast.AST) -> tuple[ast.AST, ...]:
-    """Return all parts of a node as ``ast.walk`` yields them; for those that are gone through many times."""
-    return tuple(ast.walk(node))
+def children(node: ast.AST) -> list[ast.AST]:
+    """Return the direct parts of a node in their order, without marks of context; they are kept with it."""
+    kept: list[ast.AST] | None = node.__dict__.get("_children")
+    if kept is None:
+        kept = []
+        for name in node._fields:
+            value = getattr(node, name, None)
+            if isinstance(value, list):
+                kept += [one for one in value if isinstance(one, ast.AST)]
+            elif isinstance(value, ast.AST) and not isinstance(value, ast.expr_context):
+                kept.append(value)
+        node.__dict__["_children"] = kept
+    return kept
+
+
+def walked(node: ast.AST) -> list[ast.AST]:
+    """Return a node and all its parts, the outer ones first; they are kept with it."""
+    kept: list[ast.AST] | None = node.__dict__.get("_walked")
+    if kept is None:
+        kept = [node]
+        for one in kept:
+            kept.extend(children(one))
+        node.__dict__["_walked"] = kept
+    return kept
 
 
 def split_lines(source: str) -> list[str]:
@@ -189,7 +209,7 @@ def _module_assignments(tree: ast.Module) -> Iterator[tuple[str, ast.expr | None
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             yield node.target.id, node.value
             continue
-        for part in ast.walk(node):
+        for part in walked(node):
             if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store):
                 yield part.id, None
     for part in walked(tree):
@@ -213,9 +233,7 @@ def _collect(module: Module, body: list[ast.stmt], prefix: str) -> None:
         elif isinstance(node, ast.ClassDef):
             _collect(module, node.body, f"{node.name}.")
         elif isinstance(node, ast.If | ast.Try):
-            _collect(
-                module, [part for part in ast.iter_child_nodes(node) if isinstance(part, ast.stmt)], prefix
-            )
+            _collect(module, [part for part in children(node) if isinstance(part, ast.stmt)], prefix)
 
 
 def _accessor(node: FunctionNode) -> ast.Attribute | None:

@@ -24,7 +24,7 @@ from prefect_autopilot.effects.methods import (
     MUTATE_OR_WRITE,
     computes,
 )
-from prefect_autopilot.effects.module import Function, Module, read_module
+from prefect_autopilot.effects.module import Function, Module, children, read_module, walked
 from prefect_autopilot.effects.passing import TASK_CALLS, applied, passed_on
 from prefect_autopilot.effects.project import Progress, Project, as_foreign, seen_from_outside
 from prefect_autopilot.effects.returning import ReturnedValues
@@ -156,7 +156,7 @@ class EffectReader:
 
     def _value(self, function: Function, touches: tuple[Touch, ...]) -> FunctionEffect:
         node = function.node
-        is_generator = any(isinstance(part, ast.Yield | ast.YieldFrom) for part in ast.walk(node))
+        is_generator = any(isinstance(part, ast.Yield | ast.YieldFrom) for part in walked(node))
         if function.marked == "pure":
             touches = tuple(touch.as_marked() for touch in touches if touch.level is not Level.PURE)
         return FunctionEffect(
@@ -195,7 +195,7 @@ class EffectReader:
                     yield kept
 
     def _read(self, node: ast.AST, scope: Scope) -> Iterator[Touch]:
-        for child in ast.iter_child_nodes(node):  # arguments are evaluated before their call
+        for child in children(node):  # arguments are evaluated before their call
             yield from self._read(child, scope)
         if isinstance(node, ast.Call):
             yield from self._call(node, scope)

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 from typing import Literal
 
-from prefect_autopilot.effects.module import Function
+from prefect_autopilot.effects.module import Function, children
 from prefect_autopilot.effects.reader import EffectReader
 from prefect_autopilot.effects.scope import without_options
 from prefect_autopilot.effects.values import (
@@ -131,6 +131,6 @@ def _in_order(body: list[ast.stmt]) -> Iterator[ast.AST]:
 
 
 def _evaluated(node: ast.AST) -> Iterator[ast.AST]:
-    for child in ast.iter_child_nodes(node):
+    for child in children(node):
         yield from _evaluated(child)
     yield node

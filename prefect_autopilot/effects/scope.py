@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from prefect_autopilot.effects.aliases import held, puts, reached, roots
-from prefect_autopilot.effects.module import Function, FunctionNode, Module, walked
+from prefect_autopilot.effects.module import Function, Module, children, walked
 from prefect_autopilot.effects.table import lookup, type_named
 
 PLAIN = "plain"
@@ -150,7 +150,7 @@ class Scope:
 
     def by_chance(self, node: ast.expr | None) -> bool:
         """Tell whether an expression is made from the clock or from chance."""
-        for part in ast.walk(node) if node is not None else ():
+        for part in walked(node) if node is not None else ():
             if isinstance(part, ast.Name) and part.id in self.chance:
                 return True
             if isinstance(part, ast.Call):
@@ -176,7 +176,7 @@ def _common(*types: str) -> str:
 
 def bound_names(node: ast.AST) -> Iterator[str]:
     """Yield every name bound anywhere in a node, parameters of inner functions included."""
-    for part in walked(node) if isinstance(node, FunctionNode) else ast.walk(node):
+    for part in walked(node):
         if isinstance(part, ast.Name) and not isinstance(part.ctx, ast.Load):
             yield part.id
         elif isinstance(part, ast.arg):
@@ -267,7 +267,7 @@ def _put(scope: Scope, box: ast.expr, values: list[ast.expr]) -> None:
 
 
 def _in_order(node: ast.AST) -> Iterator[ast.AST]:
-    for child in ast.iter_child_nodes(node):
+    for child in children(node):
         yield child
         yield from _in_order(child)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from prefect_autopilot.effects import EffectReader, Function, Level, Touch, is_handle, walked
+from prefect_autopilot.effects import EffectReader, Function, Level, Touch, children, is_handle, walked
 
 _CACHE_OPTIONS = frozenset(
     {"cache_key_fn", "cache_expiration", "result_storage_key", "refresh_cache", "persist_result"}
@@ -52,7 +52,7 @@ class CallSite:
         """Names the call reads."""
         return frozenset(
             part.id
-            for part in ast.walk(self.call)
+            for part in walked(self.call)
             if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Load)
         )
 
@@ -61,7 +61,7 @@ class CallSite:
         """Names that are an argument as a whole: a future may stand there as well."""
         given = [*self.call.args, *(word.value for word in self.call.keywords if word.arg)]
         whole = [one.id for one in given if isinstance(one, ast.Name)]
-        loaded = [part.id for part in ast.walk(self.call) if isinstance(part, ast.Name)]
+        loaded = [part.id for part in walked(self.call) if isinstance(part, ast.Name)]
         return frozenset(name for name in whole if whole.count(name) == loaded.count(name))
 
     @property
@@ -125,8 +125,7 @@ def evaluated_once(node: ast.AST) -> list[ast.expr]:
         return [node.values[0]]
     if isinstance(node, ast.Compare):
         return [node.left, node.comparators[0]]
-    children = ast.iter_child_nodes(node)
-    values = (child.value if isinstance(child, ast.keyword) else child for child in children)
+    values = (child.value if isinstance(child, ast.keyword) else child for child in children(node))
     return [value for value in values if isinstance(value, ast.expr)]
 
 
@@ -254,8 +253,7 @@ class Judge:
             if touch.level is not Level.PURE or touch.nondeterministic or touch.mutates or touch.paced:
                 return f"an argument does more than compute ({touch.told})"
         if any(
-            isinstance(part, ast.Await | ast.NamedExpr | ast.Yield | ast.YieldFrom)
-            for part in ast.walk(value)
+            isinstance(part, ast.Await | ast.NamedExpr | ast.Yield | ast.YieldFrom) for part in walked(value)
         ):
             return "an argument awaits or assigns"
         return self._object(value, in_loop=in_loop)

@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from prefect_autopilot.effects import Function, Level, Touch, bound_names, is_handle, walked
+from prefect_autopilot.effects import Function, Level, Touch, bound_names, children, is_handle, walked
 from prefect_autopilot.models import Rejection
 from prefect_autopilot.optimization.calls import CallSite, read_site, unconditional
 from prefect_autopilot.optimization.futures import module_name
@@ -49,7 +49,7 @@ class LoopParts:
 
 def loaded(nodes: Iterable[ast.AST]) -> set[str]:
     """Return the names some nodes read."""
-    parts = (part for node in nodes for part in ast.walk(node))
+    parts = (part for node in nodes for part in walked(node))
     return {part.id for part in parts if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Load)}
 
 
@@ -112,7 +112,7 @@ def _without(nodes: Iterable[ast.AST], sites: list[CallSite]) -> list[ast.AST]:
             continue
         if isinstance(node, ast.Name):
             found.append(node)
-        pending += list(ast.iter_child_nodes(node))
+        pending += list(children(node))
     return found
 
 
@@ -121,7 +121,7 @@ def _submitted(file: FlowFile, flow: Function, loop: ast.For) -> int | None:
     reader, judge = file.reader, file.judge(flow)
     names: set[str] = set()
     for index, node in enumerate(loop.body):
-        for part in ast.walk(node):
+        for part in walked(node):
             if not (isinstance(part, ast.Call) and isinstance(part.func, ast.Attribute)):
                 continue
             of = part.func.value
@@ -163,7 +163,7 @@ def _check_exits(loop: ast.For, first: tuple[ast.stmt, ...]) -> None:
         if isinstance(part, ast.Yield | ast.YieldFrom | ast.Try | ast.With | ast.AsyncWith | ast.AsyncFor):
             raise BlockedError(f"line {part.lineno} ({type(part).__name__.lower()}) must not be crossed")
     plain = [node for node in first if not skips(node)]
-    if any(isinstance(part, ast.Continue) for node in plain for part in ast.walk(node)):
+    if any(isinstance(part, ast.Continue) for node in plain for part in walked(node)):
         raise BlockedError("some items are skipped before the call, in a way that is not plain")
     if not all(isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign | ast.Expr) for node in plain):
         raise BlockedError("a block stands before the call")
@@ -177,7 +177,7 @@ def skips(node: ast.stmt) -> bool:
 
 def _check_target(target: ast.expr) -> None:
     """Refuse items that are put into an object: others see it change."""
-    if any(isinstance(part, ast.Attribute | ast.Subscript) for part in ast.walk(target)):
+    if any(isinstance(part, ast.Attribute | ast.Subscript) for part in walked(target)):
         raise BlockedError(f"each item is put into {ast.unparse(target)}")
 
 
@@ -233,7 +233,7 @@ def _loops_for_ever(function: Function) -> bool:
     return any(
         isinstance(loop.test, ast.Constant)
         and bool(loop.test.value)
-        and not any(isinstance(part, ast.Break | ast.Return) for part in ast.walk(loop))
+        and not any(isinstance(part, ast.Break | ast.Return) for part in walked(loop))
         for loop in loops
     )
 
@@ -255,11 +255,11 @@ def _own_parts(loop: ast.For) -> Iterator[ast.AST]:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
             continue
         yield node
-        inner = [part for part in ast.walk(node) if isinstance(part, ast.Return | ast.Yield | ast.YieldFrom)]
+        inner = [part for part in walked(node) if isinstance(part, ast.Return | ast.Yield | ast.YieldFrom)]
         if isinstance(node, ast.For | ast.While):
             yield from inner
         else:
-            pending += list(ast.iter_child_nodes(node))
+            pending += list(children(node))
 
 
 def _changes(reader: StatementReader, nodes: Iterable[ast.AST]) -> set[str]:
@@ -395,7 +395,7 @@ def check_comprehension(
         _check_target(generator.target)
         if generator.is_async:
             raise BlockedError("the items come asynchronously")
-    if any(isinstance(part, ast.NamedExpr) for part in ast.walk(node)):
+    if any(isinstance(part, ast.NamedExpr) for part in walked(node)):
         raise BlockedError("the comprehension assigns")
 
 

@@ -50,9 +50,9 @@ def _repeated(loop: ast.AST) -> Iterator[ast.Call]:
     """Yield the calls that are made once for each round, not those that make the items."""
     once: set[int] = set()
     if isinstance(loop, ast.For | ast.AsyncFor):
-        once = {id(part) for part in ast.walk(loop.iter)}
+        once = {id(part) for part in walked(loop.iter)}
     elif isinstance(loop, ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
-        once = {id(part) for part in ast.walk(loop.generators[0].iter)}
+        once = {id(part) for part in walked(loop.generators[0].iter)}
     return (part for part in walked(loop) if isinstance(part, ast.Call) and id(part) not in once)
 
 

@@ -108,7 +108,7 @@ class StatementReader:
         for part in walked(self.flow.node):
             if isinstance(part, ast.Assign | ast.AnnAssign | ast.NamedExpr) and part.value is not None:
                 targets = part.targets if isinstance(part, ast.Assign) else [part.target]
-                inside = {one.id for one in ast.walk(part.value) if isinstance(one, ast.Name)}
+                inside = {one.id for one in walked(part.value) if isinstance(one, ast.Name)}
                 plain = isinstance(part.value, ast.BinOp | ast.Compare | ast.JoinedStr | ast.UnaryOp)
                 for target in targets:
                     for name in bound_names(target):
@@ -136,7 +136,7 @@ class StatementReader:
     def _read(self, node: ast.stmt) -> Statement:
         head = _head(node)
         touches = tuple(touch for part in head for touch in self.reader.touches(part, self.flow))
-        parts = [part for one in head for part in ast.walk(one)]
+        parts = [part for one in head for part in walked(one)]
         wall, last = self._standing(node, touches, parts)
         statement = Statement(
             node=node,
@@ -251,7 +251,7 @@ class StatementReader:
         if sys.version_info >= (3, 12):
             return {}
         texts = (part for part in walked(self.flow.node) if isinstance(part, ast.JoinedStr))
-        return {id(part): text for text in texts for part in ast.walk(text) if isinstance(part, ast.Call)}
+        return {id(part): text for text in texts for part in walked(text) if isinstance(part, ast.Call)}
 
 
 def _head(node: ast.stmt) -> list[ast.AST]:

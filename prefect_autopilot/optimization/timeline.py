@@ -11,7 +11,7 @@ import heapq
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from prefect_autopilot.effects import Function
+from prefect_autopilot.effects import Function, children, walked
 from prefect_autopilot.models import Bar, FlowHistory, Timeline
 from prefect_autopilot.optimization.plan import MAX_WORKERS, SUBMIT_COST_S, FlowFile
 
@@ -80,7 +80,7 @@ class _Replay:
 
     def __post_init__(self) -> None:
         self.workers = [0.0] * MAX_WORKERS
-        calls = [part for part in ast.walk(self.flow.node) if isinstance(part, ast.Call)]
+        calls = [part for part in walked(self.flow.node) if isinstance(part, ast.Call)]
         tasks = [task.name for call in calls if (task := self._task(call))]
         self.sites = {name: tasks.count(name) for name in tasks}
 
@@ -94,7 +94,7 @@ class _Replay:
         """Replay statements in order."""
         for node in body:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                inside = [part for part in ast.walk(node) if isinstance(part, ast.Call)]
+                inside = [part for part in walked(node) if isinstance(part, ast.Call)]
                 called = [task for call in inside if (task := self._task(call))]
                 self.inner |= {node.name: called[0]} if called else {}
                 continue
@@ -115,7 +115,7 @@ class _Replay:
                 self.block(part.body, rounds)
 
     def _bind(self, node: ast.stmt, used: set[int]) -> None:
-        for part in ast.walk(node) if not hasattr(node, "body") else self._targets(node):
+        for part in walked(node) if not hasattr(node, "body") else self._targets(node):
             if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store):
                 self.held[part.id] = set(used)
         value = getattr(node, "value", None)
@@ -131,7 +131,7 @@ class _Replay:
     @staticmethod
     def _targets(node: ast.stmt) -> list[ast.AST]:
         target = getattr(node, "target", None)
-        return list(ast.walk(target)) if target is not None else []
+        return list(walked(target)) if target is not None else []
 
     def expression(self, node: ast.AST, rounds: int, *, starts: bool = False) -> set[int]:
         """Replay an expression and return the calls its value comes from."""
@@ -144,7 +144,7 @@ class _Replay:
         if isinstance(node, ast.Call):
             return self._call(node, rounds, starts=starts)
         used = set[int]()
-        for child in ast.iter_child_nodes(node):
+        for child in children(node):
             used |= self.expression(child, rounds, starts=starts and isinstance(node, ast.Starred))
         if isinstance(node, ast.Await):
             self._wait(used)
@@ -155,7 +155,7 @@ class _Replay:
         for generator in getattr(node, "generators", []):
             items = self.expression(generator.iter, rounds)
             used |= items
-            for part in ast.walk(generator.target):
+            for part in walked(generator.target):
                 if isinstance(part, ast.Name):
                     self.held[part.id] = items
         for name in ("key", "value", "elt"):

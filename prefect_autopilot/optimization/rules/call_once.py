@@ -18,7 +18,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from prefect_autopilot.effects import Function, Level
+from prefect_autopilot.effects import Function, Level, walked
 from prefect_autopilot.effects.text import TextEdit
 from prefect_autopilot.models import Rejection, Strategy
 from prefect_autopilot.optimization.calls import CallSite
@@ -117,7 +117,7 @@ def _of_values(reader: StatementReader, name: str, site: CallSite, node: ast.stm
     for touch in reader.reader.effect(reader.flow).touches:
         if touch.mutates in watched:
             return f"{touch.mutates} is changed on line {touch.line}"
-    for part in ast.walk(reader.flow.node):
+    for part in walked(reader.flow.node):
         if isinstance(part, ast.stmt) and part is not reader.flow.node:
             changed = [touch.mutates for touch in reader.reader.touches(part, reader.flow) if touch.mutates]
             if hit := sorted(watched & reader.reach(frozenset(changed))):
@@ -127,7 +127,7 @@ def _of_values(reader: StatementReader, name: str, site: CallSite, node: ast.stm
 
 def _bound(node: ast.stmt) -> list[str]:
     return [
-        part.id for part in ast.walk(node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)
+        part.id for part in walked(node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)
     ]
 
 

@@ -99,7 +99,7 @@ def _proposal(file: FlowFile, items: _Items) -> Proposal:
     target = node.generators[0].target
     item = target.id if isinstance(target, ast.Name) else "item"
     name = file.new_name(f"{task.node.name.lstrip('_')}_each")
-    fixed = sorted({one.id for one in ast.walk(items.call) if isinstance(one, ast.Name)} - {item})
+    fixed = sorted({one.id for one in walked(items.call) if isinstance(one, ast.Name)} - {item})
     fixed = [one for one in fixed if one != task.node.name]
     rest = file.text.of(items.call)[len(file.text.of(items.call.func)) :]
     plural = file.new_name("items") if "items" in {item, *fixed} else "items"

@@ -17,7 +17,7 @@ import re
 from collections.abc import Iterator
 from typing import TypeAlias
 
-from prefect_autopilot.effects import Function
+from prefect_autopilot.effects import Function, children, walked
 from prefect_autopilot.effects.text import TextEdit
 from prefect_autopilot.models import Rejection, Strategy
 from prefect_autopilot.optimization.calls import CallSite, evaluated_once, unconditional
@@ -127,7 +127,7 @@ def _inside_last_call(file: FlowFile, flow: Function, statement: ast.stmt, node:
     if not isinstance(value, ast.Call):
         return False
     inside = [*value.args, *(word.value for word in value.keywords)]
-    if not any(part is node for one in inside for part in ast.walk(one)):
+    if not any(part is node for one in inside for part in walked(one)):
         return False
     touches = [touch for one in inside for touch in file.reader.touches(one, flow)]
     return not any(is_effectful(touch) for touch in touches)
@@ -163,7 +163,7 @@ def _edits(file: FlowFile, statement: ast.stmt, node: _Comprehension, site: Call
 
 def _on_one_line(node: _Comprehension, clauses: str) -> str:
     """Return clauses that stood on several lines as one, unless a text in them goes over lines."""
-    parts = (part for generator in node.generators for part in ast.walk(generator))
+    parts = (part for generator in node.generators for part in walked(generator))
     texts = (part for part in parts if isinstance(part, ast.Constant | ast.JoinedStr))
     if any(part.lineno != part.end_lineno for part in texts):
         return clauses
@@ -175,9 +175,9 @@ def _outside(node: ast.expr, site: CallSite) -> Iterator[ast.AST]:
         return
     if isinstance(node, ast.Name):
         yield node
-    for child in ast.iter_child_nodes(node):
+    for child in children(node):
         if child is not site.replaced:
-            yield from _outside(child, site) if isinstance(child, ast.expr) else ast.walk(child)
+            yield from _outside(child, site) if isinstance(child, ast.expr) else walked(child)
 
 
 def _unit(file: FlowFile) -> str:

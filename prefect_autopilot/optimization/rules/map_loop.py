@@ -93,17 +93,17 @@ def _proposal(file: FlowFile, flow: Function, parts: LoopParts) -> Finding:
 def _owner(parts: LoopParts, site: object) -> ast.stmt:
     """Return the statement of the second part that holds a call."""
     replaced = getattr(site, "replaced", None)
-    return next(node for node in parts.second if any(part is replaced for part in ast.walk(node)))
+    return next(node for node in parts.second if any(part is replaced for part in walked(node)))
 
 
 def _keep_targets(flow: Function, parts: LoopParts) -> LoopParts:
     """Carry the loop's own names as well where they are read after the loop."""
-    inside = {id(part) for part in ast.walk(parts.loop)}
+    inside = {id(part) for part in walked(parts.loop)}
     end = parts.loop.end_lineno or parts.loop.lineno
     repeated = any(
         isinstance(part, ast.For | ast.While | ast.AsyncFor)
         and part is not parts.loop
-        and id(parts.loop) in {id(one) for one in ast.walk(part)}
+        and id(parts.loop) in {id(one) for one in walked(part)}
         for part in walked(flow.node)
     )
     others = (part for part in walked(flow.node) if isinstance(part, ast.Name) and id(part) not in inside)

@@ -19,7 +19,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from prefect_autopilot.effects import Function, Level, is_handle
+from prefect_autopilot.effects import Function, Level, is_handle, walked
 from prefect_autopilot.models import Rejection, Strategy
 from prefect_autopilot.optimization.decorators import add_keywords
 from prefect_autopilot.optimization.plan import Finding, FlowFile, Proposal, Rule
@@ -34,7 +34,7 @@ def find(file: FlowFile) -> Iterator[Finding]:
     for flow in file.flows:
         if any(option.startswith(_DECIDED) for option in flow.options):
             continue
-        calls = [part for part in ast.walk(flow.node) if isinstance(part, ast.Call)]
+        calls = [part for part in walked(flow.node) if isinstance(part, ast.Call)]
         found = [(call, file.reader.called(call, flow)) for call in calls]
         tasks = [(call, task) for call, task in found if task is not None and task.kind == "task"]
         if len(tasks) < 2:  # noqa: PLR2004 - with one task there is nothing to go on from
@@ -62,7 +62,7 @@ def _refusal(file: FlowFile, flow: Function, tasks: list[tuple[ast.Call, Functio
     names = [task.name for _, task in tasks]
     twice = next((task.node.name for _, task in tasks if names.count(task.name) > 1), "")
     repeated = {
-        id(call) for part in ast.walk(flow.node) if isinstance(part, _REPEATED) for call in ast.walk(part)
+        id(call) for part in walked(flow.node) if isinstance(part, _REPEATED) for call in walked(part)
     }
     for call, task in tasks:
         effect = file.reader.effect(task)

@@ -15,7 +15,7 @@ import ast
 import math
 from collections.abc import Iterator
 
-from prefect_autopilot.effects import Function, Level
+from prefect_autopilot.effects import Function, Level, walked
 from prefect_autopilot.models import Strategy
 from prefect_autopilot.optimization.decorators import add_argument
 from prefect_autopilot.optimization.plan import Finding, FlowFile, Proposal, Rule
@@ -31,7 +31,7 @@ def find(file: FlowFile) -> Iterator[Finding]:
     for function in [*file.tasks, *file.flows]:
         if file.reader.effect(function).level is Level.UNKNOWN:
             continue
-        for node in ast.walk(function.node):
+        for node in walked(function.node):
             if not isinstance(node, ast.Call) or any(isinstance(one, ast.Starred) for one in node.args):
                 continue
             name = file.module.qualified(node.func, file.reader.scope(function).names)
