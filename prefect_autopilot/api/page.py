@@ -28,9 +28,8 @@ from prefect_autopilot.api.page_frame import (
 from prefect_autopilot.errors import UnknownNameError, UsageError
 from prefect_autopilot.journeys import alerting
 from prefect_autopilot.journeys.observe import workflow_id
-from prefect_autopilot.journeys.workflows import runs_of
+from prefect_autopilot.journeys.workflows import health_of, runs_of
 from prefect_autopilot.models import Silence, WorkflowAlert
-from prefect_autopilot.monitoring import health
 from prefect_autopilot.store import Scope, Store, Workflow
 
 if TYPE_CHECKING:
@@ -150,8 +149,7 @@ async def _shown(
     context: Context, store: Store, workflow: Workflow, alerts: tuple[WorkflowAlert, ...]
 ) -> dict[str, Any]:
     name = workflow_id(workflow)
-    runs = await runs_of(store, workflow)
-    score = health(name, runs, context.clock())
+    score = await health_of(store, workflow, context.clock(), context.recent)
     state, reason = views.light_of(score, [alert for alert in alerts if alert.workflow_id == name])
     label = workflow.flow_name
     return {
@@ -160,7 +158,7 @@ async def _shown(
         "state": state,
         "reason": reason,
         "score": None if score.score is None else round(score.score),
-        "picture": views.picture_of(runs),
+        "picture": views.picture_of(await runs_of(store, workflow, 2 * views.MOST_BARS)),
     }
 
 

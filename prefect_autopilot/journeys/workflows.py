@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from prefect_autopilot.errors import UnknownNameError, UsageError
-from prefect_autopilot.journeys.observe import HISTORY_RUNS, HealthBook, workflow_id
+from prefect_autopilot.journeys.judging import HISTORY_RUNS, history, workflow_id
+from prefect_autopilot.journeys.observe import HEALTH_RUNS, HealthBook
 from prefect_autopilot.models import HealthScore, RunRecord, WorkflowMetric
 from prefect_autopilot.monitoring import health, metrics
 from prefect_autopilot.store import Store, Workflow
@@ -72,12 +73,21 @@ def _names(workflow: Workflow) -> set[str]:
     return names
 
 
-async def runs_of(store: Store, workflow: Workflow) -> tuple[RunRecord, ...]:
+async def runs_of(store: Store, workflow: Workflow, limit: int = HISTORY_RUNS) -> tuple[RunRecord, ...]:
     """Return the newest stored runs of a workflow, oldest first."""
-    runs = await store.runs(
-        deployment_id=workflow.deployment_id, flow_name=workflow.flow_name, limit=HISTORY_RUNS
-    )
-    return tuple(run for run in runs if run.deployment_id == workflow.deployment_id)
+    return await history(store, workflow, limit)
+
+
+async def health_of(
+    store: Store, workflow: Workflow, now: datetime, book: HealthBook | None = None
+) -> HealthScore:
+    """Return the health of a workflow that was seen, from the ``book`` where nothing changed since."""
+    score = book.still_holds(workflow, now) if book is not None else None
+    if score is None:
+        score = health(workflow_id(workflow), await history(store, workflow, HEALTH_RUNS), now)
+        if book is not None:
+            book.keep(workflow, score, now)
+    return score
 
 
 async def workflow_health(
@@ -95,12 +105,7 @@ async def workflow_health(
             reason=f"No run of {name!r} was seen yet; watch the Prefect server, or start monitoring.",
             last_updated=now,
         )
-    score = book.still_holds(workflow, now) if book is not None else None
-    if score is None:
-        score = health(workflow_id(workflow), await runs_of(store, workflow), now)
-        if book is not None:
-            book.keep(workflow, score, now)
-    return score
+    return await health_of(store, workflow, now, book)
 
 
 async def measured(store: Store, name: str, now: datetime) -> tuple[WorkflowMetric, ...]:
