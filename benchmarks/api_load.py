@@ -60,8 +60,19 @@ def row_of(number: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-async def fill(settings: Any, runs: int) -> None:
-    """Put runs and some sessions into the store."""
+def filled(folder: Path, runs: int) -> tuple[Any, str]:
+    """Return settings of an own home with runs and some sessions in its store, and the id of a session."""
+    os.environ.pop("PREFECT_API_URL", None)
+    os.environ["PREFECT_HOME"] = str(folder / "prefect")
+    os.environ["PREFECT_AUTOPILOT_HOME"] = str(folder / "home")
+    from prefect_autopilot.settings import load_settings
+
+    settings = load_settings()
+    return settings, asyncio.run(fill(settings, runs))
+
+
+async def fill(settings: Any, runs: int) -> str:
+    """Put runs and some sessions into the store; return the id of a session."""
     from prefect_autopilot.journeys import sessions
     from prefect_autopilot.store import Store, tables
 
@@ -73,14 +84,14 @@ async def fill(settings: Any, runs: int) -> None:
                 await connection.execute(tables.runs.insert(), rows[first : first + 5000])
         for number in range(50):
             logs = ["ERROR 401 Unauthorized: token expired"]
-            await sessions.open_session(store, f"dep-{number}", logs, NOW, actor="benchmark")
+            opened = await sessions.open_session(store, f"dep-{number}", logs, NOW, actor="benchmark")
+    return opened.session_id
 
 
 async def load(address: str, rate: float, seconds: float) -> dict[str, list[float]]:
     """Send reads at a rate and return how long each took, in ms, by path."""
     took: dict[str, list[float]] = {path: [] for path in PATHS}
-    # Below the five seconds after which the server closes what is idle: else one closes what the other uses.
-    limits = httpx.Limits(max_connections=100, keepalive_expiry=2)
+    limits = httpx.Limits(max_connections=100)
     async with httpx.AsyncClient(base_url=address, limits=limits, timeout=30) as client:
 
         async def one(path: str, due: float) -> None:
@@ -169,13 +180,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10)
     wanted = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        os.environ.pop("PREFECT_API_URL", None)
-        os.environ["PREFECT_HOME"] = str(Path(folder, "prefect"))
-        os.environ["PREFECT_AUTOPILOT_HOME"] = str(Path(folder, "home"))
-        from prefect_autopilot.settings import load_settings
-
-        settings = load_settings()
-        asyncio.run(fill(settings, wanted.runs))
+        settings, _ = filled(Path(folder), wanted.runs)
         ours, bare = asyncio.run(overhead(settings))
         print(f"one read: {ours:.2f} ms, bare handler {bare:.2f} ms, {ours / bare:.2f} times")
         port = free_port()
