@@ -95,12 +95,12 @@ def _new_runner(file: FlowFile, flow: Function) -> tuple[TextEdit | None, tuple[
     return edit, imports, "" if edit else "the flow has no decorator to bound its task runner at"
 
 
-def runner_name(file: FlowFile) -> tuple[str, tuple[str, ...]]:
-    """Return the name of the runner with threads and the import it needs."""
+def runner_name(file: FlowFile, runner: str = _THREADS[0]) -> tuple[str, tuple[str, ...]]:
+    """Return the name that one of Prefect's task runners has in a file, and the import it needs."""
     for name, origin in file.module.imports.items():
-        if origin == f"{_RUNNERS}.ThreadPoolTaskRunner":
+        if origin == f"{_RUNNERS}.{runner}":
             return name, ()
-    return "ThreadPoolTaskRunner", (f"from {_RUNNERS} import ThreadPoolTaskRunner",)
+    return runner, (f"from {_RUNNERS} import {runner}",)
 
 
 def _has_fan_out(file: FlowFile, flow: Function) -> bool:

@@ -13,6 +13,8 @@ from prefect_autopilot.models import Bar, FlowHistory, Strategy, TaskTiming, Tim
 from prefect_autopilot.optimization import MAX_WORKERS, FlowFile, optimize, picture, timeline, timelines
 
 HEAD = """
+import asyncio
+import httpx
 import requests
 from prefect import flow, task
 
@@ -28,6 +30,11 @@ def other(k):
 def join(*parts):
     return parts
 
+@task
+async def aread(k):
+    async with httpx.AsyncClient() as client:
+        return (await client.get(f"https://x.example/{k}", timeout=3)).json()
+
 """
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -38,15 +45,28 @@ def history(**seconds: float) -> FlowHistory:
 
 
 KNOWN = history(read=2.0, other=3.0, Join_All=1.0)
+COUNTED = FlowHistory(
+    tasks={
+        "read": TaskTiming(n=5, p50_s=2.0, calls_per_run=8),
+        "other": TaskTiming(n=5, p50_s=3.0, calls_per_run=1),
+        "Join All": TaskTiming(n=5, p50_s=1.0, calls_per_run=1),
+        "aread": TaskTiming(n=5, p50_s=2.0, calls_per_run=2),
+    }
+)
 
 
-def source_of(body: str) -> str:
-    return f"{HEAD}@flow\ndef main(ks=(1, 2)):\n{textwrap.indent(textwrap.dedent(body).strip(), '    ')}\n"
+def source_of(body: str, how: str = "def") -> str:
+    text = textwrap.indent(textwrap.dedent(body).strip(), "    ")
+    return f"{HEAD}@flow\n{how} main(ks=(1, 2)):\n{text}\n"
 
 
-def replayed(body: str, known: FlowHistory | None = KNOWN, unit: float | None = None) -> Timeline:
-    file = FlowFile(source_of(body), known)
-    found = timeline(file, file.module.functions["main"], unit_s=unit)
+def line_in(body: str, known: FlowHistory | None, how: str = "def") -> Timeline | None:
+    file = FlowFile(source_of(body, how), known)
+    return timeline(file, file.module.functions["main"])
+
+
+def replayed(body: str, known: FlowHistory | None = KNOWN, how: str = "def") -> Timeline:
+    found = line_in(body, known, how)
     assert found is not None
     return found
 
@@ -95,6 +115,44 @@ def test_the_makespan_the_chain_and_the_work(body: str, makespan: float, chain: 
     assert (found.critical_path_s, found.work_s) == (pytest.approx(chain), pytest.approx(work))
     assert found.makespan_s == pytest.approx(makespan, abs=0.05)
     assert found.measured
+
+
+COUNTED_LENGTHS: dict[str, tuple[str, str, float, float]] = {
+    "one after another": ("a = read(1)\nb = other(2)\nreturn a, b", "def", 5.0, 3.0),
+    "at the same time": (
+        "f = read.submit(1)\ng = other.submit(2)\nreturn f.result(), g.result()", "def", 3.0, 3.0,
+    ),
+    "value needed": ("a = read(1)\nb = other(a)\nreturn b", "def", 5.0, 5.0),
+    "value of a future": ("f = read.submit(1)\ng = other.submit(f)\nreturn g.result()", "def", 5.0, 5.0),
+    "diamond": (
+        "f = read.submit(1)\ng = other.submit(1)\nreturn join(f.result(), g.result())", "def", 4.0, 4.0,
+    ),
+    "loop": ("rows = []\nfor k in ks:\n    rows.append(read(k))\nreturn rows", "def", 16.0, 2.0),
+    "comprehension": ("return [read(k) for k in ks]", "def", 16.0, 2.0),
+    "bounded fan-out": (
+        "fs = [read.submit(k) for k in ks]\nreturn [f.result() for f in fs]", "def", 4.0, 2.0,
+    ),
+    "map": ("return [f.result() for f in read.map(ks)]", "def", 4.0, 2.0),
+    "awaits": ("a = await aread(1)\nb = await aread(2)\nreturn a, b", "async def", 4.0, 2.0),
+    "gather": ("return await asyncio.gather(aread(1), aread(2))", "async def", 2.0, 2.0),
+    "started and awaited": (
+        "a = asyncio.create_task(aread(1))\nb = asyncio.create_task(aread(2))\nreturn await a, await b",
+        "async def", 2.0, 2.0,
+    ),
+    "in a branch": ("if ks:\n    return read(1)\nreturn None", "def", 2.0, 2.0),
+    "in a try": ("try:\n    a = read(1)\nexcept ValueError:\n    a = other(1)\nreturn a", "def", 5.0, 3.0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("body", "how", "makespan", "chain"), COUNTED_LENGTHS.values(), ids=COUNTED_LENGTHS)
+def test_loops_and_fan_outs_make_as_many_calls_as_their_runs_did(
+    body: str, how: str, makespan: float, chain: float
+) -> None:
+    found = replayed(body, COUNTED, how)
+    assert found.makespan_s == pytest.approx(makespan, abs=0.06), "submitting costs a few milliseconds"
+    assert found.critical_path_s == pytest.approx(chain)
+    assert found.critical_path_s <= found.makespan_s
+    assert found.makespan_s <= found.work_s + 0.06
 
 
 @settings(max_examples=40, deadline=None)
@@ -158,6 +216,10 @@ def test_a_task_of_unknown_duration_leaves_the_whole_flow_unknown(known: FlowHis
     assert (drawn.makespan_s, drawn.measured) == (2.0, False)
 
 
+def test_a_flow_without_tasks_has_no_timeline() -> None:
+    assert line_in("return 1", KNOWN) is None
+
+
 PREDICTED = {
     "two reads": ("a = read(1)\nb = other(2)\nreturn a, b", 5.0, 3.0),
     "a loop": ("rows = []\nfor k in ks:\n    rows.append(read(k))\nreturn rows", 8.0, 2.0),
@@ -194,6 +256,29 @@ def test_of_two_flows_the_one_that_changed_is_shown() -> None:
 
 def test_a_flow_that_is_gone_has_no_pair() -> None:
     assert timelines(source_of("return read(1)"), HEAD, KNOWN) is None
+
+
+def test_a_plan_predicts_both_and_the_bounds() -> None:
+    source = f"{HEAD}@flow\ndef main():\n    a = read(1)\n    b = other(2)\n    return join(a, b)\n"
+    plan = optimize(source, file="f.py", strategy=Strategy.PERFORMANCE, history=COUNTED)
+    told = plan.prediction
+    assert plan.changed
+    assert told is not None
+    assert told.before_s == pytest.approx(6.0)
+    assert told.after_s == pytest.approx(4.0, abs=0.05)
+    assert told.critical_path_s == pytest.approx(4.0)
+    assert told.work_bound_s == pytest.approx(1.5)
+
+
+def test_a_plan_without_history_predicts_nothing_and_can_be_drawn_in_units() -> None:
+    source = f"{HEAD}@flow\ndef main():\n    a = read(1)\n    b = other(2)\n    return a, b\n"
+    plan = optimize(source, file="f.py", strategy=Strategy.PERFORMANCE)
+    assert plan.prediction is None
+    pair = timelines(source, plan.source, None)
+    assert pair is not None
+    assert [line.makespan_s for line in pair] == [2.0, 1.0]
+    assert not pair[0].measured
+    assert "2 units before, 1 units after" in picture("main", *pair)
 
 
 def drawn(line: Timeline, title: str = "main") -> ET.Element:
@@ -257,3 +342,15 @@ def test_a_call_too_short_to_see_still_has_a_bar_and_no_words_on_it() -> None:
     root = drawn(line)
     assert min(float(box.get("width", 0)) for box in root.iter(f"{SVG}rect")) == 1.0
     assert [part.text for part in root.iter(f"{SVG}text") if part.get("class") == "on"] == ["other"] * 2
+
+
+def test_bars_that_overlap_stand_in_rows_of_their_own() -> None:
+    line = replayed("fs = [read.submit(k) for k in ks]\nreturn [f.result() for f in fs]", COUNTED)
+    boxes = [
+        (float(part.get("x", 0)), float(part.get("width", 0)), part.get("y"))
+        for part in ET.fromstring(picture("main", line, line)).iter()
+        if part.tag.endswith("rect")
+    ]
+    for index, (x, width, y) in enumerate(boxes):
+        for other_x, other_width, other_y in boxes[index + 1 :]:
+            assert y != other_y or x + width <= other_x + 0.2 or other_x + other_width <= x + 0.2

@@ -43,35 +43,6 @@ def test_calls_that_are_both_made_overlap(rewrites: Check, before: str, after: s
     rewrites(before, f"read_future = read.submit(1)\nother_future = other.submit(2)\n{after}")
 
 
-MAYBE = {
-    "and": "return read(1) and other(2)",
-    "or": "return read(1) or other(2)",
-    "and in a condition": "if read(1) and other(2):\n    return 1\nreturn 2",
-    "not and": "if not (read(1) and other(2)):\n    return 1\nreturn 2",
-    "either": "return read(1) if day else other(2)",
-    "either in the head of a loop": "for k in (read(1) if day else other(2)):\n    n = k\nreturn n",
-    "chained comparison": "return read(1) < n < other(2)",
-    "lambda": "f = lambda: (read(1), other(2))\nreturn f()",
-    "head of a while": "while read(1) and other(2):\n    n -= 1\nreturn n",
-    "element under a condition": "return [read(k) if k else None for k in days]",
-    "element behind an and": "return [k and read(k) for k in days]",
-    "element that is a lambda": "return [lambda: read(k) for k in days]",
-    "element that is a comprehension": "return [[read(a) for a in row] for row in days]",
-    "value under a condition": "return {k: (read(k) if k else 0) for k in days}",
-    "comprehension under a condition": "return [read(k) for k in days] if day else []",
-    "comprehension behind an and": "return day and [read(k) for k in days]",
-    "generator kept for later": "return max(days, default=(read(k) for k in days))",
-    "round under a condition": "out = []\nfor k in days:\n    out.append(read(k) if k else 0)\nreturn out",
-    "round behind an and": "for k in days:\n    if k and read(k):\n        n += 1\nreturn n",
-    "items under an if": "for k in days:\n    for r in (read(k) if k else []):\n        n = r\nreturn n",
-}
-
-
-@pytest.mark.parametrize("body", MAYBE.values(), ids=MAYBE)
-def test_calls_that_may_not_be_made_are_never_started(keeps: Check, body: str) -> None:
-    keeps(body)
-
-
 def test_of_a_condition_only_the_first_part_starts_early(rewrites: Check) -> None:
     rewrites(
         "a = read(0)\nif read(1) and other(2):\n    return a\nreturn 0",
@@ -114,29 +85,6 @@ def test_elements_keep_their_own_text(rewrites: Check, before: str, after: str, 
 @pytest.mark.parametrize("target", ["STATE['k']", "day.k", "(day.k, n)", "[STATE['k'], n]"])
 def test_items_that_are_put_into_an_object_keep_their_rounds(keeps: Check, target: str) -> None:
     keeps(f"for {target} in days:\n    a = read(n)\nreturn a", "is put into")
-
-
-HELD = {
-    "lock of the flow": "import threading\nlock = threading.Lock()\nwith lock:",
-    "lock of the module": "with STATE['lock']:",
-    "lock of the caller": "with day:",
-    "lock of an object": "with day.lock:",
-    "limit": "with concurrency('db', occupy=1):",
-    "something unknown": "with mystery.session():",
-    "one of two": "with open('x') as f, concurrency('db', occupy=1):",
-}
-
-
-@pytest.mark.parametrize("head", HELD.values(), ids=HELD)
-def test_what_is_done_while_something_is_held_is_left_alone(keeps: Check, head: str) -> None:
-    keeps(f"{head}\n    a = read(1)\n    b = other(2)\nreturn a, b")
-
-
-def test_what_is_done_while_an_async_gate_is_held_is_left_alone(keeps: Check) -> None:
-    keeps(
-        "gate = asyncio.Lock()\nasync with gate:\n    a = await aread(1)\n    b = await aread(2)\nreturn b",
-        signature="@flow\nasync def main():",
-    )
 
 
 @pytest.mark.parametrize("options", ["name='One'", "retries=2, retry_delay_seconds=1", "timeout_seconds=9"])

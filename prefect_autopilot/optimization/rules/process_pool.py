@@ -24,14 +24,13 @@ from collections.abc import Iterator
 from prefect_autopilot.effects import Function
 from prefect_autopilot.effects.text import TextEdit
 from prefect_autopilot.models import Advice, Rejection, Strategy
-from prefect_autopilot.optimization.decorators import add_keywords, foreign_runner
+from prefect_autopilot.optimization.decorators import add_keywords, foreign_runner, runner_name
 from prefect_autopilot.optimization.plan import Durations, Finding, FlowFile, Proposal, Rule, Saving
 from prefect_autopilot.optimization.savings import saved
 from prefect_autopilot.optimization.starts import Start, computes_alone, in_this_file, starts
 
 _NAME = "process_pool"
-_RUNNER = "prefect.task_runners.ProcessPoolTaskRunner"
-_IMPORT = "from prefect.task_runners import ProcessPoolTaskRunner"
+_RUNNER = "ProcessPoolTaskRunner"
 _BUSY = 0.5
 _LEAST_SAVING_S = 5.0
 """A process imports Prefect before its first task, which takes seconds: less is not worth it."""
@@ -91,7 +90,8 @@ def _refusal(file: FlowFile, flow: Function, started: list[Start]) -> str:
 
 def _proposal(file: FlowFile, flow: Function, busy: list[Start], saving: Saving | None) -> Finding:
     given = flow.options.get("task_runner")
-    wanted = f"{_name_of_runner(file)}(max_workers={file.settings.max_workers})"
+    name, imports = runner_name(file, _RUNNER)
+    wanted = f"{name}(max_workers={file.settings.max_workers})"
     edit: TextEdit | None
     if isinstance(given, ast.Call):
         func = given.func
@@ -99,7 +99,7 @@ def _proposal(file: FlowFile, flow: Function, busy: list[Start], saving: Saving 
         edit = TextEdit(
             file.text.start(func if bounded else given),
             file.text.end(func if bounded else given),
-            _name_of_runner(file) if bounded else wanted,
+            name if bounded else wanted,
         )
     elif given is not None:
         edit = TextEdit(file.text.start(given), file.text.end(given), wanted)
@@ -116,14 +116,9 @@ def _proposal(file: FlowFile, flow: Function, busy: list[Start], saving: Saving 
         preconditions=_PRECONDITIONS,
         saving=saving,
         undo=f"give {flow.node.name} its task runner back",
-        imports=() if _RUNNER in file.module.imports.values() else (_IMPORT,),
+        imports=imports,
         risk="opt_in",
     )
-
-
-def _name_of_runner(file: FlowFile) -> str:
-    imports = file.module.imports.items()
-    return next((name for name, origin in imports if origin == _RUNNER), "ProcessPoolTaskRunner")
 
 
 def _advice(file: FlowFile, first: Start, saving: Saving | None) -> Advice:
@@ -132,7 +127,7 @@ def _advice(file: FlowFile, first: Start, saving: Saving | None) -> Advice:
         rule=_NAME,
         line=first.call.lineno,
         reason=f"{_told(file, first)}, and it is called one after the other",
-        how=f"@flow(task_runner=ProcessPoolTaskRunner(max_workers={file.settings.max_workers}))\n"
+        how=f"@flow(task_runner={_RUNNER}(max_workers={file.settings.max_workers}))\n"
         f"results = {name}.map(items).result()",
         evidence=(f"line {first.call.lineno}: {name} computes",),
         preconditions=_PRECONDITIONS,
