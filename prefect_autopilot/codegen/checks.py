@@ -22,13 +22,16 @@ _COMPARISONS: dict[str, tuple[type[ast.cmpop], type[ast.cmpop]]] = {
 def expression(
     check: Check, field: Callable[[str], ast.expr], *, opposite: bool, text: ast.expr | None = None
 ) -> ast.expr:
-    """Return ``check`` as an expression, or its opposite; ``field`` reads a path of the event.
+    """Return ``check`` as an expression, or its opposite; ``field`` reads a path of what it looks at.
 
     ``text`` stands for the joined fields where words are looked for in more than one.
     """
     turned = opposite != check.negated
-    if check.operator == "present":
+    if check.operator in {"present", "finds", "says"}:
         value = field(check.path)
+        if check.operator == "says":
+            plain = nodes.method(nodes.method(value, "strip"), "casefold")
+            value = nodes.method(plain, "startswith", ast.Constant("yes"))
         return ast.UnaryOp(ast.Not(), value) if turned else value
     comparison = _COMPARISONS[check.operator][turned]()
     wanted = nodes.literal(check.value)

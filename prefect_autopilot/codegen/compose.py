@@ -57,7 +57,8 @@ def generate(spec: WorkflowSpec, catalogue: Catalogue) -> GeneratedFlow:
 def _sample(plan: Plan) -> JSONDict:
     if not plan.takes_event:
         return {}
-    checks = [*plan.guards, *(check for step in plan.steps for check in step.checks)]
+    steps = [step for step in plan.steps if not step.otherwise]
+    checks = [*plan.guards, *(one for step in steps for one in step.checks if one.step is None)]
     return sample_for(plan.shape, plan.sample_paths, tuple(checks))
 
 

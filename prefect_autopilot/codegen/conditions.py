@@ -34,7 +34,7 @@ _SUM = re.compile(
 _SENDER = re.compile(r"(?:is |sent |comes |coming )?(?:from|by) (?P<address>@?[\w.+-]*@?[\w-]+(?:\.[\w-]+)+)")
 _TEXT = re.compile(
     r"(?:(?P<head>[a-z][a-z _]*?) )?"
-    r"(?:that |which )?(?:contain(?:s|ing)?|mention(?:s|ing)?|includ(?:es|ing)|with|says|saying) "
+    r"(?:that |which )?(?:contain(?:s|ing)?|mention(?:s|ing)?|includ(?:es|ing)|with|says|saying|about) "
     r"(?:the )?(?:word |words |phrase |text )?(?P<literal>\"[^\"]+\"|'[^']+'|[^\"']+?)"
     r"(?: in (?:the |its |their )?(?P<tail>[a-z][a-z _]*))?",
     re.IGNORECASE,
@@ -49,6 +49,9 @@ _EQUAL = re.compile(
     re.IGNORECASE,
 )
 _NEGATION = re.compile(r"^(?:is |are )?(?:not|isn't|aren't|never|unless)\b\s*", re.IGNORECASE)
+_GROUP = re.compile(r"\bnot \(")
+"""The opposite of several conditions together, which no list of checks is."""
+
 _FILLER = re.compile(
     r"^(?:only |if |when |where |it |it's |they |they're |the |an? |is |are )+|(?:^|\s)(?:is|are)$",
     re.IGNORECASE,
@@ -61,10 +64,12 @@ _NEGATIVE_BOUND: dict[Operator, Operator] = {"over": "to", "to": "over", "under"
 
 
 class Check(Value):
-    """One test on the event: the field at ``path``, compared with ``value``."""
+    """One test on the event, or the answer of a step: the field at ``path``, compared with ``value``."""
 
     paths: tuple[str, ...]
     operator: Operator
+    step: str | None = None
+    """The earlier step whose answer is looked at; None where it is the event."""
     value: Any = None
     negated: bool = False
     scale: int = 1
@@ -81,6 +86,8 @@ def read_condition(text: str, shape: Shape) -> tuple[Check, ...] | None:
 
     All checks of the answer must hold.
     """
+    if _GROUP.search(text):
+        return None
     whole = _read_one(text, shape)
     if whole is not None:
         return whole
@@ -107,10 +114,11 @@ def _read_one(text: str, shape: Shape) -> tuple[Check, ...] | None:
     if checks is None or not negation:
         return checks
     # "not (over $500 in dollars)" is no plain pair of checks: only single ones are turned round.
-    return tuple(_negate(one) for one in checks) if len(checks) == 1 else None
+    return tuple(negate(one) for one in checks) if len(checks) == 1 else None
 
 
-def _negate(check: Check) -> Check:
+def negate(check: Check) -> Check:
+    """Return the check that holds exactly where ``check`` does not."""
     if check.operator in _NEGATIVE_BOUND:
         return check.model_copy(update={"operator": _NEGATIVE_BOUND[check.operator]})
     return check.model_copy(update={"negated": not check.negated})
@@ -186,6 +194,8 @@ def _as_text(said: str, shape: Shape) -> tuple[Check, ...] | None:
     match = _TEXT.fullmatch(said)
     if not match:
         return None
+    if match["head"] and re.search(r"\b(?:and|or|not)\b", match["head"], re.IGNORECASE):
+        return None  # several conditions
     literal = match["literal"]
     is_quoted = literal[0] in "\"'"
     if not is_quoted and re.search(r"\b(?:and|or)\b", literal, re.IGNORECASE):

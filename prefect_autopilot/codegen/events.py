@@ -17,8 +17,13 @@ from prefect_autopilot.models import JSONDict, Service, ServiceTrigger, Value
 
 PREFIX = "prefect-autopilot"
 
-Operator = Literal["includes", "equals", "over", "from", "under", "to", "present", "mentions"]
-"""over and under are strict, from and to include the bound; mentions looks into text."""
+Operator = Literal[
+    "includes", "equals", "over", "from", "under", "to", "present", "mentions", "finds", "says"
+]
+"""over and under are strict, from and to include the bound; mentions looks into text.
+
+finds and says are about the answer of an earlier step: whether its list has rows, whether its text is a yes.
+"""
 
 
 class Amount(Value):

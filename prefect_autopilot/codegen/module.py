@@ -6,12 +6,14 @@ import ast
 import keyword
 import textwrap
 from collections.abc import Iterator
+from functools import partial
 from itertools import groupby
+from operator import attrgetter
 
 from prefect_autopilot.codegen import nodes
 from prefect_autopilot.codegen.checks import expression, joined_text
 from prefect_autopilot.codegen.conditions import Check
-from prefect_autopilot.codegen.names import ALL_PAGES, EVENT
+from prefect_autopilot.codegen.names import ALL_PAGES, EVENT, singular
 from prefect_autopilot.codegen.plan import Plan, PlannedStep, example_values, parameter_names
 from prefect_autopilot.codegen.scope import Scope
 from prefect_autopilot.models import FromStep, JSONDict, Operation, ParameterSpec, Text
@@ -188,9 +190,14 @@ def _steps(plan: Plan, scope: Scope) -> list[ast.stmt]:
     whole = [step for step in plan.steps if plan.reads_all_pages(step)]
     scope.bare.update({step.spec.id: _rows_at(step.operation) for step in whole})
     statements: list[ast.stmt] = []
-    for (for_each, _), group in groupby(plan.steps, key=lambda step: (step.spec.for_each, step.checks)):
+    kind = attrgetter("spec.for_each", "checks", "otherwise")
+    for (for_each, _, otherwise), group in groupby(plan.steps, key=kind):
         steps = list(group)
-        statements += _block(steps, for_each, scope, wanted)
+        block = _block(steps, for_each, scope, wanted)
+        if otherwise and isinstance(statements[-1], ast.If) and isinstance(block[-1], ast.If):
+            statements[-1].orelse = block[-1].body
+        else:
+            statements += block
     if plan.guards:
         statements.append(ast.Return(nodes.call(nodes.name("Completed"), message=ast.Constant(_DONE))))
     return statements
@@ -206,7 +213,7 @@ def _block(steps: list[PlannedStep], for_each: str | None, scope: Scope, wanted:
     body: list[ast.stmt]
     if for_each:
         source, items, word = scope.items(for_each)
-        loop_name = scope.new_name(_singular(word), "item")
+        loop_name = scope.new_name(singular(word), "item")
         inner = scope.nested(source, loop_name)
         statements += _wait(steps[0])
         first, *others = steps
@@ -222,13 +229,10 @@ def _block(steps: list[PlannedStep], for_each: str | None, scope: Scope, wanted:
     tests = []
     for check in checks:
         text = _joined_text(check, scope, statements)
-        tests.append(expression(check, scope.field, opposite=False, text=text))
+        field = scope.field if check.step is None else partial(scope.answer, check.step)
+        tests.append(expression(check, field, opposite=False, text=text))
     test = tests[0] if len(tests) == 1 else ast.BoolOp(ast.And(), tests)
     return [*statements, ast.If(test, body, [])]
-
-
-def _singular(word: str) -> str:
-    return word[:-1] if word.endswith("s") and not word.endswith("ss") else f"{word}_item"
 
 
 def _results_used(step: PlannedStep) -> Iterator[str]:
@@ -236,6 +240,7 @@ def _results_used(step: PlannedStep) -> Iterator[str]:
         for part in argument.parts if isinstance(argument, Text) else (argument,):
             if isinstance(part, FromStep):
                 yield part.step
+    yield from (check.step for check in step.checks if check.step)
     if step.spec.for_each:
         yield step.spec.for_each.split(".")[0]
 

@@ -87,3 +87,8 @@ def step_title(operation: str, verbs: Iterable[str], service_name: str) -> str:
     if first in _VERBS or first in {slug(verb) for verb in verbs}:
         return " ".join([first.capitalize(), service_name, *rest])
     return f"{service_name} {' '.join([first, *rest])}"
+
+
+def singular(word: str) -> str:
+    """Return a name for one of the things that ``word`` names."""
+    return word[:-1] if word.endswith("s") and not word.endswith("ss") else f"{word}_item"

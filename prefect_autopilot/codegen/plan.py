@@ -27,6 +27,7 @@ from prefect_autopilot.models import (
     Value,
     WorkflowSpec,
 )
+from prefect_autopilot.models.conditions import ANSWER, FINDS_NOTHING, SAYS_NO, SAYS_YES, opposite
 from prefect_autopilot.services import WHOLE, Catalogue
 
 _EVENT_TRIGGERS = frozenset({"app_event", "email", "webhook", "chat", "form", "other"})
@@ -50,6 +51,8 @@ class PlannedStep(Value):
     operation: Operation
     title: str
     checks: tuple[Check, ...] = ()
+    otherwise: bool = False
+    """It runs exactly where its ``checks``, which are those of the steps right before it, do not all hold."""
 
     def as_json(self, argument: str) -> bool:
         """Return whether a whole answer or event is given where the operation wants text."""
@@ -77,7 +80,7 @@ class Plan(Value):
         """Return every path of the event the flow reads, in order of first use."""
         paths = [path for check in self.guards for path in check.paths]
         for step in self.steps:
-            paths += [path for check in step.checks for path in check.paths]
+            paths += [path for check in step.checks if check.step is None for path in check.paths]
             paths += [path for path in (self.loop_path(step),) if path is not None]
             paths += [path for argument in step.spec.arguments.values() for path in _trigger_paths(argument)]
         return tuple(dict.fromkeys(paths))
@@ -123,6 +126,8 @@ class Plan(Value):
             return False
         inside = (step.spec.id, f"{step.spec.id}.{at}")
         for other in self.steps:
+            if any(_goes_through(one, step.spec.id) for one in other.spec.arguments.values()):
+                continue
             head = (other.spec.for_each or "").split(".")[0]
             if head == step.spec.id and other.spec.for_each not in inside:
                 return False
@@ -198,11 +203,27 @@ def _plan_steps(spec: WorkflowSpec, used: dict[str, Service], shape: Shape) -> t
         title = step.summary if says_itself else step_title(operation.id, operation.verbs, service.name)
         titles[title] = titles.get(title, 0) + 1
         shown = f"{title} ({titles[title]})" if titles[title] > 1 else title
-        checks = _checks(step.condition, shape)
-        steps.append(PlannedStep(spec=step, operation=operation, title=shown, checks=checks))
+        otherwise = bool(steps) and _is_otherwise(steps[-1], step.condition)
+        checks = (
+            steps[-1].checks
+            if otherwise
+            else _answer_checks(step.condition, steps) or _checks(step.condition, shape)
+        )
+        steps.append(
+            PlannedStep(spec=step, operation=operation, title=shown, checks=checks, otherwise=otherwise)
+        )
     if len({step.id for step in spec.steps}) < len(spec.steps):
         raise UsageError("Two steps have the same id; give every step its own.")
     return tuple(steps)
+
+
+def _is_otherwise(before: PlannedStep, condition: str | None) -> bool:
+    """Tell whether a condition is the opposite of the one the steps right before it run on."""
+    if not before.checks or condition is None:
+        return False
+    if before.otherwise:
+        return condition == before.spec.condition
+    return opposite(before.spec.condition or "") == condition
 
 
 def _operation(service: Service, step: StepSpec) -> Operation:
@@ -228,6 +249,25 @@ def _checks(text: str | None, shape: Shape) -> tuple[Check, ...]:
             f"What does {text!r} mean in the data of the event? Say it with one of its fields: {offered}."
         )
     return checks
+
+
+def _answer_checks(text: str | None, earlier: list[PlannedStep]) -> tuple[Check, ...]:
+    """Return the check on the answer of an earlier step that a condition names, none where it names none."""
+    named = ANSWER.fullmatch((text or "").strip())
+    if named is None:
+        return ()
+    step = next((one for one in earlier if one.spec.id == named["step"]), None)
+    if step is None:
+        raise UsageError(f"The condition {text!r} speaks of a step that has not run by then; put it first.")
+    negated = named["told"] in {FINDS_NOTHING, SAYS_NO}
+    if named["told"] in {SAYS_YES, SAYS_NO}:
+        path = services.answer_text(step.spec.service, step.operation.id)
+        if path is None:
+            raise UsageError(f"{step.title!r} answers with no text that could say yes or no.")
+        return (Check(paths=(path,), operator="says", step=step.spec.id, negated=negated),)
+    if step.operation.list_at is None:
+        raise UsageError(f"{step.title!r} answers with no list in which something could be found.")
+    return (Check(paths=("",), operator="finds", step=step.spec.id, negated=negated),)
 
 
 def _event_of(spec: WorkflowSpec, service: Service | None) -> str | None:
@@ -272,6 +312,8 @@ def rows_to_seed(spec: WorkflowSpec) -> tuple[tuple[str, str, JSONDict], ...]:
     Without a row the body of the loop would never be tried.
     """
     lists = {step.for_each.split(".")[0] for step in spec.steps if step.for_each}
+    arguments = [one for step in spec.steps for one in step.arguments.values()]
+    lists |= {step.id for step in spec.steps if any(_goes_through(one, step.id) for one in arguments)}
     wanted: list[tuple[str, str, JSONDict]] = []
     for step in spec.steps:
         resource = services.resource_of(step.service, step.operation)
@@ -279,6 +321,13 @@ def rows_to_seed(spec: WorkflowSpec) -> tuple[tuple[str, str, JSONDict], ...]:
             read = [path for other in spec.steps for path in _step_paths(other, step.id)]
             wanted.append((step.service, resource, sample_event(Shape(), ("id", "name", *read))))
     return tuple(wanted)
+
+
+def _goes_through(argument: Argument, step: str) -> bool:
+    """Return whether an argument is made of a row for each item of a step's list."""
+    if not isinstance(argument, Text) or argument.form != "rows":
+        return False
+    return any(isinstance(part, FromStep) and part.step == step for part in argument.parts)
 
 
 def _step_paths(step: StepSpec, source: str) -> list[str]:

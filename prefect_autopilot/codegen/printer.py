@@ -83,8 +83,9 @@ def _statement(  # noqa: C901, PLR0911 - one case a node kind reads best as one 
             return [f"{indent}return"]
         case ast.Return(value=ast.expr() as value):
             return _fit("return ", value, "", indent)
-        case ast.If(test=test, body=body, orelse=[]):
-            return _condition(test, indent) + _body(body, indent + INDENT)
+        case ast.If(test=test, body=body, orelse=otherwise):
+            lines = _condition(test, indent) + _body(body, indent + INDENT)
+            return lines + ([f"{indent}else:", *_body(otherwise, indent + INDENT)] if otherwise else [])
         case ast.For(target=ast.Name(id=name), iter=items, body=body, orelse=[]):
             return _fit(f"for {name} in ", items, ":", indent) + _body(body, indent + INDENT)
         case ast.With(items=[ast.withitem(context_expr=value, optional_vars=ast.Name(id=name))], body=body):
@@ -150,6 +151,10 @@ def _split(test: ast.expr, indent: str) -> list[str]:
 def _fit(prefix: str, node: ast.expr, suffix: str, indent: str) -> list[str]:
     """Lay ``node`` out on one line, or with one element a line and a trailing comma."""
     flat = f"{indent}{prefix}{_flat(node)}{suffix}"
+    if _width(flat) > WIDTH and isinstance(node, ast.ListComp):
+        within = indent + INDENT
+        body = [*_fit("", node.elt, "", within), f"{within}{_generator(node)}"]
+        return [f"{indent}{prefix}[", *body, f"{indent}]{suffix}"]
     elements = _elements(node)
     if _width(flat) <= WIDTH or not elements:
         return [flat]
@@ -160,6 +165,11 @@ def _fit(prefix: str, node: ast.expr, suffix: str, indent: str) -> list[str]:
         *before, last = _fit(prefix, node.func, "(", indent)
         head = [*before, last]
     return [*head, *inner, f"{indent}{closing}{suffix}"]
+
+
+def _generator(node: ast.ListComp) -> str:
+    (source,) = node.generators
+    return f"for {_flat(source.target)} in {_flat(source.iter)}"
 
 
 def _elements(node: ast.expr) -> list[tuple[str, ast.expr]]:
@@ -214,6 +224,8 @@ def _flat(node: ast.expr) -> str:  # noqa: C901, PLR0911, PLR0912 - one case a n
             return f"-{_literal(value)}"
         case ast.JoinedStr(values=values):
             return _joined(values)
+        case ast.ListComp(elt=element):
+            return f"[{_flat(element)} {_generator(node)}]"
         case ast.Yield(value=ast.Name(id=name)):
             return f"yield {name}"
     raise TypeError(f"No layout for the expression {type(node).__name__}.")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from prefect_autopilot.codegen import nodes
-from prefect_autopilot.codegen.names import EVENT, identifier
+from prefect_autopilot.codegen.names import EVENT, identifier, singular
 from prefect_autopilot.errors import UsageError
 from prefect_autopilot.models import Argument, Constant, FromParameter, FromStep, FromTrigger, Text
 
@@ -59,6 +59,10 @@ class Scope:
         """Return the expression that reads ``path`` of the event."""
         return self._read((EVENT, *path.split(".")) if path else (EVENT,))
 
+    def answer(self, step: str, path: str) -> ast.expr:
+        """Return the expression of a path of what an earlier step answered; without a path, of its rows."""
+        return self._read(("step", step, *path.split("."))) if path else self.items(step)[1]
+
     def prepare(self, arguments: Iterable[Argument]) -> list[ast.stmt]:
         """Return the assignments that must stand before a call with ``arguments``.
 
@@ -67,7 +71,7 @@ class Scope:
         parts = [
             part
             for one in arguments
-            if isinstance(one, Text) and one.form != "row" and len(one.parts) > 1
+            if isinstance(one, Text) and one.form not in {"row", "rows"} and len(one.parts) > 1
             for part in one.parts
         ]
         statements: list[ast.stmt] = []
@@ -94,13 +98,33 @@ class Scope:
                 return nodes.name(self.parameters[name])
             case FromTrigger() | FromStep():
                 return self._read(self._source(argument) or ())
-            case Text(form="row", parts=parts):
-                return ast.List([ast.List([self._cell(part) for part in parts], ast.Load())], ast.Load())
-            case Text(form="messages"):
-                keys: list[ast.expr | None] = [ast.Constant("role"), ast.Constant("content")]
-                return ast.List([ast.Dict(keys, [ast.Constant("user"), self._text(argument)])], ast.Load())
             case Text():
-                return self._text(argument)
+                return self._shaped(argument)
+
+    def _shaped(self, text: Text) -> ast.expr:
+        match text.form:
+            case "row":
+                cells = ast.List([self._cell(part) for part in text.parts], ast.Load())
+                return ast.List([cells], ast.Load())
+            case "rows":
+                return self._rows(text.parts)
+            case "messages":
+                keys: list[ast.expr | None] = [ast.Constant("role"), ast.Constant("content")]
+                return ast.List([ast.Dict(keys, [ast.Constant("user"), self._text(text)])], ast.Load())
+            case "text":
+                return self._text(text)
+
+    def _rows(self, parts: Sequence[Argument]) -> ast.expr:
+        """Return a list with one row of cells for each item of the list that the parts read."""
+        steps = {part.step for part in parts if isinstance(part, FromStep)}
+        if len(steps) != 1 or len(parts) != sum(isinstance(part, FromStep) for part in parts):
+            raise UsageError("The cells of rows must all be read from the items of one list.")
+        (step,) = steps
+        source, items, word = self.items(step)
+        inner = self.nested(source, self.new_name(singular(word), "item"))
+        row = ast.List([inner.value(part) for part in parts], ast.Load())
+        target = ast.Name(inner.loop_name, ast.Store())
+        return ast.ListComp(row, [ast.comprehension(target, items, [], 0)])
 
     def _cell(self, part: Argument) -> ast.expr:
         """Return a value as it stands in a table: a sum in its currency, not in its smallest unit."""

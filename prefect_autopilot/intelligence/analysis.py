@@ -17,11 +17,13 @@ from prefect_autopilot.intelligence.language import detect, language_name
 from prefect_autopilot.intelligence.left_out import (
     missing_branch,
     part_questions,
+    second_start,
     sweeping,
     unread,
     unwritten,
 )
 from prefect_autopilot.intelligence.lexicon import lexicon
+from prefect_autopilot.intelligence.lookups import lookup_questions
 from prefect_autopilot.intelligence.mentions import find_mentions
 from prefect_autopilot.intelligence.questions import choice_question, merged, slot_question
 from prefect_autopilot.intelligence.recommend import recommend
@@ -30,7 +32,7 @@ from prefect_autopilot.intelligence.roles import assign_roles, settle_exclusions
 from prefect_autopilot.intelligence.scene import SERVICE, Part, Scene, make_scene
 from prefect_autopilot.intelligence.slots import fill_slots
 from prefect_autopilot.intelligence.spelling import corrected
-from prefect_autopilot.intelligence.steps import GENERIC, wanted_calls, write_steps
+from prefect_autopilot.intelligence.steps import GENERIC, wanted_calls, with_branches, write_steps
 from prefect_autopilot.intelligence.trigger import Start, find_start
 from prefect_autopilot.intelligence.unknown import unknown_names
 from prefect_autopilot.models import (
@@ -116,11 +118,11 @@ def _read(document: Document, context: RequestContext, catalogue: Catalogue) -> 
     placed = place(scene, clauses)
     placed = _with_background(scene, clauses, placed)
     start = find_start(scene, clauses, placed, catalogue, context.timezone)
-    calls = wanted_calls(scene, clauses, placed, start, catalogue)
+    calls, start = with_branches(wanted_calls(scene, clauses, placed, start, catalogue), start)
     scene = scene.with_parts(tuple(_promoted(part, placed) for part in scene.parts))
     steps, remembered = with_places(write_steps(scene, clauses, calls, start, catalogue), context)
     start = replace(start, reasons=(*start.reasons, *remembered))
-    left = unread(scene, clauses, steps, start.spec)
+    left = unread(scene, clauses, steps, start)
     return _Reading(scene, clauses, start, slots, choices, unknown_names(scene), steps, left)
 
 
@@ -240,6 +242,7 @@ def _questions(reading: _Reading, catalogue: Catalogue) -> list[Question]:
     questions: list[Question] = []
     schedule = reading.start.schedule
     questions += _contradictions(reading.scene, catalogue)
+    questions += second_start(reading.scene, reading.clauses, reading.start)
     if schedule and schedule.problems:
         questions.append(Question(id="when", text=f"When should it run? {' '.join(schedule.problems)}"))
     questions += address_questions(reading.scene.document.text)
@@ -260,7 +263,8 @@ def _questions(reading: _Reading, catalogue: Catalogue) -> list[Question]:
     sweep = sweeping(reading.steps, catalogue)
     questions += [q for q in (branch, sweep) if q]
     if reading.steps and not branch:
-        questions += part_questions(reading.unread[0])
+        told = [p for p in reading.unread[0] if not any(one in p.text for one in reading.unknown)]
+        questions += [*part_questions(told), *lookup_questions(reading.steps, catalogue)]
     if schedule and schedule.proposed and not schedule.problems and reading.start.spec:
         questions.append(Question(id="time", text=f"Is this right? {' '.join(schedule.proposed)}"))
     return questions

@@ -7,7 +7,9 @@ from collections.abc import Iterable
 from functools import cache
 
 from prefect_autopilot.intelligence.data import table
+from prefect_autopilot.intelligence.deeds import deeds
 from prefect_autopilot.intelligence.messages import message_of, title_of
+from prefect_autopilot.intelligence.same_thing import id_of_it, new_state
 from prefect_autopilot.models import (
     Argument,
     Constant,
@@ -21,9 +23,11 @@ from prefect_autopilot.models import (
     Text,
 )
 
-_MESSAGES, _CELLS = "messages", "values"
-_MOST_CELLS = 8
+_TOLD_KINDS = frozenset({"chat", "sms", "email", "social"})
+_MESSAGES, CELLS = "messages", "values"
+MOST_CELLS = 8
 CHANNEL = re.compile(r"#[^\W\d_][\w-]*")
+_WHETHER = re.compile(r"(?i)\b(?:if|whether)\s+(.{2,300}\w)")
 _ADDRESS = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _URL = re.compile(r"https?://[^\s\"'<>]+")
 _URLS = frozenset({"url", "uri", "link", "endpoint", "webhook_url", "webhookurl"})
@@ -85,15 +89,21 @@ def fill(
     ``source`` is the service of the event.
     """
     filled: dict[str, Argument] = {}
-    for parameter in _wanted(service, operation):
-        filled[parameter.name] = _argument(
+    state = new_state(service, operation, said)
+    is_its_own = source is not None and source.id == service.id and has_event
+    for parameter in _wanted(service, operation, said):
+        known = id_of_it(operation, parameter, event) if is_its_own and event else None
+        filled[parameter.name] = known or _argument(
             service, parameter, said, event=event, has_event=has_event, earlier=earlier, source=source
         )
-    return filled
+    return filled | state
 
 
-def _wanted(service: Service, operation: Operation) -> Iterable[Parameter]:
-    """Return required parameters without default; where one writes, also one text, one title, one place."""
+def _wanted(service: Service, operation: Operation, said: str) -> Iterable[Parameter]:
+    """Return required parameters without default; where one writes, also one text, one title, one place.
+
+    What is there already keeps its texts unless new ones are said.
+    """
     required = [p for p in operation.parameters if p.required and p.default is None]
     if operation.method == "GET":
         return required
@@ -103,12 +113,15 @@ def _wanted(service: Service, operation: Operation) -> Iterable[Parameter]:
         return [p for p in operation.parameters if p.name in wanted or f"{service.id}.{p.name}" in fixed]
     optional = table("arguments")["optional"]
     roles = {role_of(p.name) for p in required}
+    keeps = deeds(operation) == {"update"} and not _TOLD_KINDS & set(service.kinds)
     extra: list[Parameter] = []
     for parameter in operation.parameters:
         role = role_of(parameter.name)
         if parameter in required or parameter.location == "header" or role is None or role in roles:
             continue
         names = optional["place"] if role == "place" else optional["fill"]
+        if keeps and _literal(role, parameter, said) is None:
+            continue
         if parameter.name.lower() in names and (role == "place" or parameter.type in {"string", "any"}):
             extra.append(parameter)
             roles.add(role)
@@ -212,9 +225,9 @@ def _recipient(parameter: Parameter, said: str) -> Constant | None:
 
 def _cells(service: Service, parameter: Parameter, event: ServiceTrigger | None) -> Text | None:
     """Return the fields of the event as the cells of a new row."""
-    if parameter.name != _CELLS or "spreadsheet" not in service.kinds or event is None or not event.fields:
+    if parameter.name != CELLS or "spreadsheet" not in service.kinds or event is None or not event.fields:
         return None
-    cells = tuple(FromTrigger(path=one) for one in list(event.fields)[:_MOST_CELLS])
+    cells = tuple(FromTrigger(path=one) for one in list(event.fields)[:MOST_CELLS])
     return Text(parts=cells, form="row")
 
 
@@ -235,11 +248,14 @@ def _conversation(
     )
     told = str(quoted.value) if quoted else " ".join(order.split()).strip(" ,.;:-")
     told = f"{told[:1].upper()}{told[1:]}" or "Answer"
+    if not quoted and (asked := _WHETHER.search(order)):
+        told = f"Answer with yes or no only, is it so that {asked[1].strip(' ,.;:-?')}"
     given: Argument | None = earlier
     if given is None and has_event:
         given = _given("text", service, source=source, event=event, has_event=True, earlier=None)
     parts = given.parts if isinstance(given, Text) else (given,) if given else ()
-    order_part = Constant(value=f"{told}:\n\n" if parts else f"{told}.")
+    end = "?" if told.startswith("Answer with yes or no") else "."
+    order_part = Constant(value=f"{told}{':' if end == '.' else end}\n\n" if parts else f"{told}{end}")
     return Text(parts=(order_part, *parts), form="messages")
 
 

@@ -16,11 +16,11 @@ _EVENT = (
     r"|on each|on every(?= new)|"
     r"starting (?:when|with|from)|triggered (?:by|when|whenever|on)|each time that)\b"
 )
-_HARD = r"(?:[.!?](?=\s|$)|[;\n]|\s*[-=]{0,9}>\s*)"
+_HARD = r"(?:[.!?](?=\s|$)|[;\n]|\s*(?:[-=]{1,9}>|>(?!=?\s*[$€£]?\s?\d))\s*)"
 _SUBJECTS = (
     r"(?:to|i|we|they|he|she|it|you|who|which|that|someone|somebody|anyone|people|customer|customers|user"
     r"|users|is|are|was|gets|be|been|can|will|could|should|of|the|a|an|my|our|your|new|not|this|each|every"
-    r"|per|any|in|on|for|with|from|by|into)"
+    r"|per|any|in|on|for|with|from|by|into|about|contains?|mentions?|includes?|says|containing|mentioning)"
 )
 
 
@@ -44,6 +44,26 @@ _THIRD_PERSON = re.compile(r"\w{3,}[^s]s")
 _ADDRESSEE = re.compile(rf"\s*(?:in|on|and|then)?\s*{ANY}\s*")
 """Who is told what to do ("jira: open an issue"): one clause with the order that follows."""
 
+_WHETHER = re.compile(
+    r"\b(?:check|ask|see|decide|determine|judge|verify|test|find out)s?(?:(?: with| via| using| in| on)?"
+    rf" (?:the |our |my |an? )?(?:{ANY}|[a-z]+))?\s*$"
+)
+_ASKS = re.compile(
+    r"\b(?:check|ask|see|decide|determine|judge|verify|test|find out)s?(?: (?:with|via|using|in|on))?"
+    r"(?: [\w.-]+){0,3} (?:if|whether)\b"
+)
+_SHORT_IF = re.compile(
+    r"\s*(?:and |but |so |then )?if (?:not|so|yes|no|found|missing|none(?: exists?)?|not found"
+    r"|nothing(?: is)? found|(?:it|one|they) (?:doesn't|does not|don't) exist|(?:it|one) exists"
+    r"|there is none|not there)(?: yet)?"
+)
+"""A condition of few words that says all ("if not create …")."""
+
+_IF_NEXT = re.compile(r"if\b(?! (?:not|so|yes|no|none|found|missing)\b)")
+_IT_IS = re.compile(r"(?:(?:and|but) )?(?:if|when|unless) (?:it'?s|it is)")
+"""What goes on with a time ("if it is after 10pm")."""
+
+_PERIODIC = frozenset({"nightly", "daily", "weekly", "monthly", "hourly"})
 _JOINTS = frozenset({"", "only", "and", "but", "so", "then", "or"})
 
 
@@ -90,7 +110,7 @@ def cut(scene: Scene) -> tuple[Clause, ...]:
             continue
         if found["verb"] is not None and not (in_event and _is_imperative(text, start, found)):
             continue
-        if found["event"] is not None and text[start : found.start()].strip() in _JOINTS:
+        if found["event"] is not None and _goes_on(text, start, found):
             continue
         if found["colon"] is not None and _ADDRESSEE.fullmatch(text[start : found.start()]):
             continue
@@ -101,11 +121,25 @@ def cut(scene: Scene) -> tuple[Clause, ...]:
     return tuple(clauses)
 
 
+def asks_whether(said: str) -> bool:
+    """Tell whether words order something to be found out ("check with X if it is spam")."""
+    return _ASKS.search(said) is not None
+
+
+def _goes_on(text: str, start: int, found: re.Match[str]) -> bool:
+    """Tell whether the event word that follows belongs to the clause: after a joint, or "check if …"."""
+    before = text[start : found.start()]
+    asks = _IF_NEXT.match(text, found.end()) and _WHETHER.search(before)
+    return before.strip() in _JOINTS or bool(asks) or _IT_IS.fullmatch(before.strip()) is not None
+
+
 def _is_imperative(text: str, start: int, found: re.Match[str]) -> bool:
     """Tell whether the verb that follows begins what to do, and does not belong to the event."""
     before = text[start : found.start()].split()
-    if len(before) < 3:  # noqa: PLR2004 - "when X posts" is not over yet
-        return False
+    if _SHORT_IF.fullmatch(text[start : found.start()]):
+        return True
+    if len(before) < 3 or before[-1] in _PERIODIC:  # noqa: PLR2004 - "when X posts" is not over yet
+        return False  # nor "the nightly import fails"
     verb = _leading_verb().match(text, found.end())
     if _PASSIVE.match(text, found.end()):
         return False  # "when a booking gets cancelled" goes on

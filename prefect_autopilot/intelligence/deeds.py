@@ -87,3 +87,11 @@ def method_for(wanted: frozenset[str], *, is_read: bool) -> str:
         return "GET"
     [deed] = wanted if len(wanted) == 1 else ["create"]
     return "POST" if deed == "read" else _METHODS.get(deed, "POST")
+
+
+def reads(operation: Operation) -> bool:
+    """Tell whether an operation only looks: by its method, or by what its name says."""
+    return (
+        operation.method == "GET"
+        or table("verbs")["operations"].get(operation.id.lower().split("_")[0]) == "get"
+    )

@@ -62,8 +62,10 @@ _WATCHED = re.compile(
     r"(?:e?s|ies|y|e|ing)?(?: for)? (?:my |our |the |all |new |incoming |every )*$"
 )
 _FOR_NEW = re.compile(
-    r"\b(?:for|of) (?:all |any |each |every |the )*(?:new|incoming|latest|recent) (?:[a-z]+ ){1,2}$"
+    r"\b(?:for|of) (?:all |any |each |every |the )*(?:new|incoming|latest|recent)"
+    r" (?:[a-z\ue000-\uf8ff]+ ){1,2}$"
 )
+_OF_A_NEW = re.compile(r"\b(?:for|of|about|on) (?:an? |each |every |any )?new $")
 _THROUGH = re.compile(
     r"\b(?:go|goes|going|loop|loops|looping|run|walk|iterate)s? (?:through|over)\b|\bhow many\b"
 )
@@ -71,13 +73,17 @@ _LISTENS = re.compile(
     r"\b(?:alert\w*|notif\w+|notices?|subscrib\w+|respon\w+|repl(?:y|ies)|reacts?|listens?)\b[^.;]{0,40}"
     r"\bto (?:all |any |every |each |the )*(?:new|incoming|latest)\s+(?:\w+\s+)?$"
 )
-_HELD = re.compile(rf"\bfrom (?:[a-z]+ ){{1,3}}(?:in|on|at|inside) {_DETERMINERS}$")
+_HELD = re.compile(rf"\bfrom (?:[a-z\ue000-\uf8ff]+ ){{1,3}}(?:in|on|at|inside) {_DETERMINERS}$")
 _PUT_THERE = re.compile(
-    r"\b(?:for|of|about|from|with) (?:[a-z]+ ){1,3}(?:added|saved|uploaded|posted|sent|made|created|written"
-    rf"|submitted|tagged|starred|assigned|pushed|left) (?:to|in|on|into|at|via) {_DETERMINERS}$"
+    r"\b(?:for|of|about|from|with) (?:[a-z\ue000-\uf8ff]+ ){1,3}(?:added|saved|uploaded|posted|sent|made"
+    r"|created|written|submitted|tagged|starred|assigned|pushed|left)"
+    rf" (?:to|in|on|into|at|via) {_DETERMINERS}$"
 )
 """Things that are there already, however they came there ("a note for files added to X")."""
 
+_TAKEN_OUT = re.compile(
+    r"\b(?:remove|delete|erase|unsubscribe|drop|kick)s? (?:it|them|him|her|this|that|the \w+) $"
+)
 _ORDERED = re.compile(r"\s*:\s+(?:please\s+)?([a-z]+)\b")
 _INTO = re.compile(r"^\s*(?:[a-z]+\s+)?into\b")
 _CHANGED = frozenset(
@@ -163,7 +169,7 @@ def _by_words_beside(part: Part, before: str, after: str) -> tuple[Direction, st
         return "source", "sending to it starts the rest"
     if _TOLD.match(after) or (is_kind and _NOTICE.match(after)):
         return "sink", "the notice goes through it"
-    arrives = is_kind and _ARRIVING.search(before) is not None
+    arrives = (is_kind and _ARRIVING.search(before) is not None) or _OF_A_NEW.search(before) is not None
     return ("source", "something new in it starts the rest") if arrives else None
 
 
@@ -209,8 +215,9 @@ def _by_preposition(before: str, after: str, verb: str | None) -> tuple[Directio
     )
     for pattern, direction, why in readings:
         found = _last(pattern, before)
-        if found is not None and _is_infinitive(before[found:]):
-            found = None
+        is_out = pattern is _FROM and found is not None and _TAKEN_OUT.search(before[:found])
+        if found is not None and (is_out or _is_infinitive(before[found:])):
+            found = None  # "remove them from X" takes nothing from there
         if found is not None and (nearest is None or found > nearest[0]):
             nearest = (found, direction, why)
     if nearest is None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from prefect_autopilot.intelligence.branches import refers_back
 from prefect_autopilot.intelligence.clauses import Clause
 from prefect_autopilot.intelligence.data import words
 from prefect_autopilot.intelligence.operations import destroys
 from prefect_autopilot.intelligence.scene import Scene
-from prefect_autopilot.intelligence.trigger import clause_span
+from prefect_autopilot.intelligence.trigger import Start, clause_span
 from prefect_autopilot.intelligence.waits import too_long
-from prefect_autopilot.models import Constant, Operation, Question, Span, StepSpec, TriggerSpec
+from prefect_autopilot.models import Constant, Operation, Question, Span, StepSpec
 from prefect_autopilot.services import Catalogue
 
 _OTHERWISE = re.compile(
@@ -37,13 +38,28 @@ _SUPPOSED = re.compile(
     r"(?!,? (?:not|so|else|you (?:can|could|like|want|don't mind)|(?:(?:that|it|this)(?:'s| is| were)? )?"
     r"(?:at all )?(?:possible|ok(?:ay)?|feasible|needed|necessary))\b)\s*"
 )
+_HAPPENS = re.compile(
+    r"(?:and |but |so |then |only )?(?:if|unless|only if|in case|when\w*|once|as soon|every ?time|each time"
+    r"|any ?time|upon|the moment)\b"
+)
+_OTHER_EVENT = re.compile(r"(?:and |but |then )?(?:when|whenever|every ?time|each time)\b")
+_STOP = re.compile(r"[.;!?\n](?=\s|$)")
+_WORDS = re.compile(r"[a-z]{2,}")
+_OF_A_TIME = re.compile(
+    r"\b(?:it(?:'s| is)|day|week|month|year|clock|is|opens|closes|starts|begins|ends|strikes|has passed)\b"
+)
+_NO_NOUN = re.compile(r"\b(?:the|an?|my|our|as possible)\b")
+_A_CLAUSE = 2
 LEAVE_OUT = "leave it out"
 
 
 def missing_branch(scene: Scene, steps: tuple[StepSpec, ...]) -> Question | None:
     """Return the question for an "otherwise" that no step does, None where every one is done."""
     found = _OTHERWISE.search(scene.text)
-    if found is None or any((step.condition or "").startswith("not ") for step in steps):
+    if found is None:
+        return None
+    place = scene.document.span(*scene.clean(*found.span("what")))
+    if any(step.condition and step.span and _overlap(step.span, place) for step in steps):
         return None
     said = scene.cased(*found.span("what")).strip()
     return Question(
@@ -78,17 +94,21 @@ def _told(operation: Operation | None) -> str:
 
 
 def unread(
-    scene: Scene, clauses: tuple[Clause, ...], steps: tuple[StepSpec, ...], start: TriggerSpec | None
+    scene: Scene, clauses: tuple[Clause, ...], steps: tuple[StepSpec, ...], start: Start
 ) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
     """Return the orders and conditions that no step and no start stands for: to ask about, and to tell."""
     done = [step.span for step in steps if step.span]
-    if start and start.span and (start.service or start.type not in {"manual", "app_event"}):
-        done.append(start.span)
+    spec, untold = start.spec, _untold(scene, start)
+    if spec and spec.span and (spec.service or spec.type not in {"manual", "app_event"}):
+        done.append(spec.span)
     conditions = " ".join(step.condition or "" for step in steps).lower()
     asked: list[Span] = []
     told: list[Span] = []
     for clause in clauses:
         span = clause_span(scene, clause)
+        if clause is untold:
+            asked.append(span)
+            continue
         if not span.text or any(_overlap(span, one) for one in done):
             continue
         if any(clause.holds(part) for part in scene.parts):
@@ -96,11 +116,49 @@ def unread(
         said = scene.words(clause.start, clause.end)
         verb = None if clause.lead else _IMPERATIVE.match(said)
         supposed = _SUPPOSED.match(said.strip()) if clause.lead else None
+        if supposed and refers_back(said.strip()) and conditions:
+            continue
         if supposed and said.strip()[supposed.end() :][:20] not in conditions:
             asked.append(span)
         elif verb and verb["verb"] in words("verbs", "write") | words("verbs", "move"):
             (told if verb["verb"] in _MADE else asked).append(span)
     return tuple(asked), tuple(told)
+
+
+def second_start(scene: Scene, clauses: tuple[Clause, ...], start: Start) -> list[Question]:
+    """Ask about what another event is to start ("…, and when it is closed, archive it"): a flow has one."""
+    origin = start.source.clause if start.source else start.untold
+    if origin is None or origin.lead is None:
+        return []
+    for i, clause in enumerate(clauses):
+        has_order = any(c.verb and c.lead is None and c.start > origin.start for c in clauses[:i])
+        if clause is origin or not has_order or not _OTHER_EVENT.match(clause.lead or ""):
+            continue
+        stop = _STOP.search(scene.text, clause.start)
+        part = scene.document.span(*scene.clean(clause.start, stop.start() if stop else len(scene.text)))
+        return [
+            Question(
+                id=f"part_{part.start}_{part.end}",
+                text=f"A flow has one start, and {part.text!r} has another: ask for it as a flow of its own?",
+                options=(LEAVE_OUT,),
+            )
+        ]
+    return []
+
+
+def _untold(scene: Scene, start: Start) -> Clause | None:
+    """Return what starts it and nothing looks at; beside the time of a schedule more may be said."""
+    clause, spec = start.untold, start.spec
+    if clause is None or spec is None or any(clause.holds(part) for part in scene.parts):
+        return None
+    if spec.type == "schedule":
+        said = scene.words(clause.start, clause.end)
+        time = spec.span.text.lower() if spec.span else ""
+        rest = _NO_NOUN.sub(" ", said.replace(time, " ", 1).strip()[len(clause.lead or "") :])
+        if time in said:
+            rest = _OF_A_TIME.sub(" ", rest)
+        return clause if len(_WORDS.findall(rest)) >= _A_CLAUSE else None
+    return clause if spec.type in {"manual", "app_event"} and spec.service is None else None
 
 
 def part_questions(parts: Iterable[Span]) -> list[Question]:
@@ -109,7 +167,7 @@ def part_questions(parts: Iterable[Span]) -> list[Question]:
         Question(
             id=f"part_{part.start}_{part.end}",
             text=f"Nothing looks at {part.text!r}: which service or address tells it?"
-            if _SUPPOSED.match(part.text.lower())
+            if _HAPPENS.match(part.text.lower())
             else f"No step does {part.text!r}: in which service should it happen?",
             options=(LEAVE_OUT,),
         )

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 
 from prefect_autopilot.intelligence.data import table, words
-from prefect_autopilot.intelligence.deeds import asked, fits
+from prefect_autopilot.intelligence.deeds import asked, fits, reads
 from prefect_autopilot.intelligence.directions import Direction
+from prefect_autopilot.intelligence.same_thing import changes_state
 from prefect_autopilot.models import Operation, Service
 
 _STOP = frozenset(
@@ -28,6 +29,14 @@ _WHERE = re.compile(
 
 _PAY = re.compile(r"\bpay(?:s|ing)?\b")
 """Who pays an invoice makes none."""
+
+_CHANNEL_CLOSED = re.compile(r"\barchives? (?:[\w-]+ ){0,3}?(?:channels?|rooms?|groups?)\b")
+_MADE_THING = re.compile(
+    r"\b(?:create|add|make|open|insert|log)s? (?:an? |the |new |[\w-]+ ){0,3}?"
+    r"(deal|invoice|order|ticket|product)\b"
+    r"|^\W*(?:[\w-]+ )(deal|invoice|order|ticket|product)\W*$"
+)
+"""What is to be made and no other thing stands for."""
 
 _MONEY = frozenset({"payment", "accounting", "shop"})
 """Kinds where a thing that nobody asked for by name costs somebody money."""
@@ -53,6 +62,7 @@ def choose_operation(service: Service, said: str, direction: Direction) -> Opera
     """
     wanted = asked(said)
     is_archived = "archive" in said.lower()  # what is archived is not gone
+    is_closed = _CHANNEL_CLOSED.search(said.lower()) is not None
     told = re.findall(r"[a-z]+", said.lower())
     about = re.findall(r"[a-z]+", _WHERE.sub(" ", said.lower()))
     stems = frozenset(stem(word) for word in about)
@@ -62,6 +72,7 @@ def choose_operation(service: Service, said: str, direction: Direction) -> Opera
         for i, o in enumerate(service.operations)
         if fits(service, o, wanted, is_source=direction == "source")
         and not (is_archived and destroys(o) and "archive" not in o.id)
+        and not (is_closed and not reads(o) and "archive" not in o.id)
         and not (must_be_named(service, o) and stems.isdisjoint(_things(o)))
         and not (_PAY.search(said.lower()) and "invoice" in _things(o) and not reads(o))
     ]
@@ -73,6 +84,9 @@ def choose_operation(service: Service, said: str, direction: Direction) -> Opera
         key=lambda item: item[:2],
         default=None,
     )
+    made = _MADE_THING.search(said.lower()) if direction == "sink" else None
+    if made and not any((made[1] or made[2]) in _things(o) for _, o in open_):
+        return None
     if best and best[0] >= _LEAST:
         return best[2]
     told_clearly = any(
@@ -90,7 +104,11 @@ def choose_operation(service: Service, said: str, direction: Direction) -> Opera
 
 def must_be_named(service: Service, operation: Operation) -> bool:
     """Tell whether an operation is no usual look: who is connected, one thing by its id, a model's name."""
-    is_check = operation.id == service.verification and not operation.id.startswith(("list", "search"))
+    is_check = (
+        operation.id == service.verification
+        and not service.verification_parameters
+        and not operation.id.startswith(("list", "search"))
+    )
     is_one = operation.id.startswith("get") and "{" in operation.path
     return is_check or (is_one and reads(operation)) or ("llm" in service.kinds and reads(operation))
 
@@ -154,14 +172,6 @@ def _shape(operation_id: str, path: str, verbs: tuple[str, ...]) -> _Shape:
     )
 
 
-def reads(operation: Operation) -> bool:
-    """Tell whether an operation only looks: by its method, or by what its name says."""
-    return (
-        operation.method == "GET"
-        or table("verbs")["operations"].get(operation.id.lower().split("_")[0]) == "get"
-    )
-
-
 def _score(
     service: Service,
     operation: Operation,
@@ -190,6 +200,8 @@ def _score(
         score -= 1.5 if "get" in meanings else 6
     if direction == "source" and is_read and not stems & shape.nouns & words("arguments", "distinct"):
         score -= 7 if stems & words("arguments", "distinct") else 0
+    if not is_read and changes_state(" ".join(stems), operation):
+        score += 2
     return score - _unsaid(shape, stems, meanings, is_read=is_read) - 0.3 * shape.path_parameters
 
 

@@ -7,7 +7,8 @@ import re
 from collections import Counter
 from functools import lru_cache
 
-from prefect_autopilot.intelligence.operations import reads, stem
+from prefect_autopilot.intelligence.deeds import reads
+from prefect_autopilot.intelligence.operations import stem
 from prefect_autopilot.models import Analysis, JSONDict, Operation, Parameter, RequestContext, Service
 from prefect_autopilot.services import Catalogue, fold
 

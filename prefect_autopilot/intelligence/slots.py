@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 
 from prefect_autopilot.intelligence.clauses import Clause
-from prefect_autopilot.intelligence.data import table
+from prefect_autopilot.intelligence.data import table, words
 from prefect_autopilot.intelligence.kinds import Slot, members, resolve
 from prefect_autopilot.intelligence.mentions import Mention
 from prefect_autopilot.intelligence.scene import Part, Scene
@@ -19,6 +19,8 @@ _ABOUT = re.compile(r"\s+(?:\w+\s+)?(?:about|of|regarding|how many)\b")
 _BY_WAY = re.compile(r"\b(?:via|with|using|through|thru|over|by)\s+(?:\w+\s+)?$")
 _TARGET = re.compile(r"\b(?:in|into|to|onto|on)\s+(?:(?:the|our|my|an?)\s+)?$")
 _TOLD_WHERE = re.compile(r"\b(?:in|into|to|onto|on|via|with|using|through)\s+(?:\w+\s+)?$")
+_CHANNEL = re.compile(r"\s*#[a-z]")
+_BEFORE_ORDERS = frozenset({"and", "then", "also", "please", "automatically", "otherwise", "else"})
 _TELLING = frozenset({"email", "sms", "chat"})
 
 
@@ -37,7 +39,11 @@ def fill_slots(
         slot = _resolved(part, clause, named, scene, context, catalogue)
         if slot is not None and slot.filled_by is None and not _is_said_otherwise(part, slots, scene):
             slots.append(slot)
-        parts.append(_filled(part, slot, clause, named))
+        starts = [p for p in named if any(c.lead and c.holds(p) for c in clauses)]
+        told = [p for p in named if p not in starts] if _is_order(part, clause, scene) else named
+        if _is_another_channel(part, clause, named, clauses, scene):
+            told = [p for p in named if clause and clause.holds(p)]
+        parts.append(_filled(part, slot, clause, told))
     open_slots = tuple({slot.kind: slot for slot in slots}.values())
     used = {part.mention.service for part in parts if part.role == "used"}
     kept = tuple(
@@ -47,6 +53,25 @@ def fill_slots(
         for p in parts
     )
     return scene.with_parts(kept), open_slots
+
+
+def _is_another_channel(
+    part: Part, clause: Clause | None, named: list[Part], clauses: tuple[Clause, ...], scene: Scene
+) -> bool:
+    """Tell whether "#sales" of a clause of its own is one more channel of what was told in "#big" before."""
+    if clause is None or part.mention.kind != "chat" or not _CHANNEL.match(scene.text, part.at + 1):
+        return False
+    others = [c for p in named for c in clauses if c is not clause and c.holds(p)]
+    return any(_CHANNEL.search(scene.text, c.start, c.end) for c in others)
+
+
+def _is_order(part: Part, clause: Clause | None, scene: Scene) -> bool:
+    """Tell whether a clause of its own begins with the kind as its verb ("forward it to …", "email me")."""
+    if clause is None or clause.lead is not None or part.mention.kind != "email":
+        return False
+    before = scene.text[clause.start : part.at].split()
+    first = part.mention.name.split()[0]
+    return first in words("verbs", "write") | words("verbs", "move") and set(before) <= _BEFORE_ORDERS
 
 
 def _is_needed(part: Part, parts: list[Part]) -> bool:

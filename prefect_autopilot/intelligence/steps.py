@@ -3,19 +3,39 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from prefect_autopilot.intelligence.addresses import called_addresses
 from prefect_autopilot.intelligence.arguments import CHANNEL, fill
+from prefect_autopilot.intelligence.branches import (
+    FAILS,
+    HOLDS,
+    condition_before,
+    condition_of,
+    found_out,
+)
 from prefect_autopilot.intelligence.clauses import Clause
-from prefect_autopilot.intelligence.data import table
+from prefect_autopilot.intelligence.data import table, words
+from prefect_autopilot.intelligence.deeds import reads
 from prefect_autopilot.intelligence.directions import Direction, Placed
-from prefect_autopilot.intelligence.operations import choose_operation, reads
+from prefect_autopilot.intelligence.lists import Items, filled_from, items_of
+from prefect_autopilot.intelligence.lookups import looked_up_by, lookup_of
+from prefect_autopilot.intelligence.operations import choose_operation
 from prefect_autopilot.intelligence.plain_http import GENERIC, plain_arguments, title
+from prefect_autopilot.intelligence.same_thing import doing
 from prefect_autopilot.intelligence.scene import ANY, Scene
 from prefect_autopilot.intelligence.trigger import Start, clause_span
 from prefect_autopilot.intelligence.waits import waits_before
-from prefect_autopilot.models import Constant, FromStep, Operation, Service, ServiceTrigger, StepSpec
+from prefect_autopilot.models import (
+    Argument,
+    Constant,
+    FromStep,
+    Operation,
+    Service,
+    ServiceTrigger,
+    StepSpec,
+)
+from prefect_autopilot.models.conditions import opposite
 from prefect_autopilot.services import Catalogue, connection_name
 from prefect_autopilot.services.events import answer_text
 
@@ -28,31 +48,18 @@ _EACH = re.compile(
     r"|month|quarter|year"
     r"|hour|minute|morning|afternoon|evening|night|time)\b)|per (?:item|row|line|entry|record)\b)"
 )
-_CONDITION = re.compile(
-    r"^\s*(?:and |but |then |only )?(?P<word>if|unless|only if|in case)\b\s*(?P<what>.{3,160})", re.DOTALL
-)
-_ONLY_IF = re.compile(r"(?:but )?only if\b")
-_IF = re.compile(r"(?:but |and )?(?:if|in case)\b")
-_SPARE = re.compile(r"\b(?:that|this|it)(?: is|'s)(?: not|n't)? (?:available|possible|down|working)\b")
-_TRAILING = re.compile(
-    r"(?:[\s,]+(?:also|too|as well|please|pls|thanks|thank you|then|only|again|instead|anyway|ok))+[\s.!]*$"
-)
-"""Words at the end of a condition that are none of it."""
-
 _OF_IT = re.compile(
-    r"\s*(?:(?:and|then|also|please|just|automatically)\s+)*(?P<verb>[a-z]+)\s+(?:it|them|this|that|each)\b"
+    r"\s*(?:(?:and|then|also|please|just|automatically|otherwise|else|if not)\s+)*(?P<verb>[a-z]+)"
+    r"(?:\s+\"[^\"]*\")?(?:\s+(?:on|to))?\s+(?:it|them|this|that|each|one|him|her|the (?P<thing>[a-z]+))\b"
 )
 _NEXT_ONE = re.compile(r"(?:,| and)\s+(?=#)")
-_IT_IS = re.compile(r"^(?:it|this|that)(?:'s| is) ")
 _HTTP = "http"
 _TURN: dict[Direction, int] = {"source": 0, "tool": 1, "sink": 2}
 """The order within one clause: read, worked on, written."""
 
 _TO_WEBHOOK = re.compile(r"\b(?:to|into) (?:an? |my |our |the |this |that )?(?:\w+ )?web ?hook\b")
-_OPPOSITE = re.compile(r"^[\s,;.]*(?:and |or )?(?:otherwise|else|if not|everything else|the rest)\b")
 _TOLD = re.compile(r"\b(?:me|us|him|her|them|everyone|everybody)\b")
 _LOOKED_UP = re.compile(r"\b(?:get|gets|give|fetch|read|list|search|find|collect|export|pull|look|show)\b")
-_INLINE = re.compile(r"\b(?P<word>only if|unless|if|but only when|only when)\b\s*(?P<what>[^.,;>]{3,120})$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +88,8 @@ def wanted_calls(
         is_start = start.source and (place is start.source or _is_beside(place, start.source))
         if is_start and not _answers(scene, place, start, catalogue):
             continue
-        condition = _condition(scene, clauses, place.clause, start.source.clause if start.source else None)
+        origin = start.source.clause if start.source else start.untold
+        condition = condition_of(scene, clauses, place.clause, origin)
         direction = _as_told(scene, place, catalogue.get(service))
         found.append(Wanted(catalogue.get(service), direction, place.clause, place.part.at, condition))
     found += _to_webhook(scene, clauses, catalogue)
@@ -122,14 +130,17 @@ def _spoken_of(
     source = start.spec.service if start.spec else None
     for i, clause in enumerate(clauses):
         verb = _OF_IT.match(scene.words(clause.start, clause.end)) if clause.lead is None else None
-        if verb is None or any(clause.holds(part) for part in scene.parts):
+        if (
+            verb is None
+            or (verb["thing"] and verb["thing"] not in words("triggers.things", "known"))
+            or any(clause.holds(part) for part in scene.parts)
+        ):
             continue
         before = [call.service.id for call in found if call.at < clause.start]
         for service in [catalogue.get(one) for one in (*reversed(before), source) if one]:
-            known = (o for o in service.operations if not reads(o))
-            does = next((o for o in known if verb["verb"] in {v.split()[0] for v in o.verbs}), None)
+            does = doing(service, verb["verb"]) if verb["thing"] is None or service.id == source else None
             if does is not None:
-                condition = _condition_before(scene, clauses, i) if i > 1 else None
+                condition = condition_before(scene, clauses, i) if i > 1 else None
                 calls.append(Wanted(service, "sink", clause, clause.start, condition, does))
                 break
     return calls
@@ -169,7 +180,8 @@ def _without_repeats(found: list[Wanted], start: Start) -> list[Wanted]:
         if call.operation is not None:
             kept.append(call)
             continue
-        if kept and kept[-1].service.id == call.service.id:
+        last = kept[-1] if kept and kept[-1].operation is None else None
+        if last and last.service.id == call.service.id and last.condition == call.condition:
             continue
         if any(k.service.id == call.service.id and k.clause is call.clause for k in kept):
             continue
@@ -179,57 +191,18 @@ def _without_repeats(found: list[Wanted], start: Start) -> list[Wanted]:
     return kept
 
 
-def _condition(
-    scene: Scene, clauses: tuple[Clause, ...], clause: Clause, source: Clause | None
-) -> str | None:
-    """Return the condition the clause states, follows or is the opposite of, in the person's words."""
-    if _SPARE.search(scene.document.lower):
-        return None
-    own = _INLINE.search(scene.words(clause.start, clause.end))
-    if own and clause.lead is None:
-        return _as_said(own)
-    i = clauses.index(clause)
-    after = clauses[i + 1] if i + 1 < len(clauses) else None
-    is_last = i + 2 == len(clauses)
-    is_own = after is not None and after is not source and clause.lead is None
-    if (
-        is_own
-        and after
-        and after.lead
-        and (_ONLY_IF.match(after.lead) or (is_last and _IF.match(after.lead)))
-    ):
-        return _stated(scene, after)
-    return _condition_before(scene, clauses, i) if i > 1 else None
-
-
-def _condition_before(scene: Scene, clauses: tuple[Clause, ...], i: int) -> str | None:
-    """Return the condition of the clauses before; the first clause starts the automation, it is none."""
-    clause, last = clauses[i], clauses[i - 1]
-    if _OPPOSITE.search(scene.text[last.end : clause.end]):
-        before = next((c for c in reversed(clauses[1:i]) if c.lead), None)
-        stated = _stated(scene, before)
-        return f"not {_IT_IS.sub('', stated)}" if stated else None
-    return _stated(scene, last) if last.lead else _left_of_arrow(scene, last)
-
-
-def _stated(scene: Scene, clause: Clause | None) -> str | None:
-    """Return what a clause with "if" says."""
-    found = _CONDITION.match(scene.words(clause.start, clause.end)) if clause else None
-    return _as_said(found) if found else None
-
-
-def _as_said(found: re.Match[str]) -> str:
-    """Return the condition of "if" and "only if", the opposite of the one of "unless"."""
-    what = _TRAILING.sub("", found["what"].strip())
-    return f"not {what}" if found["word"] == "unless" else what
-
-
-def _left_of_arrow(scene: Scene, last: Clause) -> str | None:
-    """Return "country DE or AT" of "country DE or AT -> invoice"."""
-    left = scene.words(last.start, last.end).strip()
-    names_none = not re.search(ANY, scene.text[last.start : last.end])
-    is_short = names_none and last.verb is None and 3 <= len(left) <= 80  # noqa: PLR2004 - the length of a condition
-    return left if is_short and re.match(r"\s*[-=]{0,9}>", scene.text[last.end :]) else None
+def with_branches(calls: tuple[Wanted, ...], start: Start) -> tuple[tuple[Wanted, ...], Start]:
+    """Make the filter of the event a condition where the request says what else is to be done otherwise."""
+    filter_ = start.spec.filter if start.spec else None
+    first = next((i for i, call in enumerate(calls) if call.condition == FAILS), None)
+    before = calls[:first]
+    if start.spec is None or not filter_ or first is None or any(c.direction != "sink" for c in before):
+        return calls, start
+    other = opposite(filter_)
+    branched = tuple(
+        replace(c, condition=other if c.condition == FAILS else c.condition or filter_) for c in calls
+    )
+    return branched, replace(start, spec=start.spec.model_copy(update={"filter": None}))
 
 
 def write_steps(
@@ -242,14 +215,18 @@ def write_steps(
     """Turn calls into steps: operation, connection, arguments, condition, words."""
     event = _trigger_of(start, catalogue)
     source = catalogue.get(start.spec.service) if start.spec and start.spec.service else None
-    has_event = start.spec is not None and start.spec.type not in {"schedule", "manual"}
     steps: list[StepSpec] = []
     read: FromStep | None = None
+    answering: list[tuple[StepSpec, bool]] = []
+    listed: Items | None = None
     waits = waits_before(scene.text, [(call.clause, call.at) for call in calls])
     names: dict[str, int] = {}
     for number, call in enumerate(calls):
         said = _said(scene, call, calls)
         operation = call.operation or choose_operation(call.service, said, call.direction)
+        is_looked_up = operation is not None and _is_looked_up(calls, number)
+        if is_looked_up and operation:
+            operation = lookup_of(call.service, operation)
         step_id = _step_id(call.service, operation, names)
         span = clause_span(scene, call.clause)
         is_read = reads(operation) if operation else call.direction == "source"
@@ -258,29 +235,53 @@ def write_steps(
             service=call.service.id,
             operation=operation.id if operation else GENERIC,
             connection=connection_name(call.service.id),
-            arguments=fill(
-                call.service,
-                operation,
-                said,
-                event=event,
-                has_event=has_event,
-                earlier=read,
-                source=source,
-            )
-            if operation and call.service.protocol != "any_http"
-            else plain_arguments(call.service, said, is_read=is_read, has_event=has_event, earlier=read),
-            condition=call.condition,
+            arguments=_arguments(call, operation, said, start, (event, source), read),
+            condition=found_out(call.condition, answering),
             for_each=_for_each(scene, clauses, call, read.step if read else None),
             wait_s=waits.get(number),
             span=span if span.text else None,
         )
+        if is_looked_up and operation:
+            by = looked_up_by(operation, event, scene.document.lower)
+            step = step.model_copy(update={"arguments": step.arguments | by})
+        if listed and not is_read:
+            step = filled_from(step, call.service, _said_on(scene, call, clauses), listed)
         summary = _summary(call.service, operation) if operation else title(step, call.service)
         steps.append(step.model_copy(update={"summary": summary}))
         steps += _in_other_channels(steps[-1], said, names)
-        if is_read or call.direction == "tool":
-            text_at = answer_text(call.service.id, step.operation)
+        text_at = answer_text(call.service.id, step.operation)
+        is_list = operation is not None and is_read and operation.list_at is not None
+        if text_at or is_list:
+            answering.append((step, text_at is not None))
+        if operation and is_list and not is_looked_up:
+            listed = items_of(step, call.service, operation)
+        if not is_looked_up and (is_read or call.direction == "tool"):
             read = FromStep(step=step_id, path=text_at or "")
     return tuple(steps)
+
+
+def _arguments(
+    call: Wanted,
+    operation: Operation | None,
+    said: str,
+    start: Start,
+    origin: tuple[ServiceTrigger | None, Service | None],
+    read: FromStep | None,
+) -> dict[str, Argument]:
+    event, source = origin
+    has_event = start.spec is not None and start.spec.type not in {"schedule", "manual"}
+    if operation is None or call.service.protocol == "any_http":
+        is_read = reads(operation) if operation else call.direction == "source"
+        return plain_arguments(call.service, said, is_read=is_read, has_event=has_event, earlier=read)
+    return fill(call.service, operation, said, event=event, has_event=has_event, earlier=read, source=source)
+
+
+def _is_looked_up(calls: tuple[Wanted, ...], number: int) -> bool:
+    """Tell whether the next step that asks what was found asks it of this one."""
+    for i, later in enumerate(calls[number + 1 :], number + 1):
+        if later.condition in {HOLDS, FAILS}:
+            return i == number + 1 or all(one.condition in {HOLDS, FAILS} for one in calls[number + 1 : i])
+    return False
 
 
 def _in_other_channels(step: StepSpec, said: str, names: dict[str, int]) -> list[StepSpec]:
@@ -312,6 +313,13 @@ def _said(scene: Scene, call: Wanted, calls: tuple[Wanted, ...]) -> str:
     return near if verb in near.split() or not verb else f"{verb} {near}"
 
 
+def _said_on(scene: Scene, call: Wanted, clauses: tuple[Clause, ...]) -> str:
+    """Return the words behind a call up to the next order: a list of columns is cut at its commas."""
+    later = clauses[clauses.index(call.clause) + 1 :]
+    end = next((c.start for c in later if c.verb or c.lead), len(scene.text))
+    return scene.words(call.at, end)
+
+
 def _trigger_of(start: Start, catalogue: Catalogue) -> ServiceTrigger | None:
     if start.spec is None or start.spec.service is None:
         return None
@@ -333,7 +341,7 @@ def _for_each(scene: Scene, clauses: tuple[Clause, ...], call: Wanted, read: str
     after = clauses[i + 1] if i + 1 < len(clauses) else None
     before = clauses[i - 1] if i else None
     end = after.end if after and after.lead and _EACH.match(after.lead) else call.clause.end
-    is_led = before is not None and before.lead is not None and before.verb is None
+    is_led = before is not None and before.lead is not None and (before.verb is None or goes_through(before))
     names_none = before is not None and not re.search(ANY, scene.text[before.start : before.end])
     is_gone_through = before is not None and goes_through(before)
     start = before.start if before and is_led and (names_none or is_gone_through) else None

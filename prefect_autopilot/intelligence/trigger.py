@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
 
 from prefect_autopilot.intelligence.clauses import Clause, verbs
 from prefect_autopilot.intelligence.data import table, words
@@ -17,13 +16,15 @@ from prefect_autopilot.intelligence.events import (
     unannounced,
 )
 from prefect_autopilot.intelligence.filters import event_filter
+from prefect_autopilot.intelligence.gone_through import OF_THESE, goes_through_rows, lists_all
+from prefect_autopilot.intelligence.happenings import starts_with_when, untold
 from prefect_autopilot.intelligence.scene import ANY, Scene
 from prefect_autopilot.intelligence.schedule import Schedule, read_schedule
-from prefect_autopilot.models import Service, Span, TriggerSpec, TriggerType
+from prefect_autopilot.intelligence.trigger_types import GUESSED, near, start_words, type_of
+from prefect_autopilot.models import Service, Span, TriggerSpec
 from prefect_autopilot.services import Catalogue
 
 _NO_START = frozenset({"llm", "notification", "sms"})
-_DATA_KINDS = frozenset({"crm", "spreadsheet", "chat", "social", "sms", "database", "storage"})
 _CREATES = frozenset({"create", "creates", "add", "adds", "make", "open", "creating", "adding", "set"})
 _EVENT_LEADS = re.compile(
     r"^(?:and |but |so |then |only )?(?:when|whenever|once|as soon|every ?time|each time|any ?time|upon"
@@ -39,17 +40,9 @@ _FORMS = frozenset({"form", "survey", "quiz", "questionnaire"})
 
 _EVENT_NOUNS = frozenset({"order", "booking", "charge", "mention", "meeting"})
 _LOOSE = frozenset({"nothing says that things come from it", "things are in it", "it happens there"})
-_EACH_ROW = re.compile(
-    r"\s*(?:and |then )?for (?:each|every|all)(?: of)?(?: the)? (?:\w+ )?"
-    r"(?:rows?|records?|lines?|entry|entries)\b"
+_BY_ITSELF = re.compile(
+    r"\b(?:sync\w*|mirror\w*|automatic\w*|instant\w*|real[- ]?time|keeps?|continuous\w*|seamless\w*)\b"
 )
-_OF_THESE = re.compile(r"\s*(?:and |then )*for (?:each|every)(?: one| of (?:them|these|those)|,|\s*$)")
-_ALL_THERE = re.compile(
-    r"\s*(?:please )?(?:get|fetch|list|pull|read|collect|find|search|export|download|go through|loop through"
-    r"|loop over|take)\s+(?:me )?(?:all|every|each|a list of|the list of)\b"
-)
-_COMES = re.compile(r"\b(?:new|incoming|added|add|adds|comes?|created|arriv\w+|updated|changes?|submitted)\b")
-_IS_NEW = re.compile(r"\bnew\b")
 _SAME_THERE = re.compile(
     r"\b(?:corresponding|matching|equivalent)\b"
     r"|\b(?:and|then) (?:have|see|let|make) (?:this|it|them|that|those) (?:also )?(?:appear|show|be|turn)\b"
@@ -57,16 +50,6 @@ _SAME_THERE = re.compile(
 """What is made in one service follows what was made in the other before."""
 
 _LEADS_TO = re.compile(r"(?:'s)?\s+(?:to|2|into)\s")
-_MAIL_IN = re.compile(
-    r"^\s*(?:just |simply |you )?(?:can )?(?:send|forward)s? (?:(?:an?|your|my|the|any|all) )?(?:\w+ )?"
-    r"e?-?mails? to [^.;]{0,40}\b(?:address|inbox|mailbox)\b[^.;]{0,12}\b(?:and|then|to)\b"
-)
-_FORM_FIRST = re.compile(
-    r"\b(?:form (?:submissions?|inputs?|responses?|entries)|(?:via|through|from|using|by|with)"
-    r" (?:(?:an?|the|our|my|web|online|simple) )*forms?)\b"
-)
-_GUESSED = frozenset({"it is named first", "nothing says that things come from it", "it is used for it"})
-"""Why a service was taken for the source where no words say so."""
 
 
 @dataclass(frozen=True)
@@ -77,58 +60,55 @@ class Start:
     source: Placed | None = None
     schedule: Schedule | None = None
     reasons: tuple[str, ...] = ()
-
-
-@cache
-def _words(key: str) -> re.Pattern[str]:
-    return re.compile(table("triggers")[key])
+    untold: Clause | None = None
+    """What is said to happen and nothing named tells of."""
 
 
 def find_start(
     scene: Scene, clauses: tuple[Clause, ...], placed: tuple[Placed, ...], catalogue: Catalogue, timezone: str
 ) -> Start:
     """Find what starts the automation; the schedule wins over an event unless it only describes a thing."""
+    happening = untold(scene, clauses, placed)
+    start = _find_start(scene, clauses, placed, catalogue, timezone, happening)
+    is_condition = (
+        start.schedule is not None and happening is not clauses[0] and not starts_with_when(happening)
+    )
+    return replace(start, untold=None if is_condition else happening)
+
+
+def _find_start(
+    scene: Scene,
+    clauses: tuple[Clause, ...],
+    placed: tuple[Placed, ...],
+    catalogue: Catalogue,
+    timezone: str,
+    happening: Clause | None,
+) -> Start:
     schedule = read_schedule(scene.text)
-    source = _source(scene, placed, catalogue)
-    through = _goes_through(scene, source, catalogue)
+    source = _source(scene, placed, catalogue, is_told=happening is None)
+    through = goes_through_rows(scene, source, catalogue)
     if through:
         source = None
-    has_event = any(
+    starts = happening is not None and (schedule is None or happening is clauses[0])
+    has_event = starts or any(
         c.lead
         and _EVENT_LEADS.match(c.lead)
         and c is not through
-        and not _OF_THESE.match(scene.text, c.start, c.end)
+        and not OF_THESE.match(scene.text, c.start, c.end)
         for c in clauses
     )
     if schedule and (schedule.strong or not has_event):
         return _scheduled(scene, schedule, timezone)
-    if not has_event and _words("schedule").search(scene.text):
+    if not has_event and start_words("schedule").search(scene.text):
         return _proposed("How often is not said: daily at 09:00 is proposed.", timezone)
-    if _words("aging").search(scene.text) and any(c.lead for c in clauses):
+    if start_words("aging").search(scene.text) and any(c.lead for c in clauses):
         return _proposed("Age is no event: a daily check at 09:00 is proposed.", timezone)
-    if _words("manual").search(scene.text):
+    if start_words("manual").search(scene.text):
         return Start(TriggerSpec(type="manual"), None, None, ("It is started by hand, as the request says.",))
-    if (through or _lists_all(scene, clauses)) and not has_event:
+    if (through or lists_all(scene, clauses)) and not has_event:
         told = "It goes through what is there, and nothing is said to start it: it is run by hand."
         return Start(TriggerSpec(type="manual"), None, None, (told,))
-    return _event(scene, source, catalogue, has_event=has_event)
-
-
-def _lists_all(scene: Scene, clauses: tuple[Clause, ...]) -> bool:
-    """Tell whether all that is there is listed and each of it worked on: nothing has to happen first."""
-    return _ALL_THERE.match(scene.text) is not None and any(
-        _OF_THESE.match(scene.text, c.start, c.end) for c in clauses
-    )
-
-
-def _goes_through(scene: Scene, source: Placed | None, catalogue: Catalogue) -> Clause | None:
-    """Return the clause "for every row in …", which reads what is there; what is new is an event."""
-    if source is None or source.clause.lead is None or source.part.mention.service is None:
-        return None
-    clause, kinds = source.clause, catalogue.get(source.part.mention.service).kinds
-    said = scene.words(clause.start, clause.end)
-    holds_rows = not {"spreadsheet", "database"}.isdisjoint(kinds)
-    return clause if holds_rows and _EACH_ROW.match(said) and not _COMES.search(said) else None
+    return _event(scene, source, placed, catalogue, has_event=has_event)
 
 
 def _scheduled(scene: Scene, schedule: Schedule, timezone: str) -> Start:
@@ -157,25 +137,42 @@ def _proposed(reason: str, timezone: str) -> Start:
     return Start(spec, None, Schedule(cron="0 9 * * *", proposed=(reason,)), (reason,))
 
 
-def _source(scene: Scene, placed: tuple[Placed, ...], catalogue: Catalogue) -> Placed | None:
-    """Return the mention things come from: in the clause of the event, else the likeliest of the text."""
+def _source(
+    scene: Scene, placed: tuple[Placed, ...], catalogue: Catalogue, *, is_told: bool
+) -> Placed | None:
+    """Return the mention things come from: in the clause of the event, else the likeliest of the text.
+
+    Where nothing named tells of what is said to happen, what the rest names is no source by mere likelihood.
+    """
     events = [p for p in placed if p.clause.lead and p.direction == "source"]
     timed = [p for p in events if p.clause.lead and _EVENT_LEADS.match(p.clause.lead)]
-    for group in (timed, events):
+    first = [p for p in placed if p.direction == "source" and p.why not in GUESSED]
+    supposed = events if not first or (events and events[0] is first[0]) else []
+    for group in (timed, supposed):
         named = [p for p in group if p.part.mention.service]
         if group:
             return named[0] if named else group[0]
     named = [p for p in placed if p.part.mention.service]
     talked = [p for p in named if p.part.mention.service in table("triggers")["messengers"]]
-    talking = [p for p in talked if p.direction == "source" or _words("messaging").search(_near(scene, p))]
-    if talking and _words("chat").search(scene.document.lower):
+    talking = [
+        p for p in talked if p.direction == "source" or start_words("messaging").search(near(scene, p))
+    ]
+    if talking and start_words("chat").search(scene.document.lower):
         return talking[0]
     if len(named) > 1 and _SAME_THERE.search(scene.text, named[0].part.at):
         return named[0]
-    sources = [p for p in placed if p.direction == "source" and p.part.mention.kind not in _NO_START]
-    if sources:
-        return sources[0]
-    return _likely(scene, named, talking, catalogue) or _only_one(scene, placed)
+    sources = [p for p in placed if p.direction == "source" and _may_start(p, catalogue)]
+    likely = _likely(scene, named, talking, catalogue) if sources and sources[0].why in GUESSED else None
+    if sources or not is_told:
+        return likely or (sources[0] if sources else None)
+    return _likely(scene, named, talking, catalogue) or _only_one(scene, placed, catalogue)
+
+
+def _may_start(place: Placed, catalogue: Catalogue) -> bool:
+    """Tell whether something can happen there: a language model and what only sends start nothing."""
+    service = place.part.mention.service
+    kinds = set(catalogue.get(service).kinds) if service else {place.part.mention.kind}
+    return not (kinds and kinds <= _NO_START)
 
 
 def _likely(scene: Scene, named: list[Placed], talking: list[Placed], catalogue: Catalogue) -> Placed | None:
@@ -185,17 +182,20 @@ def _likely(scene: Scene, named: list[Placed], talking: list[Placed], catalogue:
             return p
     for p in named:
         is_mail = "email" in catalogue.get(p.part.mention.services[0]).kinds
-        if is_mail and _words("correspondence").search(scene.text):
+        thinks = any("llm" in catalogue.get(o.part.mention.services[0]).kinds for o in named)
+        if is_mail and (start_words("correspondence").search(scene.text) or (thinks and p.why in GUESSED)):
             return p
     return talking[0] if talking else None
 
 
-def _only_one(scene: Scene, placed: tuple[Placed, ...]) -> Placed | None:
+def _only_one(scene: Scene, placed: tuple[Placed, ...], catalogue: Catalogue) -> Placed | None:
     """Return the mention beside words of something new arriving, or the first that nothing is done to."""
     for p in placed:
-        if _ARRIVING.search(_near(scene, p)) and p.why in _LOOSE and p.clause.verb not in _CREATES:
+        if _ARRIVING.search(near(scene, p)) and p.why in _LOOSE and p.clause.verb not in _CREATES:
             return p
-    named = [p for p in placed if p.part.mention.service and p.direction != "tool"]
+    named = [
+        p for p in placed if p.part.mention.service and p.direction != "tool" and _may_start(p, catalogue)
+    ]
     if not named:
         return None
     first = named[0].part.at
@@ -206,11 +206,30 @@ def _only_one(scene: Scene, placed: tuple[Placed, ...]) -> Placed | None:
     return named[0] if (several and named[0].why in _LOOSE) or not (several or is_acted_on) else None
 
 
-def _event(scene: Scene, source: Placed | None, catalogue: Catalogue, *, has_event: bool) -> Start:
+def _ongoing(scene: Scene, placed: tuple[Placed, ...], catalogue: Catalogue) -> Placed | None:
+    """Return what is watched where something is to go on by itself ("keep in sync") and nothing starts it."""
+    if not _BY_ITSELF.search(scene.document.lower):
+        return None
+    able = [p for p in placed if p.part.mention.service and _may_start(p, catalogue)]
+    watched = (p for p in able if catalogue.get(p.part.mention.services[0]).triggers)
+    return next(watched, able[0] if able else None)
+
+
+def _event(
+    scene: Scene,
+    source: Placed | None,
+    placed: tuple[Placed, ...],
+    catalogue: Catalogue,
+    *,
+    has_event: bool,
+) -> Start:
     service_id = source.part.mention.service if source else None
     service = catalogue.get(service_id) if service_id else None
     kind = source.part.mention.kind if source else None
-    type_ = _type(scene, source, service, kind, has_event=has_event)
+    type_ = type_of(scene, source, service, kind, has_event=has_event)
+    ongoing = _ongoing(scene, placed, catalogue) if type_ is None else None
+    if ongoing:
+        return _event(scene, ongoing, (), catalogue, has_event=True)
     if type_ is None:
         return Start(
             TriggerSpec(type="manual"), None, None, ("Nothing is said to start it: it is run by hand.",)
@@ -248,75 +267,6 @@ def _about_event(
         others = ", ".join(one for one in offered if one != told)
         return (f"Which event of {service.name} is not said: {told!r} is assumed; there is also: {others}.",)
     return ()
-
-
-def _type(
-    scene: Scene, source: Placed | None, service: Service | None, kind: str | None, *, has_event: bool
-) -> TriggerType | None:
-    lower = scene.document.lower
-    kinds = set(service.kinds) if service else {kind} if kind else set()
-    if service and re.search(r"\b(?:forms?|survey)\b", service.id.replace("_", " ")):
-        kinds.add("form")
-    in_event = source is not None and source.clause.lead is not None
-    if _is_called(scene, source, service, in_event=in_event):
-        return "webhook"
-    started = _by_whom(lower, source, has_event=has_event)
-    if started:
-        return started
-    talks = service is not None and service.id in table("triggers")["messengers"]
-    if (
-        not talks
-        and not has_event
-        and _words("chat").search(lower)
-        and not _IS_NEW.search(_near(scene, source))
-    ):
-        return "chat"
-    if "email" in kinds:
-        return "email"
-    if "form" in kinds or _is_form(scene, source, service, kinds):
-        return "form"
-    return "app_event" if source is not None or has_event else None
-
-
-def _by_whom(lower: str, source: Placed | None, *, has_event: bool) -> TriggerType | None:
-    """Read who begins it: somebody in a chat, who mails something in, or who fills in a form."""
-    if _words("chat_start").search(lower):
-        return "chat"
-    if has_event:
-        return None
-    if _MAIL_IN.search(lower):
-        return "email"
-    return "form" if _FORM_FIRST.search(lower) and (source is None or source.why in _GUESSED) else None
-
-
-def _is_called(scene: Scene, source: Placed | None, service: Service | None, *, in_event: bool) -> bool:
-    """Tell whether somebody calls an address of ours, and not the flow one of a service's webhooks."""
-    if not in_event and _words("offers_api").search(scene.document.lower):
-        return True
-    if not _words("webhook").search(scene.text):
-        return False
-    sent_on = _words("to_webhook").search(scene.text)
-    is_before = source is not None and sent_on is not None and source.part.at < sent_on.end()
-    return service is None or not (in_event or is_before)
-
-
-def _is_form(scene: Scene, source: Placed | None, service: Service | None, kinds: set[str]) -> bool:
-    """Tell whether somebody fills something in."""
-    if service is None:
-        return _words("form").search(scene.document.lower) is not None
-    around = scene.text[source.clause.start : source.clause.end] if source else scene.text
-    if _words("signup").search(around):
-        return kinds <= {"content"} and source is not None and source.clause.lead is not None
-    return _words("form").search(_near(scene, source)) is not None and not kinds & _DATA_KINDS
-
-
-def _near(scene: Scene, source: Placed | None) -> str:
-    """Return the words around a mention, its own among them."""
-    if source is None:
-        return ""
-    return scene.words(
-        max(source.clause.start, source.part.at - 25), min(source.clause.end, source.part.at + 35)
-    )
 
 
 def _event_name(scene: Scene, source: Placed | None, service: Service | None) -> str | None:

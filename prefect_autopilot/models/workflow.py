@@ -93,8 +93,10 @@ class Text(Value):
 
     kind: Literal["text"] = "text"
     parts: tuple[Constant | FromTrigger | FromStep | FromParameter, ...]
-    form: Literal["text", "messages", "row"] = "text"
-    """Given as text, as the one message of a conversation with a language model, or as a row of cells."""
+    form: Literal["text", "messages", "row", "rows"] = "text"
+    """Given as text, as the one message of a conversation with a language model, as a row of cells, or as
+    one such row for each item of the list that the parts read.
+    """
 
 
 Argument = Annotated[Constant | FromTrigger | FromStep | FromParameter | Text, Field(discriminator="kind")]

@@ -12,6 +12,7 @@ from prefect_autopilot.services.connections import (
 )
 from prefect_autopilot.services.events import (
     announced,
+    answer_text,
     event_payload,
     find_trigger,
     listed_fields,
@@ -53,6 +54,7 @@ __all__ = [
     "RequestParts",
     "address_fields",
     "announced",
+    "answer_text",
     "authorise",
     "build_request",
     "check_parameters",

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from prefect_autopilot.codegen import generate
 from prefect_autopilot.intelligence import analyze, design
 from prefect_autopilot.intelligence.arguments import parameter_name, role_of
-from prefect_autopilot.intelligence.operations import choose_operation, reads
+from prefect_autopilot.intelligence.deeds import reads
+from prefect_autopilot.intelligence.operations import choose_operation
 from prefect_autopilot.models import (
     Analysis,
     Argument,

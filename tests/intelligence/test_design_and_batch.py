@@ -141,7 +141,7 @@ def test_a_plain_request_asks_for_its_address_and_sends_what_is_known(
     compile(generate(spec, catalogue).source, "flow", "exec")
 
 
-@pytest.mark.parametrize("service", ["mongodb", "redis", "ftp"])
+@pytest.mark.parametrize("service", ["redis", "ftp"])
 def test_what_no_http_request_reaches_is_said_so(service: str, ask: Ask, catalogue: Catalogue) -> None:
     analysis = ask(f"when a trello card is new save it to {service}")
     with pytest.raises(UsageError, match="cannot be reached"):

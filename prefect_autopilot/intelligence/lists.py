@@ -1,0 +1,118 @@
+"""What the items of a list hold, and how they fill the rows of a table or the steps of a loop."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from prefect_autopilot.intelligence.arguments import CELLS, MOST_CELLS, role_of
+from prefect_autopilot.intelligence.data import table
+from prefect_autopilot.models import (
+    FromParameter,
+    FromStep,
+    Operation,
+    Service,
+    ServiceTrigger,
+    StepSpec,
+    Text,
+)
+from prefect_autopilot.services import listed_fields, pick, resource_of, sample_rows
+
+_COLUMNS = re.compile(
+    r"\bwith (?:only |just )?(?:the |their |its )*(?:columns? |fields? )?"
+    r"((?:[\w -]{2,40}, ){0,6}[\w-]{2,40}(?:,? (?:and|&) [\w-]{2,40})+)(?=[.,;]|$)",
+    re.IGNORECASE,
+)
+_HOLDERS = frozenset({"fields", "properties", "attributes"})
+"""Objects a row keeps its own fields in; below others there may be nothing."""
+
+
+@dataclass(frozen=True)
+class Items:
+    """The fields of a list's items by name, each with its path, and those that every item has."""
+
+    step: StepSpec
+    fields: Mapping[str, str]
+    certain: frozenset[str]
+
+
+def items_of(step: StepSpec, service: Service, operation: Operation) -> Items:
+    """Return what is known of the items that a step lists."""
+    resource = resource_of(service.id, operation.id)
+    rows = sample_rows(service.id).get(resource, [])
+    listed = listed_fields(service.id, resource)
+    trigger = next((t for t in service.triggers if _tells_of(service, t, operation, resource)), None)
+    if trigger is not None:
+        known = {name: path for name, path in trigger.fields.items() if "[" not in path}
+    else:
+        known = {name: name for name in (rows[0] if rows else {})}
+    if listed:
+        known = {name: path for name, path in known.items() if path.split(".")[0] in listed}
+    return Items(step, known, frozenset(path for path in known.values() if _is_there(path, rows)))
+
+
+def _tells_of(service: Service, trigger: ServiceTrigger, operation: Operation, resource: str) -> bool:
+    """Tell whether the fields of an event are those of the items of a list."""
+    if trigger.detail:
+        return False
+    same = trigger.operation is not None and resource_of(service.id, trigger.operation) == resource
+    return trigger.operation == operation.id or same or resource in trigger.event.split("_")
+
+
+def _is_there(path: str, rows: list[dict[str, Any]]) -> bool:
+    if rows:
+        return all(_is_plain(pick(row, path)) for row in rows)
+    head, _, rest = path.partition(".")
+    return not rest or (head in _HOLDERS and "." not in rest)
+
+
+def _is_plain(value: object) -> bool:
+    return isinstance(value, str | int | float)
+
+
+def filled_from(step: StepSpec, service: Service, said: str, items: Items) -> StepSpec:
+    """Return a step with what its parameters were to ask for taken from the items of the list before it.
+
+    A table gets a row for each item, with the columns that are said, else with the fields every item has; in
+    a loop a title or an address is the one of the item.
+    """
+    source, fields = items.step.id, items.fields
+    arguments = dict(step.arguments)
+    for name, value in step.arguments.items():
+        if not isinstance(value, FromParameter):
+            continue
+        if name == CELLS and "spreadsheet" in service.kinds:
+            cells = tuple(FromStep(step=source, path=path) for path in _columns(said, items))
+            if cells:
+                arguments[name] = Text(parts=cells, form="row" if step.for_each == source else "rows")
+        elif step.for_each == source and (path := _field_for(name, fields)):
+            arguments[name] = FromStep(step=source, path=path)
+    return step.model_copy(update={"arguments": arguments})
+
+
+def _columns(said: str, items: Items) -> list[str]:
+    """Return the paths of the columns; none where one is said that the items are not known to have."""
+    told = _COLUMNS.search(said)
+    if told is None:
+        return [path for path in items.fields.values() if path in items.certain][:MOST_CELLS]
+    by_name = {_plain(path.rsplit(".", 1)[-1]): path for path in items.fields.values()}
+    by_name |= {_plain(name): path for name, path in items.fields.items()}
+    wanted = [_plain(one) for one in re.split(r",| and | & ", told[1]) if _plain(one)]
+    return [by_name[one] for one in wanted] if all(one in by_name for one in wanted) else []
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def _field_for(parameter: str, fields: Mapping[str, str]) -> str | None:
+    role = role_of(parameter)
+    if role == "title":
+        offered = table("arguments")["message"]["title"]
+    elif role == "recipient" and "mail" in parameter.lower():
+        offered = ["email"]
+    else:
+        return None
+    return next((fields[one] for one in offered if one in fields), None)
