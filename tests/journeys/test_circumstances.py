@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from prefect_autopilot.effects import FunctionEffect, Level, Touch
-from prefect_autopilot.journeys.circumstances import Circumstances, circumstances_of
+from prefect_autopilot.journeys.circumstances import Circumstances, again, circumstances_of
 from prefect_autopilot.journeys.desk import Desk
 from prefect_autopilot.journeys.remedies import MARK
 from prefect_autopilot.journeys.reruns import RerunCode, repetition
@@ -299,6 +299,32 @@ def diagnosis(**more: Any) -> Diagnosis:
 
 async def found(desk: Desk, *tasks: TaskRunRecord, session_: Any = None, **more: Any) -> Circumstances:
     return await circumstances_of(desk, session_ or session(), evidence(*tasks, **more))
+
+
+def moved(*types: str) -> tuple[StateRecord, ...]:
+    return tuple(
+        StateRecord(id=f"s{number}", type=type_, name=type_.title(), timestamp=NOW)
+        for number, type_ in enumerate(types)
+    )
+
+
+@pytest.mark.parametrize(
+    ("states", "tasks", "nothing"),
+    [
+        (("SCHEDULED", "PENDING", "FAILED"), (), True),
+        (("SCHEDULED", "PENDING", "CRASHED"), (), True),
+        (("PENDING", "RUNNING", "FAILED"), (), False),
+        (("PENDING", "RUNNING", "FAILED", "SCHEDULED", "PENDING", "FAILED"), (), False),
+        (("PENDING", "FAILED"), (task("post"),), False),
+        ((), (), False),
+    ],
+    ids=["failed", "crashed", "it ran", "it ran before", "a task is known", "no history"],
+)
+def test_a_run_that_never_came_to_its_code_has_done_nothing(
+    states: tuple[str, ...], tasks: tuple[TaskRunRecord, ...], *, nothing: bool
+) -> None:
+    found = evidence(*tasks, body=("post()", "json.load(thing)"), states=moved(*states))
+    assert (again(RerunCode.of(found), found) == ("none", "none")) is nothing
 
 
 async def test_an_ordinary_first_failure_stands_in_nobodys_way(desk: Desk) -> None:

@@ -22,6 +22,7 @@ from prefect_autopilot.troubleshooting.source_facts import (
     lock_facts,
     names_read,
     names_written,
+    tags_of_tasks,
     uses_result_of,
 )
 
@@ -294,6 +295,33 @@ def test_a_source_that_says_nothing_reads_and_writes_nothing(text: str) -> None:
 )
 def test_the_limits_a_file_names_are_all_known_or_none(call: str, expected: set[str] | None) -> None:
     assert limits_used(f"def main(x):\n    {call}\n") == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "tags"),
+    [
+        ('@task(tags=["db", "slow"])\ndef a(): ...', {"db", "slow"}),
+        ("@task(tags={'db'})\ndef a(): ...\n@prefect.task(tags=('api',))\ndef b(): ...", {"db", "api"}),
+        ("a.with_options(tags=['db'])()", {"db"}),
+        ("@task(tags=[NAME, f'db-{x}', 3])\ndef a(): ...", set()),
+        ("@task(tags=TAGS)\ndef a(): ...", set()),
+        ("@flow(tags=['db'])\ndef a(): ...", set()),
+        ("with tags('db'): a()", set()),
+        ("def broken(", set()),
+    ],
+    ids=[
+        "list",
+        "set and tuple",
+        "options",
+        "no constants",
+        "a name",
+        "of a flow",
+        "of a block",
+        "no source",
+    ],
+)
+def test_only_tags_that_a_file_gives_its_tasks_as_constants_are_known(text: str, tags: set[str]) -> None:
+    assert tags_of_tasks(text) == tags
 
 
 def test_imported_modules_are_told_by_their_first_name() -> None:
