@@ -25,6 +25,7 @@ from prefect_autopilot.models import (
     ParameterSpec,
     PreviewResult,
     RequestContext,
+    TriggerSpec,
 )
 from prefect_autopilot.redaction import redact
 from prefect_autopilot.store import Scope
@@ -33,6 +34,13 @@ MOST_TEXT = 5000
 MOST_CONTEXT = 20_000
 PREVIEW_WITHIN_S = 90
 TEMPLATE = "page_describe.html.j2"
+RESULTS = {
+    "flow": "This can be automated; the flow stands below.",
+    "clarify": "Something is open; answer the questions below.",
+    "unsupported": "This cannot be automated as it is said.",
+    "reject": "This asks for no automation.",
+}
+"""What became of a description, by its status."""
 
 _turn = asyncio.Semaphore(2)
 """Each preview is a process of its own with a Prefect run in it; more than two at once help nobody."""
@@ -181,15 +189,17 @@ def _page(
 
 
 def _facts(analysis: Analysis) -> dict[str, Any]:
-    trigger = analysis.trigger
     return {
         "services": [one.service for one in analysis.services if one.role == "used"],
-        "trigger": _told(trigger.model_dump(exclude_none=True, exclude={"span"}, mode="json"))
-        if trigger is not None
-        else "",
+        "trigger": _starts(analysis.trigger) if analysis.trigger is not None else "",
         "steps": [one.summary or f"{one.service}: {one.operation}" for one in analysis.steps],
+        "result": RESULTS[analysis.status],
     }
 
 
-def _told(facts: dict[str, Any]) -> str:
-    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in facts.items() if value)
+def _starts(trigger: TriggerSpec) -> str:
+    """Return what starts it: the person's own words, and how they were understood."""
+    facts = trigger.model_dump(exclude_none=True, exclude={"span", "type"}, mode="json")
+    read = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in facts.items() if value)
+    understood = f"{trigger.type.replace('_', ' ')}: {read}" if read else trigger.type.replace("_", " ")
+    return f"{trigger.span.text} ({understood})" if trigger.span is not None else understood

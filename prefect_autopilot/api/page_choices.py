@@ -16,7 +16,7 @@ from prefect_autopilot.troubleshooting.session import OPEN
 
 CLOUD_API, CLOUD_UI = "api.prefect.cloud", "https://app.prefect.cloud"
 Subject = Literal["run", "deployment"]
-_TOLD_ELSEWHERE = {"kind", "flow_run_id", "proof", "because"}
+_TOLD_ELSEWHERE = {"kind", "flow_run_id", "proof", "because", "delay_s"}
 
 
 class Number(NamedTuple):
@@ -80,7 +80,7 @@ def particulars_of(remedy: Remedy) -> dict[str, str]:
         "what shows that it fits": getattr(remedy, "proof", ""),
         "touches": remedy.radius,
         "costs where it does not help": remedy.cost,
-        "undo": remedy.undo.replace("`", ""),
+        "undo": remedy.undo.replace("`undo`", "by a button here").replace("`", ""),
     }
     known = {name.replace("_", " "): f"{value}" for name, value in given.items() if value not in (None, {})}
     return {name: text for name, text in (known | told).items() if text}

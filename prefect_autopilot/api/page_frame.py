@@ -66,7 +66,8 @@ async def fields_of(request: Request) -> dict[str, str]:
     except (ClientDisconnect, ValueError):
         detail = "The form cannot be read; load the page again."
         raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY.value, detail) from None
-    return {name: values[0].replace("\x00", "\ufffd") for name, values in found.items()}
+    # Browsers end the lines of a text field with CR LF.
+    return {name: values[0].replace("\r\n", "\n").replace("\x00", "\ufffd") for name, values in found.items()}
 
 
 def back(request: Request, path: str) -> RedirectResponse:

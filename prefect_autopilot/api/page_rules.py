@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import Any
 
 from starlette.requests import Request
@@ -10,6 +11,7 @@ from starlette.responses import Response
 from prefect_autopilot.api.access import principal_of, require
 from prefect_autopilot.api.context import context_of, worked
 from prefect_autopilot.api.page_frame import back, form_of, rendered
+from prefect_autopilot.api.page_workflows import names_of
 from prefect_autopilot.errors import UsageError
 from prefect_autopilot.journeys.rules import apply_rules, dry_run, rules_of_text
 from prefect_autopilot.redaction import redact
@@ -44,4 +46,5 @@ async def rules_page(request: Request) -> Response:
             shown["found"] = await dry_run(store, rules, now, days=DAYS)
         except UsageError as error:
             shown["error"] = redact(error.message)
-    return rendered(request, "page_rules.html.j2", rules=await store.rules(), days=DAYS, **shown)
+    names = defaultdict(str, names_of(await store.workflows()))
+    return rendered(request, "page_rules.html.j2", rules=await store.rules(), names=names, days=DAYS, **shown)

@@ -320,7 +320,7 @@ async def test_each_remedy_says_what_it_does_and_whether_it_can_be_undone(
     asked = html.unescape(page[page.index("If you say yes:") : page.index("Every other check")])
     assert f"{remedy.told()}." in asked
     assert said in asked
-    assert remedy.undo.replace("`", "") in asked
+    assert remedy.undo.replace("`undo`", "by a button here") in asked
     attempt = Attempt(number=1, remedy=remedy, state_id_before="s", applied_at=clock.now)
     assert (choices.undo_of(session.model_copy(update={"attempts": (attempt,)})) is not None) is undoable
 
