@@ -13,7 +13,13 @@ from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.actions import DeploymentUpdate, WorkPoolCreate
-from prefect.client.schemas.filters import FlowFilter, FlowFilterId, WorkPoolFilter, WorkPoolFilterName
+from prefect.client.schemas.filters import (
+    FlowFilter,
+    FlowFilterId,
+    FlowFilterName,
+    WorkPoolFilter,
+    WorkPoolFilterName,
+)
 from prefect.events import DeploymentEventTrigger
 from prefect.exceptions import ObjectNotFound
 from prefect.schedules import Cron, Interval, Schedule
@@ -67,8 +73,9 @@ async def install() -> tuple[str, ...]:
 async def uninstall() -> tuple[str, ...]:
     """Remove what ``install`` created and return one line for each.
 
-    Kept, said so, and remembered for the next time: block types that hold connections of the user's, a
-    work pool that has deployments of the user's, and a flow that has them.
+    A flow that was there before, and with it its runs, is not ours to remove. Kept, said so, and remembered
+    for the next time: block types that hold connections of the user's, and a work pool or flow of ours that
+    has deployments of the user's.
     """
     async with get_client() as client:
         created = await _recorded()
@@ -124,6 +131,8 @@ async def _install_deployment(
     ours = await _definition(definition)
     known = await _existing(client, definition)
     if known is None:
+        if await _flow_id(client, definition.name) is None:
+            created.add(f"flow:{definition.name}")
         deployment_id = await ours.aapply()
         created.add(f"deployment:{definition.name}")
         told = f"deployment {definition.name}: created"
@@ -140,6 +149,11 @@ async def _existing(client: PrefectClient, definition: OperationalFlow) -> Deplo
         return await client.read_deployment_by_name(f"{definition.name}/{definition.name}")
     except ObjectNotFound:
         return None
+
+
+async def _flow_id(client: PrefectClient, name: str) -> UUID | None:
+    found = await client.read_flows(flow_filter=FlowFilter(name=FlowFilterName(any_=[name])), limit=1)
+    return found[0].id if found else None
 
 
 async def _definition(definition: OperationalFlow) -> RunnerDeployment:
@@ -249,13 +263,18 @@ async def _remove_deployment(client: PrefectClient, name: str) -> str:
         return "gone already"
     await client.delete_resource_owned_automations(f"prefect.deployment.{deployment.id}")
     await client.delete_deployment(deployment.id)
+    return "removed"
+
+
+async def _remove_flow(client: PrefectClient, name: str) -> str:
+    ident = await _flow_id(client, name)
+    if ident is None:
+        return "gone already"
     # Deleting a flow takes every deployment of it along; people have their own of the polling flow.
-    this_flow = FlowFilter(id=FlowFilterId(any_=[deployment.flow_id]))
-    others = await client.read_deployments(flow_filter=this_flow, limit=MOST_NAMED)
-    if others:
-        names = ", ".join(sorted(other.name for other in others))
-        return f"removed; its flow is kept, deployments of yours use it: {names}"
-    await client.delete_flow(deployment.flow_id)
+    this_flow = FlowFilter(id=FlowFilterId(any_=[ident]))
+    if others := await client.read_deployments(flow_filter=this_flow, limit=MOST_NAMED):
+        return f"kept, deployments of yours use it: {', '.join(sorted(other.name for other in others))}"
+    await client.delete_flow(ident)
     return "removed"
 
 
@@ -284,7 +303,8 @@ async def _remove_pool(client: PrefectClient, name: str) -> str:
 
 _REMOVALS: Mapping[str, Callable[[PrefectClient, str], Awaitable[str]]] = {
     "deployment": _remove_deployment,
+    "flow": _remove_flow,
     "block_type": _remove_block_type,
     "work_pool": _remove_pool,
 }
-"""How a thing of each kind is removed, in this order: a pool or block type only after what uses it."""
+"""How a thing of each kind is removed, in this order: a flow, pool or block type only after what uses it."""

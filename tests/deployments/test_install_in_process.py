@@ -77,8 +77,12 @@ def on_the_server(work: Callable[[PrefectClient], Awaitable[None]]) -> None:
     async def whole() -> None:
         async with get_client() as client:
             await uninstall()
-            if await has_pool(client):  # of another module's tests: they share the server
+            # Other modules' tests share the server.
+            if await has_pool(client):
                 await client.delete_work_pool(WORK_POOL)
+            for flow in await client.read_flows():
+                if flow.name in NAMES:
+                    await client.delete_flow(flow.id)
             try:
                 await work(client)
             finally:
@@ -248,6 +252,22 @@ def test_what_is_the_users_is_kept_and_what_somebody_removed_is_no_error(prefect
     on_the_server(work)
 
 
+def test_a_flow_that_was_there_before_keeps_its_runs(prefect_harness: None) -> None:
+    async def work(client: PrefectClient) -> None:
+        flow_id = await client.create_flow_from_name("autopilot-monitor")
+        try:
+            await install()
+            assert (await deployments(client))["autopilot-monitor"].flow_id == flow_id
+            told = await uninstall()
+            assert "deployment autopilot-monitor: removed" in told
+            assert not any(line.startswith("flow autopilot-monitor") for line in told)
+            assert (await client.read_flow(flow_id)).name == "autopilot-monitor"
+        finally:
+            await client.delete_flow(flow_id)
+
+    on_the_server(work)
+
+
 def test_polling_deployments_of_people_survive_the_removal(prefect_harness: None) -> None:
     async def work(client: PrefectClient) -> None:
         await install()
@@ -256,10 +276,13 @@ def test_polling_deployments_of_people_survive_the_removal(prefect_harness: None
         try:
             told = await uninstall()
             assert (await client.read_deployment(theirs)).name == "gmail-new-message"
-            kept = "removed; its flow is kept, deployments of yours use it: gmail-new-message"
-            assert f"deployment autopilot-poll: {kept}" in told
+            assert "deployment autopilot-poll: removed" in told
+            assert "flow autopilot-poll: kept, deployments of yours use it: gmail-new-message" in told
+            await client.delete_deployment(theirs)
+            assert await uninstall() == ("flow autopilot-poll: removed",), "what was kept is not forgotten"
+            assert flow_id not in {flow.id for flow in await client.read_flows()}
         finally:
-            await client.delete_flow(flow_id)
+            await Variable.aunset(RECORD)
 
     on_the_server(work)
 
