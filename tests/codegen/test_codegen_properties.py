@@ -497,8 +497,8 @@ def read(argument: Any, spec: WorkflowSpec, event: dict[str, Any], rows: dict[st
             return walk(event, path)
         case FromStep(step=step, path=path):
             return walk(rows[step], path)
-        case Text(parts=(FromStep(path=path) as only,)) if path:
-            return read(only, spec, event, rows)  # of a field alone the value itself is given on
+        case Text(parts=((FromStep() | FromParameter()) as only,)) if getattr(only, "path", "parameter"):
+            return read(only, spec, event, rows)  # a field or a parameter alone is given on as it is
         case Text(parts=parts):
             return "".join(str(read(part, spec, event, rows)) for part in parts)
     raise AssertionError(argument)

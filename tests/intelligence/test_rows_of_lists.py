@@ -1,0 +1,107 @@
+"""A list copied into a table: a row for each item, with the columns said, else with those every item has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from prefect_autopilot.codegen import generate
+from prefect_autopilot.intelligence import design
+from prefect_autopilot.intelligence.lists import items_of
+from prefect_autopilot.models import Analysis, FromParameter, FromStep, StepSpec, Text
+from prefect_autopilot.services import Catalogue
+
+Ask = Callable[..., Analysis]
+
+COPIED = {
+    "all fields": (
+        "Every morning at 8 copy all new HubSpot contacts into a Google Sheet",
+        ["id", "properties.email", "properties.firstname", "properties.lastname", "properties.company"],
+    ),
+    "columns": (
+        "every day at 8 copy the open jira issues to a google sheet with key, title and status",
+        ["key", "fields.summary", "fields.status.name"],
+    ),
+    "two columns": (
+        "every day at 8 put the zendesk tickets into google sheets with the subject and priority",
+        ["subject", "priority"],
+    ),
+    "columns by their own names": (
+        "every day at 8 copy the open jira issues to google sheets with columns key, summary and priority",
+        ["key", "fields.summary", "fields.priority.name"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "paths"), COPIED.values(), ids=COPIED)
+def test_each_item_becomes_a_row(text: str, paths: list[str], ask: Ask, catalogue: Catalogue) -> None:
+    analysis = ask(text, "google_sheets")
+    assert analysis.status == "flow"
+    listed, written = analysis.steps
+    cells = written.arguments["values"]
+    assert isinstance(cells, Text)
+    assert cells.form == "rows"
+    assert [part.path for part in cells.parts if isinstance(part, FromStep)] == paths
+    assert {part.step for part in cells.parts if isinstance(part, FromStep)} == {listed.id}
+    source = generate(design(analysis, catalogue), catalogue).source
+    compile(source, "flow.py", "exec")
+    assert "        values=[" in source
+    assert source.count("append_row") == 1, "all rows in one call"
+
+
+def test_a_row_in_a_loop_is_that_of_the_item(ask: Ask, catalogue: Catalogue) -> None:
+    analysis = ask("Every day at 9 for each zendesk ticket add a row to google sheets")
+    written = analysis.steps[-1]
+    cells = written.arguments["values"]
+    assert isinstance(cells, Text)
+    assert (written.for_each, cells.form) == ("zendesk_list_tickets", "row")
+    assert 'ticket["subject"]' in generate(design(analysis, catalogue), catalogue).source
+
+
+def test_a_title_in_a_loop_is_that_of_the_item(ask: Ask, catalogue: Catalogue) -> None:
+    analysis = ask("Every day at 9 for each open jira issue create an asana task")
+    made = analysis.steps[-1]
+    assert made.for_each == "jira_search_issues"
+    assert made.arguments["name"] == FromStep(step="jira_search_issues", path="fields.summary")
+    assert 'name=issue["fields"]["summary"]' in generate(design(analysis, catalogue), catalogue).source
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "every friday at 5pm put the open zendesk tickets into google sheets with id, subject and colour",
+        "every night at 2 copy airtable records to google sheets",
+    ],
+    ids=["a column that items are not known to have", "items of which nothing is known"],
+)
+def test_what_cannot_be_known_is_filled_in_by_the_person(text: str, ask: Ask) -> None:
+    assert isinstance(ask(text).steps[-1].arguments["values"], FromParameter)
+
+
+def test_an_event_gives_one_row_of_its_own_fields(ask: Ask) -> None:
+    cells = ask("When a Shopify order is created, add a row to Google Sheets").steps[0].arguments["values"]
+    assert isinstance(cells, Text)
+    assert cells.form == "row"
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "there", "not_there"),
+    [
+        ("hubspot", "list_contacts", {"id", "properties.email"}, set()),
+        ("jira", "search_issues", {"key", "fields.summary"}, {"fields.assignee.displayName"}),
+        ("gmail", "list_messages", {"id", "threadId"}, {"snippet"}),
+        ("airtable", "list_records", set(), {"id"}),
+    ],
+)
+def test_only_what_every_item_has_is_certain(
+    service: str, operation: str, there: set[str], not_there: set[str], catalogue: Catalogue
+) -> None:
+    known = catalogue.get(service)
+    found = known.operation(operation)
+    assert found is not None
+    step = StepSpec(id="one", service=service, operation=operation, connection=f"{service}-default")
+    items = items_of(step, known, found)
+    assert there <= items.certain
+    assert not_there.isdisjoint(items.certain)
+    assert items.certain <= set(items.fields.values())
