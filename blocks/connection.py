@@ -69,7 +69,7 @@ class ServiceConnection(Block):
         description="Whether the service may be on this machine or in a private network (own hosts).",
     )
     rate_limit_per_s: float | None = Field(
-        default=None, gt=0, description="Calls a second at most, where the plan allows other than usual."
+        default=None, gt=0, description="Calls a second of one process at most, where that is other than the service's usual limit."
     )
 
     @property
@@ -133,13 +133,13 @@ class ServiceConnection(Block):
         """
         from prefect_autopilot.errors import UsageError
 
-        operation = self.definition().verification
-        if operation is None:
+        service = self.definition()
+        if service.verification is None:
             msg = f"The catalogue knows no call that shows whether {self.service} is connected."
             raise UsageError(msg)
         async with self.client(transport) as client:
-            await client.call(operation)
-        return operation
+            await client.call(service.verification, service.verification_parameters)
+        return service.verification
 
     async def refresh(self, now: datetime, transport: httpx.AsyncBaseTransport | None = None) -> None:
         """Renew the access token in place; save the block at once, the old token may be worthless.

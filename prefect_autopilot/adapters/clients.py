@@ -65,6 +65,16 @@ def open_client(
                 connection=connection,
                 allow_private_network=allow_private_network,
             )
+        case "mongodb":
+            from prefect_autopilot.adapters.mongodb import MongoDBClient
+
+            return MongoDBClient(
+                service,
+                credentials,
+                base_url=base_url,
+                connection=connection,
+                allow_private_network=allow_private_network,
+            )
         case "smtp":
             from prefect_autopilot.adapters.smtp import SMTPClient
 
@@ -113,6 +123,10 @@ def check_call(service: Service, operation: Operation, parameters: Mapping[str, 
                 parameters.get("values") or {},
                 reads_only=operation.id == "query",
             )
+    elif service.protocol == "mongodb":
+        from prefect_autopilot.adapters.mongodb import check_documents
+
+        check_documents(operation.id, parameters)
     elif service.protocol == "any_http" and "url" in parameters:
         from prefect_autopilot.adapters.any_http import address
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
@@ -101,11 +102,12 @@ async def refresh(
     once. Raises ConfigurationError when nothing can be renewed, ServiceError when the service refuses;
     it is permanent when a person has to reconnect.
     """
-    address, grant = _address(service, token_url), _grant(credentials)
+    address, grant = _address(service, token_url), _grant(credentials, service.auth.scope)
     if address is None or grant is None:
         lacking = "refresh token" if address else "token address"
         msg = f"The connection to {service.name} has no {lacking}; reconnect it by hand."
         raise ConfigurationError(msg)
+    address = _filled(address, service, credentials)
     secrets = tuple(secret.get_secret_value() for secret in credentials.values())
     facts = CallFacts(service, OPERATION, "unsafe", connection, secrets)
     try:
@@ -130,7 +132,18 @@ def _address(service: Service, token_url: str | None) -> str | None:
     return token_url or service.auth.refresh_url or service.auth.token_url
 
 
-def _grant(credentials: Credentials) -> dict[str, str] | None:
+def _filled(address: str, service: Service, credentials: Credentials) -> str:
+    """Return the address with its slots filled; a value of the connection stays one step of the path."""
+    for slot in re.findall(r"\{(\w+)\}", address):
+        secret = credentials.get(slot)
+        if secret is None or secret.get_secret_value() in ("", ".", ".."):
+            msg = f"The connection to {service.name} holds no {slot!r}; add it to the connection."
+            raise ConfigurationError(msg)
+        address = address.replace("{" + slot + "}", quote(secret.get_secret_value(), safe=""))
+    return address
+
+
+def _grant(credentials: Credentials, scope: str | None = None) -> dict[str, str] | None:
     """Return the form fields of the grant these credentials allow, None where they allow none."""
     held = {name: secret.get_secret_value() for name, secret in credentials.items()}
     client = {name: held[name] for name in ("client_id", "client_secret") if held.get(name)}
@@ -139,6 +152,8 @@ def _grant(credentials: Credentials) -> dict[str, str] | None:
     if len(client) < 2:  # noqa: PLR2004  id and secret
         return None
     asked = {name: held[name] for name in _ASKED_FOR if held.get(name)}
+    if scope:
+        asked.setdefault("scope", scope)
     return {"grant_type": "client_credentials", **asked, **client}
 
 

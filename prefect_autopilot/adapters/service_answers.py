@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 
 from prefect_autopilot.adapters.rates import believable, reset_after
+from prefect_autopilot.adapters.xml_answers import from_xml
 from prefect_autopilot.errors import ServiceError
 from prefect_autopilot.models import Operation, Parameter, Service
 from prefect_autopilot.redaction import redact
@@ -135,6 +136,13 @@ def read_answer(
         reason = f"{facts.service.name} redirects the call elsewhere; correct the base URL of the connection"
         raise facts.error(reason, permanent=True, **_told(response, text))
     value = _value(response, text, facts)
+    if (
+        operation is not None
+        and operation.list_at
+        and isinstance(value, str)
+        and value.lstrip("\ufeff")[:1] == "<"
+    ):
+        value = from_xml(value, operation.list_at)
     _check_success(value, operation, facts, response)
     return value
 

@@ -316,8 +316,11 @@ class Simulator:
 
 
 async def _sent(request: Request) -> dict[str, Any]:
-    """Return the fields of a JSON body, none of any other."""
-    if "json" not in request.headers.get("content-type", ""):
+    """Return the fields of a JSON body or a form, none of any other."""
+    kind = request.headers.get("content-type", "")
+    if "urlencoded" in kind:
+        return dict(parse_qsl((await request.body()).decode("utf-8", errors="replace")))
+    if "json" not in kind:
         return {}
     try:
         sent = json.loads(await request.body())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from cyclopts import Parameter
@@ -62,7 +63,9 @@ async def connect(
 
     service = find_service(service_id)
     fields = (*tenant_fields(service), *_address(service, base_url))
-    needed = (*_credentials(service), *fields)
+    told = {pair.partition("=")[0] for pair in (*credential, *credential_env)}
+    without = ("access_token",) if _renews(service, told) else ()
+    needed = (*(key for key in _credentials(service) if key not in without), *fields)
     given = from_environment(credential_env) | read_credentials(
         credential,
         needed,
@@ -168,6 +171,12 @@ def shown_answer(answer: Any, secrets: tuple[str, ...]) -> str:
     return redact(", ".join(told), secrets)
 
 
+def _renews(service: Service, told: AbstractSet[str]) -> bool:
+    """Tell whether an access token can be had with credentials of these names, so that none is needed."""
+    enough = "refresh_token" in told or {"client_id", "client_secret"} <= told
+    return enough and bool(service.auth.token_url or service.auth.refresh_url)
+
+
 def _at_terminal() -> bool:
     return sys.stdin.isatty()
 
@@ -184,7 +193,8 @@ def _asked_for(
     asked = {key: _visible(key) if key in plain else _ask(key) for key in missing}
     if missing and optional:
         asked |= {key: _ask(f"{key} (to renew the token; empty to leave out)") for key in optional}
-    empty = [key for key in missing if not asked[key]]
+    renewed = _renews(service, {key for key, value in asked.items() if value})
+    empty = [key for key in missing if not asked[key] and not (renewed and key == "access_token")]
     if empty:
         msg = f"Nothing was typed for {', '.join(empty)}; nothing is stored."
         raise UsageError(msg)
@@ -221,7 +231,7 @@ async def _verified(block: ServiceConnection, given: Mapping[str, str]) -> str:
     if service.verification is None:
         return f"not verified: no call is known that shows whether {service.name} is connected"
     async with block.client() as client:
-        answer = await client.call(service.verification)
+        answer = await client.call(service.verification, service.verification_parameters)
     shown = shown_answer(answer, tuple(given.values()))
     return f"verified: {service.name} answered {service.verification}{' with ' + shown if shown else ''}"
 

@@ -41,7 +41,10 @@ class Auth(Value):
     name: str = "Authorization"
     prefix: str = ""
     token_url: str | None = None
+    """Where tokens are given out; a slot in it (``{tenant}``) is filled from what the connection holds."""
     refresh_url: str | None = None
+    scope: str | None = None
+    """What client credentials ask for, where the connection names no scope of its own."""
     username: str | None = None
     password: str | None = None
     """The half of basic auth that is the same for everybody, empty mostly; the other half is the key."""
@@ -206,7 +209,7 @@ class Service(Value):
     """True where the name is an ordinary English word as well (box, monday, front)."""
     english_words: tuple[str, ...] = ()
     """Those of its names that are ordinary English words."""
-    protocol: Literal["http", "any_http", "sql", "smtp"] = "http"
+    protocol: Literal["http", "any_http", "sql", "mongodb", "smtp"] = "http"
     """What the service speaks; any_http: a call names its own address. Except for http, method and
     path of an operation are those by which its simulated stand-in is called."""
     base_url: str | None = None
@@ -222,6 +225,8 @@ class Service(Value):
     error_field: str | None = None
     verification: str | None = None
     """Operation that shows that a connection works."""
+    verification_parameters: dict[str, Any] = Field(default_factory=dict)
+    """What that operation is asked with, where it shows nothing without parameters."""
     operations: tuple[Operation, ...] = ()
     triggers: tuple[ServiceTrigger, ...] = ()
     webhook: WebhookSignature | None = None

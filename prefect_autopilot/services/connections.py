@@ -63,14 +63,19 @@ def address_fields(service: Service) -> tuple[str, ...]:
 
 def tenant_fields(service: Service) -> tuple[str, ...]:
     """Return what a connection holds beside credentials and address: the tenant or account of its calls."""
-    held = (one.held for operation in service.operations for one in operation.parameters)
-    return tuple(dict.fromkeys(name for name in held if name is not None))
+    of_sign_in = _FIELD.findall(f"{service.auth.token_url} {service.auth.refresh_url}")
+    of_calls = (one.held for operation in service.operations for one in operation.parameters)
+    return tuple(dict.fromkeys((*of_sign_in, *(name for name in of_calls if name is not None))))
 
 
 def simulated_credentials(service: Service) -> dict[str, str]:
     """Return the credentials the simulator accepts for the service."""
     names = (*credential_names(service), *tenant_fields(service))
     credentials = {name: f"simulated-{service.id}-{name}" for name in names}
+    for operation in service.operations:
+        for one in operation.parameters:
+            if one.held and one.example is not None:  # a number, for one
+                credentials[one.held] = str(one.example)
     if service.auth.scheme == "oauth2":
         credentials["refresh_token"] = f"simulated-{service.id}-refresh_token"
         credentials["client_id"] = "simulated-client"

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from prefect_autopilot.adapters import oauth
 from prefect_autopilot.errors import ConfigurationError, ServiceError
+from prefect_autopilot.models import Service
 from prefect_autopilot.services import load_catalogue
 
 GMAIL = load_catalogue().get("gmail")
@@ -27,7 +28,7 @@ HELD = {
 
 
 def renew(
-    answer: Any, held: dict[str, str] = HELD, **more: Any
+    answer: Any, held: dict[str, str] = HELD, service: Service = GMAIL, **more: Any
 ) -> tuple[dict[str, str], list[httpx.Request]]:
     received: list[httpx.Request] = []
 
@@ -38,7 +39,7 @@ def renew(
     credentials = {name: SecretStr(value) for name, value in held.items()}
     renewed = asyncio.run(
         oauth.refresh(
-            GMAIL, credentials, now=NOW, transport=httpx.MockTransport(record), connection="gmail-a", **more
+            service, credentials, now=NOW, transport=httpx.MockTransport(record), connection="gmail-a", **more
         )
     )
     return {name: secret.get_secret_value() for name, secret in renewed.items()}, received
@@ -123,3 +124,50 @@ def test_what_cannot_be_renewed_is_said(service: str, held: dict[str, str], told
     credentials = {name: SecretStr(value) for name, value in held.items()}
     with pytest.raises(ConfigurationError, match=told):
         asyncio.run(oauth.refresh(load_catalogue().get(service), credentials, now=NOW))
+
+
+AZURE = load_catalogue().get("azure")
+PRINCIPAL = {"client_id": "client-1", "client_secret": "client-secret-1", "tenant": "acme.example"}
+
+
+@pytest.mark.parametrize(
+    ("more", "scope"),
+    [
+        ({}, "https://management.azure.com/.default"),
+        ({"scope": "https://other/.default"}, "https://other/.default"),
+    ],
+    ids=["the service's", "the connection's"],
+)
+def test_client_credentials_ask_for_a_scope_at_the_address_of_the_tenant(
+    more: dict[str, str], scope: str
+) -> None:
+    renewed, (request,) = renew(
+        httpx.Response(200, json={"access_token": "new"}), {**PRINCIPAL, **more}, AZURE
+    )
+
+    assert str(request.url) == "https://login.microsoftonline.com/acme.example/oauth2/v2.0/token"
+    form = parse_qs(request.content.decode())
+    assert (form["grant_type"], form["scope"]) == (["client_credentials"], [scope])
+    assert renewed["access_token"] == "new"
+
+
+def test_a_refresh_token_asks_for_no_scope_of_its_own() -> None:
+    held = {**PRINCIPAL, "refresh_token": "old"}
+    _, (request,) = renew(httpx.Response(200, json={"access_token": "new"}), held, AZURE)
+    assert "scope" not in parse_qs(request.content.decode())
+
+
+@pytest.mark.parametrize("tenant", ["", ".", ".."])
+def test_a_tenant_that_is_missing_or_leads_elsewhere_is_told_and_nothing_is_sent(tenant: str) -> None:
+    def nobody(_: httpx.Request) -> httpx.Response:
+        pytest.fail("something was sent")
+
+    with pytest.raises(ConfigurationError, match="'tenant'"):
+        renew(nobody, {**PRINCIPAL, "tenant": tenant}, AZURE)
+
+
+def test_a_tenant_stays_one_step_of_the_address() -> None:
+    _, (request,) = renew(
+        httpx.Response(200, json={"access_token": "new"}), {**PRINCIPAL, "tenant": "a/b?c"}, AZURE
+    )
+    assert request.url.raw_path == b"/a%2Fb%3Fc/oauth2/v2.0/token"

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -77,6 +78,26 @@ def test_a_connection_is_verified_by_a_real_call() -> None:
 
     assert asyncio.run(connection("asana").verify(transport)) == "get_current_user"
     assert [call.operation for call in simulator.calls] == ["get_current_user"]
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "parameters"),
+    [
+        ("openweathermap", "current", {"q": "London"}),
+        ("plaid", "list_institutions", {"count": 1, "offset": 0, "country_codes": ["US"]}),
+        ("docusign", "list_templates", {"account_id": "simulated-docusign-account_id"}),
+        ("mixpanel", "list_funnels", {"project_id": "2195193"}),
+    ],
+)
+def test_a_check_that_shows_nothing_by_itself_brings_what_it_is_asked_with(
+    service: str, operation: str, parameters: dict[str, Any]
+) -> None:
+    simulator = Simulator()
+
+    assert asyncio.run(connection(service).verify(httpx.ASGITransport(simulator))) == operation
+    [call] = simulator.calls
+    assert (call.operation, call.status) == (operation, 200)
+    assert parameters.items() <= call.parameters.items()
 
 
 @pytest.mark.parametrize("service", ["asana", "slack", "gmail"])

@@ -131,6 +131,34 @@ def test_a_service_without_a_check_call_is_stored_and_that_is_said(
     assert "not verified: no call is known" in capsys.readouterr().out
 
 
+RENEWING = ("client_id=a", "client_secret=b")
+
+
+@pytest.mark.parametrize(
+    "told",
+    [RENEWING, ("refresh_token=r",), ("access_token=t",)],
+    ids=["client credentials", "refresh token", "access token"],
+)
+def test_an_access_token_is_needed_only_where_none_can_be_had(told: tuple[str, ...], services: str) -> None:
+    tenant = ("tenant=acme", "subscription_id=s-1")
+    words = [word for pair in (*told, *tenant) for word in ("--credential", pair)]
+
+    assert connect(services, told[0].partition("=")[0], "--no-verify", *words, service="azure") == 0
+
+
+@pytest.mark.parametrize(
+    "told", [RENEWING[:1], RENEWING[1:], ()], ids=["id alone", "secret alone", "nothing"]
+)
+def test_half_of_the_client_credentials_is_no_access_token(
+    told: tuple[str, ...], services: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [word for pair in (*told, "tenant=a", "subscription_id=s") for word in ("--credential", pair)]
+
+    assert connect(services, "half", "--no-verify", *words, service="azure") != 0
+    assert "access_token" in capsys.readouterr().err
+    assert stored("azure-half") is None
+
+
 def test_a_value_comes_from_an_environment_variable(services: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_SLACK_TOKEN", TOKEN)
 

@@ -108,8 +108,9 @@ def everything(case: str) -> dict[str, Any]:
 
 def value_of(parameter: Parameter, operation: Operation, fact: Fact) -> Any:
     """Return a value of the type the entry claims, filled as the source wants the inside of it."""
-    if parameter.default is not None:
-        return parameter.default
+    given = parameter.example if parameter.held else parameter.default
+    if given is not None:
+        return given
     if parameter.choices:
         first = parameter.choices[0]
         return int(first) if parameter.type == "integer" else first

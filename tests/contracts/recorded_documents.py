@@ -33,6 +33,10 @@ class UnknownOperationError(LookupError):
 def open_document(file: Path) -> Document:
     """Return a reader for the kind of document that stands in the file."""
     content = read_document(file)
+    if "metadata" in content and "shapes" in content:
+        from recorded_models import ServiceModel
+
+        return ServiceModel(file)
     if "discoveryVersion" in content:
         return Discovery(file)
     return Swagger(file) if "swagger" in content else OpenAPI(file)

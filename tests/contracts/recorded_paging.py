@@ -16,7 +16,7 @@ Fact = Mapping[str, Any]
 
 PAGES = frozenset(
     {
-        "page", "page[number]", "page_number", "pageNumber", "pagination[page]",
+        "page", "page[number]", "page_number", "pageNum", "pageNumber", "pagination[page]",
         "searchCriteria[currentPage]"
     }
 )  # fmt: skip
@@ -25,7 +25,7 @@ OFFSETS = frozenset(
 )
 CURSORS = frozenset(
     {
-        "after", "after_id", "before", "bookmark", "continuation", "continuation_token",
+        "after", "after_id", "before", "bookmark", "continuation", "continuation-token", "continuation_token",
         "continuationToken", "continue", "cursor", "ExclusiveStartKey", "ExclusiveStartTableName",
         "Marker", "marker", "next_page_token", "next_token", "NextToken", "offset", "page-token",
         "page[cursor]", "page_token", "PageToken", "pageToken", "pagetoken", "pagination_token",
@@ -36,8 +36,8 @@ TOKENS = frozenset(
     {
         "after", "bookmark", "continuation", "continuationToken", "continue", "cursor", "end_cursor",
         "last_id", "LastEvaluatedKey", "LastEvaluatedTableName", "next_cursor", "next_marker",
-        "next_page_token", "next_token", "nextCursor", "NextMarker", "nextPageToken", "NextToken",
-        "offset", "starting_after"
+        "next_page_token", "next_token", "NextContinuationToken", "nextCursor", "NextMarker",
+        "nextPageToken", "NextToken", "offset", "starting_after"
     }
 )  # fmt: skip
 ADDRESSES = frozenset(

@@ -23,6 +23,7 @@ SIGNATURE = re.compile(
 )
 # OpenAPI leaves these headers to the HTTP client.
 HTTP_OWN = frozenset({"accept", "content-type", "authorization"})
+FORM = "application/x-www-form-urlencoded"
 RENEWED = "renewed-access-token"
 MARK = "next-page"
 
@@ -146,9 +147,11 @@ class RecordedService:
                 operation = self.fixture["operations"][name]
                 if operation.get("graphql", {}).get("field") not in (None, root):
                     continue
-                fixed = [one for one in operation["parameters"] if one.get("fixed") is not None]
+                fixed = _fixed(operation)
                 told = {n.lower(): v for n, v in (*request.headers.items(), *request.query)}
-                fitting = sum(told.get(one["name"].lower()) == str(one["fixed"]) for one in fixed)
+                if operation["body"].get("content") == [FORM]:
+                    told |= {n.lower(): v for n, v in request.form}
+                fitting = sum(told.get(name.lower()) == value for name, value in fixed)
                 misfits = len(fixed) - fitting
                 if "graphql" in operation:  # several calls may ask for one field, each for other parts of it
                     misfits += len(list(wrong_call(operation["graphql"], request.body)))
@@ -250,6 +253,15 @@ class RecordedService:
                         yield f"query parameter {name} is unknown"
 
 
+def _fixed(operation: Fact) -> list[tuple[str, str]]:
+    """Return what every call of an operation says, by which calls of one address are told apart."""
+    told = [(one["name"], one["fixed"]) for one in operation["parameters"] if one.get("fixed") is not None]
+    if operation["body"].get("content") == [FORM]:
+        fields = operation["body"].get("properties", {}).items()
+        told += [(name, shape["value"]) for name, shape in fields if "value" in shape]
+    return [(name, str(value)) for name, value in told]
+
+
 def _names(given: str, name: str, fact: Fact) -> bool:
     """Tell whether a name that was sent is this parameter's (``filter[name]`` is one of ``filter``)."""
     if fact["type"] == "object" and fact.get("style") == "repeat":
@@ -349,6 +361,8 @@ def _wrong_form(body: Fact, given: list[tuple[str, str]]) -> Iterable[str]:
         known |= {n for n, _ in given if _names(n, name, fact)}
         if name in body.get("required", ()) and not values:
             yield f"form field {name} is missing"
+        if "value" in shape and values not in ([], [shape["value"]]):
+            yield f"form field {name} must be {shape['value']}"
         loose = (
             {**fact, "style": "either"} if style is None and shape["type"] in ("array", "object") else fact
         )

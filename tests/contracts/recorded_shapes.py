@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
@@ -25,8 +26,9 @@ class UnknownReferenceError(LookupError):
 
 @lru_cache(maxsize=64)
 def read_document(file: Path) -> Any:
-    """Return what stands in a JSON or YAML file."""
-    text = file.read_text("utf-8-sig")
+    """Return what stands in a JSON or YAML file, also in a packed one."""
+    content = file.read_bytes()
+    text = (gzip.decompress(content) if file.suffix == ".gz" else content).decode("utf-8-sig")
     if file.suffix == ".json" or text.lstrip()[:1] == "{":
         return json.loads(text)
     return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))

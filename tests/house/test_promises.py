@@ -108,6 +108,56 @@ HOSTILE: dict[str, dict[str, str]] = {
 }
 
 
+CALLS: dict[str, tuple[str, ...]] = {
+    "an unknown service": (
+        "test_an_unknown_id_names_the_nearest",
+        "test_an_unknown_operation_names_the_nearest",
+        "test_nothing_is_sent_before_the_parameters_are_right",
+    ),
+    "a connection nobody stored": (
+        "test_a_missing_credential_names_the_connection_and_the_command",
+        "test_an_unknown_connection_names_the_nearest_service",
+    ),
+    "a value of the wrong type": (
+        "test_wrong_parameters_are_named",
+        "test_a_wrong_parameter_is_refused_before_anything_is_sent",
+    ),
+    "a body that is too large": ("test_a_body_that_is_too_large_is_told_with_its_size",),
+    "an answer without end": (
+        "test_an_endless_answer_is_cut_off",
+        "test_a_body_is_read_up_to_the_limit_and_not_beyond",
+        "test_an_answer_that_drips_is_given_up",
+    ),
+    "a list that repeats": (
+        "test_a_page_given_again_is_an_error_and_no_endless_loop",
+        "test_a_list_without_end_is_bounded",
+        "test_half_a_list_is_not_answered_as_all_of_it",
+    ),
+    "an address of this machine": (
+        "test_a_private_address_is_known_however_it_is_written",
+        "test_a_refused_name_is_told_by_the_client_and_nothing_is_sent",
+        "test_a_service_on_this_machine_is_reached_where_that_is_allowed",
+    ),
+    "an OpenAPI document": (
+        "test_what_is_no_document_is_refused_in_a_sentence",
+        "test_a_schema_that_holds_itself_is_cut",
+        "test_that_laugh_by_the_billion_are_refused",
+        "test_laughs_by_the_billion_are_worked_out_once_each",
+        "test_have_a_largest_size",
+        "test_that_answer_too_much_are_left_in_the_middle",
+        "test_references_out_of_the_document_or_to_nothing_are_never_followed",
+        "test_of_private_networks_are_not_asked",
+    ),
+    "a webhook": (
+        "test_an_unsigned_webhook_is_refused",
+        "test_a_changed_body_is_refused_byte_for_byte",
+        "test_a_webhook_out_of_time_is_refused",
+        "test_a_repetition_is_answered_and_nothing_is_sent_again",
+    ),
+}
+"""What a call of a service answers to bad input, by the beginning of its row in docs/services.md."""
+
+
 def promises() -> list[str]:
     text = (ROOT / "docs" / "never.md").read_text(encoding="utf-8")
     return [row.split("|")[1].strip() for row in re.findall(r"^\| (?!never \||-).*$", text, re.MULTILINE)]
@@ -138,6 +188,18 @@ def test_every_surface_of_the_security_page_is_held() -> None:
     text = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
     table = text[text.index("| surface |") :].partition("\n\n")[0]
     assert [row.split("|")[1].strip() for row in table.splitlines()[2:]] == list(HOSTILE)
+
+
+def test_every_bad_input_of_a_call_is_held() -> None:
+    text = (ROOT / "docs" / "services.md").read_text(encoding="utf-8")
+    rows = text[text.index("| given | answer |") :].partition("\n\n")[0].splitlines()[2:]
+    assert len(rows) == len(CALLS)
+    assert [row for row in rows if not row.startswith(tuple(f"| {start}" for start in CALLS))] == []
+
+
+@pytest.mark.parametrize("start", CALLS)
+def test_the_tests_of_bad_input_are_there(start: str) -> None:
+    assert [name for name in CALLS[start] if name not in test_names()] == []
 
 
 @pytest.mark.parametrize("surface", HOSTILE)

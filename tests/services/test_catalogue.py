@@ -13,7 +13,14 @@ from pydantic import ValidationError
 
 from prefect_autopilot.errors import ConfigurationError, UnknownNameError
 from prefect_autopilot.models import Operation, OperationEffect, Service, ServiceStatus
-from prefect_autopilot.services import Catalogue, fold, load_catalogue, rows_of, simulated_credentials
+from prefect_autopilot.services import (
+    Catalogue,
+    check_parameters,
+    fold,
+    load_catalogue,
+    rows_of,
+    simulated_credentials,
+)
 from prefect_autopilot.services.catalogue import RECOGNISED
 from prefect_autopilot.services.paths import WHOLE
 
@@ -139,7 +146,11 @@ def test_a_check_of_a_connection_changes_nothing_and_needs_nothing(service: Serv
     operation = service.operation(service.verification)
     assert operation is not None
     assert operation.effect is OperationEffect.SAFE
-    assert not [p.name for p in operation.parameters if p.required and p.default is None]
+    given = service.verification_parameters
+    assert set(given) <= {p.name for p in operation.parameters}
+    needed = {p.name for p in operation.parameters if p.required and p.default is None}
+    assert needed <= set(given)
+    check_parameters(service, operation, given, simulated_credentials(service))
 
 
 def test_every_needed_parameter_of_an_operable_service_says_what_it_is() -> None:

@@ -542,6 +542,19 @@ def test_a_connection_holds_each_tenant_of_its_calls_once() -> None:
     assert simulated_credentials(service) == {"tenant_id": "simulated-a-tenant_id"}
 
 
+def test_a_connection_holds_the_tenant_of_its_sign_in_and_a_number_where_one_is_wanted() -> None:
+    numbered = TENANT.model_copy(update={"held": "project", "example": 7})
+    calls = (Operation(id="a", method="GET", path="/", parameters=(numbered,)),)
+    auth = Auth(scheme="bearer", token_url="https://login.example/{tenant}/token")
+    service = Service(id="a", name="A", auth=auth, operations=calls)
+    assert tenant_fields(service) == ("tenant", "project")
+    assert simulated_credentials(service) == {
+        "token": "simulated-a-token",
+        "tenant": "simulated-a-tenant",
+        "project": "7",
+    }
+
+
 def test_a_mark_that_is_told_on_the_last_page_too_is_followed_only_while_more_is_said_to_follow() -> None:
     paged = listing("cursor", request_param="page", response_field="end", more_field="more")
 

@@ -161,11 +161,15 @@ def test_a_service_gets_the_client_that_speaks_as_it_does(
 def test_every_service_that_speaks_no_http_has_operations_an_adapter_knows() -> None:
     known = {
         "sql": {"query", "execute", "insert_rows", "list_tables", "ping"},
+        "mongodb": {
+            *("find", "aggregate", "count_documents", "list_collections", "ping"),
+            *("insert_documents", "update_documents", "delete_documents"),
+        },
         "smtp": {"send_email", "sign_in"},
         "any_http": {"request"},
     }
     spoken = [service for service in load_catalogue().services if service.protocol != "http"]
 
-    assert {service.id for service in spoken} == {*DATABASES, "email", "http"}
+    assert {service.id for service in spoken} == {*DATABASES, "mongodb", "email", "http"}
     for service in spoken:
         assert {operation.id for operation in service.operations} == known[service.protocol]
