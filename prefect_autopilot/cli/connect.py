@@ -63,8 +63,8 @@ async def connect(
 
     service = find_service(service_id)
     fields = (*tenant_fields(service), *_address(service, base_url))
-    told = {pair.partition("=")[0] for pair in (*credential, *credential_env)}
-    without = ("access_token",) if _renews(service, told) else ()
+    names = {pair.partition("=")[0] for pair in (*credential, *credential_env)}
+    without = ("access_token",) if _renews(service, names) else ()
     needed = (*(key for key in _credentials(service) if key not in without), *fields)
     given = from_environment(credential_env) | read_credentials(
         credential,
