@@ -12,6 +12,7 @@ _COMPARISONS: dict[str, tuple[type[ast.cmpop], type[ast.cmpop]]] = {
     "includes": (ast.In, ast.NotIn),
     "mentions": (ast.In, ast.NotIn),
     "equals": (ast.Eq, ast.NotEq),
+    "is": (ast.Eq, ast.NotEq),
     "over": (ast.Gt, ast.LtE),
     "from": (ast.GtE, ast.Lt),
     "under": (ast.Lt, ast.GtE),
@@ -24,11 +25,11 @@ def expression(
 ) -> ast.expr:
     """Return ``check`` as an expression, or its opposite; ``field`` reads a path of what it looks at.
 
-    ``text`` stands for the joined fields where words are looked for in more than one.
+    ``text`` stands for the joined fields where words are looked for in more than one, or for an answer.
     """
     turned = opposite != check.negated
     if check.operator in {"present", "finds", "says"}:
-        value = field(check.path)
+        value = text if text and check.operator == "says" else field(check.path)
         if check.operator == "says":
             plain = nodes.method(nodes.method(value, "strip"), "casefold")
             value = nodes.method(plain, "startswith", ast.Constant("yes"))
@@ -42,6 +43,8 @@ def expression(
             return nodes.compare(wanted, comparison, text or nodes.method(field(check.path), "casefold"))
         case "equals":
             return nodes.compare(field(check.path), comparison, wanted)
+        case "is":
+            return nodes.compare(nodes.method(field(check.path), "casefold"), comparison, wanted)
     value = field(check.path)
     if check.number_from_text:
         value = nodes.call(nodes.name("float"), value)

@@ -45,8 +45,12 @@ _LABEL = re.compile(
     re.IGNORECASE,
 )
 _EQUAL = re.compile(
-    r"(?P<field>[a-z][a-z0-9 _]*?) (?:is|=|==|equals|equal to) (?P<value>\"[^\"]+\"|'[^']+'|\w+)",
+    r"(?P<field>[a-z][a-z0-9 _]*?) (?:is|=|==|equals|equal to)"
+    r" (?P<value>\"[^\"]+\"|'[^']+'|\w+(?: (?!and\b|or\b)\w+)?)",
     re.IGNORECASE,
+)
+_WITH_FIELD = re.compile(
+    r"with (?:an? |the )?(?P<field>[a-z][a-z0-9_]*) (?P<value>\"[^\"]+\"|'[^']+'|\w+)", re.IGNORECASE
 )
 _NEGATION = re.compile(r"^(?:is |are )?(?:not|isn't|aren't|never|unless)\b\s*", re.IGNORECASE)
 _GROUP = re.compile(r"\bnot \(")
@@ -214,14 +218,16 @@ def _as_text(said: str, shape: Shape) -> tuple[Check, ...] | None:
 
 
 def _as_equal(said: str, shape: Shape) -> tuple[Check, ...] | None:
-    match = _EQUAL.fullmatch(said)
+    match = _EQUAL.fullmatch(said) or _WITH_FIELD.fullmatch(said)
     if not match:
         return None
     by_slug = {slug(key): key for key, one in shape.sample.items() if isinstance(one, str)}
-    field = slug(match["field"])
+    field, value = slug(match["field"]), match["value"].strip("\"'")
+    if field not in by_slug and match.re is _WITH_FIELD:
+        field, value = slug(value), match["field"]  # "with high priority"
     if field not in by_slug:
         return None
-    return (Check(paths=(by_slug[field],), operator="equals", value=match["value"].strip("\"'")),)
+    return (Check(paths=(by_slug[field],), operator="is", value=value.casefold()),)
 
 
 def satisfy(sample: JSONDict, checks: tuple[Check, ...]) -> None:
@@ -242,7 +248,7 @@ def _satisfying(present: Any, check: Check) -> Any:  # noqa: PLR0911 - one case 
             return others if check.negated else listed if check.value in listed else [*listed, check.value]
         case "present":
             return [] if check.negated else (present or [{"filename": "contract.pdf"}])
-        case "equals":
+        case "equals" | "is":
             return f"not {check.value}" if check.negated else check.value
         case "mentions":
             text = str(present or "")
@@ -278,6 +284,8 @@ def holds(check: Check, sample: JSONDict) -> bool:
             met = check.value in (value or [])
         case "equals":
             met = value == check.value
+        case "is":
+            met = str(value).casefold() == check.value
         case "mentions":
             text = " ".join(str(pick(sample, path)) for path in check.paths)
             met = str(check.value) in text.casefold()

@@ -18,9 +18,10 @@ from prefect_autopilot.models import JSONDict, Service, ServiceTrigger, Value
 PREFIX = "prefect-autopilot"
 
 Operator = Literal[
-    "includes", "equals", "over", "from", "under", "to", "present", "mentions", "finds", "says"
+    "includes", "equals", "over", "from", "under", "to", "present", "mentions", "is", "finds", "says"
 ]
-"""over and under are strict, from and to include the bound; mentions looks into text.
+"""over and under are strict, from and to include the bound; mentions looks into text; is compares texts
+without regard to case.
 
 finds and says are about the answer of an earlier step: whether its list has rows, whether its text is a yes.
 """

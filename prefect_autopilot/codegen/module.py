@@ -230,6 +230,9 @@ def _block(steps: list[PlannedStep], for_each: str | None, scope: Scope, wanted:
     for check in checks:
         text = _joined_text(check, scope, statements)
         field = scope.field if check.step is None else partial(scope.answer, check.step)
+        if check.operator == "says":
+            text = nodes.name(scope.new_name("answer", "text"))
+            statements.append(nodes.assign(text.id, field(check.path)))
         tests.append(expression(check, field, opposite=False, text=text))
     test = tests[0] if len(tests) == 1 else ast.BoolOp(ast.And(), tests)
     return [*statements, ast.If(test, body, [])]

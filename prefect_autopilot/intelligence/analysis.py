@@ -264,7 +264,7 @@ def _questions(reading: _Reading, catalogue: Catalogue) -> list[Question]:
     questions += [q for q in (branch, sweep) if q]
     if reading.steps and not branch:
         told = [p for p in reading.unread[0] if not any(one in p.text for one in reading.unknown)]
-        questions += [*part_questions(told), *lookup_questions(reading.steps, catalogue)]
+        questions += [*part_questions(told), *lookup_questions(reading.steps, reading.start.spec, catalogue)]
     if schedule and schedule.proposed and not schedule.problems and reading.start.spec:
         questions.append(Question(id="time", text=f"Is this right? {' '.join(schedule.proposed)}"))
     return questions

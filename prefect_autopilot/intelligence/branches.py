@@ -28,6 +28,7 @@ _OPPOSITE = re.compile(r"^[\s,;.]*(?:and |or )?(?:otherwise|else|if not|everythi
 _INLINE = re.compile(r"\b(?P<word>only if|unless|if|but only when|only when)\b\s*(?P<what>[^.,;>]{3,120})$")
 _JOINED = re.compile(r",?\s+and(?:\s+also)?\s*$")
 
+_NOTHING = re.compile(r",?\s+(?:then )?(?:do nothing|(?:ignore|skip) (?:it|them|this))[\s.,]*$")
 _THEY = r"(?:it|he|she|they|one|that|this|such an? \w+|the \w+|a \w+)"
 _LEAD = r"^(?:and |but |so |then |only )*if\s+"
 _MISSING = re.compile(
@@ -40,7 +41,7 @@ _MISSING = re.compile(
     rf"|missing|{_THEY}(?: is|'s| are) (?:missing|new|unknown))(?: yet| already| there)?[\s.,!]*$"
 )
 _PRESENT = re.compile(
-    rf"{_LEAD}(?:found|{_THEY}(?: already)? exists?|there(?: is|'s) (?:one|a match)"
+    rf"{_LEAD}(?:found|{_THEY}(?: already)? exists?|there(?: is|'s| are) (?:one|any|some|a match)"
     rf"|{_THEY}(?: is|'s| are| was) (?:already )?(?:found|there|known|listed|in there))(?: already)?[\s.,!]*$"
 )
 _ELSE = re.compile(
@@ -83,7 +84,7 @@ def condition_of(
 def condition_before(scene: Scene, clauses: tuple[Clause, ...], i: int) -> str | None:
     """Return the condition of the clauses before; the first clause starts the automation, it is none."""
     clause, last = clauses[i], clauses[i - 1]
-    said = scene.words(last.start, last.end).strip()
+    said = _said(scene, last)
     if _ELSE.match(said) or _OPPOSITE.search(scene.text[last.end : clause.end]):
         return _opposite(scene, clauses, i if not _ELSE.match(said) else i - 1)
     if refers_back(said):
@@ -99,13 +100,14 @@ def condition_before(scene: Scene, clauses: tuple[Clause, ...], i: int) -> str |
 
 def refers_back(said: str) -> bool:
     """Tell whether a condition is about what was found out before ("if there is none", "if so")."""
-    return any(known.match(said) for known in (_MISSING, _PRESENT, _ELSE, _SO))
+    told = _NOTHING.sub("", said).strip()
+    return any(known.match(told) for known in (_MISSING, _PRESENT, _ELSE, _SO))
 
 
 def _opposite(scene: Scene, clauses: tuple[Clause, ...], i: int) -> str | None:
     """Return what holds where none of the conditions before the clause does."""
     before = [c for c in clauses[1:i] if _is_condition(scene, c)]
-    told = [scene.words(c.start, c.end).strip() for c in before]
+    told = [_said(scene, c) for c in before]
     if not before:
         return FAILS
     if any(_MISSING.match(one) or _PRESENT.match(one) for one in told):
@@ -115,14 +117,19 @@ def _opposite(scene: Scene, clauses: tuple[Clause, ...], i: int) -> str | None:
 
 
 def _is_condition(scene: Scene, clause: Clause) -> bool:
-    said = scene.words(clause.start, clause.end).strip()
+    said = _said(scene, clause)
     is_if = clause.lead is not None and _CONDITION.match(said) is not None
     return is_if and not (_ELSE.match(said) or _SO.match(said))
 
 
+def _said(scene: Scene, clause: Clause) -> str:
+    """Return the words of a clause; that nothing is to be done under its condition is none of it."""
+    return _NOTHING.sub("", scene.words(clause.start, clause.end)).strip()
+
+
 def _stated(scene: Scene, clause: Clause | None) -> str | None:
     """Return what a clause with "if" says."""
-    found = _CONDITION.match(scene.words(clause.start, clause.end)) if clause else None
+    found = _CONDITION.match(_said(scene, clause)) if clause else None
     return _as_said(found) if found else None
 
 

@@ -55,7 +55,7 @@ _ASKS = re.compile(
 _SHORT_IF = re.compile(
     r"\s*(?:and |but |so |then )?if (?:not|so|yes|no|found|missing|none(?: exists?)?|not found"
     r"|nothing(?: is)? found|(?:it|one|they) (?:doesn't|does not|don't) exist|(?:it|one) exists"
-    r"|there is none|not there)(?: yet)?"
+    r"|there (?:is|are) (?:none|any|some)|not there)(?: yet)?"
 )
 """A condition of few words that says all ("if not create …")."""
 

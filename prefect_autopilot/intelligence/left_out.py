@@ -23,6 +23,9 @@ _EVERYTHING = re.compile(
     r"|year|hour|minute|morning|afternoon|evening|other|\d+)s?\b))\b(?: [\w-]+){0,2}",
     re.IGNORECASE,
 )
+_IDLE = re.compile(
+    r"(?:just )?(?:do|does|does not do|don't do) (?:nothing|anything)\b|(?:ignore|skip|leave) (?:it|them)"
+)
 _APPROVAL = re.compile(
     r"\b(?:(?:ask|wait|request|requests|asks|get|needs?)\b[^.;\n]{0,60}?\b(?:approval|approve|sign-off)"
     r"|(?:after|once|until|unless|only if)\b[^.;\n]{0,40}?\bapprove[sd]?)\b"
@@ -56,7 +59,7 @@ LEAVE_OUT = "leave it out"
 def missing_branch(scene: Scene, steps: tuple[StepSpec, ...]) -> Question | None:
     """Return the question for an "otherwise" that no step does, None where every one is done."""
     found = _OTHERWISE.search(scene.text)
-    if found is None:
+    if found is None or _IDLE.match(found["what"]):
         return None
     place = scene.document.span(*scene.clean(*found.span("what")))
     if any(step.condition and step.span and _overlap(step.span, place) for step in steps):
@@ -116,8 +119,8 @@ def unread(
         said = scene.words(clause.start, clause.end)
         verb = None if clause.lead else _IMPERATIVE.match(said)
         supposed = _SUPPOSED.match(said.strip()) if clause.lead else None
-        if supposed and refers_back(said.strip()) and conditions:
-            continue
+        if supposed and refers_back(said.strip()):
+            continue  # what an earlier step found
         if supposed and said.strip()[supposed.end() :][:20] not in conditions:
             asked.append(span)
         elif verb and verb["verb"] in words("verbs", "write") | words("verbs", "move"):

@@ -15,6 +15,7 @@ from prefect_autopilot.models import (
     Service,
     ServiceTrigger,
     StepSpec,
+    TriggerSpec,
 )
 from prefect_autopilot.models.conditions import ANSWER, FINDS_NOTHING, FINDS_SOMETHING
 from prefect_autopilot.services import Catalogue
@@ -45,9 +46,13 @@ def looked_up_by(operation: Operation, event: ServiceTrigger | None, said: str) 
     return {name: FromTrigger(path=field)}
 
 
-def lookup_questions(steps: Sequence[StepSpec], catalogue: Catalogue) -> list[Question]:
-    """Ask by which value something is looked up, where a later step depends on whether it is found."""
+def lookup_questions(
+    steps: Sequence[StepSpec], start: TriggerSpec | None, catalogue: Catalogue
+) -> list[Question]:
+    """Ask by which value of the event something is looked up whose being found decides on a later step."""
     asked: list[Question] = []
+    if start is None or start.type in {"schedule", "manual"}:
+        return asked
     for named in (ANSWER.fullmatch(step.condition or "") for step in steps):
         looked = next((one for one in steps if named and one.id == named["step"]), None)
         if looked is None or named is None or named["told"] not in {FINDS_SOMETHING, FINDS_NOTHING}:

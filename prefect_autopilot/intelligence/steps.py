@@ -255,7 +255,8 @@ def write_steps(
             answering.append((step, text_at is not None))
         if operation and is_list and not is_looked_up:
             listed = items_of(step, call.service, operation)
-        if not is_looked_up and (is_read or call.direction == "tool"):
+        is_for_later = not is_looked_up or (is_read and not (event or source))
+        if is_for_later and (is_read or call.direction == "tool"):
             read = FromStep(step=step_id, path=text_at or "")
     return tuple(steps)
 

@@ -14,7 +14,7 @@ from prefect_autopilot.codegen.checks import expression, joined_text
 from prefect_autopilot.codegen.conditions import Check, satisfy
 from prefect_autopilot.codegen.events import Shape, sample_event, shape_of
 from prefect_autopilot.codegen.printer import render
-from prefect_autopilot.services import Catalogue
+from prefect_autopilot.services import Catalogue, load_catalogue
 
 MAIL: dict[str, Any] = {
     "subject": "Your Invoice 12",
@@ -204,6 +204,29 @@ def test_a_sample_of_a_sum_meets_the_condition(catalogue: Catalogue, text: str) 
     sample = sample_event(shape)
     satisfy(sample, checks)
     assert all(runs(checks, sample))
+
+
+@pytest.mark.parametrize(
+    ("text", "priority", "expected"),
+    [
+        ("priority is high", "High", True),
+        ("priority is High", "high", True),
+        ("priority is high", "Low", False),
+        ("not priority is high", "Low", True),
+        ("with high priority", "High", True),
+        ("with priority high", "Low", False),
+        ("the priority is very high", "Very High", True),
+        ("priority is high and status is open", "high", True),
+    ],
+)
+def test_a_text_field_is_compared_without_regard_to_case(text: str, priority: str, expected: object) -> None:
+    shape = shape_of(load_catalogue().get("jira"), "issue_created")
+    assert holds(text, shape, {"priority": priority, "status": "Open"}) is expected
+
+
+@pytest.mark.parametrize("text", ["with high hopes", "with tag spam", "colour is red"])
+def test_a_field_the_event_does_not_have_is_no_check(text: str) -> None:
+    assert read_condition(text, shape_of(load_catalogue().get("jira"), "issue_created")) is None
 
 
 def test_paths_are_filled_however_deep() -> None:
