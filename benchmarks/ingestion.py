@@ -1,22 +1,35 @@
-"""Measure what watching costs: memory over a long history, calls of the API, failures seen, a scrape.
+"""Measure what watching costs: calls of the API, failures seen and how soon, a scrape, memory.
 
 The Prefect server is a function that answers pages of a history made by arithmetic, at the speed of this
-process: what is measured is ours. Time is told, not waited for.
+process: what is measured is ours. Time is told, not waited for, except in ``detection`` and ``idle``.
 
-Usage: python benchmarks/ingestion.py [RUNS]
+Usage: python benchmarks/ingestion.py [--runs RUNS] [PART ...]
+
+    accuracy   what the monitors find on generated histories (benchmarks/monitoring.py; 5 min)
+    calls      calls of the API for good runs at 100 a minute (30 s)
+    failures   failures seen under 600 ended runs a second, the stream telling a third or cut (2 min)
+    detection  seconds from the end of a failed run to its session at 100 ended runs a second (1 min)
+    scrape     /metrics over 1,000 deployments (15 s)
+    idle       resident memory of ``prefect-autopilot watch`` with nothing to do (40 s)
+    memory     resident memory while RUNS of history are read (1 min for each 100,000)
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import os
 import resource
+import signal
+import subprocess
 import sys
 import tempfile
+import threading
 import time
 import uuid
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -127,9 +140,9 @@ class Server:
         }  # fmt: skip
 
 
-def rss_mb() -> float:
-    """Return the resident memory of this process."""
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+def rss_mb(process: int | str = "self") -> float:
+    """Return the resident memory of a process, this one by default."""
+    pages = int(Path(f"/proc/{process}/statm").read_text(encoding="ascii").split()[1])
     return pages * resource.getpagesize() / 2**20
 
 
@@ -160,8 +173,27 @@ async def memory(folder: Path, runs: int) -> None:
     print(f"  resident after {SMALL:,}: {base:.1f} MB; at most {worst:.1f} MB ({more:+.1f} %)")
 
 
-async def watching(folder: Path, rate: float, minutes: float, heard: int) -> None:
-    """Let a watcher look every ten seconds of told time, and count calls and failures seen.
+async def calls(folder: Path, rate: float = 100 / 60, minutes: float = 30) -> None:
+    """Let a watcher look as often as it does, no run failing, and count its calls after the first minute."""
+    server = Server(rate, failing=10**12)
+    async with (
+        PrefectAPI("http://prefect.test/api", transport=httpx.MockTransport(server)) as api,
+        Store.open(f"sqlite:///{folder / 'calls.db'}") as store,
+    ):
+        server.now = FIRST + timedelta(hours=1)
+        watcher = Watcher(Desk(api=api, store=store, clock=lambda: server.now))
+        await watcher.tick()
+        before, first = api.calls, server.happened()
+        for _ in range(round(60 * minutes / watcher.poll_interval_s)):
+            server.now += timedelta(seconds=watcher.poll_interval_s)
+            await watcher.tick()
+        made, good = api.calls - before, server.happened() - first
+    print(f"{60 * rate:.0f} runs a minute, a look every {watcher.poll_interval_s:g} s:")
+    print(f"  {made} calls for {good} good runs ({made / good:.4f} a run)")
+
+
+async def failures(folder: Path, rate: float, minutes: float, heard: int) -> None:
+    """Let a watcher look every ten seconds of told time, and count the failures seen.
 
     Every ``heard``-th failure is told by the event stream as well; 0: the stream is cut.
     """
@@ -174,7 +206,7 @@ async def watching(folder: Path, rate: float, minutes: float, heard: int) -> Non
         desk = Desk(api=api, store=store, clock=lambda: server.now)
         watcher = Watcher(desk)
         await watcher.tick()
-        calls, first = api.calls, int(60 * rate)
+        first = int(60 * rate)
         ticks: list[float] = []
         while server.now < FIRST + timedelta(minutes=1 + minutes):
             before, server.now = server.now, server.now + timedelta(seconds=10)
@@ -189,12 +221,93 @@ async def watching(folder: Path, rate: float, minutes: float, heard: int) -> Non
         last = server.happened()
         gold = {known("run", number) for number in range(first, last + 1) if server.failed(number)}
         seen = {ident for ident in gold if await store.claimed_by(run_claim(ident, 1)) is not None}
-        good = last - first - len(gold)
     share = "cut" if not heard else f"tells 1 of {heard}"
-    calls = api.calls - calls
     print(f"{rate:g} runs/s, stream {share}: {len(seen)} of {len(gold)} failures taken up")
-    print(f"  {calls} calls for {good} good runs ({calls / good:.4f} a run)")
     print(f"  a look took {median(ticks):.2f} s, {max(ticks):.2f} s at most (n = {len(ticks)})")
+
+
+async def detection(folder: Path, rate: float = 100.0, lasts_s: float = 30.0) -> None:
+    """Run a watcher in real time, the event stream telling of every failure, and time each one's session."""
+    server = Server(rate)
+    began = time.monotonic()
+    server.now = FIRST + timedelta(hours=1)
+    start = server.now
+
+    def clock() -> datetime:
+        server.now = start + timedelta(seconds=time.monotonic() - began)
+        return server.now
+
+    async with (
+        PrefectAPI("http://prefect.test/api", transport=httpx.MockTransport(server)) as api,
+        Store.open(f"sqlite:///{folder / 'detection.db'}") as store,
+    ):
+        watcher = Watcher(Desk(api=api, store=store, clock=clock))
+        await watcher.tick()
+        task = asyncio.create_task(watcher.run())
+        clock()
+        told = server.happened()
+        waiting: dict[str, datetime] = {}
+        took: list[float] = []
+        while (passed := (clock() - start).total_seconds()) < lasts_s or (waiting and passed < 3 * lasts_s):
+            last = server.happened()
+            if passed < lasts_s:
+                for number in (n for n in range(told + 1, last + 1) if server.failed(n)):
+                    waiting[known("run", number)] = server.ended(number)
+                    watcher.hint.tell(f"prefect.flow-run.{known('run', number)}")
+                told = last
+            for ident, end in list(waiting.items()):
+                if await store.claimed_by(run_claim(ident, 1)) is not None:
+                    took.append((clock() - end).total_seconds())
+                    del waiting[ident]
+            await asyncio.sleep(0.02)
+        watcher.stopped.set()
+        await task
+    took.sort()
+    gold = len(took) + len(waiting)
+    print(f"{rate:g} runs/s for {lasts_s:g} s, {len(took)} of {gold} failures taken up:")
+    print(f"  seconds from end to session: median {median(took):.2f}, p95 {took[int(0.95 * len(took))]:.2f}")
+
+
+def idle(folder: Path, lasts_s: float = 30.0) -> None:
+    """Start the watcher as people do, against a server on which nothing happens, and read its memory."""
+    server = Server(1.0)
+    server.last = -1
+    asked = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            length = int(self.headers.get("Content-Length") or 0)
+            asked.append(self.path)
+            url, body = f"http://prefect.test{self.path}", self.rfile.read(length)
+            answer = server(httpx.Request(self.command, url, content=body))
+            self.send_response(answer.status_code)
+            self.send_header("Content-Length", str(len(answer.content)))
+            self.end_headers()
+            self.wfile.write(answer.content)
+
+        do_POST = do_GET  # noqa: N815 - as above
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=listening.serve_forever, daemon=True).start()
+    environment = os.environ | {
+        "PREFECT_API_URL": f"http://127.0.0.1:{listening.server_port}/api",
+        "PREFECT_HOME": str(folder),
+        "PREFECT_AUTOPILOT_HOME": str(folder),
+        "PREFECT_AUTOPILOT_POLL_INTERVAL_S": "2",
+    }
+    command = [sys.executable, "-m", "prefect_autopilot", "watch"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as process:
+        time.sleep(lasts_s)
+        resident = rss_mb(process.pid)
+        maps = Path(f"/proc/{process.pid}/maps").read_text(encoding="utf-8")
+        process.send_signal(signal.SIGTERM)
+    listening.shutdown()
+    learning = "sklearn" in maps or "statsmodels" in maps
+    print(f"idle watcher after {lasts_s:g} s and {len(asked)} calls: {resident:.1f} MB resident")
+    print(f"  machine learning libraries loaded: {'yes' if learning else 'no'}")
 
 
 def scrape(deployments: int = 1000, scrapes: int = 60) -> None:
@@ -225,19 +338,46 @@ def scrape(deployments: int = 1000, scrapes: int = 60) -> None:
     print(f"  median {median(took):.1f} ms, p95 {high:.1f} ms (n = {scrapes})")
 
 
-async def main(runs: int = 100_000) -> int:
-    """Print every figure with its n; ``runs`` of history at least twice 10,000."""
-    runs = max(runs, 2 * SMALL)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        await memory(folder, runs)
-        await watching(folder, 100 / 60, 20, 3)
-        await watching(folder, 600.0, 2, 3)
-        await watching(folder, 600.0, 1, 0)
-    scrape()
+PARTS = ("accuracy", "calls", "failures", "detection", "scrape", "idle", "memory")
+
+
+async def measure(part: str, folder: Path, runs: int) -> None:
+    """Print one part's figures, each with its n."""
+    if part == "accuracy":
+        import monitoring
+
+        monitoring.main()
+    elif part == "calls":
+        await calls(folder)
+    elif part == "failures":
+        await failures(folder, 600.0, 2, 3)
+        await failures(folder, 600.0, 1, 0)
+    elif part == "detection":
+        await detection(folder)
+    elif part == "scrape":
+        scrape()
+    elif part == "idle":
+        idle(folder)
+    else:
+        await memory(folder, max(runs, 2 * SMALL))
+
+
+def main(arguments: list[str]) -> int:
+    """Print the figures of the parts that are asked for, all without one."""
+    parser = argparse.ArgumentParser(description="Measure what watching costs.")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("--runs", type=int, default=100_000, help="of history, for memory; at least 20,000")
+    asked = parser.parse_args(arguments)
+    if unknown := sorted(set(asked.parts) - set(PARTS)):
+        parser.error(f"there is no part {', '.join(unknown)}; there are {', '.join(PARTS)}")
     print(f"on {os.cpu_count()} cores")
+    for part in asked.parts or PARTS:
+        with tempfile.TemporaryDirectory() as name:
+            began = time.perf_counter()
+            asyncio.run(measure(part, Path(name), asked.runs))
+            print(f"  ({part}: {time.perf_counter() - began:.0f} s)\n", flush=True)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(main(*(int(text) for text in sys.argv[1:2]))))
+    sys.exit(main(sys.argv[1:]))

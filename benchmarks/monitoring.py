@@ -5,6 +5,10 @@ finds the event when it is raised within its runs or up to five later; others ar
 runs of a false one are counted with it. Each seed makes one set; the figures are means over the sets, with
 the lowest and the highest one.
 
+Causal is the share of the alarms up to the middle one of each history (or work pool) that are raised as well
+where the history ends there. The error of a forecast is its distance from the time at which memory met its
+limit, in shares of the time that was left.
+
 Usage: python benchmarks/monitoring.py [SETS] [FIRST_SEED]
 """
 
@@ -15,19 +19,24 @@ import random
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from statistics import fmean, median
 from typing import Any
 
-from prefect_autopilot.models import RunSeries, Severity
+from prefect_autopilot.models import Anomaly, RunSeries, Severity
 from prefect_autopilot.monitoring import detect
 
 FIRST = datetime(2026, 1, 5, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 SLACK = 5
 TOGETHER = 10
+LIMIT_MB = 900.0
+LIMIT_TIMES = 2.5
+"""A run is stopped when it takes so many times the usual."""
+POOL = 3
+"""Deployments that become mildly slower together; alone none of them would be told soon."""
 Run = dict[str, Any]
 Plant = Callable[[random.Random, list[Run], int], int]
 
@@ -40,6 +49,8 @@ class Case:
     channel: str
     series: RunSeries
     event: tuple[int, int] | None
+    met: datetime | None = None
+    """When memory met its limit."""
 
 
 def noise(chance: random.Random, shape: str, n: int) -> Iterator[float]:
@@ -125,6 +136,31 @@ def missing(chance: random.Random, runs: list[Run], first: int) -> int:
     return first
 
 
+def slowing(chance: random.Random, runs: list[Run], first: int) -> int:
+    """Let duration climb steadily until runs meet their time limit and are stopped."""
+    last = min(len(runs) - 1, first + chance.randint(80, 160))
+    level = median(run["duration_s"] for run in runs[:first] if run["state"] == "COMPLETED")
+    for i in range(first, last + 1):
+        runs[i] |= {"state": "COMPLETED"}
+        runs[i]["duration_s"] *= 1 + (LIMIT_TIMES - 1) * (i - first) / (last - first)
+    runs[last] |= {"state": "FAILED", "duration_s": LIMIT_TIMES * level}
+    del runs[last + 1 :]
+    return last
+
+
+def filling(chance: random.Random, runs: list[Run], first: int) -> int:
+    """Let memory climb to its limit, at a constant pace or by a constant share, and the history end there."""
+    last = min(len(runs) - 1, first + chance.randint(80, 160))
+    level, steady = runs[first]["memory_mb"], chance.random() < 0.5
+    for i in range(first, last + 1):
+        share = (i - first) / (last - first)
+        grown = 1 + (LIMIT_MB / level - 1) * share if steady else (LIMIT_MB / level) ** share
+        runs[i] |= {"state": "COMPLETED", "memory_mb": min(runs[i]["memory_mb"] * grown, 0.985 * LIMIT_MB)}
+    runs[last] |= {"state": "CRASHED", "memory_mb": LIMIT_MB}
+    del runs[last + 1 :]
+    return last
+
+
 def hanging(chance: random.Random, runs: list[Run], first: int) -> int:
     """Let a run hang for hours until somebody cancels it."""
     long = chance.uniform(12, 40) * max(run["duration_s"] for run in runs[:first])
@@ -145,8 +181,8 @@ EVENTS: dict[str, tuple[str, Plant]] = {
     "no rows": ("metric", changed("rows", lambda _c, _r, _s: 0, (2, 8))),
     "few rows": ("metric", changed("rows", lambda _c, run, _s: run["rows"] // 8, (4, 15))),
     "retries": ("metric", changed("retries", lambda chance, _r, _s: int(chance.random() < 0.6), (25, 50))),
-    "memory": ("metric", changed(
-        "memory_mb", lambda _c, run, share: run["memory_mb"] * (1 + share), (80, 120))),
+    "memory": ("metric", filling),
+    "timeout": ("duration", slowing),
     "hanging run": ("stuck", hanging),
 }  # fmt: skip
 QUIET = {"clean": ("calm", "usual", "lively", "sluggish"), "heavy": ("scattered", "pareto", "two modes")}
@@ -154,7 +190,7 @@ CHANNELS = {
     "duration": ("duration_", "pool_"),
     "state": ("error_", "consecutive_", "flapping_"),
     "schedule": ("missed_", "late_"),
-    "metric": ("rows_", "silent_", "retry_", "memory_"),
+    "metric": ("rows_", "silent_", "retry_", "memory_", "metric_"),
     "stuck": ("stuck_",),
 }
 
@@ -167,7 +203,17 @@ def cases(seed: int) -> Iterator[Case]:
             runs = healthy(chance, chance.choice(QUIET["clean"]), chance.randint(300, 500), 3600)
             first = chance.randint(120, 170)
             last = plant(chance, runs, first)
-            yield Case(kind, channel, series(f"{kind} {copy}", runs), (first, last))
+            met = runs[last]["start"] if kind in {"memory", "timeout"} else None
+            told = {"limits": {"duration_s": runs[last]["duration_s"]}} if kind == "timeout" else {}
+            yield Case(kind, channel, series(f"{kind} {copy}", runs, **told), (first, last), met)
+    together = random.Random(f"{seed} pool")
+    n, first, times = together.randint(300, 500), together.randint(120, 170), together.uniform(1.3, 1.6)
+    for copy in range(POOL):
+        chance = random.Random(f"{seed} pool {copy}")
+        runs = healthy(chance, chance.choice(("calm", "usual", "lively")), n, 3600)
+        for run in runs[first : first + 40]:
+            run["duration_s"] *= times
+        yield Case("pool", "duration", series(f"pool {copy}", runs, work_pool="shared"), (first, first + 39))
     for group, shapes in (*QUIET.items(), ("seasonal", ("calm", "usual"))):
         for shape in shapes:
             chance = random.Random(f"{seed} {group} {shape}")
@@ -176,13 +222,49 @@ def cases(seed: int) -> Iterator[Case]:
             yield Case(group, "", series(f"{group} {shape}", runs), None)
 
 
-def series(ident: str, runs: list[Run]) -> RunSeries:
+def series(ident: str, runs: list[Run], **more: Any) -> RunSeries:
     """Return a series as the product reads it, judged right after its last run."""
     schedule = {"interval": 3600, "anchor_date": FIRST.isoformat(), "timezone": "UTC"}
     now = max(run["start"] + timedelta(seconds=run["duration_s"]) for run in runs)
     return RunSeries.model_validate(
-        {"id": ident, "schedule": schedule, "runs": runs, "limits": {"memory_mb": 900}, "now": now}
+        {"id": ident, "schedule": schedule, "runs": runs, "limits": {"memory_mb": LIMIT_MB}, "now": now}
+        | more
     )
+
+
+def causal(made: list[Case], found: dict[str, tuple[Anomaly, ...]]) -> tuple[int, int]:
+    """Return how many alarms up to the middle one of each pool are raised without what came later, of all."""
+    pools: dict[str, list[RunSeries]] = defaultdict(list)
+    for case in made:
+        pools[case.series.work_pool or case.series.id].append(case.series)
+    same = total = 0
+    for members in pools.values():
+        starts = sorted(alarm.start for one in members for alarm in found[one.id])
+        if not starts:
+            continue
+        moment = starts[len(starts) // 2]
+        again = detect([until(one, moment) for one in members])
+        for one in members:
+            early = {alarm.start for alarm in again[one.id]}
+            past = [alarm.start for alarm in found[one.id] if alarm.start <= moment]
+            total += len(past)
+            same += sum(start in early for start in past)
+    return same, total
+
+
+def until(history: RunSeries, moment: datetime) -> RunSeries:
+    """Return a history as it was at a moment, or at the end of the last run that had begun."""
+    runs = tuple(run for run in history.runs if run.start <= moment)
+    ends = [run.start + timedelta(seconds=run.duration_s or 0) for run in runs]
+    return history.model_copy(update={"runs": runs, "now": max([*ends, moment]) + timedelta(seconds=1)})
+
+
+def foretold(case: Case, alarms: Sequence[Anomaly]) -> float | None:
+    """Return the error of the first forecast of when memory meets its limit, None without one before."""
+    if case.met is None:
+        return None
+    early = [one for one in alarms if one.eta is not None and one.start < case.met]
+    return abs(early[0].eta - case.met) / (case.met - early[0].start) if early and early[0].eta else None
 
 
 def measured(seed: int) -> dict[str, float]:
@@ -194,6 +276,7 @@ def measured(seed: int) -> dict[str, float]:
     hits, gold, false = Counter[str](), Counter[str](), Counter[str]()
     quiet: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     delays: dict[str, list[int]] = defaultdict(list)
+    errors: list[float] = []
     for case in made:
         starts = [run.start for run in case.series.runs]
         alarms = [one for one in found[case.series.id] if one.severity is not Severity.INFO]
@@ -205,6 +288,8 @@ def measured(seed: int) -> dict[str, float]:
             gold[case.channel] += 1
             hits[case.channel] += bool(inside)
             delays[case.kind] += [max(0, place - first) for place in inside[:1]]
+            if (error := foretold(case, alarms)) is not None:
+                errors.append(error)
             # What follows an event, the way back to the usual, is neither right nor wrong.
             placed = [(place, kind) for place, kind in placed if place < first - early]
         before = -TOGETHER - 1
@@ -220,6 +305,12 @@ def measured(seed: int) -> dict[str, float]:
     figures |= {f"F1 {name}": f1(hits[name], gold[name], false[name]) for name in CHANNELS}
     figures |= {f"false per 1000 runs, {name}": 1000 * n / runs for name, (n, runs) in quiet.items()}
     figures |= {f"delay, {kind} (runs)": median(late) for kind, late in delays.items() if late}
+    limits = sum(case.met is not None for case in made)
+    figures["limits foretold"] = len(errors) / limits
+    if errors:
+        figures["error of the forecast"] = median(errors)
+    same, total = causal(made, found)
+    figures["causal"] = same / total if total else 1.0
     figures["CPU per run (us)"] = 1e6 * spent / sum(len(case.series.runs) for case in made)
     return figures
 
@@ -230,12 +321,13 @@ def f1(hits: int, gold: int, false: int) -> float:
 
 
 def main(sets: int = 10, first_seed: int = 1) -> int:
-    """Print mean, lowest and highest of each figure."""
+    """Print mean (of delays the median), lowest and highest of each figure."""
     results = [measured(seed) for seed in range(first_seed, first_seed + sets)]
     print(f"{'figure':<34}{'mean':>9}{'lowest':>9}{'highest':>9}   n = {sets} sets")
     for name in dict.fromkeys(name for result in results for name in result):
         values = [result[name] for result in results if name in result]
-        print(f"{name:<34}{fmean(values):>9.3f}{min(values):>9.3f}{max(values):>9.3f}")
+        middle = median(values) if name.startswith("delay") else fmean(values)
+        print(f"{name:<34}{middle:>9.3f}{min(values):>9.3f}{max(values):>9.3f}")
     return 0
 
 

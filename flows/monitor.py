@@ -22,7 +22,7 @@ async def monitor() -> JSONDict:
         now = desk.clock()
         read = await observe.ingest(desk.api, desk.store, now)
         await observe.measure(desk.api, desk.store, now)
-        deployed = await read_deployed(desk.api, desk.store)
+        deployed = await read_deployed(desk.api, desk.store, desk.clock())
         rules = await desk.store.rules()
         alerts = await observe.raise_alerts(desk.store, rules, now, deployed=deployed, policy=desk.alerting)
         scores = await observe.assess(desk.store, now)

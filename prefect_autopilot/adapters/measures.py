@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterable, Iterator
@@ -11,6 +10,7 @@ from datetime import datetime
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from prefect_autopilot.adapters.prefect_values import table_rows
 from prefect_autopilot.errors import UnknownNameError
 from prefect_autopilot.models import JSONDict, Measure
 from prefect_autopilot.models.names import MEASURE_EVENT
@@ -112,19 +112,8 @@ def _values(raws: Iterable[JSONDict]) -> Iterator[tuple[datetime, str, Any, Any]
         name = str(raw["key"]).removeprefix(ARTIFACTS).replace("-", "_")
         data = raw.get("data")
         if raw.get("type") == "table":
-            data = _rows(data)
+            data = table_rows(data)
         yield datetime.fromisoformat(raw["updated"]), str(raw.get("flow_run_id") or ""), name, data
-
-
-def _rows(data: Any) -> int | None:
-    if isinstance(data, str):
-        try:
-            data = json.loads(data)
-        except ValueError:
-            return None
-    if isinstance(data, dict) and data:
-        data = next(iter(data.values()))  # columns: each has as many cells as there are rows
-    return len(data) if isinstance(data, list) else None
 
 
 def _number(value: Any) -> float | None:

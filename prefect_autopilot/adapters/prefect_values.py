@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -104,6 +105,23 @@ def log_record(raw: JSONDict) -> LogRecord:
         name=raw.get("name") or "",
         task_run_id=raw.get("task_run_id"),
     )
+
+
+def table_rows(data: Any) -> int | None:
+    """Return the rows of a table artifact, None where its data is none.
+
+    Prefect stores a table as JSON text: a list of rows, or columns of equal length.
+    """
+    if isinstance(data, str):
+        try:
+            data = json.loads(data)
+        except (ValueError, RecursionError):
+            return None
+    if isinstance(data, list):
+        return len(data)
+    if isinstance(data, dict) and data and all(isinstance(column, list) for column in data.values()):
+        return max(len(column) for column in data.values())
+    return None
 
 
 def _seconds(start: str | None, end: str | None) -> float | None:

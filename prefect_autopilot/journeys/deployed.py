@@ -6,15 +6,23 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
 from prefect_autopilot.errors import UsageError
 from prefect_autopilot.models import JSONDict
 from prefect_autopilot.monitoring.calendars import next_fire
-from prefect_autopilot.store import Store, Workflow
+from prefect_autopilot.store import Store, Update, Workflow
+from prefect_autopilot.store.encoding import digest, storable
 
+DIGITS = 12
 AFTER = "after:"
 """How a deployment's tag begins that names a deployment it waits for, as ``flow/deployment`` or by one."""
+PARTS = (
+    "version", "entrypoint", "path", "pull_steps", "parameters", "job_variables",
+    "work_pool_name", "work_queue_name",
+)  # fmt: skip
+"""What decides how the runs of a deployment go; its schedule, tags and words do not."""
 COMPLETED = "prefect.flow-run.Completed"
 _DEPLOYMENT = re.compile(r"prefect\.deployment\.([0-9a-fA-F-]{36})")
 
@@ -31,31 +39,40 @@ class ReadsDeployments(Protocol):
 
 @dataclass(frozen=True)
 class Deployed:
-    """Active schedules, and the ids of the workflows that a workflow waits for, by deployment id."""
+    """Active schedules, the ids of the workflows that one waits for, and last updates, by deployment id."""
 
     schedules: Mapping[str, JSONDict] = field(default_factory=dict)
     upstreams: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    updates: Mapping[str, Update] = field(default_factory=dict)
 
 
-async def read_deployed(api: ReadsDeployments, store: Store) -> Deployed:
-    """Read schedules and dependencies of the deployments seen, in a few calls however many there are.
+async def read_deployed(
+    api: ReadsDeployments, store: Store, now: datetime, automations: Sequence[JSONDict] | None = None
+) -> Deployed:
+    """Read schedules, dependencies and updates of the deployments seen, in a few calls for any number.
 
     A dependency is a tag ``after:NAME`` of the deployment, or an automation that runs it when another
-    deployment completes.
+    deployment completes; ``automations`` are those known already.
     """
     workflows = await store.workflows()
     ids = sorted({one.deployment_id for one in workflows if one.deployment_id is not None})
     if not ids:
         return Deployed()
     deployments = await api.deployments_by_id(ids)
+    chained = await api.automations() if automations is None else automations
     upstreams: dict[str, set[str]] = defaultdict(set)
-    for downstream, upstream in (*_tagged(deployments, workflows), *_automated(await api.automations())):
+    for downstream, upstream in (*_tagged(deployments, workflows), *_automated(chained)):
         if downstream != upstream:
             upstreams[downstream].add(upstream)
     return Deployed(
         schedules={raw["id"]: schedule for raw in deployments if (schedule := _schedule(raw)) is not None},
         upstreams={downstream: frozenset(found) for downstream, found in upstreams.items()},
+        updates=await store.updated({raw["id"]: _form(raw) for raw in deployments}, now),
     )
+
+
+def _form(deployment: JSONDict) -> dict[str, str]:
+    return {part: digest(storable(deployment.get(part)))[:DIGITS] for part in PARTS}
 
 
 def _schedule(deployment: JSONDict) -> JSONDict | None:

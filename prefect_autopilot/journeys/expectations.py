@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from prefect_autopilot.adapters.prefect_values import table_rows
 from prefect_autopilot.journeys.desk import Desk
 from prefect_autopilot.models import Expectation, Observation, RunRecord, Verification
 from prefect_autopilot.troubleshooting.consent import names_of
@@ -70,23 +70,9 @@ async def _artifact(desk: Desk, run: RunRecord, expected: Expectation, since: da
         return False, f"the run has attached no artifact {key} since the remedy"
     if expected.min_rows is None:
         return True, f"artifact {key} was attached"
-    rows = _rows(found[0].get("data"))
+    rows = table_rows(found[0].get("data"))
     if rows is None:
         return False, f"artifact {key} is no table"
     if rows < expected.min_rows:
         return False, f"artifact {key} has {rows} rows, at least {expected.min_rows} are expected"
     return True, f"artifact {key} has {rows} rows"
-
-
-def _rows(data: Any) -> int | None:
-    """Return the rows of a table, as Prefect stores it: a list of rows, or columns of equal length."""
-    if isinstance(data, str):
-        try:
-            data = json.loads(data)
-        except ValueError:
-            return None
-    if isinstance(data, list):
-        return len(data)
-    if isinstance(data, dict) and data and all(isinstance(column, list) for column in data.values()):
-        return max(len(column) for column in data.values())
-    return None

@@ -23,10 +23,11 @@ from prefect_autopilot.monitoring.detection import Judgement, Memory, resume
 from prefect_autopilot.monitoring.groups import DOWN
 from prefect_autopilot.monitoring.limits import limits_of
 from prefect_autopilot.monitoring.measures import MOMENTARY, outcomes
+from prefect_autopilot.monitoring.monitor import ATTRIBUTED_RUNS
 from prefect_autopilot.monitoring.pools import LEAST_DEPLOYMENTS, Lean, together
 from prefect_autopilot.monitoring.rules import EVERY_WORKFLOW, OUTCOMES
 from prefect_autopilot.monitoring.sample import moment
-from prefect_autopilot.store import KeptMonitor, MonitorMark, Store, Workflow
+from prefect_autopilot.store import KeptMonitor, MonitorMark, Store, Update, Workflow
 from prefect_autopilot.store.encoding import digest
 from prefect_autopilot.troubleshooting import diagnose_text
 
@@ -49,6 +50,8 @@ class Case:
     schedule: JSONDict | None
     settings: str
     kept: KeptMonitor | None
+    update: Update | None = None
+    """The last update of its deployment."""
 
     @property
     def name(self) -> str:
@@ -89,6 +92,7 @@ async def read_case(
     workflow: Workflow,
     rules: tuple[MonitoringRule, ...],
     schedule: JSONDict | None,
+    update: Update | None = None,
     *,
     anew: bool = False,
 ) -> Case:
@@ -101,7 +105,7 @@ async def read_case(
         oldest = runs[0].start or runs[0].expected_start
         if oldest is None or oldest > kept.through:
             runs = await history(store, workflow, HISTORY_RUNS)
-    return Case(ident, workflow, runs, rules, schedule, settings_of(schedule, rules), kept)
+    return Case(ident, workflow, runs, rules, schedule, settings_of(schedule, rules), kept, update)
 
 
 async def history(store: Store, workflow: Workflow, limit: int = HISTORY_RUNS) -> tuple[RunRecord, ...]:
@@ -165,7 +169,21 @@ def _labelled(alert: WorkflowAlert, case: Case, series: RunSeries) -> WorkflowAl
         "work_pool": series.work_pool or "",
         "kind": str(kind or alert.alert_type.value),
     } | _shared(case, alert)
-    return alert.model_copy(update={"labels": {name: value for name, value in labels.items() if value}})
+    told = {"labels": {name: value for name, value in labels.items() if value}}
+    return alert.model_copy(update=told | _attributed(alert, case))
+
+
+def _attributed(alert: WorkflowAlert, case: Case) -> dict[str, str]:
+    """Return the words of an alert that began shortly after its deployment was updated."""
+    update, began = case.update, alert.trigger_conditions.get("start")
+    since = alert.created_at if began is None else datetime.fromisoformat(began)
+    if update is None or alert.status == "resolved" or since < update.at:
+        return {}
+    runs = sum(run.start is not None and update.at <= run.start <= since for run in case.runs)
+    told = f"Its deployment was updated at {update.at:%Y-%m-%d %H:%M} UTC ({', '.join(update.parts)})"
+    if runs > ATTRIBUTED_RUNS or told in alert.description:
+        return {}
+    return {"description": f"{alert.description} {told}, {runs} runs before."}
 
 
 def _shared(case: Case, alert: WorkflowAlert) -> dict[str, str]:

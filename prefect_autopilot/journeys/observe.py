@@ -156,7 +156,13 @@ async def raise_alerts(
     changed: list[WorkflowAlert] = []
     for first in range(0, len(due), AT_ONCE):
         cases = [
-            await read_case(store, workflow, applying, schedules.get(workflow_id(workflow)))
+            await read_case(
+                store,
+                workflow,
+                applying,
+                schedules.get(workflow_id(workflow)),
+                deployed.updates.get(workflow_id(workflow)),
+            )
             for workflow, applying in due[first : first + AT_ONCE]
         ]
         changed += await _judge(store, cases, known, now)
@@ -180,7 +186,8 @@ async def _judge(
         await store.keep_monitors(kept)
     if unusable:
         again = [
-            await read_case(store, case.workflow, case.rules, case.schedule, anew=True) for case in unusable
+            await read_case(store, case.workflow, case.rules, case.schedule, case.update, anew=True)
+            for case in unusable
         ]
         changed += await _judge(store, again, known, now)
     return changed

@@ -58,10 +58,11 @@ class StuckWatch:
         self._looked_at = now
         opened: list[TroubleshootingSession] = []
         try:
-            for run in await desk.api.active_runs():
+            # What monitoring has read is enough to find them by; the proof asks the server anew.
+            for run in await desk.store.unfinished_runs(now - SILENT):
                 if len(opened) < MOST_AT_ONCE and (session := await _open(desk, run)):
                     opened.append(session)
-        except (ConflictError, PrefectError, UnknownNameError) as error:
+        except (ConflictError, PrefectError) as error:
             logger.info("Stuck runs were not looked for: %s", error.message)
         return tuple(opened)
 
@@ -69,19 +70,23 @@ class StuckWatch:
 async def prove_stuck(desk: Desk, run: RunRecord) -> EndStuckRun | None:
     """Return the end of a run that is proved twice to be dead, None where either proof is missing."""
     now = desk.clock()
-    since = run.start
-    if run.state.type != "RUNNING" or since is None or not run.deployment_id or not run.work_pool:
-        return None
     # The cheap facts first: most runs are simply under way.
-    if run.flow_name.startswith(OWN_PREFIX) or now - run.state.timestamp < SILENT:
-        return None
-    gone = run_life.why_gone(run.id, run.infrastructure_pid, run.state.timestamp)
-    if gone is None or not await _was_here(desk, run.work_pool):
+    gone = _why_gone(run, now)
+    if gone is None or not await _was_here(desk, run.work_pool or ""):
         return None
     silence = await _silence(desk, run, now)
     if silence is None:
         return None
     return EndStuckRun(flow_run_id=run.id, proof=f"{silence}, and {gone}")
+
+
+def _why_gone(run: RunRecord, now: datetime) -> str | None:
+    """Return how this machine shows that the process of a long silent run is gone; this asks no server."""
+    if run.state.type != "RUNNING" or run.start is None or not run.deployment_id or not run.work_pool:
+        return None
+    if run.flow_name.startswith(OWN_PREFIX) or now - run.state.timestamp < SILENT:
+        return None
+    return run_life.why_gone(run.id, run.infrastructure_pid, run.state.timestamp)
 
 
 async def _was_here(desk: Desk, pool: str) -> bool:
@@ -133,7 +138,13 @@ async def look_at_ended(
     return steps.prepared(session, done, now=now)
 
 
-async def _open(desk: Desk, run: RunRecord) -> TroubleshootingSession | None:
+async def _open(desk: Desk, seen: RunRecord) -> TroubleshootingSession | None:
+    if _why_gone(seen, desk.clock()) is None:
+        return None
+    try:
+        run = await desk.api.run(seen.id)
+    except UnknownNameError:
+        return None  # deleted since it was seen
     remedy = await prove_stuck(desk, run)
     if remedy is None:
         return None

@@ -22,6 +22,13 @@ class Foreign(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
+def given(told: Any) -> Any:
+    """Return a mapping without what is null: that was not given. Anything else stays as it is."""
+    return (
+        {key: value for key, value in told.items() if value is not None} if isinstance(told, dict) else told
+    )
+
+
 class Severity(StrEnum):
     """How bad, from the run's point of view: critical is platform-wide, info is expected."""
 

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from prefect_autopilot.models.base import AlertCondition, AlertType, Foreign, JSONDict, Severity, Value
+from prefect_autopilot.models.base import (
+    AlertCondition,
+    AlertType,
+    Foreign,
+    JSONDict,
+    Severity,
+    Value,
+    given,
+)
 
 StateType = Literal[
     "SCHEDULED", "PENDING", "RUNNING", "COMPLETED", "FAILED", "CANCELLED", "CRASHED", "PAUSED", "CANCELLING"
@@ -16,6 +24,7 @@ TERMINAL_STATES: frozenset[str] = frozenset({"COMPLETED", "FAILED", "CANCELLED",
 FAILURE_STATES: frozenset[str] = frozenset({"FAILED", "CRASHED"})
 
 
+Amounts = Annotated[dict[str, float], BeforeValidator(given)]
 MEASURE_NAME = r"^[a-z][a-z0-9_]{0,63}$"
 """How a measure may be named."""
 
@@ -104,7 +113,16 @@ class LogRecord(Foreign):
     task_run_id: str | None = None
 
 
-class HistoryRun(Foreign):
+class Told(Foreign):
+    """A part of a batch row; a field that is null is a field that was not given."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, told: Any) -> Any:
+        return given(told)
+
+
+class HistoryRun(Told):
     """One run of a batch history (contract of ``detect``)."""
 
     start: datetime
@@ -115,17 +133,17 @@ class HistoryRun(Foreign):
     retries: float | None = None
     rows: float | None = None
     memory_mb: float | None = None
-    measures: dict[str, float] = Field(default_factory=dict)
+    measures: Amounts = Field(default_factory=dict)
 
 
-class Pause(Foreign):
-    """A time in which a schedule was switched off."""
+class Pause(Told):
+    """A time in which a schedule was switched off; one without an end lasts."""
 
     from_: datetime = Field(alias="from")
-    to: datetime
+    to: datetime | None = None
 
 
-class RunSeries(Foreign):
+class RunSeries(Told):
     """The history of one deployment (contract of ``detect``)."""
 
     id: str
@@ -134,7 +152,7 @@ class RunSeries(Foreign):
     schedule: JSONDict | None = None
     now: datetime | None = None
     paused: tuple[Pause, ...] = ()
-    limits: dict[str, float] = Field(default_factory=dict)
+    limits: Amounts = Field(default_factory=dict)
     # No default: a history that was left out must not pass for one in which nothing happened.
     runs: tuple[HistoryRun, ...]
 

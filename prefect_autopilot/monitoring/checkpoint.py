@@ -18,10 +18,22 @@ from prefect_autopilot.monitoring.monitor import Monitor
 from prefect_autopilot.monitoring.sample import Finding, Sample
 from prefect_autopilot.monitoring.windows import SortedWindow
 
-VERSION = 4
+VERSION = 5
 """Changes whenever the same numbers mean something else."""
 DERIVED = frozenset(
-    {"_zone", "_next", "_paused", "_limit", "_given", "ordered", "duration", "_schedule", "_stuck", "_plain"}
+    {
+        "_zone",
+        "_next",
+        "_paused",
+        "_measure",
+        "_limit",
+        "_given",
+        "ordered",
+        "duration",
+        "_schedule",
+        "_stuck",
+        "_plain",
+    }
 )
 """Attributes that the settings determine, or that are a second name of another one's part."""
 ROOM = "prefect_autopilot.monitoring."

@@ -29,9 +29,14 @@ MEAN_LAG = 40
 EARLY = 1.8
 STRETCH = 2.1
 LEAST_SIGMAS = 3.2
+CLEAR_SIGMAS = 7.5
+CLEAR_SPIKE = math.log(2.2)
+"""What is so many times the usual is clear without being so many sigmas away as well."""
 MOST_EXCESSES = 9.0
 REGULAR_SPREAD = 0.25
 HEAVIER = 1.3
+MORE_ERRORS = 0.2
+"""Share by which a new level of the most scattered durations must be clearer."""
 SCATTERED = 1.5
 """Durations that need so much wider a limit have extremes of their own: each is remembered as it is."""
 CROWD = 3
@@ -140,7 +145,8 @@ class Lane:
         reach = self._width() * min(
             STRETCH * (tail.ordered[-1] - foot), MOST_EXCESSES * tail.mean_excess(0.9)
         )
-        return max(LEAST_SPIKE, LEAST_SIGMAS * tail.spread(), foot + reach)
+        clear = min(CLEAR_SPIKE, CLEAR_SIGMAS * tail.spread())
+        return max(LEAST_SPIKE, clear, LEAST_SIGMAS * tail.spread(), foot + reach)
 
     def _width(self) -> float:
         """Return by how much the limit of scattering durations is wider than that of regular ones."""
@@ -250,7 +256,7 @@ class Lane:
         sigma = 1.2 / math.sqrt(runs) if known is None else known.sigma(runs)
         if known is not None:
             known.push(mean)
-        if abs(mean) < window.errors * sigma:
+        if abs(mean) < window.errors * sigma * (1 + MORE_ERRORS * (self._width() - 1) / HEAVIER):
             return None
         newest = sorted(list(self._recent)[-runs:])
         amount = newest[runs // 2] - usual

@@ -1,4 +1,7 @@
-"""Limits that an owner set: tags ``limit:METRIC=NUMBER``, and the memory its infrastructure is given."""
+"""Limits that an owner set: tags ``limit:METRIC=NUMBER``, and the memory its infrastructure is given.
+
+A metric is ``duration_s``, ``lateness_s``, ``memory_mb``, ``rows`` or what runs measure of themselves.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,10 @@ import re
 from collections.abc import Mapping, Sequence
 
 from prefect_autopilot.models import RunRecord
+from prefect_autopilot.models.runs import MEASURE_NAME
 
 TAG = "limit:"
-LIMITED = frozenset({"duration_s", "lateness_s", "memory_mb"})
+MOST_LIMITS = 10
 MEMORY_VARIABLES = ("mem_limit", "memory", "memory_limit")
 """Job variables of the Docker, ECS, Kubernetes and Cloud Run workers: the memory a run may have."""
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?b?)", re.IGNORECASE)
@@ -29,7 +33,8 @@ def limits_of(runs: Sequence[RunRecord]) -> dict[str, float]:
         found["memory_mb"] = memory
     for tag in run.tags:
         metric, equals, number = tag.removeprefix(TAG).partition("=")
-        if tag.startswith(TAG) and equals and metric in LIMITED and (value := _number(number)) is not None:
+        known = tag.startswith(TAG) and equals and re.fullmatch(MEASURE_NAME, metric)
+        if known and len(found) < MOST_LIMITS and (value := _number(number)) is not None:
             found[metric] = value
     return found
 

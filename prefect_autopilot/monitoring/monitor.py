@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Protocol
@@ -10,7 +11,7 @@ from prefect_autopilot.models import HistoryRun, RunSeries
 from prefect_autopilot.monitoring.calendars import zone_of
 from prefect_autopilot.monitoring.custom import CustomChannel
 from prefect_autopilot.monitoring.duration import DurationChannel
-from prefect_autopilot.monitoring.memory import MemoryChannel
+from prefect_autopilot.monitoring.growth import GrowthChannel
 from prefect_autopilot.monitoring.punctuality import ScheduleChannel
 from prefect_autopilot.monitoring.retries import RetriesChannel
 from prefect_autopilot.monitoring.rows import RowsChannel
@@ -21,6 +22,8 @@ from prefect_autopilot.monitoring.stuck import StuckChannel
 INCIDENT_RUNS = 10
 """Findings of one kind at most this many runs apart are one incident."""
 MOST_INCIDENTS = 50
+MEMORY = "memory_mb"
+"""Its growth is told without a limit as well."""
 ATTRIBUTED_RUNS = 30
 """A change this many runs ago may be why."""
 
@@ -39,7 +42,10 @@ class Monitor:
     """
 
     def __init__(self, series: RunSeries) -> None:
-        paused = [(seconds(pause.from_), seconds(pause.to)) for pause in series.paused]
+        paused = [
+            (seconds(pause.from_), math.inf if pause.to is None else seconds(pause.to))
+            for pause in series.paused
+        ]
         self.duration = DurationChannel(zone_of(series.schedule))
         self._schedule = ScheduleChannel(series.schedule, paused)
         self._stuck = StuckChannel()
@@ -50,8 +56,9 @@ class Monitor:
             self._stuck,
             RowsChannel(),
             RetriesChannel(),
-            MemoryChannel(series.limits.get("memory_mb")),
             CustomChannel(),
+            GrowthChannel(MEMORY, series.limits.get(MEMORY)),
+            *(GrowthChannel(name, limit) for name, limit in sorted(series.limits.items()) if name != MEMORY),
         )
         self._count = 0
         self._last: Sample | None = None

@@ -16,16 +16,16 @@ class RisenShare:
     """Shiryaev-Roberts statistic of a share that may have become four times the usual, or ``least``.
 
     With a known usual share the mean number of values to a false alarm is at least the limit of the
-    statistic (Pollak 1985). The usual share is learned from all but the newest 40 values, which may already
-    be risen; by one standard error more is judged, so that little knowledge takes more evidence to exceed.
+    statistic (Pollak 1985). The usual share is learned from all but the newest ``lag`` values, which may
+    already be risen; by one standard error more is judged, so that little knowledge takes more evidence.
     """
 
     __slots__ = ("_hits", "_pending", "_seen", "least", "statistic")
 
-    def __init__(self, *, least: float) -> None:
+    def __init__(self, *, least: float, lag: int = LAG) -> None:
         self.least = least
         self.statistic = 0.0
-        self._pending: deque[int] = deque(maxlen=LAG)
+        self._pending: deque[int] = deque(maxlen=lag)
         self._hits = PRIOR_SHARE * PRIOR_VALUES
         self._seen = PRIOR_VALUES
 
@@ -36,7 +36,7 @@ class RisenShare:
 
     def update(self, *, hit: bool) -> float:
         """Add one value and return the logarithm of the statistic, at least 0."""
-        if len(self._pending) == LAG:
+        if len(self._pending) == self._pending.maxlen:
             self._seen += 1
             self._hits += self._pending[0]
         self._pending.append(int(hit))

@@ -11,14 +11,16 @@ from prefect_autopilot.monitoring.sample import Finding, Sample
 from prefect_autopilot.monitoring.shares import RisenShare
 
 IN_A_ROW = 3
-CHANCE = 1e-5
+CHANCE = 4e-6
 COLD_RUNS = 30
 WINDOW = 20
 SWITCHES = 9
 ALTERNATING = 7
-LEAST_SHARE = 0.12
-RISEN_SHARE = 12.0
-"""Log of the mean number of runs to a false alarm: one in 160,000."""
+LEAST_SHARE = 0.15
+RISEN_SHARE = 10.0
+"""Log of the mean number of runs to a false alarm: one in 22,000."""
+LAG = 80
+"""A share that creeps up over so many runs does not become the usual one meanwhile."""
 JUDGED = frozenset({"COMPLETED"}) | FAILURE_STATES
 
 
@@ -30,7 +32,7 @@ class StateChannel:
         self._row = 0
         self._runs = 0
         self._failures = 0
-        self._share = RisenShare(least=LEAST_SHARE)
+        self._share = RisenShare(least=LEAST_SHARE, lag=LAG)
 
     def observe(self, run: Sample) -> Iterator[Finding]:
         """Yield what the state of this run adds up to."""
@@ -62,10 +64,11 @@ class StateChannel:
         return Finding(run.start, run.end, kind, Severity.HIGH, value, reason)
 
     def _unlikely(self) -> bool:
-        """Tell whether so many failures in a row are no chance; early on three are always worth telling.
+        """Tell whether so many failures in a row are no chance; early on, and of the first, three always are.
 
         The share of failures before the row is estimated by the median of its posterior (Jeffreys' prior).
         """
         before = self._runs - self._row
         share = (self._failures - self._row + 0.7) / (before + 1)
-        return before < COLD_RUNS or share**self._row <= CHANCE
+        first = self._failures == self._row
+        return first or before < COLD_RUNS or share**self._row <= CHANCE

@@ -10,6 +10,7 @@ from prefect_autopilot.store.alerts import Alerts
 from prefect_autopilot.store.asked import AskedService, AskedServices
 from prefect_autopilot.store.changes import Change
 from prefect_autopilot.store.database import Database
+from prefect_autopilot.store.deployments import Deployments, Update
 from prefect_autopilot.store.hooks import Hooks, QueuedEvent
 from prefect_autopilot.store.journal import Journal, JournalEntry, JournalOutcome
 from prefect_autopilot.store.leases import WATCHER_LEASE
@@ -37,6 +38,7 @@ __all__ = [
     "QueuedEvent",
     "Scope",
     "Store",
+    "Update",
     "Workflow",
     "run_claim",
 ]
@@ -54,6 +56,7 @@ class Store(
     Hooks,
     Tokens,
     Preferences,
+    Deployments,
     Rewrites,
     AskedServices,
 ):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import pytest
 
 from prefect_autopilot.adapters.prefect_api import PrefectAPI
 from prefect_autopilot.journeys.desk import Desk
-from prefect_autopilot.models import TERMINAL_STATES, RemedyPolicy
+from prefect_autopilot.models import TERMINAL_STATES, JSONDict, RemedyPolicy, RunRecord
 from prefect_autopilot.store import Store
 
 TRACEBACK = """Encountered exception during execution: {error}
@@ -213,20 +213,23 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
         yield opened
 
 
+async def no_sleep(_seconds: float) -> None:
+    return
+
+
+def api_of(server: Callable[[httpx.Request], httpx.Response], **changes: Any) -> PrefectAPI:
+    transport = httpx.MockTransport(server)
+    return PrefectAPI("http://prefect.test/api", transport=transport, sleep=no_sleep, **changes)
+
+
 def desk_on(prefect: PrefectInMemory, store: Store, clock: Clock, **changes: Any) -> Desk:
     """A desk over the server in memory, in auto mode unless told otherwise."""
-
-    async def no_sleep(_seconds: float) -> None:
-        return
 
     async def may_not_be_asked(_url: str, _private: bool) -> None:  # noqa: FBT001  # the desk's interface
         return
 
-    api = PrefectAPI(
-        "http://prefect.test/api", transport=httpx.MockTransport(prefect), sleep=no_sleep, tries=2
-    )
     parts: dict[str, Any] = {
-        "api": api,
+        "api": api_of(prefect, tries=2),
         "store": store,
         "policy": RemedyPolicy(mode="auto"),
         "holder": "test",
@@ -241,6 +244,57 @@ def desk_on(prefect: PrefectInMemory, store: Store, clock: Clock, **changes: Any
 def make_desk(prefect: PrefectInMemory, store: Store, clock: Clock) -> Callable[..., Desk]:
     """Return a function that makes a desk with some parts changed."""
     return lambda **changes: desk_on(prefect, store, clock, **changes)
+
+
+@pytest.fixture
+def desk_over(make_desk: Callable[..., Desk]) -> Callable[..., Desk]:
+    """Return a function that makes a desk whose calls are answered by a server of the test's own."""
+    return lambda server, **changes: make_desk(api=api_of(server), **changes)
+
+
+class ListOfRuns:
+    """Answers as the Prefect adapter does: the newest ``limit`` of what ended since, and what is active."""
+
+    def __init__(self, *runs: RunRecord) -> None:
+        self.runs = list(runs)
+        self.asked: list[tuple[datetime, int]] = []
+        self.pages: list[tuple[datetime, datetime]] = []
+        self.deployments: dict[str, JSONDict] = {}
+
+    async def runs_changed_since(
+        self, since: datetime, *, overlap_s: float = 30, limit: int = 10_000
+    ) -> tuple[RunRecord, ...]:
+        self.asked.append((since, limit))
+        after = since - timedelta(seconds=overlap_s)
+        ended = sorted(
+            (run for run in self.runs if run.end and run.end >= after), key=lambda run: run.end or after
+        )
+        return (*ended[-limit:], *(run for run in self.runs if run.end is None))
+
+    async def runs_ended_between(
+        self, after: datetime, before: datetime, *, limit: int
+    ) -> tuple[RunRecord, ...]:
+        self.pages.append((after, before))
+        found = [run for run in self.runs if run.end and after <= run.end <= before]
+        return tuple(sorted(found, key=lambda run: run.end or after, reverse=True)[:limit])
+
+    async def count_ended_between(self, after: datetime, before: datetime) -> int:
+        return sum(run.end is not None and after <= run.end <= before for run in self.runs)
+
+    async def runs_by_id(self, ids: Sequence[str]) -> tuple[RunRecord, ...]:
+        return tuple(run for run in self.runs if run.id in ids)
+
+    async def deployments_by_id(self, ids: Sequence[str]) -> tuple[JSONDict, ...]:
+        return tuple({"id": ident} | self.deployments[ident] for ident in ids if ident in self.deployments)
+
+    async def automations(self) -> tuple[JSONDict, ...]:
+        return ()
+
+
+@pytest.fixture
+def listed() -> type[ListOfRuns]:
+    """A Prefect that is a list of runs."""
+    return ListOfRuns
 
 
 @pytest.fixture

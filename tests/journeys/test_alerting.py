@@ -257,11 +257,11 @@ async def test_dependencies_come_from_tags_and_automations(
 ) -> None:
     for name, ident in (("up", UP), ("down", DOWN)):
         await store.upsert_runs(runs(now, "..", name, deployment_id=ident))
-    assert (await read_deployed(server, store)).upstreams == expected
+    assert (await read_deployed(server, store, now)).upstreams == expected
     assert server.calls == 2
 
 
-async def test_a_server_of_which_nothing_was_seen_is_not_asked(store: Store) -> None:
+async def test_a_server_of_which_nothing_was_seen_is_not_asked(store: Store, now: datetime) -> None:
     server = Server()
-    assert await read_deployed(server, store) == Deployed()
+    assert await read_deployed(server, store, now) == Deployed()
     assert server.calls == 0

@@ -13,7 +13,6 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
-from prefect_autopilot.adapters.prefect_api import PrefectAPI
 from prefect_autopilot.journeys import resolve
 from prefect_autopilot.journeys.desk import Desk
 from prefect_autopilot.models import Expectation, RemedyPolicy, ResolutionStatus
@@ -39,14 +38,11 @@ def server(prefect: Any) -> Server:
 
 
 @pytest.fixture
-def expecting(make_desk: Callable[..., Desk], server: Server) -> Callable[..., Desk]:
-    api = PrefectAPI("http://prefect.test/api", transport=httpx.MockTransport(server))
-
+def expecting(desk_over: Callable[..., Desk], server: Server) -> Callable[..., Desk]:
     def make(**expected: Any) -> Desk:
         told = {"match": ["orders/prod"]} | expected
-        return make_desk(
-            api=api, policy=RemedyPolicy.model_validate({"mode": "auto", "expectations": [told]})
-        )
+        policy = RemedyPolicy.model_validate({"mode": "auto", "expectations": [told]})
+        return desk_over(server, policy=policy)
 
     return make
 

@@ -11,7 +11,6 @@ from typing import Any
 import httpx
 import pytest
 
-from prefect_autopilot.adapters.prefect_api import PrefectAPI
 from prefect_autopilot.journeys.desk import Desk
 from prefect_autopilot.journeys.leaked_slots import SlotWatch, prove
 from prefect_autopilot.journeys.resolve import advance
@@ -95,13 +94,8 @@ def server(prefect: Any, tmp_path: Path) -> Server:
 
 
 @pytest.fixture
-def desk(make_desk: Callable[..., Desk], server: Server) -> Desk:
-    async def no_sleep(_seconds: float) -> None:
-        return
-
-    return make_desk(
-        api=PrefectAPI("http://prefect.test/api", transport=httpx.MockTransport(server), sleep=no_sleep)
-    )
+def desk(desk_over: Callable[..., Desk], server: Server) -> Desk:
+    return desk_over(server)
 
 
 def leak(server: Server, clock: Any, **limit: Any) -> None:

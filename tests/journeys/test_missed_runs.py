@@ -10,7 +10,6 @@ from typing import Any
 import httpx
 import pytest
 
-from prefect_autopilot.adapters.prefect_api import PrefectAPI
 from prefect_autopilot.journeys import resolve
 from prefect_autopilot.journeys.desk import Desk
 from prefect_autopilot.journeys.missed_runs import MissedWatch, last_missable
@@ -82,13 +81,8 @@ def server(prefect: Any) -> Server:
 
 
 @pytest.fixture
-def desk(make_desk: Callable[..., Desk], server: Server) -> Desk:
-    async def no_sleep(_seconds: float) -> None:
-        return
-
-    return make_desk(
-        api=PrefectAPI("http://prefect.test/api", transport=httpx.MockTransport(server), sleep=no_sleep)
-    )
+def desk(desk_over: Callable[..., Desk], server: Server) -> Desk:
+    return desk_over(server)
 
 
 @pytest.fixture
@@ -248,7 +242,7 @@ async def test_a_schedule_that_was_not_seen_active_before_its_time_proves_nothin
 ) -> None:
     fresh = MissedWatch()
     assert await after(fresh, desk, clock) == ()
-    clock.forward(61)
+    clock.forward(181)
     assert await fresh.look(desk) == ()
 
 

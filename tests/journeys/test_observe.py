@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -46,45 +46,6 @@ def a_run(number: int, at: datetime, state: str = "COMPLETED", **more: Any) -> R
     return RunRecord.model_validate(fields | more)
 
 
-class ListOfRuns:
-    """Answers as the Prefect adapter does: the newest ``limit`` of what ended since, and what is active."""
-
-    def __init__(self, *runs: RunRecord) -> None:
-        self.runs = list(runs)
-        self.asked: list[datetime] = []
-        self.pages: list[tuple[datetime, datetime]] = []
-        self.deployments: dict[str, JSONDict] = {}
-
-    async def runs_changed_since(
-        self, since: datetime, *, overlap_s: float = 30, limit: int = 10_000
-    ) -> tuple[RunRecord, ...]:
-        self.asked.append(since)
-        after = since - timedelta(seconds=overlap_s)
-        ended = sorted(
-            (run for run in self.runs if run.end and run.end >= after), key=lambda run: run.end or after
-        )
-        return (*ended[-limit:], *(run for run in self.runs if run.end is None))
-
-    async def runs_ended_between(
-        self, after: datetime, before: datetime, *, limit: int
-    ) -> tuple[RunRecord, ...]:
-        self.pages.append((after, before))
-        found = [run for run in self.runs if run.end and after <= run.end <= before]
-        return tuple(sorted(found, key=lambda run: run.end or after, reverse=True)[:limit])
-
-    async def count_ended_between(self, after: datetime, before: datetime) -> int:
-        return sum(run.end is not None and after <= run.end <= before for run in self.runs)
-
-    async def runs_by_id(self, ids: Sequence[str]) -> tuple[RunRecord, ...]:
-        return tuple(run for run in self.runs if run.id in ids)
-
-    async def deployments_by_id(self, ids: Sequence[str]) -> tuple[JSONDict, ...]:
-        return tuple({"id": ident} | self.deployments[ident] for ident in ids if ident in self.deployments)
-
-    async def automations(self) -> tuple[JSONDict, ...]:
-        return ()
-
-
 def hourly(now: datetime, states: str) -> list[RunRecord]:
     """One run an hour, the last one ten minutes ago; . is good, F failed."""
     return [
@@ -97,8 +58,8 @@ def hourly(now: datetime, states: str) -> list[RunRecord]:
     ]
 
 
-async def test_each_run_is_read_once(store: Store, now: datetime) -> None:
-    api = ListOfRuns(*hourly(now, "." * 5))
+async def test_each_run_is_read_once(listed: Any, store: Store, now: datetime) -> None:
+    api = listed(*hourly(now, "." * 5))
     assert await observe.ingest(api, store, now) == 5
     assert await observe.ingest(api, store, now) == 0
     api.runs.append(a_run(9, now + timedelta(minutes=5)))
@@ -106,49 +67,56 @@ async def test_each_run_is_read_once(store: Store, now: datetime) -> None:
     assert len(await store.runs()) == 6
 
 
-async def test_reading_goes_on_where_it_ended_and_not_at_our_clock(store: Store, now: datetime) -> None:
+async def test_reading_goes_on_where_it_ended_and_not_at_our_clock(
+    listed: Any, store: Store, now: datetime
+) -> None:
     runs = hourly(now, "." * 5)
-    api = ListOfRuns(*runs)
+    api = listed(*runs)
     await observe.ingest(api, store, now)
     assert await store.cursor(observe.CURSOR) == runs[-1].end
-    await observe.ingest(ListOfRuns(), store, now + timedelta(days=1))
+    await observe.ingest(listed(), store, now + timedelta(days=1))
     assert await store.cursor(observe.CURSOR) == runs[-1].end
 
 
-async def test_a_run_that_arrives_late_within_the_overlap_is_read(store: Store, now: datetime) -> None:
-    api = ListOfRuns(a_run(1, now))
+async def test_a_run_that_arrives_late_within_the_overlap_is_read(
+    listed: Any, store: Store, now: datetime
+) -> None:
+    api = listed(a_run(1, now))
     await observe.ingest(api, store, now)
     api.runs.append(a_run(2, now - timedelta(seconds=60)))
     assert await observe.ingest(api, store, now) == 1
 
 
-async def test_an_end_in_the_future_does_not_move_the_cursor_there(store: Store, now: datetime) -> None:
-    api = ListOfRuns(a_run(1, now - timedelta(hours=1)), a_run(2, now + timedelta(days=3)))
+async def test_an_end_in_the_future_does_not_move_the_cursor_there(
+    listed: Any, store: Store, now: datetime
+) -> None:
+    api = listed(a_run(1, now - timedelta(hours=1)), a_run(2, now + timedelta(days=3)))
     await observe.ingest(api, store, now)
     assert await store.cursor(observe.CURSOR) == now - timedelta(hours=1)
 
 
 async def test_a_backlog_beyond_one_answer_is_read_whole(
-    store: Store, now: datetime, monkeypatch: pytest.MonkeyPatch
+    listed: Any, store: Store, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reading, "NEWEST", 3)
     monkeypatch.setattr(reading, "PAGE", 4)
-    api = ListOfRuns(*hourly(now, "." * 40))
+    api = listed(*hourly(now, "." * 40))
     assert await observe.ingest(api, store, now) == 40
 
 
-async def test_our_own_flows_are_not_observed(store: Store, now: datetime) -> None:
-    api = ListOfRuns(a_run(1, now, flow_name="autopilot-monitor"), a_run(2, now))
+async def test_our_own_flows_are_not_observed(listed: Any, store: Store, now: datetime) -> None:
+    api = listed(a_run(1, now, flow_name="autopilot-monitor"), a_run(2, now))
     assert await observe.ingest(api, store, now) == 1
 
 
-async def test_a_failed_read_leaves_the_cursor_where_it_was(store: Store, now: datetime) -> None:
-    class Down(ListOfRuns):
-        async def runs_changed_since(self, *_: object, **__: object) -> tuple[RunRecord, ...]:
-            raise PrefectError("down", permanent=False)
+async def test_a_failed_read_leaves_the_cursor_where_it_was(listed: Any, store: Store, now: datetime) -> None:
+    async def down(*_: object, **__: object) -> tuple[RunRecord, ...]:
+        raise PrefectError("down", permanent=False)
 
+    api = listed()
+    api.runs_changed_since = down
     with pytest.raises(PrefectError):
-        await observe.ingest(Down(), store, now)
+        await observe.ingest(api, store, now)
     assert await store.cursor(observe.CURSOR) is None
 
 
@@ -273,13 +241,13 @@ async def test_a_known_schedule_finds_missing_runs(store: Store, now: datetime) 
     ids=["one", "paused", "inactive", "two", "a form we cannot read", "none", "not told", "deleted"],
 )
 async def test_only_one_active_schedule_is_followed(
-    store: Store, now: datetime, deployment: JSONDict | None, expected: dict[str, JSONDict]
+    listed: Any, store: Store, now: datetime, deployment: JSONDict | None, expected: dict[str, JSONDict]
 ) -> None:
-    api = ListOfRuns()
+    api = listed()
     if deployment is not None:
         api.deployments["dep-1"] = deployment
     await store.upsert_runs(hourly(now, ".."))
-    assert (await read_deployed(api, store)).schedules == expected
+    assert (await read_deployed(api, store, now)).schedules == expected
 
 
 def test_a_series_holds_what_the_detectors_need(now: datetime) -> None:
@@ -305,3 +273,37 @@ async def test_the_alert_of_a_rule_names_flow_and_deployment(store: Store, now: 
     )
     titles = {alert.title for alert in await observe.raise_alerts(store, (rule,), now)}
     assert f"{runs[-1].flow_name}/{runs[-1].deployment_name}: error_rate is 1" in titles
+
+
+@pytest.mark.parametrize(
+    ("update", "runs_before", "told"),
+    [
+        (
+            {"entrypoint": "flow.py:new", "parameters": {"day": 2}},
+            3,
+            "(entrypoint, parameters), 3 runs before.",
+        ),
+        ({"job_variables": {"image": "etl:6"}}, 30, "(job_variables), 30 runs before."),
+        ({"job_variables": {"image": "etl:6"}}, 31, ""),
+        ({"schedules": [], "description": "words", "tags": ["a"]}, 3, ""),
+        ({}, 3, ""),
+    ],
+    ids=["code and parameters", "long before", "too long before", "nothing runs go by", "none"],
+)
+async def test_an_alert_names_the_update_of_its_deployment_before_it(
+    listed: Any, store: Store, now: datetime, update: JSONDict, runs_before: int, told: str
+) -> None:
+    api = listed()
+    api.deployments["dep-1"] = {"entrypoint": "flow.py:old", "parameters": {"day": 1}}
+    runs = hourly(now, "." * 60 + "FFF")
+    await store.upsert_runs(runs)
+    began = runs[62].start  # three failures in a row are told at the third
+    assert began is not None
+    updated = began - timedelta(hours=runs_before - 0.5)
+    await read_deployed(api, store, updated - timedelta(days=1))
+    api.deployments["dep-1"] |= update
+    await read_deployed(api, store, updated)
+    deployed = await read_deployed(api, store, now)
+    (alert,) = await observe.raise_alerts(store, (), now, deployed=deployed)
+    assert alert.description.endswith(told)
+    assert ("updated" in alert.description) == bool(told)

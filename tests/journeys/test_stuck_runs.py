@@ -13,7 +13,6 @@ from typing import Any
 import httpx
 import pytest
 
-from prefect_autopilot.adapters.prefect_api import PrefectAPI
 from prefect_autopilot.journeys import resolve, storms
 from prefect_autopilot.journeys.desk import Desk
 from prefect_autopilot.journeys.stuck_runs import StuckWatch, prove_stuck
@@ -63,13 +62,8 @@ def server(prefect: Any) -> Server:
 
 
 @pytest.fixture
-def desk(make_desk: Callable[..., Desk], server: Server) -> Desk:
-    async def no_sleep(_seconds: float) -> None:
-        return
-
-    return make_desk(
-        api=PrefectAPI("http://prefect.test/api", transport=httpx.MockTransport(server), sleep=no_sleep)
-    )
+def desk(desk_over: Callable[..., Desk], server: Server) -> Desk:
+    return desk_over(server)
 
 
 @pytest.fixture
@@ -93,7 +87,7 @@ def dead_pid() -> str:
 
 
 @pytest.fixture
-def stuck(prefect: Any, clock: Any, worker: Any, dead_pid: str) -> dict[str, Any]:
+async def stuck(desk: Desk, prefect: Any, clock: Any, worker: Any, dead_pid: str) -> dict[str, Any]:
     """Three runs that completed within seconds, and one that has run for an hour without a process."""
     for number in (7, 8, 9):
         prefect.finish(f"run-{number}")
@@ -101,6 +95,7 @@ def stuck(prefect: Any, clock: Any, worker: Any, dead_pid: str) -> dict[str, Any
     prefect.start("run-1")
     run: dict[str, Any] = prefect.runs["run-1"]
     run |= {"work_pool_name": POOL, "infrastructure_pid": dead_pid}
+    await desk.store.upsert_runs([await desk.api.run("run-1")])
     clock.now += timedelta(hours=1)
     return run
 
@@ -317,9 +312,25 @@ async def test_without_a_worker_here_nobody_can_tell(desk: Desk, stuck: Any, wor
     assert await proof(desk) is None
 
 
-async def test_our_own_flows_are_left_alone(desk: Desk, prefect: Any, stuck: Any) -> None:
-    prefect.flow_name = "autopilot-monitor"
-    assert await proof(desk) is None
+async def test_our_own_flows_are_left_alone(desk: Desk, stuck: Any) -> None:
+    ours = (await desk.api.run("run-1")).model_copy(update={"flow_name": "autopilot-monitor"})
+    assert await prove_stuck(desk, ours) is None
+
+
+async def test_runs_that_are_simply_under_way_are_asked_for_by_nobody(
+    desk: Desk, prefect: Any, clock: Any, stuck: Any
+) -> None:
+    await desk.store.upsert_runs(
+        [(await desk.api.run("run-1")).model_copy(update={"infrastructure_pid": None})]
+    )
+    calls = desk.api.calls
+    assert await StuckWatch().look(desk) == ()
+    assert desk.api.calls == calls
+
+
+async def test_a_run_that_was_deleted_since_it_was_seen_is_none(desk: Desk, prefect: Any, stuck: Any) -> None:
+    del prefect.runs["run-1"]
+    assert await StuckWatch().look(desk) == ()
 
 
 async def test_a_server_that_does_not_answer_ends_no_run(desk: Desk, prefect: Any, stuck: Any) -> None:

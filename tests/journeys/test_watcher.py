@@ -505,7 +505,7 @@ async def test_an_unreachable_server_is_waited_for_and_work_goes_on_when_it_is_b
     with caplog.at_level(logging.WARNING, logger="prefect_autopilot"):
         await Restless(desk, back_at_the_third).run()
     assert "cannot be reached" in caplog.text
-    assert caplog.text.count("Trying again in 10 s.") == 3
+    assert caplog.text.count("Trying again in 15 s.") == 3
     assert (await session_of(store)).resolution_status is ResolutionStatus.ESCALATED
 
 
@@ -535,7 +535,7 @@ async def test_what_does_not_pass_ends_the_watcher_with_its_reason(
 
 async def test_without_anything_due_it_sleeps_one_interval(watcher: Watcher) -> None:
     await watcher.tick()
-    assert await watcher._idle_s() == 10
+    assert await watcher._idle_s() == watcher.poll_interval_s
 
 
 async def test_it_wakes_when_the_next_session_is_due(watcher: Watcher, prefect: Any) -> None:
@@ -552,7 +552,7 @@ async def test_a_session_due_far_away_does_not_stop_the_watching(
     due = await watcher.desk.store.next_due()
     assert due is not None
     assert due > clock.now + timedelta(seconds=10)
-    assert await watcher._idle_s() == 10
+    assert await watcher._idle_s() == watcher.poll_interval_s
 
 
 async def test_more_overdue_work_is_gone_on_with_at_once(watcher: Watcher, prefect: Any, clock: Any) -> None:
@@ -573,7 +573,7 @@ async def test_a_session_in_trouble_is_not_tried_again_without_a_pause(
     monkeypatch.setattr(module.resolve, "advance", refused)
     watcher = Restless(desk)
     await watcher.run()
-    assert watcher.pauses == [10] * 10
+    assert watcher.pauses == [watcher.poll_interval_s] * 10
 
 
 async def test_a_server_out_of_reach_is_not_called_without_a_pause(
@@ -585,7 +585,7 @@ async def test_a_server_out_of_reach_is_not_called_without_a_pause(
     clock.forward(60)
     prefect.down = True
     await watcher.run()
-    assert watcher.pauses == [10] * 10
+    assert watcher.pauses == [watcher.poll_interval_s] * 10
 
 
 async def test_a_watcher_on_standby_sleeps_a_whole_interval_whatever_is_due(
@@ -595,7 +595,7 @@ async def test_a_watcher_on_standby_sleeps_a_whole_interval_whatever_is_due(
     await Watcher(make_desk(holder="first")).tick()
     clock.forward(20)
     await watcher.tick()
-    assert await watcher._idle_s() == 10
+    assert await watcher._idle_s() == watcher.poll_interval_s
 
 
 async def test_a_hint_is_used_up_by_the_look_it_causes(watcher: Watcher) -> None:

@@ -131,7 +131,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "Pagination": {},
     "Parameter": {"name": "id"},
     "ParameterSpec": {"name": "project"},
-    "Pause": {"from": NOW, "to": NOW + timedelta(hours=1)},
+    "Pause": {"from": NOW},
     "PreviewResult": {"succeeded": True, "duration_s": 0.4},
     "Proof": {"equal": True, "n": 3, "before_s": 1.2, "after_s": 0.4, "reason": ""},
     "Question": {"id": "project", "text": "Which project?"},

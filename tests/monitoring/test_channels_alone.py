@@ -12,7 +12,7 @@ import pytest
 
 from prefect_autopilot.models import Severity
 from prefect_autopilot.monitoring.duration import DurationChannel
-from prefect_autopilot.monitoring.memory import MemoryChannel
+from prefect_autopilot.monitoring.growth import GrowthChannel
 from prefect_autopilot.monitoring.retries import RetriesChannel
 from prefect_autopilot.monitoring.rows import RowsChannel
 from prefect_autopilot.monitoring.sample import Finding, Sample
@@ -265,7 +265,7 @@ def test_memory_that_grows_is_told_before_the_limit(
     size: Callable[[int], float], noise: float, limit: float | None
 ) -> None:
     runs = sized(260, size, noise=noise)
-    alarms = told(MemoryChannel(limit), runs)
+    alarms = told(GrowthChannel("memory_mb", limit), runs)
     met = next(i for i in range(260) if size(i) >= 1500)
     assert [kind for _, kind in alarms] == ["memory_growth"]
     assert 80 < alarms[0][0] < met
@@ -288,25 +288,25 @@ def test_memory_that_grows_is_told_before_the_limit(
 def test_memory_that_does_not_keep_growing_is_left_alone(
     size: Callable[[int], float], limit: float | None
 ) -> None:
-    assert told(MemoryChannel(limit), sized(300, size)) == []
+    assert told(GrowthChannel("memory_mb", limit), sized(300, size)) == []
 
 
 @pytest.mark.parametrize("limit", [0.0, -5.0, float("nan")])
 def test_a_limit_that_cannot_be_met_is_no_limit(limit: float) -> None:
     runs = sized(260, lambda i: 500 * 1.01 ** max(0, i - 80))
-    assert told(MemoryChannel(limit), runs) == told(MemoryChannel(None), runs) != []
+    assert told(GrowthChannel("memory_mb", limit), runs) == told(GrowthChannel("memory_mb", None), runs) != []
 
 
 @pytest.mark.parametrize("limit", [float("inf"), 1e30])
 def test_a_limit_out_of_reach_is_not_forecast(limit: float) -> None:
-    assert told(MemoryChannel(limit), sized(260, lambda i: 500 * 1.01 ** max(0, i - 80))) == []
+    assert told(GrowthChannel("memory_mb", limit), sized(260, lambda i: 500 * 1.01 ** max(0, i - 80))) == []
 
 
 def test_memory_that_fell_back_and_grows_again_is_told_again() -> None:
     def twice(i: int) -> float:
         return 500 * 1.012 ** max(0, (i - 80) if i < 200 else (i - 320))
 
-    alarms = told(MemoryChannel(None), sized(460, twice))
+    alarms = told(GrowthChannel("memory_mb", None), sized(460, twice))
     assert len(alarms) == 2
     assert alarms[0][0] < 200
     assert alarms[1][0] > 320
@@ -314,11 +314,11 @@ def test_memory_that_fell_back_and_grows_again_is_told_again() -> None:
 
 def test_runs_without_memory_are_passed_over() -> None:
     runs = [one if i % 2 else run(i) for i, one in enumerate(sized(400, lambda _: 500))]
-    assert told(MemoryChannel(1500.0), runs) == []
+    assert told(GrowthChannel("memory_mb", 1500.0), runs) == []
 
 
 def test_the_forecast_of_a_straight_line_hits_the_limit() -> None:
-    channel = MemoryChannel(2000.0)
+    channel = GrowthChannel("memory_mb", 2000.0)
     found = next(
         f
         for one in sized(300, lambda i: 500 + 8.0 * max(0, i - 80), noise=0.005)

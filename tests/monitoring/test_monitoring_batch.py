@@ -57,6 +57,34 @@ def test_a_row_without_its_runs_is_no_quiet_history(row: JSONDict) -> None:
     assert "alarms" not in answer
 
 
+@pytest.mark.parametrize(
+    "nulls",
+    [
+        {"paused": None},
+        {"limits": None},
+        {"limits": {"memory_mb": None}},
+        {"deployment": None, "work_pool": None, "now": None},
+        {"runs": [{"measures": None}, {"measures": {"pages": None}, "rows": None, "retries": None}]},
+    ],
+    ids=str,
+)
+def test_what_is_null_was_not_given(row: JSONDict, nulls: JSONDict) -> None:
+    first = nulls.get("runs", [])
+    runs = [run | (first[i] if i < len(first) else {}) for i, run in enumerate(row["runs"])]
+    (answer,) = detect_rows([row | nulls | {"runs": runs}])
+    assert [alarm["kind"] for alarm in answer["alarms"]] == ["duration_spike"]
+
+
+@pytest.mark.parametrize(("to", "kinds"), [(None, []), ("2026-01-10T00:00:00Z", ["missed_schedule"])])
+def test_a_pause_without_an_end_lasts(
+    history: Callable[..., RunSeries], to: str | None, kinds: list[str]
+) -> None:
+    series = history(120).model_dump(mode="json", by_alias=True)
+    pause = {"from": "2026-01-09T23:30:00Z", "to": to}
+    (answer,) = detect_rows([series | {"paused": [pause], "now": "2026-01-14T00:00:00Z"}])
+    assert [alarm["kind"] for alarm in answer["alarms"]] == kinds
+
+
 def test_no_rows_have_no_answers() -> None:
     assert list(detect_rows([])) == []
 

@@ -1,4 +1,4 @@
-"""Memory channel: a steady rise, and when it will meet the limit."""
+"""Growth channel: the steady rise of memory, or of whatever has a limit, and when it will meet it."""
 
 from __future__ import annotations
 
@@ -22,16 +22,26 @@ FIT_RUNS = 300
 CLEARLY = 1.6
 AGREE = 0.2
 SEASONS = 2
+KNOWN = {
+    "memory_mb": ("memory", " MB"),
+    "duration_s": ("duration", " s"),
+    "lateness_s": ("late", " s late"),
+    "rows": ("rows", " rows"),
+}
+"""What alarms call a measure, and its unit."""
+SHOWN_WHOLE = 100.0
 
 
-class MemoryChannel:
+class GrowthChannel:
     """Compares the newest runs with the usual level; forecasts by the better of line and exponential.
 
     With a limit it waits until line and exponential agree on the time or one of them clearly fits better,
     at the latest at 60 % of the way (log scale); without one above zero it tells of a rise of 30 %.
+    ``measure`` is ``memory_mb``, ``duration_s``, ``lateness_s``, ``rows`` or what runs measure of themselves.
     """
 
-    def __init__(self, limit: float | None) -> None:
+    def __init__(self, measure: str, limit: float | None) -> None:
+        self._measure = measure
         self._limit = limit if limit is not None and limit > 0 else None
         self._logs = SortedWindow(400)
         self._points: deque[tuple[float, float]] = deque(maxlen=FIT_RUNS)
@@ -39,10 +49,11 @@ class MemoryChannel:
         self._alarmed = False
 
     def observe(self, run: Sample) -> Iterator[Finding]:
-        """Yield an alarm when memory has begun to grow, once until it falls back."""
-        if not run.memory:
+        """Yield an alarm when the measure has begun to grow, once until it falls back."""
+        amount = _amount(run, self._measure)
+        if not amount or amount < 0:
             return
-        value = math.log(run.memory)
+        value = math.log(amount)
         if self._points:
             self._steps.push(abs(value - self._points[-1][1]))
         if len(self._points) >= NEWEST:
@@ -57,9 +68,11 @@ class MemoryChannel:
         if rise < max(LEAST_RISE / 2, SIGMAS * sigma / math.sqrt(NEWEST)):
             self._alarmed = False
         elif not self._alarmed:
-            yield from self._judge(run, rise, usual, sigma)
+            yield from self._judge(run, amount, rise, usual, sigma)
 
-    def _judge(self, run: Sample, rise: float, usual: float, sigma: float) -> Iterator[Finding]:
+    def _judge(
+        self, run: Sample, amount: float, rise: float, usual: float, sigma: float
+    ) -> Iterator[Finding]:
         segment = self._segment(usual + 1.5 * sigma)
         if len(segment) < NEWEST or not _rising(segment) or self._was_here(usual + rise, len(segment)):
             return
@@ -78,8 +91,10 @@ class MemoryChannel:
             eta = line if evidence < 1 else power
         self._alarmed = True
         times = math.exp(rise)
-        reason = f"{run.memory:.0f} MB, {times:.2f} times the usual and rising"
-        yield Finding(run.start, run.end, "memory_growth", Severity.HIGH, times, reason, eta)
+        name, unit = KNOWN.get(self._measure, (f"metric_{self._measure}", ""))
+        shown = f"{amount:.0f}" if amount >= SHOWN_WHOLE else f"{amount:.3g}"
+        reason = f"{shown}{unit}, {times:.2f} times the usual and rising"
+        yield Finding(run.start, run.end, f"{name}_growth", Severity.HIGH, times, reason, eta)
 
     def _was_here(self, level: float, newest: int) -> bool:
         """Tell whether memory rose to this level and fell again twice before: that is a season, no leak."""
@@ -100,6 +115,18 @@ class MemoryChannel:
                 break
             first -= BLOCK
         return points[first:]
+
+
+def _amount(run: Sample, measure: str) -> float | None:
+    if measure == "memory_mb":
+        return run.memory
+    if run.state != "COMPLETED":
+        return None
+    if measure == "duration_s":
+        return run.duration
+    if measure == "lateness_s":
+        return None if run.expected is None else run.start - run.expected
+    return run.rows if measure == "rows" else dict(run.measures).get(measure)
 
 
 def _rising(points: list[tuple[float, float]]) -> bool:
