@@ -69,6 +69,7 @@ async def generate(
         Flag, Parameter(help="Ask what is open, show a preview, ask before deploying.")
     ] = False,
     spec: Annotated[Path | None, Parameter(help="File the plan is written to, as YAML.")] = None,
+    entry: Annotated[Path | None, Parameter(help="File for prefect deploy: schedule or event.")] = None,
     plan: Annotated[Path | None, Parameter(name="--from", help="Plan to make the flow of, as YAML.")] = None,
     output: Annotated[Path | None, Parameter(help="Folder the flow is written to; shown otherwise.")] = None,
     preview: Annotated[Flag, Parameter(help="Run it against simulated services first.")] = False,
@@ -110,7 +111,8 @@ async def generate(
         told.is_shown = True
     if told.preview is None or told.preview.succeeded:
         await _keep(told, output, given if deploy else None, replace=replace)
-        _keep_spec(told, spec, replace=replace)
+        told.spec_file = _keep_text(spec, "spec", flow, replace=replace)
+        told.entry_file = _keep_text(entry, "entry", flow, replace=replace)
     if as_json:
         write_json(told.as_json())
     else:
@@ -140,18 +142,20 @@ def _planned(
     return analysis, automate.build(analysis) if analysis.status == "flow" else None, context
 
 
-def _keep_spec(told: Generated, spec: Path | None, *, replace: bool) -> None:
+def _keep_text(path: Path | None, what: str, flow: GeneratedFlow, *, replace: bool) -> str | None:
+    """Write the plan of a flow or its entry for ``prefect deploy``; return the path, None where none is."""
     from prefect_autopilot.adapters import files
+    from prefect_autopilot.journeys.deployment_file import deployment_yaml
     from prefect_autopilot.journeys.spec_file import spec_yaml
 
-    if spec is None:
-        return
-    text = spec_yaml(told.flow.spec)
-    if replace and spec.exists():
-        files.replace(spec, text, files.digest_of(spec))
+    if path is None:
+        return None
+    text = spec_yaml(flow.spec) if what == "spec" else deployment_yaml(flow)
+    if replace and path.exists():
+        files.replace(path, text, files.digest_of(path))
     else:
-        files.write_new(spec.parent, spec.name, text)
-    told.spec_file = str(spec)
+        files.write_new(path.parent, path.name, text)
+    return str(path)
 
 
 @dataclass
@@ -165,6 +169,7 @@ class Generated:
     deployment: str | None = None
     missing_connections: tuple[str, ...] = ()
     spec_file: str | None = None
+    entry_file: str | None = None
     is_shown: bool = False
     """Whether source and preview were shown already, before a question."""
 
@@ -172,7 +177,11 @@ class Generated:
         """Return what programs read."""
         from prefect_autopilot.journeys import automate
 
-        told = {name: value for name, value in vars(self).items() if name not in {"is_shown", "spec_file"}}
+        told = {
+            name: value
+            for name, value in vars(self).items()
+            if name not in {"is_shown", "spec_file", "entry_file"}
+        }
         return told | {"connections": automate.connections(self.flow)}
 
 
@@ -290,6 +299,8 @@ def _show_generated(told: Generated) -> None:
         _show_open(told.analysis)
     if told.spec_file is not None:
         write_line(f"plan        {told.spec_file}")
+    if told.entry_file is not None:
+        write_line(f"entry       {told.entry_file}")
     if told.file is not None:
         write_line(f"file        {told.file}")
         write_line(f"test        {Path(told.file).with_name(told.flow.test_file_name)}")
