@@ -111,7 +111,8 @@ class StepSpec(Value):
     connection: str
     arguments: dict[str, Argument] = Field(default_factory=dict)
     condition: str | None = None
-    """In the person's words; evaluated by code only where it could be understood."""
+    """In the person's words, evaluated by code only where it could be understood, or on the answer of an
+    earlier step: "<id> finds something", "<id> finds nothing", "<id> says yes", "<id> says no"."""
     for_each: str | None = None
     """Step or trigger path whose items the step is repeated for."""
     wait_s: int | None = Field(default=None, ge=1, le=86_400)
