@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -54,49 +54,27 @@ def open_client(
 
     Raises ConfigurationError when the address is incomplete, or a credential or driver is missing.
     """
-    match service.protocol:
-        case "sql":
-            from prefect_autopilot.adapters.sql import SQLClient
+    kind = _own_client(service.protocol)
+    if kind is not None:
+        return kind(
+            service,
+            credentials,
+            base_url=base_url,
+            connection=connection,
+            allow_private_network=allow_private_network,
+        )
+    if service.protocol == "any_http":
+        from prefect_autopilot.adapters.any_http import AnyHTTPClient
 
-            return SQLClient(
-                service,
-                credentials,
-                base_url=base_url,
-                connection=connection,
-                allow_private_network=allow_private_network,
-            )
-        case "mongodb":
-            from prefect_autopilot.adapters.mongodb import MongoDBClient
-
-            return MongoDBClient(
-                service,
-                credentials,
-                base_url=base_url,
-                connection=connection,
-                allow_private_network=allow_private_network,
-            )
-        case "smtp":
-            from prefect_autopilot.adapters.smtp import SMTPClient
-
-            return SMTPClient(
-                service,
-                credentials,
-                base_url=base_url,
-                connection=connection,
-                allow_private_network=allow_private_network,
-            )
-        case "any_http":
-            from prefect_autopilot.adapters.any_http import AnyHTTPClient
-
-            return AnyHTTPClient(
-                service,
-                credentials,
-                base_url=base_url,
-                transport=transport,
-                connection=connection,
-                gate=gate,
-                allow_private_network=allow_private_network,
-            )
+        return AnyHTTPClient(
+            service,
+            credentials,
+            base_url=base_url,
+            transport=transport,
+            connection=connection,
+            gate=gate,
+            allow_private_network=allow_private_network,
+        )
     return ServiceClient(
         service,
         credentials,
@@ -107,6 +85,24 @@ def open_client(
         gate=gate,
         allow_private_network=allow_private_network,
     )
+
+
+def _own_client(protocol: str) -> Callable[..., Client] | None:
+    """Return what speaks a protocol other than HTTP, None for HTTP."""
+    match protocol:
+        case "sql":
+            from prefect_autopilot.adapters.sql import SQLClient
+
+            return SQLClient
+        case "mongodb":
+            from prefect_autopilot.adapters.mongodb import MongoDBClient
+
+            return MongoDBClient
+        case "smtp":
+            from prefect_autopilot.adapters.smtp import SMTPClient
+
+            return SMTPClient
+    return None
 
 
 def check_call(service: Service, operation: Operation, parameters: Mapping[str, Any]) -> None:

@@ -378,3 +378,32 @@ async def test_the_true_entry_keeps_its_contract() -> None:
 def _client_of(service: Service, recorded: RecordedService) -> ServiceClient:
     held = {name: SecretStr(value) for name, value in simulated_credentials(service).items()}
     return ServiceClient(service, held, transport=httpx.ASGITransport(recorded))  # type: ignore[arg-type]
+
+
+def acting(action: str) -> Fact:
+    """Return a call that a field of the form names, as Amazon's do."""
+    fields = {"Action": {"type": "string", "value": action}, "Name": {"type": "string"}}
+    body = {"content": ["application/x-www-form-urlencoded"], "root": "object", "properties": fields}
+    body |= {"required": ["Action"], "open": False}
+    return {"method": "POST", "path": "/", "parameters": [], "body": body, "responses": THING}
+
+
+@pytest.mark.parametrize(
+    ("form", "operation", "status"),
+    [
+        ({"Action": "Make", "Name": "a"}, "make", 200),
+        ({"Action": "List"}, "list", 200),
+        ({"Action": "Drop"}, None, 400),
+        ({"Name": "a"}, None, 400),
+    ],
+    ids=["one", "the other", "neither", "unnamed"],
+)
+async def test_calls_of_one_address_are_told_apart_by_a_field_of_the_form(
+    form: dict[str, str], operation: str | None, status: int
+) -> None:
+    service = RecordedService(fixture(make=acting("Make"), list=acting("List")), ["key-1"])
+
+    assert (await ask(service, "POST", "/", data=form)).status_code == status
+    found = service.operation_of(service.received[0])
+    assert found is not None
+    assert operation in (None, found[0])
