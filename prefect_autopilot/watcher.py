@@ -53,6 +53,8 @@ AT_ONCE = 4
 """Sessions taken on at the same time; a SQLite server answers 503 under more writers."""
 SELDOM = timedelta(minutes=10)
 """How often is asked for what few servers have: measures of runs, automations that chain deployments."""
+STILL_TOLD = timedelta(days=1)
+"""Measures are asked for at every assessment for so long after the last one."""
 RUN_RESOURCE = "prefect.flow-run."
 MOST_HEARD = 10_000
 STANDING_BY = "Another watcher is at work; standing by to take over when it falls silent."
@@ -229,7 +231,7 @@ class Watcher:
         if self._measures_from is not None and now < self._measures_from:
             return
         found = await observe.measure(self.desk.api, self.desk.store, now)
-        told = any(one.at >= now - SELDOM for one in found.measures)
+        told = any(one.at >= now - STILL_TOLD for one in found.measures)
         self._measures_from = now if told else now + SELDOM
 
     async def _known_automations(self, now: datetime) -> tuple[JSONDict, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -942,3 +943,68 @@ async def test_nothing_is_decided_while_nobody_knows_the_policy(desk: Desk, pref
     assert await desk.store.sessions() == ()
     await ticks(watcher, clock, 10)
     assert (len(times), len(prefect.retries)) == (3, 1)
+
+
+# What looking costs
+
+
+class Counting:
+    """The server in memory, counting what it is asked."""
+
+    def __init__(self, prefect: Any) -> None:
+        self.prefect = prefect
+        self.asked: Counter[str] = Counter()
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.asked[request.url.path.removeprefix("/api")] += 1
+        if request.url.path.endswith(("/artifacts/filter", "/v2/concurrency_limits/filter")):
+            return httpx.Response(200, json=[])
+        answer: httpx.Response = self.prefect(request)
+        return answer
+
+
+async def test_while_runs_are_good_hardly_anything_is_asked(
+    desk_over: Callable[..., Desk], prefect: Any, clock: Any
+) -> None:
+    server = Counting(prefect)
+    prefect.finish("run-1")
+    watcher = Watcher(desk_over(server))
+    await watcher.tick()
+    server.asked.clear()
+    for _ in range(80):
+        clock.forward(watcher.poll_interval_s)
+        await watcher.tick()
+    # Twenty minutes: each look asks once, each minute what ended, what is under way and what is deployed.
+    assert server.asked["/flow_runs/filter"] <= 80 + 2 * 20
+    assert server.asked["/automations/filter"] <= 2
+    assert server.asked["/artifacts/filter"] <= 2
+    assert sum(server.asked.values()) < 20 * 10
+
+
+async def test_measures_are_read_each_time_while_runs_tell_them(
+    desk_over: Callable[..., Desk], prefect: Any, clock: Any
+) -> None:
+    told: list[dict[str, Any]] = []
+
+    def server(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/events/filter"):
+            return httpx.Response(200, json={"events": told, "next_page": None})
+        answer: httpx.Response = Counting(prefect)(request)
+        return answer
+
+    prefect.finish("run-1")
+    desk = desk_over(server)
+    watcher = Watcher(desk)
+    await watcher.tick()
+
+    def tell(value: float) -> None:
+        resource = {"prefect.resource.id": "prefect.flow-run.run-1"}
+        event = {"occurred": clock.now.isoformat(), "payload": {"name": "rows", "value": value}}
+        told[:] = [event | {"resource": resource}]
+
+    tell(5)
+    await ticks(watcher, clock, 601)
+    assert [run.measures for run in await desk.store.runs()] == [{"rows": 5.0}]
+    tell(6)
+    await ticks(watcher, clock, 61)
+    assert [run.measures for run in await desk.store.runs()] == [{"rows": 6.0}]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from prefect_autopilot.models import Severity
+from prefect_autopilot.models import RunSeries, Severity
+from prefect_autopilot.monitoring import detect
 from prefect_autopilot.monitoring.duration import DurationChannel
 from prefect_autopilot.monitoring.growth import GrowthChannel
 from prefect_autopilot.monitoring.retries import RetriesChannel
@@ -315,6 +317,65 @@ def test_memory_that_fell_back_and_grows_again_is_told_again() -> None:
 def test_runs_without_memory_are_passed_over() -> None:
     runs = [one if i % 2 else run(i) for i, one in enumerate(sized(400, lambda _: 500))]
     assert told(GrowthChannel("memory_mb", 1500.0), runs) == []
+
+
+def amounts(name: str, at: Callable[[int], float]) -> list[Sample]:
+    """Runs of which one measure has its values from a function, with noise of 2 %."""
+    noise = random.Random(5)
+    found = []
+    for i in range(300):
+        value = at(i) * noise.lognormvariate(0, 0.02)
+        given = {
+            "duration_s": {"duration": value},
+            "lateness_s": {"expected": i * HOUR - value},
+            "rows": {"rows": value},
+        }.get(name, {"measures": ((name, value),)})
+        found.append(run(i, **given))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "words"),
+    [
+        ("duration_s", "duration_growth", " s, "),
+        ("lateness_s", "late_growth", " s late, "),
+        ("rows", "rows_growth", " rows, "),
+        ("disk_mb", "metric_disk_mb_growth", ", "),
+    ],
+)
+@pytest.mark.parametrize("steady", [True, False], ids=["by an amount", "by a share"])
+def test_whatever_has_a_limit_is_told_with_the_time_at_which_it_is_met(
+    name: str, kind: str, words: str, *, steady: bool
+) -> None:
+    def at(i: int) -> float:
+        since = max(0, i - 100)
+        return 200 + 5.0 * since if steady else 200 * 1.01**since
+
+    met = next(i for i in range(300) if at(i) >= 800) * HOUR
+    channel = GrowthChannel(name, 800.0)
+    first = next(f for one in amounts(name, at) for f in channel.observe(one))
+    assert first.kind == kind
+    assert f"{words}1." in first.reason
+    assert first.eta is not None
+    assert first.start < met
+    assert abs(first.eta - met) <= 0.25 * (met - first.start)
+
+
+@pytest.mark.parametrize("name", ["duration_s", "lateness_s", "rows", "disk_mb"])
+def test_a_failed_run_grows_nothing(name: str) -> None:
+    runs = amounts(name, lambda i: 200 + 5.0 * max(0, i - 100))
+    failed = [replace(one, state="FAILED") for one in runs]
+    assert told(GrowthChannel(name, 800.0), failed) == []
+
+
+def test_only_what_has_a_limit_is_watched_for_meeting_it(history: Callable[..., RunSeries]) -> None:
+    def slower(i: int, run: dict[str, Any]) -> dict[str, Any]:
+        return run | {"duration_s": run["duration_s"] * (1 + max(0, i - 100) / 60)}
+
+    kinds = {one.kind for one in detect([history(change=slower)])["s"]}
+    limited = detect([history(change=slower, limits={"duration_s": 240.0})])["s"]
+    assert {one.kind for one in limited} == kinds | {"duration_growth"}
+    assert [one.kind for one in limited if one.eta] == ["duration_growth"]
 
 
 def test_the_forecast_of_a_straight_line_hits_the_limit() -> None:
