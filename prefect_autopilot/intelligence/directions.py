@@ -73,7 +73,10 @@ _LISTENS = re.compile(
     r"\b(?:alert\w*|notif\w+|notices?|subscrib\w+|respon\w+|repl(?:y|ies)|reacts?|listens?)\b[^.;]{0,40}"
     r"\bto (?:all |any |every |each |the )*(?:new|incoming|latest)\s+(?:\w+\s+)?$"
 )
-_HELD = re.compile(rf"\bfrom (?:[a-z\ue000-\uf8ff]+ ){{1,3}}(?:in|on|at|inside) {_DETERMINERS}$")
+_HELD = re.compile(
+    r"\b(?:from|(?:of|about) (?:new|incoming)) (?:[a-z\ue000-\uf8ff]+ ){1,3}(?:in|on|at|inside)"
+    rf" {_DETERMINERS}$"
+)
 _PUT_THERE = re.compile(
     r"\b(?:for|of|about|from|with) (?:[a-z\ue000-\uf8ff]+ ){1,3}(?:added|saved|uploaded|posted|sent|made"
     r"|created|written|submitted|tagged|starred|assigned|pushed|left)"

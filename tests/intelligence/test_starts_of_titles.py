@@ -37,6 +37,21 @@ STARTS = [
     ("Create pictures with the OpenAI API and save them to Dropbox", "manual", None),
     ("Schedule your tweets from Google Sheets", "schedule", None),
     ("Daily digest of Hacker News to Slack", "schedule", None),
+    ("Make and schedule social media posts with OpenAI", "schedule", None),
+    ("Schedule AI-written digests of Reddit", "schedule", None),
+    ("The simplest way to schedule your tweets.", "schedule", None),
+    ("Looks at daily sales in a Google Sheet and tells Slack if they exceed 100", "schedule", None),
+    ("Make Evernote notes from new tickets in a Zendesk view", "app_event", "zendesk"),
+    ("Get a text alert for a new Twitter mention", "app_event", "twitter"),
+    ("New people out of an Intercom chat transcript go into Mailchimp", "app_event", "intercom"),
+    ("Mirrors our Airtable in Google Sheets seamlessly", "app_event", "airtable"),
+    ("It helps to keep my calendar in sync with Trello", "app_event", "trello"),
+    ("This collects applications as form submissions and puts them in Airtable", "form", None),
+    ("This flow looks for new emails in a mailbox and if one holds a bill sends it to Xero", "email", None),
+    ("AI agent that checks reports with Gmail and OpenAI", "email", None),
+    ("Email directly into a Notion page", "email", None),
+    ("Track ideas in Trello using email", "email", None),
+    ("Post to Slack and create a Jira ticket", "manual", None),
 ]
 
 
