@@ -176,10 +176,21 @@ async def _look(desk: Desk, rewrite: AppliedRewrite) -> AppliedRewrite | None:
         return await _end(desk, rewrite, "kept", judgement.reason)
     if await desk.store.pause() is not None:
         return None
-    intended = rewrite.model_copy(update={"status": "reverting", "reason": judgement.reason})
+    return await _revert(desk, rewrite, judgement.reason)
+
+
+async def put_back(desk: Desk, path: str, reason: str) -> AppliedRewrite | None:
+    """Put back the rewriting of a file that is still watched; None where none is, or the disk refuses."""
+    watched = (one for one in await desk.store.rewrites(open_only=True) if one.path == path)
+    rewrite = next(watched, None)
+    return await _revert(desk, rewrite, reason) if rewrite is not None else None
+
+
+async def _revert(desk: Desk, rewrite: AppliedRewrite, reason: str) -> AppliedRewrite | None:
+    intended = rewrite.model_copy(update={"status": "reverting", "reason": reason})
     # The intent before the act; whoever comes second finds it taken.
     await desk.store.move_rewrite(intended, "watching")
-    detail = {"rewrite": rewrite.rewrite_id, "reason": judgement.reason}
+    detail = {"rewrite": rewrite.rewrite_id, "reason": reason}
     await desk.store.audit(desk.holder, "flow.reverting", rewrite.path, detail, desk.clock())
     return await _put_back(desk, intended)
 

@@ -21,9 +21,11 @@ from prefect_autopilot.adapters.prefect_api import PrefectAPI
 from prefect_autopilot.adapters.prefect_target import PrefectTarget, find_target
 from prefect_autopilot.errors import PrefectError
 from prefect_autopilot.journeys.policy import policy_in_force, read_policy
-from prefect_autopilot.models import AlertPolicy, RemedyPolicy
+from prefect_autopilot.models import AlertPolicy, JSONDict, OptimizationPlan, Proof, RemedyPolicy
 from prefect_autopilot.settings import Settings
 from prefect_autopilot.store import Store
+
+PROVED_WITHIN_S = 120.0
 
 
 async def refresh_connection(connection: str, now: datetime) -> None:
@@ -31,6 +33,15 @@ async def refresh_connection(connection: str, now: datetime) -> None:
     from prefect_autopilot.blocks.connection import renew_connection
 
     await renew_connection(connection, now)
+
+
+async def prove(plan: OptimizationPlan, original: str, function: str, parameters: JSONDict) -> Proof:
+    """Run a flow before and after a rewriting and compare; raises ``ProofError`` where that cannot be."""
+    from prefect_autopilot.journeys.improve import prove_plan
+
+    return await prove_plan(
+        plan, original, function=function, parameters=parameters, timeout_s=PROVED_WITHIN_S
+    )
 
 
 async def probe(url: str, private: bool) -> bool | None:  # noqa: FBT001  # a callable's parameter
@@ -53,6 +64,8 @@ class Desk:
     refresh: Callable[[str, datetime], Awaitable[None]] = refresh_connection
     probe: Callable[[str, bool], Awaitable[bool | None]] = probe
     """Asks a service whether it answers; the flag says that its host may be a private one."""
+    prove: Callable[[OptimizationPlan, str, str, JSONDict], Awaitable[Proof]] = prove
+    """Runs a flow before and after a rewriting: plan, source before, function, parameters."""
     outgoing: httpx.AsyncBaseTransport | None = None
     """Transport of notifications, None for the network."""
     page_url: str | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 from prefect_autopilot.errors import AutopilotError
 from prefect_autopilot.journeys.desk import Desk
@@ -38,19 +39,27 @@ async def lasting_cure(desk: Desk, session: TroubleshootingSession) -> str | Non
             flow, slash, _ = session.issues[0].affected_components[0].partition("/")
             raw = raw | ({"flow_name": flow} if slash else {})
         found = await flow_source(desk.api, raw)
-        planned = await asyncio.to_thread(plan, found.path, Strategy.RELIABILITY)
+        planned = await asyncio.to_thread(planned_for, found.path)
     except (AutopilotError, OSError):
         return None  # the flow is elsewhere, or none that can be read: there is nothing to advise
-    edit = _answer(planned, rules)
+    edit = answer(planned, rules)
     if edit is None:
         return None
+    consent = " --unsafe" if edit.risk == "opt_in" else ""
     name = f"{found.flow_name}/{raw.get('name')}"
     return (
         f"It has come {known.times} times: {edit.reason}, so line {edit.line} of {found.path.name} may be"
         f" rewritten ({edit.rule}). Look at it with `prefect-autopilot optimize --deployment {name}"
-        " --strategy reliability`; with --write its next runs are compared, and what got worse is put back."
+        f" --strategy reliability{consent}`; with --write its next runs are compared, and what got worse is"
+        " put back."
     )
 
 
-def _answer(planned: OptimizationPlan, rules: frozenset[str]) -> Rewrite | None:
+def planned_for(path: Path) -> OptimizationPlan:
+    """Return what would make a flow more reliable, with what needs its owner's consent."""
+    return plan(path, Strategy.RELIABILITY, unsafe=True)
+
+
+def answer(planned: OptimizationPlan, rules: frozenset[str]) -> Rewrite | None:
+    """Return the edit of a plan that answers a cause, None where it has none."""
     return next((edit for edit in planned.edits if edit.rule in rules), None)

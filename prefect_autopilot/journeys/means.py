@@ -16,7 +16,9 @@ from prefect_autopilot.adapters.deployed_code import set_code
 from prefect_autopilot.errors import PrefectError, UnknownNameError
 from prefect_autopilot.journeys.desk import Desk
 from prefect_autopilot.journeys.good_code import prove_roll_back
+from prefect_autopilot.journeys.rewriting import find_rewrite, take_rewrite_back, write_rewrite
 from prefect_autopilot.models import (
+    ApplyRewrite,
     Attempt,
     ChangeRun,
     Diagnosis,
@@ -49,6 +51,7 @@ _LEAST_PLAIN_MB = 128
 """A plain number below this is a count of GB, or of something else."""
 _PATH = re.compile(r"/[^\s'\",:;()\[\]<>]+")
 _READY = "READY"
+_RETRIED_IN_VAIN = 2
 
 
 async def find_means(
@@ -66,7 +69,7 @@ async def find_means(
         return None
     try:
         for kind in _fitting(diagnosis, evidence, attempts):
-            if kind in named and (found := await _PROVE[kind](desk, evidence)):
+            if kind in named and (found := await _prove(kind, desk, diagnosis, evidence)):
                 return found
     except (PrefectError, UnknownNameError) as error:
         if isinstance(error, PrefectError) and not error.permanent:
@@ -93,6 +96,8 @@ def _fitting(diagnosis: Diagnosis, evidence: Evidence, attempts: tuple[Attempt, 
             yield "roll_back"
     if diagnosis.category is IssueCategory.DATA:
         yield "quarantine_input"
+    if not diagnosis.transient or len(attempts) >= _RETRIED_IN_VAIN:
+        yield "apply_rewrite"  # a person is asked, so what needs nobody comes first
 
 
 async def _job_variables(desk: Desk, evidence: Evidence) -> JSONDict:
@@ -313,9 +318,21 @@ _PROVE: Mapping[str, Callable[[Desk, Evidence], Awaitable[Repair | None]]] = {
 }
 
 
+async def _prove(kind: str, desk: Desk, diagnosis: Diagnosis, evidence: Evidence) -> Repair | None:
+    if kind == "apply_rewrite":
+        return await find_rewrite(desk, diagnosis, evidence)
+    return await _PROVE[kind](desk, evidence)
+
+
 async def make_way(
     desk: Desk,
-    remedy: MoreMemory | LongerTimeout | LowerConcurrency | QuarantineInput | FreeScratch | RollBack,
+    remedy: MoreMemory
+    | LongerTimeout
+    | LowerConcurrency
+    | QuarantineInput
+    | FreeScratch
+    | RollBack
+    | ApplyRewrite,
 ) -> str:
     """Change what the remedy changes, and return what the retry's message says of it; twice is as once."""
     match remedy:
@@ -334,6 +351,8 @@ async def make_way(
         case RollBack():
             await set_code(desk.api, remedy.deployment_id, before=remedy.before, after=remedy.after)
             return f"deployment {remedy.deployment_name} is back at version {remedy.good_version}"
+        case ApplyRewrite():
+            return await write_rewrite(desk, remedy)
         case FreeScratch():
             freed = inputs.remove_scratch(remedy.folders, desk.clock().timestamp())
             return f"{freed:.0f} MB of scratch were removed"
@@ -359,5 +378,7 @@ async def take_back(desk: Desk, remedy: object) -> str | None:
         case RollBack():
             await set_code(desk.api, remedy.deployment_id, before=remedy.after, after=remedy.before)
             return f"the code of deployment {remedy.deployment_name}"
+        case ApplyRewrite():
+            return await take_rewrite_back(desk, remedy)
         case _:
             return None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from prefect_autopilot.adapters import run_life
@@ -11,6 +14,7 @@ from prefect_autopilot.errors import AutopilotError, ConflictError, PrefectError
 from prefect_autopilot.journeys import means
 from prefect_autopilot.journeys.desk import Desk
 from prefect_autopilot.models import (
+    ApplyRewrite,
     AskOwner,
     Attempt,
     EndStuckRun,
@@ -35,6 +39,8 @@ from prefect_autopilot.models import (
 
 MARK = "autopilot"
 """Every state we set begins with this word, so that a run's own history tells who acted."""
+LEASE_TTL_S = 30.0
+"""A killed process holds a session no longer than this; the journal refuses a token that has expired."""
 STARTED = "started run "
 """How the journal tells of another run that a remedy started."""
 
@@ -78,7 +84,8 @@ async def apply_once(
         return attempt.model_copy(update={"error": "this remedy was begun before for this state of the run"})
     try:
         await desk.store.must_hold(lease, token, desk.clock())
-        started = await _act(desk, remedy, session, state_id=state_id, number=number)
+        async with _held(desk, lease, token):
+            started = await _act(desk, remedy, session, state_id=state_id, number=number)
     except AutopilotError as error:
         if isinstance(error, PrefectError) and not error.permanent and remedy.resumes:
             raise  # the server fell silent: nobody knows, the intent stays open and the session due
@@ -87,6 +94,24 @@ async def apply_once(
     now = desk.clock()
     await desk.store.journal_result(entry, "applied", f"{STARTED}{started}" if started else "", now)
     return attempt.model_copy(update={"applied_at": now, "started_run_id": started})
+
+
+@asynccontextmanager
+async def _held(desk: Desk, lease: str, token: int) -> AsyncIterator[None]:
+    """Prolong the lease while the block lasts: an act may take longer than it."""
+
+    async def prolong() -> None:
+        held = True
+        while held:
+            await asyncio.sleep(LEASE_TTL_S / 3)
+            held = await desk.store.renew_lease(lease, token, LEASE_TTL_S, desk.clock())
+
+    work = asyncio.create_task(prolong())
+    try:
+        yield
+    finally:
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
 
 
 async def _act(
@@ -105,6 +130,7 @@ async def _act(
             | QuarantineInput()
             | FreeScratch()
             | RollBack()
+            | ApplyRewrite()
         ):
             why = await means.make_way(desk, remedy)
         case RerunElsewhere():

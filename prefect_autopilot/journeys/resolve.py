@@ -26,7 +26,7 @@ from prefect_autopilot.journeys.known_around import read_around
 from prefect_autopilot.journeys.left_open import left_open
 from prefect_autopilot.journeys.missed_runs import look_at_made_up
 from prefect_autopilot.journeys.proposals import look_at_proposal
-from prefect_autopilot.journeys.remedies import MARK, apply_once
+from prefect_autopilot.journeys.remedies import LEASE_TTL_S, MARK, apply_once
 from prefect_autopilot.journeys.stuck_runs import is_stuck_run, look_at_ended
 from prefect_autopilot.journeys.tell import publish
 from prefect_autopilot.models import (
@@ -71,8 +71,6 @@ VERIFY_WITHIN = timedelta(minutes=15)
 """How long after its expected end a remedied run may take before the outcome is unverified."""
 RENEW_WITHIN = timedelta(minutes=5)
 """How long a deployment that renews credentials may take."""
-LEASE_TTL_S = 30.0
-"""A killed process holds a session no longer than this; the journal refuses a token that has expired."""
 
 
 async def take_up(

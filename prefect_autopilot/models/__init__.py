@@ -38,6 +38,7 @@ from prefect_autopilot.models.incidents import (
     WorkflowIssue,
 )
 from prefect_autopilot.models.means import (
+    ApplyRewrite,
     ChangeRun,
     FreeScratch,
     LongerTimeout,
@@ -161,6 +162,7 @@ __all__ = [
     "Announcement",
     "Anomaly",
     "AppliedRewrite",
+    "ApplyRewrite",
     "Approval",
     "Argument",
     "AskOwner",

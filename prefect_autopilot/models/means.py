@@ -19,6 +19,7 @@ MeansKind = Literal[
     "quarantine_input",
     "free_scratch",
     "roll_back",
+    "apply_rewrite",
 ]
 """Remedies that change what the owner has set up for runs."""
 
@@ -159,3 +160,24 @@ class RollBack(TakenBack):
     """Version, entrypoint, path, pull steps and image that the deployment has."""
     after: JSONDict
     """What they were when a run of it last completed."""
+
+
+class ApplyRewrite(TakenBack):
+    """Write the optimiser's rewriting into the flow's file once it is proved to do the same, then retry."""
+
+    plan: ClassVar[str] = "Rewrite {path} ({what}) once it is proved to do the same, then retry"
+    when: ClassVar[str] = (
+        "the cause does not pass, or two retries did not help, the optimiser has a rewriting that answers"
+        " it, all that the flow does may be done twice, its file is here and in no repository, and the policy"
+        " names this remedy; only ever after a yes"
+    )
+    cost: ClassVar[str] = "a few runs of the flow, to prove it"
+    radius: ClassVar[str] = "the flow's file, and every later run of it"
+    resumes: ClassVar[bool] = False  # how far the writing came is not known
+    kind: Literal["apply_rewrite"] = "apply_rewrite"
+    path: str
+    what: str
+    """Rule, line and reason."""
+    deployment_id: str
+    before_sha256: str
+    after_sha256: str

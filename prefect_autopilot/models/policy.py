@@ -20,6 +20,8 @@ WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun"
 
 ONLY_BY_NAME: frozenset[str] = frozenset({"pause_deployment", *get_args(MeansKind)})
 """Remedies that change what the owner has set up: no general mode allows them, only their own name does."""
+AFTER_A_YES: frozenset[str] = frozenset({"apply_rewrite"})
+"""Remedies that write what people have written: ``auto`` asks for them as ``approve`` does."""
 _STRICTEST_FIRST: tuple[Mode, ...] = ("propose", "approve", "auto")
 _Name = Annotated[str, Field(min_length=1, max_length=500)]
 
@@ -151,6 +153,10 @@ class RemedyPolicy(Value):
 
     def mode_for(self, kind: str, names: frozenset[str]) -> Mode:
         """Return the mode of a remedy for a run with these names, the strictest of what fits it best."""
+        mode = self._told_of(kind, names)
+        return "approve" if mode == "auto" and kind in AFTER_A_YES else mode
+
+    def _told_of(self, kind: str, names: frozenset[str]) -> Mode:
         told = [one for one in self.deployments if names & set(one.match)]
         named = [mode for one in told for key, mode in one.remedies.items() if key == kind]
         general = [mode for key, mode in self.remedies.items() if key == kind]

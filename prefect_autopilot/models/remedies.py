@@ -15,6 +15,7 @@ from pydantic import Field
 from prefect_autopilot.models.acts import Act, ProvedRepair
 from prefect_autopilot.models.base import JSONDict
 from prefect_autopilot.models.means import (
+    ApplyRewrite,
     FreeScratch,
     LongerTimeout,
     LowerConcurrency,
@@ -231,6 +232,7 @@ Repair = (
     | QuarantineInput
     | FreeScratch
     | RollBack
+    | ApplyRewrite
 )
 """Remedies that remove what stands in the way; each carries its proof. A new one is added here."""
 

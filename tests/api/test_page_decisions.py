@@ -13,6 +13,7 @@ import pytest
 
 from prefect_autopilot.api import page_choices as choices
 from prefect_autopilot.models import (
+    ApplyRewrite,
     AskOwner,
     Attempt,
     EndStuckRun,
@@ -289,6 +290,11 @@ REMEDIES: dict[type[Any], tuple[dict[str, Any], str, bool]] = {
     LowerConcurrency: ({"path": "/deployments/d", "limit": 2, "before": 8}, "instead of 8", True),
     RerunElsewhere: ({"deployment_id": "d", "deployment_name": "spare", "work_pool": "two"}, "spare", False),
     QuarantineInput: ({"path": "/in/a.csv", "target": "/out/a.csv"}, "/in/a.csv", True),
+    ApplyRewrite: (
+        {"path": "/o.py", "what": "x", "deployment_id": "d", "before_sha256": "a", "after_sha256": "b"},
+        "/o.py",
+        True,
+    ),
     RollBack: (
         {
             "deployment_id": "d",
