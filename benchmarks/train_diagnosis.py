@@ -11,6 +11,7 @@ import argparse
 import json
 import math
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,10 @@ from prefect_autopilot.troubleshooting.parse import Failure, parse
 
 TARGET = Path(model.__file__).with_name("model.json")
 FOLDS = 5
-STRENGTH = 8.0
+STRENGTH = 15.0
 DIGITS = 3
+SHORTEST = 6
+"""Characters that a word of a pattern must have to be a text of its own."""
 CATEGORIES = tuple(category for category in IssueCategory if category is not IssueCategory.UNKNOWN)
 
 
@@ -43,7 +46,7 @@ class Sample:
 
 
 def samples() -> list[Sample]:
-    """Return the provoked failures and the examples of the patterns."""
+    """Return the provoked failures, the examples of the patterns, and what the patterns look for."""
     provoked = [
         Sample(row["technology"], parse(row["text"]), IssueCategory(row["category"]), row["transient"])
         for row in read().values()
@@ -53,7 +56,18 @@ def samples() -> list[Sample]:
         for pattern in load_patterns()
         for text in pattern.examples
     ]
-    return provoked + written
+    return [*provoked, *written, *looked_for()]
+
+
+def looked_for() -> Iterator[Sample]:
+    """Yield each phrase and each class that alone makes a pattern fit, as a failure of its own."""
+    for pattern in load_patterns():
+        if pattern.codes or pattern.context or pattern.regex or pattern.frame or pattern.files:
+            continue
+        classes = (glob.replace("*", "") for glob in pattern.exceptions if "[" not in glob)
+        phrases = (phrase for phrase in pattern.any if len(phrase) >= SHORTEST)
+        for text in (*phrases, *(f"x.{name}Error: x" for name in classes)):
+            yield Sample(f"pattern {pattern.name}", parse(text), pattern.category, pattern.transient)
 
 
 def fit(chosen: list[Sample], slope: float = 1.0, offset: float = 0.0) -> model.Weights:
@@ -65,9 +79,9 @@ def fit(chosen: list[Sample], slope: float = 1.0, offset: float = 0.0) -> model.
     places = [(row, bucket) for row, vector in enumerate(vectors) for bucket in vector]
     values = [value for vector in vectors for value in vector.values()]
     matrix = csr_array((values, tuple(zip(*places, strict=True))), shape=(len(chosen), model.BUCKETS))
-    kind = LogisticRegression(C=STRENGTH, max_iter=400)
+    kind = LogisticRegression(C=STRENGTH, max_iter=300, tol=1e-3)
     kind.fit(matrix, [CATEGORIES.index(sample.category) for sample in chosen])
-    passing = LogisticRegression(C=STRENGTH, max_iter=400)
+    passing = LogisticRegression(C=STRENGTH, max_iter=300, tol=1e-3)
     passing.fit(matrix, [sample.transient for sample in chosen])
     table = np.vstack([kind.coef_, passing.coef_]).T
     used = {bucket for _, bucket in places}

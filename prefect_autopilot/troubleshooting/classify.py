@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from prefect_autopilot.models import (
     Alternative,
@@ -25,16 +24,31 @@ ROLE_DISCOUNT = {"raised": 0.0, "error": 0.04, "plain": 0.04, "warning": 0.12, "
 STEP_DISCOUNT = 0.05
 MAX_STEP_DISCOUNT = 0.2
 THRESHOLD = 0.35
-LEARNT = 0.5
-"""What the trained model must be sure of to be told at all."""
-PASSES = 0.25
-"""From this probability on a failure nobody knows is not called lasting."""
-OF_SCORE, OF_OPINION, OF_LEAD, OFFSET = 0.78, 1.45, 1.23, -0.41
-"""How the log-odds of being right follow from a pattern's score, from how sure the trained model is of that
-category (or of another), and from the lead over the best pattern of another category: logistic regression on
-310 held-out failures; those read before the patterns were mended by them count twice."""
+ANSWERED, ANSWERED_BRIEF = 0.4, 0.6
+"""What an opinion that no pattern shares must be sure of to be told at all; the second of a few words."""
+PASSES, PASSES_AGAINST_KIND, PASSES_AGAINST_PATTERN = 0.3, 0.5, 0.85
+"""From which probability on a failure is said to pass: of itself, against what is usual for its kind, and
+against a pattern that says it lasts."""
+LASTING = frozenset(
+    {
+        IssueCategory.CONFIGURATION,
+        IssueCategory.PERMISSIONS,
+        IssueCategory.DATA,
+        IssueCategory.LOGIC,
+    }
+)
+FIRM = 0.84
+"""A pattern with this score decides; what the trained model thinks changes only how sure that is."""
+OF_SCORE, OF_SHARE, OF_FIRM = 0.53, 0.77, 1.5
+"""How the log-odds of a pattern's score, the log-share of the trained model and a firm pattern add up for a
+category: logistic regression on failures of technologies that the model had not seen."""
+SUREST = 0.955
+"""What is left of a confidence: of failures of unseen technologies that two opinions agreed on, one in
+twenty was labelled otherwise."""
+NOTHING_SAID, LEAST_SHARE, MOST_SCORE = 0.03, 0.001, 0.985
 MAX_QUOTE = 400
 MAX_ALTERNATIVES = 3
+CATEGORIES = tuple(category for category in IssueCategory if category is not IssueCategory.UNKNOWN)
 PASSING_WORDS = (
     "transient",
     "temporar",
@@ -68,34 +82,43 @@ def diagnose_failure(failure: Failure, *, state_type: str | None = None, context
     if state_type and state_type.upper() in {"CANCELLED", "CANCELLING"}:
         return _cancelled(failure, mark)
     candidates = sorted(_candidates(failure, context.lower()), key=lambda item: -item.score)
-    best = candidates[0] if candidates and candidates[0].score >= THRESHOLD else None
     learnt = judge(failure) if failure.units else None
-    if best is None:
-        if learnt and learnt.confidence >= LEARNT:
-            return _learnt(failure, mark, learnt, candidates)
-        return _unknown(failure, mark, candidates, passes=learnt.passes if learnt else 0.0)
-    concluded = _concluded(failure, mark, best, _alternatives(best, candidates[1:]))
-    rival = next((one.score for one in candidates if one.pattern.category is not best.pattern.category), 0.0)
-    return concluded.model_copy(update=_weighed(best, rival, learnt, concluded))
+    shares = _pooled(candidates, learnt)
+    first = candidates[0] if candidates else None
+    firm = first is not None and first.score >= FIRM
+    category = first.pattern.category if first and firm else max(shares, key=shares.__getitem__)
+    others = _alternatives(category, shares, candidates, learnt)
+    best = next((one for one in candidates if one.pattern.category is category), None)
+    if best is not None and best.score >= THRESHOLD:
+        found = _concluded(failure, mark, best, others)
+        against = learnt is not None and not firm and learnt.passes >= PASSES_AGAINST_PATTERN
+        passes = found.transient or against
+        return found.model_copy(update={"confidence": round(shares[category], 3), "transient": passes})
+    if learnt is not None and shares[category] >= (ANSWERED_BRIEF if learnt.brief else ANSWERED):
+        return _learnt(failure, mark, category, shares[category], learnt.passes, others)
+    return _unknown(failure, mark, shares[category] if candidates else 0.0, learnt)
 
 
-def _weighed(best: Candidate, rival: float, learnt: Judgement | None, concluded: Diagnosis) -> dict[str, Any]:
-    """Return how sure to be, and what else to consider, after the trained model read the same failure."""
-    agrees = learnt is not None and learnt.category is best.pattern.category
-    share = min(max(best.score, 0.02), 0.985)
-    opinion = learnt.confidence * (1.0 if agrees else -1.0) if learnt else 0.0
-    odds = OF_SCORE * math.log(share / (1.0 - share)) + OF_OPINION * opinion + OFFSET
-    odds += OF_LEAD * (best.score - rival)
-    found: dict[str, Any] = {"confidence": round(1.0 / (1.0 + math.exp(-odds)), 3)}
-    if learnt is None:
-        return found
-    known = {alternative.category for alternative in concluded.alternatives}
-    if not agrees and learnt.confidence >= LEARNT and learnt.category not in known:
-        likeness = f"It reads like {learnt.category.value} failures ({learnt.confidence:.2f})"
-        reason = f"{likeness}, but {best.pattern.cause} says more: {best.score:.2f}"
-        other = Alternative(category=learnt.category, reason=reason)
-        found["alternatives"] = (*concluded.alternatives, other)[:MAX_ALTERNATIVES]
-    return found
+def _pooled(candidates: list[Candidate], learnt: Judgement | None) -> dict[IssueCategory, float]:
+    """Return how probable each category is after the patterns and the trained model read the same failure."""
+    scores: dict[IssueCategory, float] = {}
+    for one in candidates:
+        scores.setdefault(one.pattern.category, min(max(one.score, NOTHING_SAID), MOST_SCORE))
+    odds = {}
+    for category in CATEGORIES:
+        share = learnt.shares.get(category, 0.0) if learnt else 1.0
+        said = _log_odds(scores.get(category, NOTHING_SAID)) - _log_odds(NOTHING_SAID)
+        odds[category] = OF_SCORE * said + OF_SHARE * math.log(max(share, LEAST_SHARE))
+    if candidates and candidates[0].score >= FIRM:
+        odds[candidates[0].pattern.category] += OF_FIRM
+    highest = max(odds.values())
+    parts = {category: math.exp(value - highest) for category, value in odds.items()}
+    whole = sum(parts.values())
+    return {category: SUREST * part / whole for category, part in parts.items()}
+
+
+def _log_odds(share: float) -> float:
+    return math.log(share / (1.0 - share))
 
 
 def _candidates(failure: Failure, context: str) -> Iterator[Candidate]:
@@ -115,15 +138,26 @@ def _candidates(failure: Failure, context: str) -> Iterator[Candidate]:
                 yield Candidate(pattern, unit, pattern.confidence - discount)
 
 
-def _alternatives(best: Candidate, others: list[Candidate]) -> tuple[Alternative, ...]:
-    found: dict[IssueCategory, Alternative] = {}
-    for other in others:
-        category = other.pattern.category
-        if category is not best.pattern.category and category not in found:
-            weights = f"{other.score:.2f} against {best.score:.2f}"
-            reason = f"{other.pattern.cause} ({other.unit.where}) says less: {weights}"
-            found[category] = Alternative(category=category, reason=reason)
-    return tuple(found.values())[:MAX_ALTERNATIVES]
+def _alternatives(
+    chosen: IssueCategory,
+    shares: dict[IssueCategory, float],
+    candidates: list[Candidate],
+    learnt: Judgement | None,
+) -> tuple[Alternative, ...]:
+    """Return the categories that something speaks for, the most probable first, each with why not."""
+    reasons: dict[IssueCategory, str] = {}
+    for other in candidates:
+        reasons.setdefault(other.pattern.category, f"{other.pattern.cause} ({other.unit.where})")
+    if learnt is not None and learnt.confidence >= ANSWERED:
+        reasons.setdefault(learnt.category, f"It reads like {learnt.category.value} failures")
+    reasons.pop(chosen, None)
+    return tuple(
+        Alternative(
+            category=category,
+            reason=f"{reasons[category]}, less probable: {shares[category]:.2f} against {shares[chosen]:.2f}",
+        )
+        for category in sorted(reasons, key=lambda one: -shares[one])[:MAX_ALTERNATIVES]
+    )
 
 
 def _concluded(
@@ -180,18 +214,25 @@ REMEDY_OF: dict[tuple[IssueCategory, bool], RemedyClass] = {
 """What to do first about a kind of failure of which no more is known; what passes is tried again."""
 
 
-def _learnt(failure: Failure, mark: str, learnt: Judgement, candidates: list[Candidate]) -> Diagnosis:
+def _learnt(
+    failure: Failure,
+    mark: str,
+    category: IssueCategory,
+    sure: float,
+    passes: float,
+    others: tuple[Alternative, ...],
+) -> Diagnosis:
     """Return what the trained model says, never surer than it was right where it was held out."""
-    unit, passing = failure.units[0], learnt.passes >= PASSES
-    others = [other for other in candidates if other.pattern.category is not learnt.category][:1]
+    unit = failure.units[0]
+    passing = passes >= (PASSES_AGAINST_KIND if category in LASTING else PASSES)
     return Diagnosis(
-        category=learnt.category,
-        confidence=round(learnt.confidence, 3),
+        category=category,
+        confidence=round(sure, 3),
         severity=Severity.MEDIUM if passing else Severity.HIGH,
         transient=passing,
-        remedy="retry_backoff" if passing else REMEDY_OF.get((learnt.category, False), "none"),
+        remedy="retry_backoff" if passing else REMEDY_OF.get((category, False), "none"),
         service=find_service(failure),
-        root_cause=f"It reads like {learnt.category.value} failures: {_first_line(unit)}",
+        root_cause=f"It reads like {category.value} failures: {_first_line(unit)}",
         pattern="learnt",
         fingerprint=mark,
         exception=unit.name or None,
@@ -200,10 +241,7 @@ def _learnt(failure: Failure, mark: str, learnt: Judgement, candidates: list[Can
         connection=failure.call.connection if failure.call else None,
         effect=failure.call.effect if failure.call else "unknown",
         evidence=_evidence(unit),
-        alternatives=tuple(
-            Alternative(category=other.pattern.category, reason=f"{other.pattern.cause} fits too loosely")
-            for other in others
-        ),
+        alternatives=others,
     )
 
 
@@ -217,14 +255,14 @@ def _first_line(unit: Unit) -> str:
     return unit.text.split("\n", 1)[0][:MAX_QUOTE]
 
 
-def _unknown(failure: Failure, mark: str, candidates: list[Candidate], *, passes: float = 0.0) -> Diagnosis:
+def _unknown(failure: Failure, mark: str, sure: float, learnt: Judgement | None) -> Diagnosis:
     unit = failure.units[0] if failure.units and failure.units[0].text else None
     remedy: RemedyClass = "none"
     return Diagnosis(
         category=IssueCategory.UNKNOWN,
-        confidence=round(max((c.score for c in candidates), default=0.0), 3) if candidates else 0.0,
+        confidence=round(sure, 3),
         severity=Severity.MEDIUM,
-        transient=passes >= PASSES or _sounds_passing(failure),
+        transient=(learnt is not None and learnt.passes >= PASSES) or _sounds_passing(failure),
         remedy=remedy,
         service=find_service(failure),
         root_cause=f"No known cause fits: {unit.text[:MAX_QUOTE]}"

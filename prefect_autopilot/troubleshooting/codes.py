@@ -26,9 +26,9 @@ _PHRASES = (
     "Not Implemented|Bad Gateway|Service (?:Temporarily )?Unavailable|Gateway Time-?out"
 )
 _HTTP = re.compile(
-    rf"\b([45]\d\d) (?:Client|Server) Error\b|\b([45]\d\d),? (?:{_PHRASES})\b"
+    rf"\b([45]\d\d) (?:Client|Server) Error\b|\b([45]\d\d),? \(?(?:{_PHRASES})\b"
     r"|\bHTTP(?:/\d(?:\.\d)?)?[\"']?(?: (?:Error|status|code|response))*\s*[:=]?\s*([45]\d\d)\b"
-    r"|<Response \[([45]\d\d)"
+    r"|<Response \[([45]\d\d)|\bResponse: ([45]\d\d)\b"
     r"|\b(?:http_?|response_?|api_?)?(?:status|code)(?:[ _-]?code)?[\"']?"
     r"(?:\s*(?:[:=]|is|of)\s*|\s+)[\"'(]?([45]\d\d)\b"
     r"|(?:HttpError|RequestError|ApiException|ResponseError|APIError|HTTPError)\W{1,3}(?:error )?([45]\d\d)\b"
@@ -61,7 +61,7 @@ _GRPC_CAMEL = re.compile(r"\brpc error: code = ([A-Z][A-Za-z]+)")
 _GRPC_NUMBER = re.compile(r"\bgrpc[_-]status[\"']?\s*[:=]\s*[\"']?(\d{1,2})\b", re.IGNORECASE)
 _EXIT = re.compile(
     r"\bexit(?:ed|s)?(?: (?:with|by|status|code|non-?zero|return|error|exit|a|the))*"
-    r"(?:[ _]?(?:status|code))*[\"']?\s*[:=(]?\s*[\"']?(-?\d{1,3})\b"
+    r"(?:[ _]?(?:status|code))*[\"']?\s*[:=(\[]?\s*[\"']?(-?\d{1,3})\b"
     r"|\b(?:return(?:ed)?|exit)[ _]?(?:exit )?(?:code|status)[\"']?\s*(?:[:=]|of|is)?\s*(-?\d{1,3})\b"
     r"|\breturned non-zero exit status (-?\d{1,3})\b|\b(?:status|code)(?: code)?: (-\d{1,2})\b",
     re.IGNORECASE,

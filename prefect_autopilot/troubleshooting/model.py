@@ -12,7 +12,7 @@ import math
 import re
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import resources
 
@@ -41,6 +41,10 @@ class Judgement:
     confidence: float
     passes: float
     """The probability that the same run would succeed later."""
+    shares: dict[IssueCategory, float] = field(default_factory=dict)
+    """What the weights give each category; together 1."""
+    brief: bool = False
+    """The text has few words: a name nobody knows looks like any other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,8 @@ def judge(failure: Failure, weights: Weights | None = None) -> Judgement | None:
         category=known.categories[scores.index(highest)],
         confidence=sure if said >= FEW_WORDS else LESS_SURE * sure,
         passes=_logistic(passes),
+        brief=said < FEW_WORDS,
+        shares={one: part * share for one, part in zip(known.categories, shares, strict=True)},
     )
 
 

@@ -53,6 +53,7 @@ _ORDINARY = re.compile(
 )
 """A line of information with a time before it that tells of no exception."""
 _GROUP_PREFIX = re.compile(r"^(\s*(?:\|\s?|\+-[+-]*[\s\d-]*)+)")
+_TRACEBACK = ("Traceback (most recent call last):", "Traceback (most recent call last)")
 _LINKS = ("The above exception was the direct cause", "During handling of the above exception")
 _LIBRARY = re.compile(
     r"site-packages|dist-packages|/lib/python\d|/usr/lib/|<frozen|importlib|\bconda\b|/opt/venv/lib"
@@ -269,7 +270,7 @@ class _Reader:
             self.open_message = 0
         elif any(link in stripped for link in _LINKS):
             self.linked, self.in_traceback, self.open_message = True, False, 0
-        elif "Traceback (most recent call last)" in stripped:
+        elif stripped.endswith(_TRACEBACK):
             self._before_traceback(number, stripped)
         elif frame := _FRAME.match(body):
             self.frames.append(Frame(frame[1], int(frame[2]), (frame[3] or "").strip()))
@@ -348,6 +349,10 @@ class _Reader:
 
     def finish(self) -> list[Unit]:
         """Return what was read, in the order of the text."""
+        last = self.units[-1] if self.units else None
+        if self.frames and last is not None and last.role == "raised" and not last.frames:
+            # Shortened texts tell the exception first and its frames after it.
+            self.units[-1] = replace(last, frames=tuple(self.frames))
         return self.units
 
 

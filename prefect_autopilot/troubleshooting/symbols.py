@@ -28,6 +28,10 @@ _REASON = re.compile(
     r"[\s,\"'](\b[a-z]+(?:[A-Z][a-z]+)+(?:Exceeded|Denied|Required|Expired|Invalid|NotFound|Error|Unavailable"
     r"|Disabled|Limited|Forbidden))\b"
 )
+_CLASS = re.compile(
+    r"\b((?:[A-Z][A-Za-z0-9]*?)(?:Error|Exception|Timeout|Failure|Fault|NotFound|Violation|Denied|Exceeded|Exhausted))\b"
+)
+"""Classes that a message mentions: the cause in brackets, or what a server raised."""
 _PIECE = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 MOST_CHARACTERS = 4096
 MOST_PIECES = 8
@@ -45,7 +49,7 @@ def symbols(text: str) -> frozenset[str]:
         *_REASON.findall(head),
     )
     names = (name for value in found for part in re.split(r"[.:]", value) if (name := camel(part)))
-    return frozenset(name for name in names if name not in LEVELS)
+    return frozenset(name for name in (*names, *_CLASS.findall(head)) if name not in LEVELS)
 
 
 def camel(value: str) -> str:

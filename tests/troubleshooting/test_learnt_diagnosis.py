@@ -6,7 +6,7 @@ import pytest
 
 from prefect_autopilot.models import IssueCategory, Severity
 from prefect_autopilot.troubleshooting import diagnose_text
-from prefect_autopilot.troubleshooting.classify import LEARNT
+from prefect_autopilot.troubleshooting.classify import ANSWERED
 from prefect_autopilot.troubleshooting.knowledge import load_patterns
 from prefect_autopilot.troubleshooting.model import BUCKETS, Weights, features, judge, load_weights
 from prefect_autopilot.troubleshooting.parse import parse
@@ -82,7 +82,7 @@ def test_a_text_without_any_known_feature_is_not_judged() -> None:
 def test_what_was_learnt_says_so_and_is_never_surer_than_its_training() -> None:
     diagnosis = diagnose_text("The nightly export was not delivered because its columns have another type")
     if diagnosis.pattern == "learnt":
-        assert diagnosis.confidence >= LEARNT
+        assert diagnosis.confidence >= ANSWERED
         assert diagnosis.root_cause.startswith("It reads like")
         assert diagnosis.severity in {Severity.MEDIUM, Severity.HIGH}
     else:
