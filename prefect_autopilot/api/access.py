@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
@@ -74,15 +73,6 @@ def principal_of(request: Request) -> Principal:
 def actor_of(request: Request) -> str:
     """Return who asks, as the audit trail tells it."""
     return principal_of(request).actor
-
-
-def needs(scope: Scope) -> Callable[[Request], Awaitable[None]]:
-    """Return the check that a call makes of its caller's scope."""
-
-    async def check(request: Request) -> None:
-        await require(request, scope)
-
-    return check
 
 
 async def require(request: Request, scope: Scope) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 from collections.abc import Iterable
+from functools import lru_cache
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -28,7 +29,10 @@ SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'",
 }
 
+_SEALS = [(name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
 
+
+@lru_cache(maxsize=1000)
 def is_loopback(host: str) -> bool:
     """Tell whether a host name or address, brackets or not, can only mean this machine."""
     name = host.strip().removeprefix("[").removesuffix("]").lower().rstrip(".")
@@ -63,9 +67,10 @@ class Guard:
 
         async def sealed(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in SECURITY_HEADERS.items():
-                    headers.setdefault(name, value)
+                headers = list(message.get("headers", ()))
+                given = {name.lower() for name, _ in headers}
+                missing = (header for header in _SEALS if header[0] not in given)
+                message = {**message, "headers": [*headers, *missing]}
             await send(message)
 
         refusal = self._refusal(scope["method"], scope["path"], Headers(scope=scope))

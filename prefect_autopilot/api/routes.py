@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from starlette.requests import Request
+from starlette.responses import Response
 
 from prefect_autopilot.api import (
     alerting,
@@ -17,13 +20,14 @@ from prefect_autopilot.api import (
     system,
     troubleshooting,
 )
-from prefect_autopilot.api.access import needs
+from prefect_autopilot.api.access import require
 from prefect_autopilot.api.errors import MEDIA_TYPE, Problem
 from prefect_autopilot.models import JSONDict
 from prefect_autopilot.store import Scope
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+    from fastapi.routing import APIRoute
 
 COMPUTES_ONLY = frozenset(
     {
@@ -158,10 +162,9 @@ def mount(app: FastAPI) -> None:
             "content": {MEDIA_TYPE: {"schema": {"$ref": PROBLEM}}},
         }
     }
-    from fastapi import Depends
-
+    scoped = _scoped()
     for route in routes():
-        app.add_api_route(
+        app.router.add_api_route(
             route.path,
             route.endpoint,
             methods=[route.method],
@@ -169,7 +172,7 @@ def mount(app: FastAPI) -> None:
             operation_id=route.endpoint.__name__,
             summary=(route.endpoint.__doc__ or "").partition(";")[0].rstrip("."),
             responses=refusals,
-            dependencies=[Depends(needs(route.scope))],
+            route_class_override=scoped,
         )
     app.state.endpoints = tuple(f"{route.method} {route.path.replace(':path', '')}" for route in routes())
     described = app.openapi
@@ -180,6 +183,28 @@ def mount(app: FastAPI) -> None:
         return app.openapi_schema or {}
 
     app.openapi = with_examples  # type: ignore[method-assign]  # the way FastAPI documents
+
+
+def _scoped() -> type[APIRoute]:
+    """Return the kind of route that checks its caller's scope before anything of the request is read.
+
+    As a dependency of each call the check would cost more than the rest of what stands before a call.
+    """
+    from fastapi.routing import APIRoute
+
+    scopes = {route.endpoint: route.scope for route in routes()}
+
+    class ScopedRoute(APIRoute):
+        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+            answer, scope = super().get_route_handler(), scopes[self.endpoint]
+
+            async def scoped(request: Request) -> Response:
+                await require(request, scope)
+                return await answer(request)
+
+            return scoped
+
+    return ScopedRoute
 
 
 def _complete(document: JSONDict) -> None:
