@@ -9,7 +9,7 @@ leaves a function or line alone.
 from prefect_autopilot.effects.module import Function, Module, children, read_module, split_lines, walked
 from prefect_autopilot.effects.project import Project
 from prefect_autopilot.effects.reader import EffectReader
-from prefect_autopilot.effects.rerun import flow_effects, function_effects, may_rerun
+from prefect_autopilot.effects.rerun import flow_effects, function_effects, may_rerun, read_then_written
 from prefect_autopilot.effects.scope import Scope, bound_names
 from prefect_autopilot.effects.table import is_handle, table_version
 from prefect_autopilot.effects.values import (
@@ -41,6 +41,7 @@ __all__ = [
     "is_handle",
     "may_rerun",
     "read_module",
+    "read_then_written",
     "split_lines",
     "table_version",
     "walked",

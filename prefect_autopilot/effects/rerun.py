@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from prefect_autopilot.effects.module import Function, children
@@ -58,7 +58,7 @@ def may_rerun(source: str, function: str, operations: OperationEffects | None = 
     unclear = [touch.told for touch in touches if touch.level is Level.UNKNOWN]
     unclear += [f"{touch.told}: another target on each run" for touch in touches if _moves(touch)]
     unclear += [
-        f"{touch.told}: overwrites what the flow reads before" for touch in _read_then_written(touches)
+        f"{touch.told}: overwrites what the flow reads before" for touch in read_then_written(touches)
     ]
     if unclear:
         return RerunVerdict(level="unknown", evidence=tuple(dict.fromkeys(unclear)))
@@ -77,7 +77,7 @@ def _moves(touch: Touch) -> bool:
     return touch.level is Level.WRITE and not touch.stable
 
 
-def _read_then_written(touches: tuple[Touch, ...]) -> Iterator[Touch]:
+def read_then_written(touches: Iterable[Touch]) -> Iterator[Touch]:
     """Yield writes to a target that is read before: the second run reads what the first one wrote."""
     read: set[tuple[str, str]] = set()
     for touch in touches:

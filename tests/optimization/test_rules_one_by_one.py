@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import textwrap
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -120,6 +122,79 @@ def test_what_may_do_harm_twice_is_never_retried(decorator: str, body: str) -> N
     plan = planned(task_file(decorator, body), Strategy.RELIABILITY, unsafe=False)
     assert "retry_reads" not in made(plan)
     assert "retries=3" not in plan.source
+
+
+PUT = "return requests.put(x, json={'n': 1}, timeout=3).json()"
+REPEATED = {
+    "a put": (PUT, True),
+    "a delete": ("return requests.delete(x, timeout=3).ok", True),
+    "a post with a key of its own": (
+        "return requests.post(x, headers={'Idempotency-Key': x}, timeout=3).json()",
+        True,
+    ),
+    "a read, then a put elsewhere": (f"requests.get('https://a.test/b', timeout=3)\n{PUT}", True),
+    "a post": ("return requests.post(x, timeout=3).json()", False),
+    "a post beside a put": (f"requests.post('https://a.test/b', timeout=3)\n{PUT}", False),
+    "a put back of what was read": (f"requests.get(x, timeout=3)\n{PUT}", False),
+    "a put at an address by chance": ("return requests.put(str(random.random()), timeout=3).ok", False),
+    "a put that counts in memory": (f"STATE['n'] = 1\n{PUT}", False),
+    "a put of what the argument held": (f"x.pop()\n{PUT}", False),
+    "a command": (f"import subprocess\nsubprocess.run(['a'])\n{PUT}", False),
+    "a file of this machine": ("open('a', 'w').write(x)", False),
+    "a read": (READ, False),
+}
+
+
+@pytest.mark.parametrize(("body", "retried"), REPEATED.values(), ids=REPEATED)
+def test_with_consent_only_writes_that_leave_the_same_are_retried(body: str, *, retried: bool) -> None:
+    text = task_file("@task", body)
+    plan = planned(text, Strategy.RELIABILITY)
+    assert ("retry_idempotent" in made(plan)) == retried
+    assert "retry_idempotent" not in made(planned(text, Strategy.RELIABILITY, unsafe=False))
+    assert "retry_idempotent" not in made(planned(text, Strategy.HYBRID))
+
+
+@pytest.mark.parametrize(
+    "options", ["retries=2, retry_delay_seconds=9", "retries=0", "retry_condition_fn=print"]
+)
+def test_what_is_decided_on_retries_of_a_write_stays(options: str) -> None:
+    assert "retry_idempotent" not in made(planned(task_file(f"@task({options})", PUT), Strategy.RELIABILITY))
+
+
+ASKING = "answer = requests.get(x, timeout=3)\nanswer.raise_for_status()\nreturn answer.json()"
+
+
+@pytest.mark.parametrize("decorator", ["@task", "@task(retries=2, retry_delay_seconds=1)"])
+def test_a_retried_read_that_raises_for_every_status_is_told_of_a_condition(decorator: str) -> None:
+    (told,) = (
+        one
+        for one in planned(task_file(decorator, ASKING), Strategy.RELIABILITY).advice
+        if one.rule == "retry_condition"
+    )
+    assert "a 404 waits and comes again" in told.reason
+    space: dict[str, Any] = {}
+    exec(told.how.split("\n\n\n")[0], space)
+    statuses = {404: False, 401: False, 422: False, 429: True, 408: True, 500: True, 503: True}
+    for status, again in statuses.items():
+        failed = SimpleNamespace(data=SimpleNamespace(response=SimpleNamespace(status_code=status)))
+        plain = SimpleNamespace(data=SimpleNamespace(status=status))
+        assert space["worth_retrying"](None, None, failed) is again
+        assert space["worth_retrying"](None, None, plain) is again
+    assert space["worth_retrying"](None, None, SimpleNamespace(data=OSError("down")))
+
+
+@pytest.mark.parametrize(
+    ("decorator", "body"),
+    [
+        ("@task(retries=2, retry_condition_fn=print)", ASKING),
+        ("@task(retries=2)", READ),
+        ("@task(retries=0)", ASKING),
+    ],
+    ids=["it has one", "nothing raises", "no retries"],
+)
+def test_nobody_is_told_of_a_condition_for_nothing(decorator: str, body: str) -> None:
+    plan = planned(task_file(decorator, body), Strategy.RELIABILITY)
+    assert "retry_condition" not in {one.rule for one in plan.advice}
 
 
 TIMEOUTS = {

@@ -57,7 +57,10 @@ def find(file: FlowFile) -> Iterator[Finding]:
             f"(n = {timing.n})",
             edits=(edit,),
             evidence=file.reader.effect(task).evidence,
-            preconditions=("the storage of results is one that all workers reach",),
+            preconditions=(
+                "the storage of results is one that all workers reach",
+                "two runs at once may both compute (else: isolation_level=SERIALIZABLE and a lock_manager)",
+            ),
             saving=_saving(file, task, timing.repeat_share * timing.calls_per_run),
             undo=f"remove {', '.join(_WORDS)} from the decorator of {task.node.name}",
             imports=tuple(dict.fromkeys(missing)),
