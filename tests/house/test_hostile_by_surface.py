@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import re
-import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -185,7 +184,7 @@ def test_a_log_line_stays_a_line_in_a_report_and_orders_nothing() -> None:
         assert "\n# Approved" not in outside, name
 
 
-@pytest.mark.timeout(30)
+@pytest.mark.timeout(30)  # quadratic would be minutes
 def test_a_line_made_to_be_slow_is_diagnosed_all_the_same() -> None:
     for text in (
         "a" * 50_000 + "!",
@@ -194,10 +193,9 @@ def test_a_line_made_to_be_slow_is_diagnosed_all_the_same() -> None:
         "[" * 30_000,
         "\\" * 30_000,
     ):
-        begun = time.process_time()
-        diagnose_text(text)
-        redact(text)
-        assert time.process_time() - begun < 10  # quadratic would be minutes
+        diagnosis = diagnose_text(text)
+        assert diagnosis.cause is not None
+        assert len(redact(text)) <= len(text) + 100
 
 
 @pytest.mark.timeout(30)
