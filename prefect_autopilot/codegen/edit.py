@@ -196,7 +196,22 @@ def remove(flow: FlowSource, call: Call) -> list[TextEdit]:
             break
         gone = [one for one in gone if one not in bodies[0]] + [block]
     gone += [one for one in _serving(flow, gone[-1], gone) if one not in gone]
-    return [_cut(flow.text, statement) for statement in gone]
+    edits: list[TextEdit] = []
+    for block in [one for one in call.blocks if one not in gone]:
+        for body in inner_bodies(block):
+            if body and all(one in gone for one in body):
+                gone = [one for one in gone if one not in body]
+                edits.append(_emptied(flow.text, block, body))
+    return [*edits, *(_cut(flow.text, one) for one in gone)]
+
+
+def _emptied(text: SourceText, block: ast.stmt, body: list[ast.stmt]) -> TextEdit:
+    """Return the edit that leaves "pass" of a branch, and nothing of an "else" on a line of its own."""
+    first, last = body[0].lineno, body[-1].end_lineno or body[-1].lineno
+    is_else = isinstance(block, ast.If) and body is block.orelse and text.lines[first - 2].strip() == "else:"
+    indent = text.lines[first - 1][: body[0].col_offset]
+    start = text.line_start(first - 1 if is_else else first)
+    return TextEdit(start, text.line_start(last + 1), "" if is_else else f"{indent}pass\n")
 
 
 def _cut(text: SourceText, statement: ast.stmt) -> TextEdit:

@@ -40,11 +40,16 @@ def condition(node: ast.expr) -> str:
             )
         case ast.Compare(left=left, ops=[operator], comparators=[right]):
             return _days(left, operator, right) or _compared(left, operator, right)
+        case ast.Call(
+            func=ast.Attribute(value=inner, attr="startswith" | "endswith" as name),
+            args=[ast.Constant() as end],
+        ):
+            return f"{value(inner)} {name.removesuffix('with')} with {value(end)}"
     return f"{value(node)} is given" if isinstance(node, ast.Name | ast.Subscript) else value(node)
 
 
 def _is_test(node: ast.expr) -> bool:
-    return isinstance(node, ast.Compare | ast.BoolOp)
+    return isinstance(node, ast.Compare | ast.BoolOp | ast.Call)
 
 
 def _compared(left: ast.expr, operator: ast.cmpop, right: ast.expr) -> str:
@@ -113,6 +118,9 @@ def _value(  # noqa: PLR0911 - one case a shape reads best as one table
                 for part in parts
             )
             return f'"{"".join(shown)}"'
+        case ast.ListComp(elt=element, generators=[ast.comprehension(target=ast.Name(id=name), iter=rows)]):
+            row = f"({_value(element)})" if isinstance(element, ast.List) else _value(element)
+            return f"{row} of each {name} in {_value(rows)}"
         case ast.List(elts=parts):
             return ", ".join(_value(one) for one in parts) or "nothing"
     return ast.unparse(node)
