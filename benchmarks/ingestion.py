@@ -91,7 +91,7 @@ class Server:
         if path.startswith("/flow_runs/"):
             number = uuid.UUID(path.split("/")[2]).int & (2**64 - 1)
             return httpx.Response(200, json=self._run(number))
-        if path.startswith("/deployments/"):
+        if path.startswith(("/deployments/", "/block_")):
             return httpx.Response(404)
         if path == "/artifacts/":
             return httpx.Response(200, json={"id": "artifact"})
@@ -301,6 +301,8 @@ def idle(folder: Path, lasts_s: float = 30.0) -> None:
     command = [sys.executable, "-m", "prefect_autopilot", "watch"]
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as process:
         time.sleep(lasts_s)
+        if process.poll() is not None:
+            sys.exit(f"The watcher ended by itself with exit code {process.returncode}.")
         resident = rss_mb(process.pid)
         maps = Path(f"/proc/{process.pid}/maps").read_text(encoding="utf-8")
         process.send_signal(signal.SIGTERM)
@@ -310,25 +312,32 @@ def idle(folder: Path, lasts_s: float = 30.0) -> None:
     print(f"  machine learning libraries loaded: {'yes' if learning else 'no'}")
 
 
+def run_of(deployments: int, number: int) -> RunRecord:
+    """Return a run as the store gives it back."""
+    raw = Server(1.0)._run(number)  # noqa: SLF001 - one home for what a run looks like
+    fields = {"id", "name", "run_count", "state"}
+    record = {name: raw[name] for name in fields} | {
+        "flow_name": f"flow-{number % deployments}",
+        "deployment_id": f"d{number % deployments}",
+        "deployment_name": f"prod-{number % deployments}",
+        "work_pool": "pool",
+        "start": raw["start_time"],
+        "end": raw["end_time"],
+        "expected_start": raw["expected_start_time"],
+    }
+    return RunRecord.model_validate(record)
+
+
 def scrape(deployments: int = 1000, scrapes: int = 60) -> None:
     """Render /metrics over many deployments."""
     fleet = FleetMetrics()
-    server = Server(1.0)
     for number in range(deployments * 5):
-        raw = server._run(number)  # noqa: SLF001 - one home for what a run looks like
-        fields = {"id", "name", "run_count", "state", "work_pool"}
-        record = {name: raw[name] for name in fields & raw.keys()} | {
-            "flow_name": f"flow-{number % deployments}",
-            "deployment_id": f"d{number % deployments}",
-            "deployment_name": f"prod-{number % deployments}",
-            "work_pool": "pool",
-            "start": raw["start_time"],
-            "end": raw["end_time"],
-            "expected_start": raw["expected_start_time"],
-        }
-        fleet.observe(RunRecord.model_validate(record))
+        fleet.observe(run_of(deployments, number))
+    fleet.render(FIRST)
     took = []
-    for _ in range(scrapes):
+    for turn in range(scrapes):
+        for number in range(100):  # a scrape a minute, and runs that ended meanwhile
+            fleet.observe(run_of(deployments, deployments * 5 + turn * 100 + number))
         began = time.perf_counter()
         text = fleet.render(FIRST)
         took.append(1000 * (time.perf_counter() - began))

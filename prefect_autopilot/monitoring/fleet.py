@@ -6,11 +6,13 @@ from collections import Counter as Tally
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from prefect_autopilot.models import TERMINAL_STATES, HealthScore, RunRecord, WorkflowAlert
 from prefect_autopilot.monitoring.exporter import ExporterMetrics
+from prefect_autopilot.monitoring.exposition import Exposition
 from prefect_autopilot.monitoring.measures import duration, lateness
 
 PREFIX = "prefect_autopilot"
@@ -20,6 +22,7 @@ MOST_DEPLOYMENTS = 2000
 REMEMBERED_RUNS = 50_000
 RUN_LABELS = ("flow", "deployment", "work_pool")
 WORKFLOW_LABELS = ("flow", "deployment")
+Few = TypeVar("Few", Counter, Gauge)
 Workflow = tuple[str, str]
 """Names of a workflow's flow and deployment, as the labels say them."""
 DURATION_BUCKETS = (1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 24 * 3600)
@@ -42,8 +45,13 @@ class FleetMetrics:
         self._counted: OrderedDict[str, None] = OrderedDict()
         self._running: dict[str, tuple[tuple[str, str, str], datetime]] = {}
         self._health: set[Workflow] = set()
-        self._runs = self._counter("flow_runs", "Finished flow runs.", (*RUN_LABELS, "state"))
-        self._retries = self._counter("flow_run_retries", "Retries of finished flow runs.", RUN_LABELS)
+        self._few = CollectorRegistry()
+        """What is written anew at each scrape; the metrics of every deployment are in ``_many``."""
+        self._many = Exposition()
+        self._runs = self._counter("flow_runs", "Finished flow runs.", (*RUN_LABELS, "state"), many=True)
+        self._retries = self._counter(
+            "flow_run_retries", "Retries of finished flow runs.", RUN_LABELS, many=True
+        )
         self._missed = self._counter("schedule_missed", "Scheduled runs that did not come.", WORKFLOW_LABELS)
         self._anomalies = self._counter("anomalies", "Anomalies told.", (*WORKFLOW_LABELS, "kind"))
         self._dropped = self._counter("series_dropped", "Runs counted as other for want of labels.", ())
@@ -58,20 +66,23 @@ class FleetMetrics:
         self._oldest = self._gauge(
             "flow_run_oldest_running_seconds", "Time the longest-running run has been under way.", RUN_LABELS
         )
-        self._score = self._gauge("deployment_health_score", "Health from 0 to 1.", WORKFLOW_LABELS)
+        self._score = self._gauge(
+            "deployment_health_score", "Health from 0 to 1.", WORKFLOW_LABELS, many=True
+        )
         self._firing = self._gauge("alerts_firing", "Alerts that are firing.", ("severity", "rule"))
         self._read = self._counter("runs_read", "Runs read that were new or newer than known.", ())
         self._odd = self._counter("odd_input", "What was odd about runs and measures read.", ("kind",))
         self._backlog = self._gauge("backlog", "1 while runs further back are still to be read.", ())
         self._tallied: dict[str, float] = {}
         self.exporter = ExporterMetrics()
-        self._info = self._gauge("deployment_info", "Always 1; the labels tell.", RUN_LABELS)
+        self._info = self._gauge("deployment_info", "Always 1; the labels tell.", RUN_LABELS, many=True)
         self._last_poll = self._gauge(
             "last_successful_poll_timestamp_seconds", "When the API was last read.", ()
         )
         self._polls = Histogram(
             f"{PREFIX}_poll_duration_seconds", "Reads of the Prefect API.", registry=self.registry
         )
+        self._few.register(self._polls)
 
     def observe(self, run: RunRecord) -> None:
         """Count a run; seeing the same finished state again counts nothing."""
@@ -86,12 +97,12 @@ class FleetMetrics:
         if labels == OTHERS:
             self._dropped.inc()
         self.exporter.observe(run, first_time=True)
-        self._runs.labels(*labels, run.state.type).inc()
-        self._retries.labels(*labels).inc(max(0, run.run_count - 1))
+        self._many.child(self._runs, *labels, run.state.type).inc()
+        self._many.child(self._retries, *labels).inc(max(0, run.run_count - 1))
         if (took := duration(run)) is not None:
-            self._durations.labels(*labels).observe(took)
+            self._many.child(self._durations, *labels).observe(took)
         if (late := lateness(run)) is not None:
-            self._lateness.labels(*labels).observe(late)
+            self._many.child(self._lateness, *labels).observe(late)
 
     def set_names(self, names: Mapping[str, Workflow], runs: int = 0) -> None:
         """Take the names of workflows by their ids; health and anomalies are labelled with them.
@@ -123,9 +134,9 @@ class FleetMetrics:
                 # Beyond the cap, and where names are not unique, the worst one is shown.
                 fresh[labels] = min(fresh.get(labels, 1.0), score.score / 100)
         for gone in self._health - fresh.keys():
-            self._score.remove(*gone)
+            self._many.remove(self._score, *gone)
         for labels, value in fresh.items():
-            self._score.labels(*labels).set(value)
+            self._many.child(self._score, *labels).set(value)
         self._health = set(fresh)
 
     def set_alerts(self, alerts: Iterable[WorkflowAlert]) -> None:
@@ -163,7 +174,7 @@ class FleetMetrics:
                 oldest[labels] = max(oldest.get(labels, 0.0), (now - start).total_seconds())
             for labels, age in oldest.items():
                 self._oldest.labels(*labels).set(age)
-        return generate_latest(self.registry)
+        return self._many.render() + generate_latest(self._few)
 
     def _labels(self, run: RunRecord) -> tuple[str, str, str]:
         labels = (run.flow_name, run.deployment_name or "", run.work_pool or "")
@@ -171,7 +182,7 @@ class FleetMetrics:
             if len(self._known) >= self._most:
                 return OTHERS
             self._known.add(labels)
-            self._info.labels(*labels).set(1)
+            self._many.child(self._info, *labels).set(1)
         return labels
 
     def _workflow(self, ident: str) -> Workflow:
@@ -199,11 +210,18 @@ class FleetMetrics:
             self._counted.popitem(last=False)
         return True
 
-    def _counter(self, name: str, text: str, labels: tuple[str, ...]) -> Counter:
-        return Counter(f"{PREFIX}_{name}", text, labels, registry=self.registry)
+    def _counter(self, name: str, text: str, labels: tuple[str, ...], *, many: bool = False) -> Counter:
+        made = Counter(f"{PREFIX}_{name}", text, labels, registry=self.registry)
+        return self._many.add(made, labels) if many else self._shown(made)
 
-    def _gauge(self, name: str, text: str, labels: tuple[str, ...]) -> Gauge:
-        return Gauge(f"{PREFIX}_{name}", text, labels, registry=self.registry)
+    def _gauge(self, name: str, text: str, labels: tuple[str, ...], *, many: bool = False) -> Gauge:
+        made = Gauge(f"{PREFIX}_{name}", text, labels, registry=self.registry)
+        return self._many.add(made, labels) if many else self._shown(made)
+
+    def _shown(self, made: Few) -> Few:
+        self._few.register(made)
+        return made
 
     def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
-        return Histogram(f"{PREFIX}_{name}", text, RUN_LABELS, registry=self.registry, buckets=buckets)
+        made = Histogram(f"{PREFIX}_{name}", text, RUN_LABELS, registry=self.registry, buckets=buckets)
+        return self._many.add(made, RUN_LABELS)
