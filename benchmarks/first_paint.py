@@ -13,6 +13,7 @@ import os
 import shutil
 import statistics
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +49,14 @@ def main() -> None:
     program = shutil.which("chromium") or shutil.which("google-chrome")
     if program is None:
         raise SystemExit("No Chromium is installed.")
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as started:
-        session = filled(Path(folder), wanted.runs)[1]
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        session = filled(Path(folder), wanted.runs)[1]  # before the browser, which has a loop of its own
         port = free_port()
         process = serve(port)
-        browser = started.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        browser = stack.enter_context(sync_playwright()).chromium.launch(
+            executable_path=program, args=["--no-sandbox"]
+        )
         try:
             for page in PAGES:
                 address = f"http://127.0.0.1:{port}{page.format(session=session)}"
