@@ -76,7 +76,7 @@ class Desk:
     """Reads the policy again; None where it cannot have changed."""
 
 
-POLICY_WITHIN_S = 10.0
+POLICY_WITHIN_S = 5.0
 _POLICY_TRIES = 3
 
 

@@ -52,6 +52,7 @@ _LEAST_PLAIN_MB = 128
 _PATH = re.compile(r"/[^\s'\",:;()\[\]<>]+")
 _READY = "READY"
 _RETRIED_IN_VAIN = 2
+"""Failed retries of a passing cause after which its source is looked at."""
 
 
 async def find_means(
