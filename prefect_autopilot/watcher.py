@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from prefect_autopilot.adapters.channels import deliver_pending
+from prefect_autopilot.adapters.event_stream import resources_of
 from prefect_autopilot.adapters.prefect_target import PrefectTarget
 from prefect_autopilot.errors import AutopilotError, ConfigurationError, PrefectError
 from prefect_autopilot.journeys import fleet as fleets
@@ -55,6 +56,7 @@ SELDOM = timedelta(minutes=10)
 """How often is asked for what few servers have: measures of runs, automations that chain deployments."""
 STILL_TOLD = timedelta(days=1)
 """Measures are asked for at every assessment for so long after the last one."""
+LISTEN_AGAIN_S = 5.0
 RUN_RESOURCE = "prefect.flow-run."
 MOST_HEARD = 10_000
 STANDING_BY = "Another watcher is at work; standing by to take over when it falls silent."
@@ -267,22 +269,15 @@ class Watcher:
 
 async def listen(target: PrefectTarget, hint: Hint) -> None:
     """Tell ``hint`` of every failure event until cancelled; a broken connection is opened again."""
-    from prefect.events.clients import get_events_subscriber
-    from prefect.events.filters import EventFilter, EventNameFilter
-    from prefect.settings import PREFECT_API_URL, temporary_settings
-
-    wanted = EventFilter(event=EventNameFilter(name=list(FAILURE_EVENTS)))
     while True:
         try:
-            with temporary_settings({PREFECT_API_URL: target.url}):
-                async with get_events_subscriber(filter=wanted, reconnect_on_clean_close=True) as events:
-                    async for event in events:
-                        hint.tell(event.resource.id)
+            async for resource in resources_of(target, FAILURE_EVENTS):
+                hint.tell(resource)
         except Exception as error:  # noqa: BLE001  # process edge: a foreign server; polling goes on without it
             logger.info(
                 "The event stream ended (%s); polling goes on, opening it again.", type(error).__name__
             )
-        await asyncio.sleep(5)
+        await asyncio.sleep(LISTEN_AGAIN_S)
 
 
 async def watch(
