@@ -1,4 +1,4 @@
-"""What our own store knows around a failed run: open alerts, and what else failed just then.
+"""What is known around a failed run: open alerts, what else failed just then, whether named services answer.
 
 No call goes to Prefect for it. Each line can be cited like any other evidence.
 """
@@ -11,6 +11,7 @@ from datetime import timedelta
 
 from prefect_autopilot.adapters.evidence import read_evidence
 from prefect_autopilot.journeys.desk import Desk
+from prefect_autopilot.journeys.probing import health_of_named
 from prefect_autopilot.models import FAILURE_STATES, Evidence, EvidenceLine, RunRecord, WorkflowAlert
 
 NEAR = timedelta(minutes=30)
@@ -23,7 +24,7 @@ FEWEST_ENDED = 3
 
 
 async def read_around(desk: Desk, run: RunRecord) -> Evidence:
-    """Return the evidence of a run with what the store knows around it."""
+    """Return the evidence of a run with what the store knows around it, and whether named services answer."""
     evidence = await read_evidence(desk.api, run, now=desk.clock())
     workflow = run.deployment_id or run.flow_name
     alerts = await desk.store.alerts(open_only=True, workflow_id=workflow, limit=MOST_ALERTS)
@@ -33,7 +34,12 @@ async def read_around(desk: Desk, run: RunRecord) -> Evidence:
         for one in await desk.store.runs(changed_since=since, limit=MOST_RUNS)
         if one.id != run.id and (one.deployment_id or one.flow_name) != workflow
     ]
-    lines = (*map(_alert, alerts), *_neighbours(run, others), *await _looked_at(desk, run, workflow))
+    lines = (
+        *await health_of_named(desk, evidence),
+        *map(_alert, alerts),
+        *_neighbours(run, others),
+        *await _looked_at(desk, run, workflow),
+    )
     return evidence.model_copy(update={"surroundings": (*evidence.surroundings, *lines)})
 
 

@@ -1,17 +1,22 @@
-"""A service that is down is asked whether it answers again before another attempt of a run is spent on it."""
+"""Services that a failure names are asked whether they answer: as evidence, and before another attempt."""
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from prefect_autopilot.journeys.desk import Desk
-from prefect_autopilot.models import Diagnosis, Evidence, TroubleshootingSession
+from prefect_autopilot.models import Diagnosis, Evidence, EvidenceLine, TroubleshootingSession
 from prefect_autopilot.troubleshooting.consent import Outage
 from prefect_autopilot.troubleshooting.execution import said_at_end
 
 SHORTEST, LONGEST = timedelta(seconds=15), timedelta(minutes=5)
+MOST_ASKED = 2
+"""Services of one failure that are asked for its diagnosis."""
+ASKED_WITHIN_S = 2.0
 _URL = re.compile(r"https?://[^\s'\"<>\\^`{|}]+", re.IGNORECASE)
 _WAITED_FOR = frozenset({"retry_backoff", "wait_for_service"})
 
@@ -24,19 +29,48 @@ def address_of(diagnosis: Diagnosis, said: str) -> str | None:
     if not diagnosis.transient or diagnosis.remedy not in _WAITED_FOR:
         return None
     found = set()
-    for text in (said, diagnosis.root_cause, *(line.text for line in diagnosis.evidence)):
-        for match in _URL.findall(text):
-            try:
-                parts = urlsplit(match.rstrip(".,;:)]"))
-                host, port = parts.hostname, parts.port
-            except ValueError:  # looks like an address and is none
-                continue
-            if host and "developer.mozilla.org" not in host:  # httpx explains statuses there
-                place = f"[{host}]" if ":" in host else host
-                where = f"{place}:{port}" if port else place
-                path = parts.path if diagnosis.effect == "safe" else "/"
-                found.add(urlunsplit((parts.scheme.lower(), where, path or "/", "", "")))
+    for parts, place in _places((said, diagnosis.root_cause, *(line.text for line in diagnosis.evidence))):
+        path = parts.path if diagnosis.effect == "safe" else "/"
+        found.add(urlunsplit((parts.scheme.lower(), place, path or "/", "", "")))
     return found.pop() if len(found) == 1 else None
+
+
+def _places(texts: Iterable[str]) -> Iterator[tuple[SplitResult, str]]:
+    """Yield the addresses that texts name, each with its host and port."""
+    for match in (match for text in texts for match in _URL.findall(text)):
+        try:
+            parts = urlsplit(match.rstrip(".,;:)]"))
+            host, port = parts.hostname, parts.port
+        except ValueError:  # looks like an address and is none
+            continue
+        if host and "developer.mozilla.org" not in host:  # httpx explains statuses there
+            place = f"[{host}]" if ":" in host else host
+            yield parts, f"{place}:{port}" if port else place
+
+
+async def health_of_named(desk: Desk, evidence: Evidence) -> list[EvidenceLine]:
+    """Return whether the services that a failure names answer just now; the first two, their roots only.
+
+    Nothing is said of one that may not be asked.
+    """
+    named = {place: parts.scheme.lower() for parts, place in _places((said_at_end(evidence),))}
+    places = list(named)[:MOST_ASKED]
+    answers = await asyncio.gather(*(_answers_now(desk, f"{named[place]}://{place}/") for place in places))
+    return [
+        EvidenceLine(
+            text="it answers now" if answer else "it does not answer now, either", where=f"service {place}"
+        )
+        for place, answer in zip(places, answers, strict=True)
+        if answer is not None
+    ]
+
+
+async def _answers_now(desk: Desk, url: str) -> bool | None:
+    try:
+        async with asyncio.timeout(ASKED_WITHIN_S):
+            return await healthy(desk, url)
+    except TimeoutError:
+        return False
 
 
 async def outage_of(desk: Desk, session: TroubleshootingSession, evidence: Evidence) -> Outage | None:

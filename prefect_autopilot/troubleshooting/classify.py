@@ -26,9 +26,8 @@ MAX_STEP_DISCOUNT = 0.2
 THRESHOLD = 0.35
 ANSWERED, ANSWERED_BRIEF = 0.4, 0.6
 """What an opinion that no pattern shares must be sure of to be told at all; the second of a few words."""
-PASSES, PASSES_AGAINST_KIND, PASSES_AGAINST_PATTERN = 0.3, 0.5, 0.85
-"""From which probability on a failure is said to pass: of itself, against what is usual for its kind, and
-against a pattern that says it lasts."""
+PASSES, PASSES_AGAINST_KIND = 0.3, 0.5
+"""From which probability on what no pattern knows is said to pass; the second where its kind usually lasts."""
 LASTING = frozenset(
     {
         IssueCategory.CONFIGURATION,
@@ -90,10 +89,7 @@ def diagnose_failure(failure: Failure, *, state_type: str | None = None, context
     others = _alternatives(category, shares, candidates, learnt)
     best = next((one for one in candidates if one.pattern.category is category), None)
     if best is not None and best.score >= THRESHOLD:
-        found = _concluded(failure, mark, best, others)
-        against = learnt is not None and not firm and learnt.passes >= PASSES_AGAINST_PATTERN
-        passes = found.transient or against
-        return found.model_copy(update={"confidence": round(shares[category], 3), "transient": passes})
+        return _concluded(failure, mark, best, shares[category], others)
     if learnt is not None and shares[category] >= (ANSWERED_BRIEF if learnt.brief else ANSWERED):
         return _learnt(failure, mark, category, shares[category], learnt.passes, others)
     return _unknown(failure, mark, shares[category] if candidates else 0.0, learnt)
@@ -161,7 +157,7 @@ def _alternatives(
 
 
 def _concluded(
-    failure: Failure, mark: str, best: Candidate, alternatives: tuple[Alternative, ...]
+    failure: Failure, mark: str, best: Candidate, sure: float, alternatives: tuple[Alternative, ...]
 ) -> Diagnosis:
     pattern, unit, call = best.pattern, best.unit, failure.call
     status = call.status if call and call.status else http_status(unit.codes)
@@ -171,7 +167,7 @@ def _concluded(
     first = unit.text.split("\n", 1)[0]
     return Diagnosis(
         category=pattern.category,
-        confidence=round(min(max(best.score, 0.0), 1.0), 3),
+        confidence=round(sure, 3),
         severity=pattern.severity,
         transient=pattern.transient,
         remedy=pattern.remedy,

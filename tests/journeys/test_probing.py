@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -9,8 +10,9 @@ import httpx
 import pytest
 
 from prefect_autopilot.adapters.health import answers
-from prefect_autopilot.journeys import resolve
+from prefect_autopilot.journeys import probing, resolve
 from prefect_autopilot.journeys.desk import Desk
+from prefect_autopilot.journeys.known_around import read_around
 from prefect_autopilot.journeys.probing import address_of
 from prefect_autopilot.models import (
     Diagnosis,
@@ -84,13 +86,71 @@ async def test_while_a_service_is_down_no_attempt_is_spent_and_then_the_run_is_r
     assert session.resolution_status is ResolutionStatus.AUTO_RESOLVED
 
 
-async def test_before_the_first_retry_nobody_is_asked(asking: Any, service: Service, prefect: Any) -> None:
+async def test_before_the_first_retry_a_service_is_asked_for_the_evidence_and_holds_nothing_up(
+    asking: Any, service: Service, prefect: Any
+) -> None:
     desk = asking()
     prefect.fail("run-1", error=DOWN)
     session = await resolve.take_up(desk, await desk.api.run("run-1"))
-    await on(desk, session, 5)
-    assert service.asked == []
+    session = await on(desk, session, 5)
+    assert service.asked == [("https://api.shop.test/", False)]
     assert len(prefect.retries) == 1
+    assert any(
+        "it does not answer now, either (service api.shop.test)" in one for one in session.recommendations
+    )
+
+
+NAMED = "httpx.ConnectError: no answer from http://a.shop.test:8080/x?key=s, https://b.shop.test and https://c.shop.test"
+
+
+@pytest.mark.parametrize(
+    ("up", "said"),
+    [
+        pytest.param(True, "it answers now", id="up"),
+        pytest.param(False, "it does not answer now, either", id="down"),
+        pytest.param(None, None, id="may not be asked"),
+    ],
+)
+async def test_the_first_two_services_a_failure_names_are_asked_at_their_roots(
+    asking: Any,
+    service: Service,
+    prefect: Any,
+    up: bool | None,  # noqa: FBT001  # a column
+    said: str | None,
+) -> None:
+    service.up = up
+    desk = asking()
+    prefect.fail("run-1", error=NAMED)
+    found = {
+        line.where: line.text for line in (await read_around(desk, await desk.api.run("run-1"))).surroundings
+    }
+    assert [url for url, _ in service.asked] == ["http://a.shop.test:8080/", "https://b.shop.test/"]
+    assert found.get("service a.shop.test:8080") == found.get("service b.shop.test") == said
+
+
+async def test_a_failure_that_names_no_address_has_nobody_asked(
+    asking: Any, service: Service, prefect: Any
+) -> None:
+    desk = asking()
+    prefect.fail("run-1", error="KeyError: 'total'")
+    await read_around(desk, await desk.api.run("run-1"))
+    assert service.asked == []
+
+
+async def test_a_service_that_keeps_us_waiting_is_said_not_to_answer(
+    make_desk: Callable[..., Desk], prefect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(url: str, private: bool) -> bool:  # noqa: FBT001  # the desk's interface
+        await asyncio.Event().wait()
+        return True
+
+    monkeypatch.setattr(probing, "ASKED_WITHIN_S", 0.01)
+    prefect.fail("run-1", error=DOWN)
+    desk = make_desk(probe=never)
+    lines = (await read_around(desk, await desk.api.run("run-1"))).surroundings
+    assert [line.text for line in lines if line.where == "service api.shop.test"] == [
+        "it does not answer now, either"
+    ]
 
 
 async def test_after_the_longest_wait_the_attempts_that_are_left_are_made_and_a_person_is_told(

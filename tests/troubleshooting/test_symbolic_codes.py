@@ -24,6 +24,8 @@ NAMED = [
     ("{code: Neo.TransientError.Transaction.DeadlockDetected}", "DeadlockDetected"),
     ("ErrorCode=UserErrorInvalidFolderPath,'Type=x'", "UserErrorInvalidFolderPath"),
     ("wsse:FailedAuthentication: reason=TokenExpired", "TokenExpired"),
+    ("gone after 3 tries (Caused by LedgerTimeoutError(none))", "LedgerTimeoutError"),
+    ("RetryError[<Future state=finished raised PartitionNotFound>]", "PartitionNotFound"),
 ]
 
 
