@@ -69,7 +69,9 @@ class ServiceConnection(Block):
         description="Whether the service may be on this machine or in a private network (own hosts).",
     )
     rate_limit_per_s: float | None = Field(
-        default=None, gt=0, description="Calls a second of one process at most, where that is other than the service's usual limit."
+        default=None,
+        gt=0,
+        description="Calls a second of one process at most, where that is other than the service's usual limit.",
     )
 
     @property

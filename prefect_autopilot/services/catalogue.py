@@ -138,7 +138,7 @@ class Catalogue:
 
     @cached_property
     def services(self) -> tuple[Service, ...]:
-        """All services in full, by id. Reads every file: about 150 ms the first time."""
+        """All services in full, by id. Reads every file the first time."""
         return tuple(self.get(service_id) for service_id in self.ids)
 
     def stats(self) -> CatalogueStats:
