@@ -71,7 +71,7 @@ class ServiceConnection(Block):
     rate_limit_per_s: float | None = Field(
         default=None,
         gt=0,
-        description="Calls a second of one process at most, where that is other than the service's usual limit.",
+        description="Calls a second of one process at most, where the usual limit is another.",
     )
 
     @property
