@@ -17,7 +17,7 @@ export DO_NOT_TRACK = 1
 export PREFECT_CLI_PROMPT = false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint format typecheck style docs reference audit counts train bench-creation bench-diagnosis bench-language bench-monitoring bench-optimizer bench-faults bench-kills clean
+.PHONY: help setup demo test check lint format typecheck style docs reference audit counts train bench-api bench-fuzz bench-creation bench-diagnosis bench-language bench-monitoring bench-optimizer bench-faults bench-kills clean
 
 help:  ## Show what there is
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -72,6 +72,13 @@ counts: $(STAMP)  ## Write the counts of the service catalogue into the README
 
 train: $(STAMP)  ## Train the model behind the diagnosis on the provoked failures
 	@$(BIN)/python benchmarks/train_diagnosis.py
+
+bench-api: $(STAMP)  ## Read the API at 200 requests/s with 100,000 runs; open the pages in Chromium (4 min)
+	@$(BIN)/python benchmarks/api_load.py
+	@$(BIN)/python benchmarks/first_paint.py
+
+bench-fuzz: $(STAMP)  ## Send 20,000 generated requests, right and wrong ones, to every call of the API (8 min)
+	@$(BIN)/python benchmarks/api_fuzz.py
 
 bench-creation: $(STAMP)  ## Measure how long it takes from a sentence to the source of its flow
 	@$(BIN)/python benchmarks/creation.py
