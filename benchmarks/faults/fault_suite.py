@@ -316,7 +316,9 @@ async def play_all(
 
         async def one(kind: type[Fault]) -> Row:
             async with gate:
-                return await asyncio.to_thread(play, lab, kind, number)
+                row = await asyncio.to_thread(play, lab, kind, number)
+            sys.stderr.write(f"{strategy:8} {rows_table([row])}\n")
+            return row
 
         return list(await asyncio.gather(*(one(kind) for kind in faults)))
 
