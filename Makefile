@@ -86,8 +86,9 @@ bench-creation: $(STAMP)  ## Measure how long it takes from a sentence to the so
 bench-language: $(STAMP)  ## Check and preview flows of many requests, and look at hostile ones (10 min)
 	@$(BIN)/python benchmarks/language.py --check --preview
 
-bench-diagnosis: $(STAMP)  ## Measure the diagnosis on the provoked failures, and its calibration
+bench-diagnosis: $(STAMP)  ## Measure the diagnosis on the provoked failures, its calibration, its time beside the API
 	@$(BIN)/python benchmarks/diagnosis.py
+	@$(BIN)/python benchmarks/diagnosis_calls.py
 
 bench-monitoring: $(STAMP)  ## Measure monitoring (8 min); PARTS="calls failures detection scrape idle memory accuracy"
 	@$(BIN)/python benchmarks/ingestion.py --runs $(RUNS) $(PARTS)

@@ -27,7 +27,7 @@ THRESHOLD = 0.35
 ANSWERED, ANSWERED_BRIEF = 0.4, 0.6
 """What an opinion that no pattern shares must be sure of to be told at all; the second of a few words."""
 PASSES, PASSES_AGAINST_KIND = 0.3, 0.5
-"""From which probability on what no pattern knows is said to pass; the second where its kind usually lasts."""
+"""From which probability on what no pattern knows is said to pass; the second where its kind mostly lasts."""
 LASTING = frozenset(
     {
         IssueCategory.CONFIGURATION,
