@@ -18,8 +18,16 @@ _SAME = frozenset(f"builtins.{name}" for name in _PASSING.split()) | {
 }
 # These make a new object with the old one's items.
 _COPIES = frozenset({f"builtins.{name}" for name in ("list", "tuple", "set", "frozenset", "dict", "sorted")})
-_CONTAINERS = ("collections.", "itertools.", "types.", "copy.copy")
-_COPY_METHODS = frozenset({"copy", "keys", "values", "items"})
+_CONTAINERS = (
+    "collections.",
+    "itertools.",
+    "types.",
+    "copy.copy",
+    "copy.replace",
+    "dataclasses.replace",
+    "attrs.evolve",
+)
+_COPY_METHODS = frozenset({"copy", "keys", "values", "items", "model_copy", "_replace"})
 _PUT = frozenset(
     [
         "append",

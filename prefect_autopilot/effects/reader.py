@@ -99,7 +99,12 @@ class EffectReader:
         if name not in self._scopes:
             values = self.values
             self._scopes[name] = open_scope(
-                self.module, function, values.type_of, self._imported, values.names_of_call
+                self.module,
+                function,
+                values.type_of,
+                self._imported,
+                values.names_of_call,
+                values.puts_of_call,
             )
         return self._scopes[name]
 
@@ -326,9 +331,6 @@ class EffectReader:
         if entry is None:
             if not qualified.startswith("builtins."):
                 yield _unknown(node, qualified)
-            elif qualified.rsplit(".", 1)[-1] in MUTATE | MUTATE_OR_WRITE:  # list.append(rows, row)
-                for one in node.args[:1]:
-                    yield from mutation(one, node.lineno, scope)
             return
         touch = self._entry_touch(entry, qualified, node, scope)
         # A connection that is given is used; an engine hands out a connection to each thread.
@@ -374,10 +376,18 @@ class EffectReader:
                 yield touch
             if entry.mutates == "receiver":
                 yield from mutation(func.value, node.lineno, scope)
-        elif func.attr in MUTATE or (func.attr in MUTATE_OR_WRITE and kind == PLAIN):
-            yield from mutation(func.value, node.lineno, scope)
+        elif func.attr in MUTATE or (
+            func.attr in MUTATE_OR_WRITE and (kind == PLAIN or self._of_class(func, scope))
+        ):
+            # list.append(rows, row) changes its argument
+            for one in node.args[:1] if self._of_class(func, scope) else [func.value]:
+                yield from mutation(one, node.lineno, scope)
         elif func.attr in MUTATE_OR_WRITE or not computes(node, func, kind):
             yield _unknown(node, ast.unparse(func))
+
+    def _of_class(self, func: ast.Attribute, scope: Scope) -> bool:
+        """Tell whether a method is named by its builtin class, not by an object."""
+        return (self.module.qualified(func.value, scope.names) or "").startswith("builtins.")
 
 
 def _unknown(node: ast.Call, name: str) -> Touch:

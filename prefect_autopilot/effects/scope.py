@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from prefect_autopilot.effects.aliases import held, puts, reached, roots
@@ -38,6 +38,8 @@ class Scope:
         frozenset(),
     )
     """Names whose objects the value of a call of an own function may be, and may have inside."""
+    puts: Callable[[ast.Call, Scope], Iterable[tuple[ast.expr, list[ast.expr]]]] = lambda _node, _scope: ()
+    """Arguments of a call that an own function puts others into, with those."""
     names: frozenset[str] = frozenset()
     types: dict[str, str] = field(default_factory=dict)
     origins: dict[str, set[str]] = field(default_factory=dict)
@@ -191,9 +193,10 @@ def open_scope(
     returned: Callable[[Function], str],
     imported: Callable[[ast.expr, Scope], Function | None],
     handed: Callable[[ast.Call, Scope], tuple[frozenset[str], frozenset[str]]],
+    put_by: Callable[[ast.Call, Scope], Iterable[tuple[ast.expr, list[ast.expr]]]],
 ) -> Scope:
     """Read the assignments of a function, in order, into a scope."""
-    scope = Scope(module, function, returned, imported, handed)
+    scope = Scope(module, function, returned, imported, handed, put_by)
     if function is None:
         return scope
     node = function.node
@@ -210,7 +213,8 @@ def open_scope(
     for part in _in_order(node):
         for target, value, part_of in _assignments(part):
             _bind(scope, target, value, part_of=part_of, counted=counted)
-        for box, values in puts(part, scope):
+        own = scope.puts(part, scope) if isinstance(part, ast.Call) else ()
+        for box, values in [*puts(part, scope), *own]:
             _put(scope, box, values)
     for part in walked(node):
         if isinstance(part, ast.Attribute | ast.Subscript) and not isinstance(part.ctx, ast.Load):

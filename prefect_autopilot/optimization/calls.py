@@ -284,6 +284,12 @@ class Judge:
             for target, value in pairs:
                 if isinstance(target, ast.Name) and self._makes_iterator(value):
                     yield target.id
+                elif isinstance(target, ast.Tuple) and self._calls(value, "itertools.tee"):
+                    yield from (one.id for one in target.elts if isinstance(one, ast.Name))
+
+    def _calls(self, value: ast.expr, name: str) -> bool:
+        called = value.func if isinstance(value, ast.Call) else value
+        return called is not value and self._reader.module.qualified(called, self._scope.names) == name
 
     def _makes_iterator(self, value: ast.expr) -> bool:
         if isinstance(value, ast.GeneratorExp):

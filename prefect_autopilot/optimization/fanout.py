@@ -16,13 +16,10 @@ from prefect_autopilot.effects import Function, Level, Touch, bound_names, child
 from prefect_autopilot.models import Rejection
 from prefect_autopilot.optimization.calls import CallSite, read_site, unconditional
 from prefect_autopilot.optimization.futures import module_name
+from prefect_autopilot.optimization.items import fan_out_size, not_at_once
 from prefect_autopilot.optimization.plan import SUBMIT_COST_S, Durations, FlowFile, Saving
 from prefect_autopilot.optimization.statements import StatementReader, is_effectful
 
-_ENDLESS = frozenset({"itertools.count", "itertools.cycle"})
-_PASSING = frozenset(
-    {"builtins.enumerate", "builtins.filter", "builtins.map", "itertools.chain", "itertools.accumulate"}
-)
 _FRESH_CALLS = frozenset({"builtins.dict", "builtins.list", "builtins.set", "copy.copy", "copy.deepcopy"})
 
 
@@ -190,7 +187,7 @@ def _check_first(
     held = [name for name in scope.roots(loop.iter) if is_handle(scope.type_of(ast.Name(name, ast.Load())))]
     if held:
         raise BlockedError(f"the items come from {held[0]}, a connection or open file")
-    _check_end(file, flow, loop.iter)
+    _check_items(file, flow, loop.iter)
     for node in first:
         if skips(node):
             if any(is_effectful(touch) for touch in reader.read(node).touches):
@@ -205,37 +202,10 @@ def _check_first(
             raise BlockedError(f"{name} is changed in each round and read later in the round")
 
 
-def _check_end(file: FlowFile, flow: Function, items: ast.expr) -> None:
-    """Refuse items without an end: only what happens in a round ends such a loop."""
-    if _is_endless(file, flow, items):
-        raise BlockedError(f"{ast.unparse(items)} has no end of its own: only a round ends the loop")
-
-
-def _is_endless(file: FlowFile, flow: Function, items: ast.expr) -> bool:
-    scope = file.reader.scope(flow)
-    node = scope.value_of(items)
-    if not isinstance(node, ast.Call):
-        return False
-    function = file.reader.called(node, flow)
-    if function is not None:
-        return file.reader.effect(function).is_generator and _loops_for_ever(function)
-    name = file.module.qualified(node.func, scope.names)
-    given = len(node.args) + len(node.keywords)
-    if name == "builtins.zip":
-        return bool(node.args) and all(_is_endless(file, flow, one) for one in node.args)
-    if name in _PASSING:
-        return any(_is_endless(file, flow, one) for one in node.args)
-    return name in _ENDLESS or (name, given) in {("itertools.repeat", 1), ("builtins.iter", 2)}
-
-
-def _loops_for_ever(function: Function) -> bool:
-    loops = (part for part in walked(function.node) if isinstance(part, ast.While))
-    return any(
-        isinstance(loop.test, ast.Constant)
-        and bool(loop.test.value)
-        and not any(isinstance(part, ast.Break | ast.Return) for part in walked(loop))
-        for loop in loops
-    )
+def _check_items(file: FlowFile, flow: Function, items: ast.expr) -> None:
+    reason = not_at_once(file, flow, items)
+    if reason:
+        raise BlockedError(reason)
 
 
 def _check_touch(touch: Touch) -> None:
@@ -298,27 +268,6 @@ def _is_fresh(reader: StatementReader, name: str, body: Iterable[ast.stmt]) -> b
         if name in loaded([node]):
             return False
     return False
-
-
-def fan_out_size(flow: Function, items: ast.expr) -> int:
-    """Return how many items there are where the source tells: a range, a literal, a parameter's default."""
-    if isinstance(items, ast.List | ast.Tuple | ast.Set):
-        return len(items.elts)
-    if not (isinstance(items, ast.Call) and isinstance(items.func, ast.Name) and items.func.id == "range"):
-        return 0
-    spec = flow.node.args
-    named = [*spec.posonlyargs, *spec.args]
-    defaults = dict(zip([one.arg for one in named[::-1]], spec.defaults[::-1], strict=False))
-    defaults |= {
-        one.arg: value for one, value in zip(spec.kwonlyargs, spec.kw_defaults, strict=True) if value
-    }
-    bounds: list[int] = []
-    for one in items.args:
-        value = defaults.get(one.id) if isinstance(one, ast.Name) else one
-        if not (isinstance(value, ast.Constant) and isinstance(value.value, int)):
-            return 0
-        bounds.append(value.value)
-    return len(range(*bounds)) if bounds and 0 not in bounds[2:] else 0
 
 
 def fan_out_saving(file: FlowFile, sites: Iterable[CallSite]) -> Saving | None:
@@ -391,7 +340,7 @@ def check_comprehension(
     if max(fan_out_size(flow, generator.iter) for generator in node.generators) > MAX_STARTED:
         raise BlockedError("there are too many items to start at once; do them in chunks")
     for generator in node.generators:
-        _check_end(file, flow, generator.iter)
+        _check_items(file, flow, generator.iter)
         _check_target(generator.target)
         if generator.is_async:
             raise BlockedError("the items come asynchronously")
