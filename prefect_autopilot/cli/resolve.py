@@ -145,6 +145,8 @@ def _list(found: tuple[TroubleshootingSession, ...], *, as_json: bool) -> None:
     if as_json:
         write_json(found)
         return
+    from prefect_autopilot.troubleshooting.report import recognised
+
     # No table: an id that is broken over lines of a narrow terminal cannot be copied.
     for one in found:
         attempts = f"{len(one.attempts)} attempt{'' if len(one.attempts) == 1 else 's'}"
@@ -153,5 +155,7 @@ def _list(found: tuple[TroubleshootingSession, ...], *, as_json: bool) -> None:
         write_line(f"  {one.resolution_status}, at {one.current_step}, {attempts}")
         if one.diagnosis:
             write_line(f"  {one.diagnosis.root_cause}")
+        if known := recognised(one):
+            write_line(f"  {known}")
     if not found:
         write_line("No troubleshooting session yet; a failed run opens one while the watcher looks.")

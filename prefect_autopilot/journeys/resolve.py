@@ -28,7 +28,7 @@ from prefect_autopilot.journeys.missed_runs import look_at_made_up
 from prefect_autopilot.journeys.proposals import look_at_proposal
 from prefect_autopilot.journeys.remedies import LEASE_TTL_S, MARK, apply_once
 from prefect_autopilot.journeys.stuck_runs import is_stuck_run, look_at_ended
-from prefect_autopilot.journeys.tell import publish
+from prefect_autopilot.journeys.tell import publish, recognise
 from prefect_autopilot.models import (
     FAILURE_STATES,
     TERMINAL_STATES,
@@ -222,7 +222,7 @@ async def _step(
         case _:
             evidence = await read_around(desk, run)
             seen.append(evidence)
-            understood = _understand(desk, session, evidence)
+            understood = await recognise(desk, _understand(desk, session, evidence))
             await look_whether_held(desk, understood, run)
             return await with_proposal(desk.language_model, understood, evidence)
 

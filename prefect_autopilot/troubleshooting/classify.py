@@ -100,7 +100,7 @@ def _pooled(candidates: list[Candidate], learnt: Judgement | None) -> dict[Issue
     scores: dict[IssueCategory, float] = {}
     for one in candidates:
         scores.setdefault(one.pattern.category, min(max(one.score, NOTHING_SAID), MOST_SCORE))
-    odds = {}
+    odds: dict[IssueCategory, float] = {}
     for category in CATEGORIES:
         share = learnt.shares.get(category, 0.0) if learnt else 1.0
         said = _log_odds(scores.get(category, NOTHING_SAID)) - _log_odds(NOTHING_SAID)

@@ -18,7 +18,7 @@ from prefect_autopilot.cli.automate import read_parameters, request_context
 from prefect_autopilot.cli.connect import read_credentials
 from prefect_autopilot.cli.text_input import LONGEST_REQUEST, comma_separated, read_file, request_text
 from prefect_autopilot.errors import UsageError
-from prefect_autopilot.models import TroubleshootingSession
+from prefect_autopilot.models import Recurrence, TroubleshootingSession
 from prefect_autopilot.settings import load_settings
 from prefect_autopilot.store import Store
 
@@ -342,6 +342,7 @@ def test_a_list_of_sessions_keeps_each_id_on_one_line_of_any_terminal(
         flow_run_id="r",
         run_count=1,
         fingerprint="f",
+        recurrence=Recurrence(times=4, last_at=now, remedy="retry_run", held=3, tried=3),
         start_time=now,
         due_at=now,
     )
@@ -356,6 +357,7 @@ def test_a_list_of_sessions_keeps_each_id_on_one_line_of_any_terminal(
     assert lines[0] == f"{ident}  2026-03-02 03:00 UTC"
     assert lines[1].startswith("  ")
     assert lines[1].endswith("0 attempts")
+    assert lines[2].endswith("last fixed by retry run, 3 of 3 held.")
 
 
 def test_an_unknown_session_is_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from prefect_autopilot.adapters.prefect_api import PrefectAPI
 from prefect_autopilot.adapters.prefect_target import find_target, pages_of
+from prefect_autopilot.journeys import resolve
 from prefect_autopilot.journeys.desk import Desk
 from prefect_autopilot.journeys.tell import headline, publish
 from prefect_autopilot.models import (
@@ -118,6 +119,20 @@ async def test_report_and_notice_say_that_it_is_known_and_where_to_look(desk: De
     assert "3 of 3 held" in pending.notice.text
     assert pending.notice.text.endswith(f"{desk.api.ui}/runs/flow-run/run%201%2F2")
     assert "\n" not in pending.notice.title
+
+
+async def test_what_is_known_is_kept_with_the_session_from_its_diagnosis_on(desk: Desk, prefect: Any) -> None:
+    seen = []
+    for run in ("run-1", "run-2"):
+        prefect.fail(run, error="KeyError: 'total'")
+        taken = await resolve.take_up(desk, await desk.api.run(run))
+        assert taken is not None
+        desk.clock.forward(5)  # type: ignore[attr-defined]  # the clock of the tests
+        await resolve.advance(desk, taken.session_id)
+        stored = await desk.store.session(taken.session_id)
+        assert stored is not None
+        seen.append(stored.recurrence)
+    assert [known and known.times for known in seen] == [1, 2]
 
 
 def test_what_is_new_is_not_called_known() -> None:
