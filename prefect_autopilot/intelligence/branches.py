@@ -29,6 +29,13 @@ _INLINE = re.compile(r"\b(?P<word>only if|unless|if|but only when|only when)\b\s
 _JOINED = re.compile(r",?\s+and(?:\s+also)?\s*$")
 
 _NOTHING = re.compile(r",?\s+(?:then )?(?:do nothing|(?:ignore|skip) (?:it|them|this))[\s.,]*$")
+_MOST_JOINED = 8
+_MOST_CLAUSES = 24
+"""Clauses looked back at for the conditions an "otherwise" goes with; a hostile text may have thousands."""
+
+_FIRST_ORDER = 2
+"""Before it stand the start and the condition."""
+
 _THEY = r"(?:it|he|she|they|one|that|this|such an? \w+|the \w+|a \w+)"
 _LEAD = r"^(?:and |but |so |then |only )*if\s+"
 _MISSING = re.compile(
@@ -82,20 +89,29 @@ def condition_of(
 
 
 def condition_before(scene: Scene, clauses: tuple[Clause, ...], i: int) -> str | None:
-    """Return the condition of the clauses before; the first clause starts the automation, it is none."""
-    clause, last = clauses[i], clauses[i - 1]
-    said = _said(scene, last)
-    if _ELSE.match(said) or _OPPOSITE.search(scene.text[last.end : clause.end]):
-        return _opposite(scene, clauses, i if not _ELSE.match(said) else i - 1)
-    if refers_back(said):
-        before = [c for c in clauses[1 : i - 1] if _is_condition(scene, c)] if _SO.match(said) else []
-        stated = _stated(scene, before[-1]) if before else None
-        return FAILS if _MISSING.match(said) else stated or HOLDS
-    if last.lead:
-        return _stated(scene, last)
-    if i > 2 and last.verb and _JOINED.match(scene.text[last.end : clause.start]):  # noqa: PLR2004 - start, condition, order
-        return condition_before(scene, clauses, i - 1)
-    return _left_of_arrow(scene, last)
+    """Return the condition of the clauses before; the first clause starts the automation, it is none.
+
+    Orders joined by "and" run under one condition, a few of them at most.
+    """
+    for k in range(i, max(1, i - _MOST_JOINED), -1):
+        clause, last = clauses[k], clauses[k - 1]
+        said = _said(scene, last)
+        if _ELSE.match(said) or _OPPOSITE.search(scene.text[last.end : clause.end]):
+            return _opposite(scene, clauses, k if not _ELSE.match(said) else k - 1)
+        if refers_back(said):
+            before = (
+                [c for c in clauses[max(1, k - _MOST_CLAUSES) : k - 1] if _is_condition(scene, c)]
+                if _SO.match(said)
+                else []
+            )
+            stated = _stated(scene, before[-1]) if before else None
+            return FAILS if _MISSING.match(said) else stated or HOLDS
+        if last.lead:
+            return _stated(scene, last)
+        is_joined = k > _FIRST_ORDER and last.verb and _JOINED.match(scene.text[last.end : clause.start])
+        if not is_joined:
+            return _left_of_arrow(scene, last)
+    return None
 
 
 def refers_back(said: str) -> bool:
@@ -106,7 +122,7 @@ def refers_back(said: str) -> bool:
 
 def _opposite(scene: Scene, clauses: tuple[Clause, ...], i: int) -> str | None:
     """Return what holds where none of the conditions before the clause does."""
-    before = [c for c in clauses[1:i] if _is_condition(scene, c)]
+    before = [c for c in clauses[max(1, i - _MOST_CLAUSES) : i] if _is_condition(scene, c)]
     told = [_said(scene, c) for c in before]
     if not before:
         return FAILS

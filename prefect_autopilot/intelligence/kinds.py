@@ -13,6 +13,7 @@ from prefect_autopilot.services import Catalogue
 
 _MASKED = "\ue000-\uf8ff"
 MAX_OPTIONS = 6
+_NEAR = 120
 _BY_ADDRESS = re.compile(
     r"\b(?:look(?:s|ed|ing)? up|find|search|match|check|identif\w+)\b(?:(?! and )[^.;,]){0,60}"
     r"\b(?:by|with|via|using|on) (?:the |their |the same |his |her |its |same )?$"
@@ -57,7 +58,11 @@ def find_kinds(text: str) -> list[tuple[str, int, int]]:
         for kind, pattern in _patterns().items()
         for found in pattern.finditer(text)
     ]
-    hits = [hit for hit in hits if not (hit[0] == "email" and _BY_ADDRESS.search(text[: hit[1]]))]
+    hits = [
+        hit
+        for hit in hits
+        if not (hit[0] == "email" and _BY_ADDRESS.search(text[max(0, hit[1] - _NEAR) : hit[1]]))
+    ]
     hits.sort(key=lambda hit: (hit[1] - hit[2], hit[1]))
     kept: list[tuple[str, int, int]] = []
     taken = bytearray(len(text))

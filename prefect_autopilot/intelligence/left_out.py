@@ -134,8 +134,9 @@ def second_start(scene: Scene, clauses: tuple[Clause, ...], start: Start) -> lis
     if origin is None or origin.lead is None:
         return []
     for i, clause in enumerate(clauses):
-        has_order = any(c.verb and c.lead is None and c.start > origin.start for c in clauses[:i])
-        if clause is origin or not has_order or not _OTHER_EVENT.match(clause.lead or ""):
+        if clause is origin or not _OTHER_EVENT.match(clause.lead or ""):
+            continue
+        if not any(c.verb and c.lead is None and c.start > origin.start for c in clauses[:i]):
             continue
         stop = _STOP.search(scene.text, clause.start)
         part = scene.document.span(*scene.clean(clause.start, stop.start() if stop else len(scene.text)))

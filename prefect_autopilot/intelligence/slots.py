@@ -29,6 +29,9 @@ def fill_slots(
 ) -> tuple[Scene, tuple[Slot, ...]]:
     """Resolve the kinds of a scene; what stays open is returned to be asked for."""
     named = [p for p in scene.parts if p.role in {"used", "background"} and p.mention.service]
+    places = [(p, next((c for c in clauses if c.holds(p)), None)) for p in named]
+    starts = [p for p, clause in places if clause and clause.lead]
+    channels = [c for _, c in places if c and _CHANNEL.search(scene.text, c.start, c.end)]
     slots: list[Slot] = []
     parts: list[Part] = []
     for part in scene.parts:
@@ -39,9 +42,8 @@ def fill_slots(
         slot = _resolved(part, clause, named, scene, context, catalogue)
         if slot is not None and slot.filled_by is None and not _is_said_otherwise(part, slots, scene):
             slots.append(slot)
-        starts = [p for p in named if any(c.lead and c.holds(p) for c in clauses)]
         told = [p for p in named if p not in starts] if _is_order(part, clause, scene) else named
-        if _is_another_channel(part, clause, named, clauses, scene):
+        if _is_another_channel(part, clause, channels, scene):
             told = [p for p in named if clause and clause.holds(p)]
         parts.append(_filled(part, slot, clause, told))
     open_slots = tuple({slot.kind: slot for slot in slots}.values())
@@ -55,14 +57,11 @@ def fill_slots(
     return scene.with_parts(kept), open_slots
 
 
-def _is_another_channel(
-    part: Part, clause: Clause | None, named: list[Part], clauses: tuple[Clause, ...], scene: Scene
-) -> bool:
+def _is_another_channel(part: Part, clause: Clause | None, channels: list[Clause], scene: Scene) -> bool:
     """Tell whether "#sales" of a clause of its own is one more channel of what was told in "#big" before."""
     if clause is None or part.mention.kind != "chat" or not _CHANNEL.match(scene.text, part.at + 1):
         return False
-    others = [c for p in named for c in clauses if c is not clause and c.holds(p)]
-    return any(_CHANNEL.search(scene.text, c.start, c.end) for c in others)
+    return any(other is not clause for other in channels)
 
 
 def _is_order(part: Part, clause: Clause | None, scene: Scene) -> bool:
