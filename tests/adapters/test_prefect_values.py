@@ -16,6 +16,7 @@ from prefect_autopilot.adapters.prefect_values import (
     log_record,
     run_record,
     state_record,
+    table_rows,
     task_run_record,
 )
 
@@ -286,6 +287,25 @@ def test_a_log_line_without_words_is_a_line() -> None:
 def test_a_log_line_without_a_time_is_none() -> None:
     with pytest.raises(ValidationError, match="timestamp"):
         log_record(LOG | {"timestamp": "soon"})
+
+
+@pytest.mark.parametrize(
+    ("data", "rows"),
+    [
+        ([], 0),
+        ("[[1], [2]]", 2),
+        ({"a": [1, 2], "b": [3]}, 2),
+        ({"a": 1}, None),
+        ({}, None),
+        ("no table", None),
+        ("[" * 100_000, None),
+        (7, None),
+        (None, None),
+    ],
+    ids=["empty", "text", "columns", "a number", "no column", "words", "too deep", "no text", "nothing"],
+)
+def test_a_table_has_rows_and_anything_else_none(data: object, rows: int | None) -> None:
+    assert table_rows(data) == rows
 
 
 @pytest.mark.parametrize(
