@@ -29,7 +29,12 @@ SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'",
 }
 
-_SEALS = [(name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
+API_VERSION = "1"
+"""Within a version calls and fields are added; none is removed, renamed or given another meaning."""
+_SEALS = [
+    (name.lower().encode(), value.encode())
+    for name, value in (SECURITY_HEADERS | {"API-Version": API_VERSION}).items()
+]
 
 
 @lru_cache(maxsize=1000)

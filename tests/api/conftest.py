@@ -308,11 +308,12 @@ def served_beside_prefect(live_prefect: Any, tmp_path: Path) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+    # Flows are written into the folder of the process, unless the settings name another.
     environment = live_prefect.environment | {"PREFECT_AUTOPILOT_HOME": str(tmp_path / "home")}
     url = f"http://127.0.0.1:{port}"
     with (tmp_path / "serve.log").open("wb") as log:
         command = [sys.executable, "-m", "prefect_autopilot", "serve", "--port", str(port)]
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        process = subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=log, stderr=log)
         try:
             deadline = time.monotonic() + 60
             while not is_up(url):

@@ -99,6 +99,7 @@ async def test_every_answer_carries_the_security_headers(api: httpx.AsyncClient,
     assert headers["x-frame-options"] == "DENY"
     assert "default-src 'none'" in headers["content-security-policy"]
     assert headers["cache-control"] == "no-store"
+    assert headers["api-version"] == "1"
 
 
 async def test_a_body_as_large_as_allowed_is_read(api: httpx.AsyncClient) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -44,7 +45,7 @@ def simulator(live_prefect: Any) -> Iterator[Simulator]:
 
 
 def test_a_connection_is_checked_and_a_described_flow_tried_and_deployed(
-    live_prefect: Any, served_beside_prefect: str, simulator: Simulator, browser: Any
+    live_prefect: Any, served_beside_prefect: str, simulator: Simulator, browser: Any, tmp_path: Path
 ) -> None:
     name = connection_name("slack")
     page = browser.new_context().new_page()
@@ -78,6 +79,7 @@ def test_a_connection_is_checked_and_a_described_flow_tried_and_deployed(
     (made,) = deployments(live_prefect.url, deployment)
     assert flow_name
     assert [one["schedule"]["cron"] for one in made["schedules"]] == ["0 9 * * *"]
+    assert [file.suffix for file in (tmp_path / "flows").iterdir()] == [".py", ".py"], "the flow and its test"
     base = live_prefect.url.removesuffix("/api")
     link = page.get_attribute("section[role=status] a", "href")
     assert link == f"{base}/deployments/deployment/{made['id']}"
