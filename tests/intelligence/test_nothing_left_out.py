@@ -57,7 +57,7 @@ def test_a_remark_alone_makes_no_flow() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "When a Stripe payment over $1000 succeeds post to #big in Slack, otherwise do nothing special",
+        "When a Stripe payment over $1000 succeeds post to #big in Slack, otherwise hang the laundry",
         "If a new Zendesk ticket mentions refund, create a Linear issue; else hang the laundry",
     ],
     ids=["otherwise", "else"],
