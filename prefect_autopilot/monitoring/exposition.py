@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import TypeVar
 
 from prometheus_client import Counter, Gauge, Histogram
-from prometheus_client.utils import floatToGoString
 
 Metric = TypeVar("Metric", Counter, Gauge, Histogram)
 Labels = tuple[str, ...]
@@ -67,4 +67,10 @@ def _lines(child: Counter | Gauge | Histogram, names: Labels, labels: Labels) ->
             if not sample.name.endswith("_created"):
                 every = sorted((given | sample.labels).items())
                 shown = ",".join(f'{name}="{value.translate(_ESCAPES)}"' for name, value in every)
-                yield f"{sample.name}{{{shown}}} {floatToGoString(sample.value)}\n"
+                yield f"{sample.name}{{{shown}}} {_number(sample.value)}\n"
+
+
+def _number(value: float) -> str:
+    if math.isinf(value):
+        return "+Inf" if value > 0 else "-Inf"
+    return "NaN" if math.isnan(value) else repr(float(value))

@@ -74,3 +74,18 @@ def test_each_channel_is_causal(history: Make, change: Callable[[int, Run], Run]
     series = history(200, change=change)
     assert detect([series])["s"]
     assert not_raised_in_time(series) == []
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_slow_pool_is_causal(history: Make, seed: int) -> None:
+    slow = slower(120, 170, 1.35)
+    members = [
+        history(220, change=slow, seed=10 * seed + i, noise=0.15, id=f"d{i}", work_pool="pool")
+        for i in range(4)
+    ]
+    found = detect(members)
+    cut = next(one for one in found["d0"] if one.kind == "pool_slowdown")
+    early = detect([until(member, cut) for member in members])
+    for member in members:
+        raised = {(one.kind, one.start) for one in found[member.id] if one.start <= cut.start}
+        assert raised <= {(one.kind, one.start) for one in early[member.id]}
