@@ -13,12 +13,11 @@ from prefect_autopilot.journeys.leaked_slots import limit_of, prove
 from prefect_autopilot.journeys.means import find_means
 from prefect_autopilot.journeys.missed_runs import missed_of, prove_missed
 from prefect_autopilot.journeys.probing import outage_of
-from prefect_autopilot.journeys.remedies import MARK
 from prefect_autopilot.journeys.repairs import at_lock, find_repair
 from prefect_autopilot.journeys.reruns import Repetition, RerunCode, all_persisted, failed_tasks, never_began
 from prefect_autopilot.journeys.stuck_runs import is_stuck_run, prove_stuck
 from prefect_autopilot.models import Approval, Attempt, Evidence, Repair, TroubleshootingSession
-from prefect_autopilot.models.names import OWN_PREFIX
+from prefect_autopilot.models.names import MARK, OWN_PREFIX
 from prefect_autopilot.troubleshooting.consent import Outage, Usage
 from prefect_autopilot.troubleshooting.learning import Records
 

@@ -36,9 +36,8 @@ from prefect_autopilot.models import (
     RunRefresher,
     TroubleshootingSession,
 )
+from prefect_autopilot.models.names import MARK
 
-MARK = "autopilot"
-"""Every state we set begins with this word, so that a run's own history tells who acted."""
 LEASE_TTL_S = 30.0
 """A killed process holds a session no longer than this; the journal refuses a token that has expired."""
 STARTED = "started run "

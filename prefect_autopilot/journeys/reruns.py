@@ -9,8 +9,8 @@ from typing import Literal
 from prefect_autopilot.effects import FunctionEffect, Level, RerunVerdict, flow_effects, may_rerun
 from prefect_autopilot.errors import InvalidFlowError, UnknownNameError
 from prefect_autopilot.journeys.improve import operation_effects
-from prefect_autopilot.journeys.remedies import MARK
 from prefect_autopilot.models import Evidence, SourceFile, TaskRunRecord
+from prefect_autopilot.models.names import MARK
 from prefect_autopilot.troubleshooting.execution import before, executed, in_loop, own_frames
 
 Repetition = Literal["none", "safe", "idempotent", "unsafe", "unknown"]

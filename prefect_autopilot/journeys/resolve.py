@@ -26,7 +26,7 @@ from prefect_autopilot.journeys.known_around import read_around
 from prefect_autopilot.journeys.left_open import left_open
 from prefect_autopilot.journeys.missed_runs import look_at_made_up
 from prefect_autopilot.journeys.proposals import look_at_proposal
-from prefect_autopilot.journeys.remedies import LEASE_TTL_S, MARK, apply_once
+from prefect_autopilot.journeys.remedies import LEASE_TTL_S, apply_once
 from prefect_autopilot.journeys.stuck_runs import is_stuck_run, look_at_ended
 from prefect_autopilot.journeys.tell import publish, recognise
 from prefect_autopilot.models import (
@@ -48,7 +48,7 @@ from prefect_autopilot.models import (
     TroubleshootingSession,
     Verification,
 )
-from prefect_autopilot.models.names import OWN_PREFIX
+from prefect_autopilot.models.names import MARK, OWN_PREFIX
 from prefect_autopilot.troubleshooting import (
     decide,
     diagnose,

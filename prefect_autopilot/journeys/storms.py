@@ -14,7 +14,7 @@ from prefect_autopilot.adapters.evidence import read_evidence
 from prefect_autopilot.errors import ConflictError, UnknownNameError
 from prefect_autopilot.journeys.circumstances import circumstances_of
 from prefect_autopilot.journeys.desk import Desk
-from prefect_autopilot.journeys.remedies import MARK, apply_once
+from prefect_autopilot.journeys.remedies import apply_once
 from prefect_autopilot.models import (
     FAILURE_STATES,
     Diagnosis,
@@ -26,7 +26,7 @@ from prefect_autopilot.models import (
     Storm,
     TroubleshootingSession,
 )
-from prefect_autopilot.models.names import OWN_PREFIX
+from prefect_autopilot.models.names import MARK, OWN_PREFIX
 from prefect_autopilot.store.storms import RunStart, StormStage
 from prefect_autopilot.troubleshooting import decide, diagnose
 from prefect_autopilot.troubleshooting import session as steps

@@ -15,7 +15,6 @@ from prefect_autopilot.adapters.lock_files import workers_here
 from prefect_autopilot.errors import ConflictError, PrefectError, UnknownNameError
 from prefect_autopilot.journeys.desk import Desk
 from prefect_autopilot.journeys.found import fingerprint_of, open_found, subject_of
-from prefect_autopilot.journeys.remedies import MARK
 from prefect_autopilot.models import (
     Diagnosis,
     EndStuckRun,
@@ -27,7 +26,7 @@ from prefect_autopilot.models import (
     TroubleshootingSession,
     Verification,
 )
-from prefect_autopilot.models.names import OWN_PREFIX
+from prefect_autopilot.models.names import MARK, OWN_PREFIX
 from prefect_autopilot.troubleshooting import session as steps
 
 logger = logging.getLogger(__name__)

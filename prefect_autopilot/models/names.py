@@ -10,6 +10,9 @@ OWN_PREFIX: Final = "autopilot-"
 WORK_POOL: Final = "autopilot"
 """The work pool that ``install`` makes; generated flows are deployed into it unless another is named."""
 
+MARK: Final = "autopilot"
+"""Every state we set begins with this word, so that a run's own history tells who acted."""
+
 SIMULATE: Final = "PREFECT_AUTOPILOT_SIMULATE"
 """Environment variable with the address of a simulator; where it is set no real service is called."""
 

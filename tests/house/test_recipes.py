@@ -213,8 +213,8 @@ def follow(package: Path) -> None:
     lines = "import ChargeFlux\nfrom prefect_autopilot.models.remedies "
     put(
         acts,
-        "\nMARK = ",
-        instead=f"\nfrom prefect_autopilot.models.remedies {lines}import RetryRun\n\nMARK = ",
+        "\nLEASE_TTL_S = ",
+        instead=f"\nfrom prefect_autopilot.models.remedies {lines}import RetryRun\n\nLEASE_TTL_S = ",
     )
 
 

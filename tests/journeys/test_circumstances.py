@@ -11,7 +11,6 @@ import pytest
 from prefect_autopilot.effects import FunctionEffect, Level, Touch
 from prefect_autopilot.journeys.circumstances import Circumstances, again, circumstances_of
 from prefect_autopilot.journeys.desk import Desk
-from prefect_autopilot.journeys.remedies import MARK
 from prefect_autopilot.journeys.reruns import RerunCode, repetition
 from prefect_autopilot.models import (
     Diagnosis,
@@ -24,6 +23,7 @@ from prefect_autopilot.models import (
     TaskRunRecord,
     TroubleshootingSession,
 )
+from prefect_autopilot.models.names import MARK
 from prefect_autopilot.troubleshooting.consent import Usage
 
 NOW = datetime(2026, 3, 2, 3, 0, tzinfo=UTC)

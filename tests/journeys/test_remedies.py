@@ -11,7 +11,7 @@ import pytest
 
 from prefect_autopilot.errors import ConflictError, PrefectError, ServiceError, StoreError
 from prefect_autopilot.journeys.desk import Desk
-from prefect_autopilot.journeys.remedies import MARK, apply_once
+from prefect_autopilot.journeys.remedies import apply_once
 from prefect_autopilot.models import (
     AskOwner,
     Attempt,
@@ -20,6 +20,7 @@ from prefect_autopilot.models import (
     RetryRun,
     TroubleshootingSession,
 )
+from prefect_autopilot.models.names import MARK
 
 LEASE = "session:s-1"
 REFRESH = RefreshCredentials(flow_run_id="run-1", connection="asana-default", delay_s=2)
