@@ -28,13 +28,12 @@ from prefect_autopilot.store import Store
 logger = logging.getLogger("prefect_autopilot.api")
 
 ACTOR = "api"
-"""Who acts, as the audit trail tells it; nobody is authenticated yet."""
+"""Who acts, as the audit trail tells it, where no token was ever made: whoever sits at this machine."""
 WORK_WITHIN_S = 30.0
 GRACE_S = 5.0
 PREFECT_WITHIN_S = 10.0
 MONITORING = "api.monitoring"
 """Cursor that is set once monitoring was asked for."""
-"""Cursor that a watcher moves with every look."""
 WATCHER_SILENT = timedelta(minutes=5)
 """A poll interval is 300 s at most."""
 
