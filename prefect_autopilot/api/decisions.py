@@ -19,7 +19,7 @@ class ApproveBody(Body):
     """``rerun`` says that the work may be done again; ``changes`` are other numbers for the remedy."""
 
     rerun: bool = False
-    changes: Annotated[dict[MetricName, float], Field(max_length=10, default_factory=dict)]
+    changes: dict[MetricName, float] = Field(default_factory=dict, max_length=10)
 
 
 class DenyBody(Body):

@@ -109,7 +109,7 @@ async def test_the_client_reads_every_page_of_alerts(
     api: httpx.AsyncClient, store: Store, clock: Any, monkeypatch: Any
 ) -> None:
     await fill(store, clock)
-    monkeypatch.setattr("prefect_autopilot.client.PAGE", 3)
+    monkeypatch.setattr("prefect_autopilot.client_calls.PAGE", 3)
     transport = api._transport
     async with AsyncClient("http://127.0.0.1:8642", transport=transport) as client:
         assert [one.alert_id for one in await client.alerts()] == [f"a-{MANY - 1 - n}" for n in range(MANY)]
