@@ -229,12 +229,12 @@ async def failures(folder: Path, rate: float, minutes: float, heard: int) -> Non
 async def detection(folder: Path, rate: float = 100.0, lasts_s: float = 30.0) -> None:
     """Run a watcher in real time, the event stream telling of every failure, and time each one's session."""
     server = Server(rate)
-    began = time.monotonic()
-    server.now = FIRST + timedelta(hours=1)
-    start = server.now
+    server.now = start = FIRST + timedelta(seconds=10)
+    began = 0.0
 
     def clock() -> datetime:
-        server.now = start + timedelta(seconds=time.monotonic() - began)
+        if began:  # time begins to pass after the first look
+            server.now = start + timedelta(seconds=time.monotonic() - began)
         return server.now
 
     async with (
@@ -243,8 +243,8 @@ async def detection(folder: Path, rate: float = 100.0, lasts_s: float = 30.0) ->
     ):
         watcher = Watcher(Desk(api=api, store=store, clock=clock))
         await watcher.tick()
+        began = time.monotonic()
         task = asyncio.create_task(watcher.run())
-        clock()
         told = server.happened()
         waiting: dict[str, datetime] = {}
         took: list[float] = []
