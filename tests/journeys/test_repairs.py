@@ -31,7 +31,7 @@ from prefect_autopilot.models import (
 )
 from prefect_autopilot.troubleshooting import diagnose
 
-POOL = "pool-of-the-repair-tests"
+POOL = f"pool-of-repairs-{os.getpid()}"
 LOCKING = """\
 import json, os
 from pathlib import Path
