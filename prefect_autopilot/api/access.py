@@ -109,6 +109,8 @@ class Door:
         self._app = app
         self._context = context
         self._locked = locked or context.settings.api_prefect_auth != "off"
+        self._open_at: tuple[int, int] | None = None
+        """The mark of the store at which it held no token."""
         self._failures = Buckets(burst=20, per_second=0.2)
         self._requests = Buckets(burst=2000, per_second=1000)
 
@@ -167,7 +169,10 @@ class Door:
     async def _is_locked(self) -> bool:
         if not self._locked:
             try:
-                self._locked = await (await self._context.store()).has_tokens()
+                store = await self._context.store()
+                mark = store.mark()
+                if mark is None or mark != self._open_at:
+                    self._locked, self._open_at = await store.has_tokens(), mark
             except AutopilotError:
                 return False  # an API that was never locked works without its store as far as it can
         return self._locked

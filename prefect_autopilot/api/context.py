@@ -13,6 +13,7 @@ from anyio import to_thread
 from starlette.requests import Request
 
 from prefect_autopilot.api.connections import Connections
+from prefect_autopilot.api.held import HeldAnswers
 from prefect_autopilot.api.live import Live
 from prefect_autopilot.api.prefect_auth import PrefectAuth
 from prefect_autopilot.errors import AutopilotError, ConfigurationError, PrefectError
@@ -68,6 +69,7 @@ class Context:
         self._turn = asyncio.Lock()
         self.book = observe.HealthBook()
         self.recent = observe.HealthBook(holds=RECENT)
+        self.held = HeldAnswers(self.store, clock)
         self.connections = Connections()
         self.outbox_turn = asyncio.Lock()
         self.live = Live(self.store, self.begin)

@@ -21,6 +21,7 @@ from prefect_autopilot.api import (
     troubleshooting,
 )
 from prefect_autopilot.api.access import require
+from prefect_autopilot.api.context import context_of
 from prefect_autopilot.api.errors import MEDIA_TYPE, Problem
 from prefect_autopilot.models import JSONDict
 from prefect_autopilot.store import Scope
@@ -50,6 +51,21 @@ ACTS = frozenset(
     }
 )
 """Calls that may apply remedies to runs."""
+OF_THE_STORE = frozenset(
+    {
+        monitoring.monitoring_health,
+        monitoring.monitoring_metrics,
+        monitoring.list_alerts,
+        monitoring.workflow_health_of,
+        alerting.list_rules,
+        alerting.list_silences,
+        troubleshooting.read_session,
+        troubleshooting.session_issues,
+        troubleshooting.summarize_session,
+        troubleshooting.list_sessions,
+    }
+)
+"""Reads whose answer follows from the store, the time and the address alone."""
 
 ENHANCED = "/workflows/enhanced"
 TROUBLESHOOTING = "/api/workflow-troubleshooting"
@@ -197,9 +213,12 @@ def _scoped() -> type[APIRoute]:
     class ScopedRoute(APIRoute):
         def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
             answer, scope = super().get_route_handler(), scopes[self.endpoint]
+            is_held = self.endpoint in OF_THE_STORE
 
             async def scoped(request: Request) -> Response:
                 await require(request, scope)
+                if is_held:
+                    return await context_of(request).held.answer(request, answer)
                 return await answer(request)
 
             return scoped

@@ -81,6 +81,10 @@ class Store(
         finally:
             await database.close()
 
+    def mark(self) -> tuple[int, int] | None:
+        """Return a value that changes with every commit by whoever; None where that cannot be told."""
+        return self._database.mark()
+
     async def faults(self) -> tuple[str, ...]:
         """Return what is wrong with the database although it opens: missing tables, damaged pages."""
         return await self._database.faults()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import shutil
 import sqlite3
@@ -73,6 +74,7 @@ _CAUSES: tuple[tuple[tuple[str, ...], str, bool], ...] = (
 )
 
 
+_OBSERVERS = itertools.count()
 _MANY_PAGES = 5_000
 _MUCH = 0.25
 """Share of a file that may be free before it is written anew."""
@@ -88,6 +90,8 @@ class Database:
         self._writer = engine.execution_options(**{_WRITES: True})
         # One writer at a time in this process: waiting here is fair, SQLite's own waiting is not.
         self._turn = asyncio.Lock() if url.get_backend_name() == "sqlite" else None
+        self._observer: sqlite3.Connection | None = None
+        self._observed = 0
 
     @classmethod
     async def open(cls, url: str, *, busy_timeout_s: float) -> Self:
@@ -108,7 +112,27 @@ class Database:
 
     async def close(self) -> None:
         """Close every connection."""
+        if self._observer is not None:
+            self._observer.close()
+            self._observer = None
         await self.engine.dispose()
+
+    def mark(self) -> tuple[int, int] | None:
+        """Return a value that changes with every commit by whoever; None where that cannot be told.
+
+        Some microseconds: SQLite compares a counter in memory (PRAGMA data_version), for a connection that
+        itself writes nothing. Raises nothing: who cannot be told reads.
+        """
+        if self._path is None:
+            return None
+        try:
+            if self._observer is None:
+                self._observer = sqlite3.connect(self._path, timeout=0, check_same_thread=False)
+                self._observed = next(_OBSERVERS)
+            found = self._observer.execute("PRAGMA data_version").fetchone()
+        except sqlite3.Error:
+            return None
+        return self._observed, int(found[0])  # each connection counts for itself
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
