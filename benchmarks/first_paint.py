@@ -32,7 +32,8 @@ def look(browser: Any, address: str) -> tuple[float, int, int]:
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     page = context.new_page()
     page.goto(address, wait_until="load")
-    page.wait_for_function(PAINTED)
+    while not page.evaluate(PAINTED):  # waiting by a function needs an eval, which the pages forbid
+        page.wait_for_timeout(20)
     entries = page.evaluate(ENTRIES)
     painted = float(page.evaluate(PAINT_MS))
     context.close()
