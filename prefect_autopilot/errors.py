@@ -4,6 +4,7 @@
     ├── UsageError            the caller's words are off (exit code 2, HTTP 422)
     │   ├── UnknownNameError  no such service, operation, run, session (names the nearest; HTTP 404)
     │   └── InvalidFlowError  a file that is not Python, or holds no flow
+    ├── OutputError           a full or broken disk under what was worked out
     ├── ConfigurationError    settings, versions or policy that cannot work
     ├── ConflictError         somebody else got there first, or the file changed meanwhile (HTTP 409)
     ├── PrefectError          the Prefect API refused or could not be reached
@@ -78,6 +79,10 @@ class InvalidFlowError(UsageError):
     """A source file cannot be read as Python, or holds no Prefect flow."""
 
     exit_code = 1
+
+
+class OutputError(AutopilotError):
+    """What was worked out cannot be written: the disk is full or broken."""
 
 
 class ConfigurationError(AutopilotError):

@@ -221,12 +221,13 @@ def read_parameters(pairs: tuple[str, ...]) -> JSONDict:
 
 
 def request_context(connected: str | None, timezone: str) -> RequestContext:
-    """Return what is known of the person who asks.
+    """Return what is known of the person who asks; services are named by id, name or alias.
 
-    Raises ``UsageError`` for an unknown time zone.
+    Raises ``UsageError`` for an unknown time zone, UnknownNameError for a service nobody knows.
     """
     from zoneinfo import ZoneInfo
 
+    from prefect_autopilot.adapters.catalogue import user_catalogue
     from prefect_autopilot.models import RequestContext
 
     try:
@@ -235,7 +236,12 @@ def request_context(connected: str | None, timezone: str) -> RequestContext:
         raise UsageError(
             f"There is no time zone {timezone!r}; use an IANA name such as Europe/Berlin."
         ) from None
-    return RequestContext(timezone=timezone, connected_services=comma_separated(connected))
+    names, ids = comma_separated(connected), []
+    catalogue = user_catalogue()
+    for name in names:
+        found = () if name in catalogue else catalogue.find(name)
+        ids += [one.id for one in found] or [catalogue.get(name).id]
+    return RequestContext(timezone=timezone, connected_services=tuple(dict.fromkeys(ids)))
 
 
 def show_analysis(analysis: Analysis) -> None:

@@ -6,17 +6,20 @@ read is a usage error. The output appears whole or not at all.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from prefect_autopilot.errors import UsageError
+from prefect_autopilot.errors import OutputError, UsageError
 from prefect_autopilot.models import JSONDict
 
 Judge = Callable[[Sequence[JSONDict]], Iterable[JSONDict]]
 _STREAM = Path("-")
+_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""Nothing is wrong with what was asked: the disk is full or broken."""
 
 
 def run_batch(source: Path | None, target: Path | None, judge: Judge) -> int:
@@ -52,14 +55,17 @@ class Unreadable(dict[str, object]):
 def read_rows(source: Path) -> list[JSONDict]:
     """Read JSON Lines; blank lines are no rows.
 
-    Raises ``UsageError`` if the file cannot be read.
+    Raises ``UsageError`` if the file cannot be read, or is a binary file of which no line can.
     """
     try:
         data = sys.stdin.buffer.read() if source == _STREAM else source.read_bytes()
     except OSError as error:
         raise UsageError(f"Cannot read {source}: {error.strerror}; name a JSON Lines file.") from error
     lines = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    return [_row(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
+    rows = [_row(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
+    if b"\0" in data and all(isinstance(row, Unreadable) for row in rows):
+        raise UsageError(f"{source} is a binary file; name a JSON Lines file.")
+    return rows
 
 
 def _row(number: int, line: bytes) -> JSONDict:
@@ -79,7 +85,7 @@ def _row(number: int, line: bytes) -> JSONDict:
 def write_rows(target: Path, rows: Iterable[JSONDict]) -> None:
     """Write JSON Lines so that ``target`` is either the whole output or what it was before.
 
-    Raises ``UsageError`` if the place cannot be written.
+    Raises ``UsageError`` if the place cannot be written, ``OutputError`` if the disk is full or broken.
     """
     lines = (_line(row) for row in rows)
     if target == _STREAM:
@@ -93,7 +99,10 @@ def write_rows(target: Path, rows: Iterable[JSONDict]) -> None:
         else:
             _replace(target.resolve(), lines)
     except OSError as error:
-        raise UsageError(f"Cannot write {target}: {error.strerror}; name another --output.") from error
+        said = f"Cannot write {target}: {error.strerror}"
+        if error.errno in _DISK:
+            raise OutputError(f"{said}; make room or name another --output.", permanent=False) from error
+        raise UsageError(f"{said}; name another --output.") from error
 
 
 def _replace(target: Path, lines: Iterable[bytes]) -> None:

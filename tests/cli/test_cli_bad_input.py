@@ -607,6 +607,7 @@ def test_a_row_beside_an_odd_one_is_answered_as_if_it_were_alone(
     [
         (["--batch", "missing.jsonl", "--output", "out.jsonl"], "missing.jsonl"),
         (["--batch", ".", "--output", "out.jsonl"], "Cannot read"),
+        (["--batch", "program.bin", "--output", "out.jsonl"], "binary file"),
         (["--batch", "in.jsonl", "--output", "missing/out.jsonl"], "does not exist"),
         (["--batch", "in.jsonl", "--output", "."], "Cannot write"),
         (["--batch", "--output", "out.jsonl"], ""),
@@ -618,8 +619,9 @@ def test_a_batch_without_its_files_is_exit_code_2_and_writes_nothing(
     run: Run, place: Place, command: str, arguments: list[str], said: str
 ) -> None:
     place.file("in.jsonl", b'{"id": 1, "text": "x"}\n')
+    place.file("program.bin", b"\x7fELF\x02\0\0\n\xff\0\n")
     refused(run(command, *arguments), 2, said)
-    assert set(place.content()) == {"in.jsonl"}
+    assert set(place.content()) == {"in.jsonl", "program.bin"}
 
 
 @pytest.mark.parametrize("command", ["analyze", "diagnose", "detect"])
@@ -632,8 +634,16 @@ def test_a_full_disk_keeps_the_old_answers(run: Run, place: Place, command: str,
 
     with monkeypatch.context() as broken:
         broken.setattr("prefect_autopilot.cli.batch.Path.replace", refuse)
-        refused(run(command, "--batch", source, "--output", target), 2, "No space left")
+        refused(run(command, "--batch", source, "--output", target), 1, "No space left")
     assert place.content() == {"in.jsonl": b'{"id": 1, "text": "x"}\n', "out.jsonl": b"old\n"}
+
+
+@pytest.mark.parametrize("command", ["analyze", "generate"])
+def test_a_connected_service_nobody_knows_is_told_with_the_nearest(
+    run: Run, place: Place, command: str
+) -> None:
+    refused(run(command, "Post 'x' to #ops in Slack", "--connected", "slack,gmial"), 1, "did you mean gmail")
+    assert place.content() == {}
 
 
 @pytest.mark.parametrize("command", ["analyze", "diagnose", "detect"])
