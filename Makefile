@@ -4,7 +4,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# One process per core and one more; tests that share a server share a process (tests/conftest.py).
+# One process per core; tests that share a server share a process (tests/conftest.py).
 PYTEST_ARGS ?= -n auto --dist loadgroup
 
 # What of monitoring is measured (all: empty), and over how many runs of history.

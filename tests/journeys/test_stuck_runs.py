@@ -18,6 +18,8 @@ from prefect_autopilot.journeys.desk import Desk
 from prefect_autopilot.journeys.stuck_runs import StuckWatch, prove_stuck
 from prefect_autopilot.models import EndStuckRun, RemedyPolicy, ResolutionStatus, RetryRun
 
+pytestmark = pytest.mark.xdist_group("stuck runs")
+"""In one process: what lives of a run is looked for on the whole machine, and each run is called run-1."""
 POOL = f"pool-{os.getpid()}"
 """Of this test process alone: workers are counted by what the machine shows."""
 SENDING_FLOW = """
