@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import httpx
 from pydantic import SecretStr
 
 from prefect_autopilot.adapters.rates import RateGate
+from prefect_autopilot.adapters.service_answers import CallByCall
 from prefect_autopilot.adapters.services import ServiceClient
 from prefect_autopilot.errors import UsageError
 from prefect_autopilot.models import Auth, Operation, OperationEffect, Parameter, Service
@@ -20,7 +20,7 @@ _SAFE = ("GET", "HEAD")
 _IDEMPOTENT = ("PUT", "DELETE")
 
 
-class AnyHTTPClient:
+class AnyHTTPClient(CallByCall):
     """Calls the address of each request; use it as an async context manager."""
 
     def __init__(
@@ -45,14 +45,6 @@ class AnyHTTPClient:
         self._transport = transport
         self._gate = gate or RateGate(service.rate_limit_per_s)
         self._allow_private = allow_private_network
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close nothing: each call has a connection of its own."""
 
     async def call(
         self,

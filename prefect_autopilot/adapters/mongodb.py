@@ -6,14 +6,13 @@ import asyncio
 import importlib.util
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
 from prefect_autopilot.adapters.network import public_addresses
-from prefect_autopilot.adapters.service_answers import CallFacts
+from prefect_autopilot.adapters.service_answers import CallByCall, CallFacts
 from prefect_autopilot.adapters.sql_values import plain
 from prefect_autopilot.errors import AutopilotError, ConfigurationError, UsageError
 from prefect_autopilot.models import JSONDict, Service
@@ -39,7 +38,7 @@ _NOT_ALLOWED = 13
 _OBJECT_ID = re.compile(r"[0-9a-f]{24}")
 
 
-class MongoDBClient:
+class MongoDBClient(CallByCall):
     """Calls one database with one connection's credentials; use it as an async context manager."""
 
     def __init__(
@@ -64,14 +63,6 @@ class MongoDBClient:
         self._timeout_s = timeout_s
         self._allow_private = allow_private_network
         self._address = database_address(service, base_url, held)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close nothing: a client of MongoDB belongs to one event loop, so each call has its own."""
 
     async def call(
         self,

@@ -8,7 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import httpx
 
@@ -58,6 +59,18 @@ _REASON: Mapping[int, str] = {
     422: "{name} refused the values of the request; check the parameters",
     429: "{name} limits the rate of calls; wait before calling again",
 }
+
+
+class CallByCall:
+    """A client that holds nothing between its calls: each has a connection, session or loop of its own."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close nothing."""
 
 
 @dataclass(frozen=True)

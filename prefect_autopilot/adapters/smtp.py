@@ -14,14 +14,13 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import formatdate, getaddresses, make_msgid
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from pydantic import SecretStr
 
 from prefect_autopilot.adapters.network import public_addresses
-from prefect_autopilot.adapters.service_answers import CallFacts
+from prefect_autopilot.adapters.service_answers import CallByCall, CallFacts
 from prefect_autopilot.errors import ConfigurationError, ServiceError, UsageError
 from prefect_autopilot.models import JSONDict, Service, Value
 from prefect_autopilot.services import check_parameters, find_operation
@@ -44,7 +43,7 @@ class MailServer(Value):
     """``starttls`` (the default), ``ssl`` from the first byte, or ``none``."""
 
 
-class SMTPClient:
+class SMTPClient(CallByCall):
     """Hands mail to one server with one connection's credentials; use it as an async context manager."""
 
     def __init__(
@@ -74,14 +73,6 @@ class SMTPClient:
         if exposed and self._plain.get("password"):
             msg = f"The password would go to {self._server.host} unencrypted; use starttls or smtps."
             raise ConfigurationError(msg)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close nothing: each call has a session of its own."""
 
     async def call(
         self,

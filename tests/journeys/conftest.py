@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +17,8 @@ from prefect_autopilot.adapters.prefect_api import PrefectAPI
 from prefect_autopilot.journeys.desk import Desk
 from prefect_autopilot.models import TERMINAL_STATES, JSONDict, RemedyPolicy, RunRecord
 from prefect_autopilot.store import Store
+
+sys.path.insert(0, str(Path(__file__).parent))  # what several modules here do with a run: taken_runs
 
 TRACEBACK = """Encountered exception during execution: {error}
 Traceback (most recent call last):

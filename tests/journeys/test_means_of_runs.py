@@ -10,6 +10,8 @@ from typing import Any
 
 import httpx
 import pytest
+import taken_runs
+from taken_runs import kinds, looked
 
 from prefect_autopilot.adapters import lock_files
 from prefect_autopilot.adapters.prefect_api import PrefectAPI
@@ -93,24 +95,7 @@ def named(make_desk: Callable[..., Desk], server: Server) -> Callable[..., Desk]
 
 
 async def taken(desk: Desk, prefect: Any, error: str, **run: Any) -> TroubleshootingSession:
-    """Fail the run, take it up and go as far as now allows."""
-    prefect.fail("run-1", error=error)
-    prefect.runs["run-1"] |= {"work_pool_name": "cloud"} | run
-    session = await resolve.take_up(desk, await desk.api.run("run-1"))
-    assert session is not None
-    desk.clock.forward(10)  # type: ignore[attr-defined]
-    return await resolve.advance(desk, session.session_id)
-
-
-async def looked(desk: Desk, session: TroubleshootingSession) -> TroubleshootingSession:
-    for _ in range(3):
-        desk.clock.forward(40)  # type: ignore[attr-defined]
-        session = await resolve.advance(desk, session.session_id)
-    return session
-
-
-def kinds(session: TroubleshootingSession) -> list[str]:
-    return [attempt.remedy.kind for attempt in session.attempts]
+    return await taken_runs.taken(desk, prefect, error, **{"work_pool_name": "cloud"} | run)
 
 
 # What has helped must hold

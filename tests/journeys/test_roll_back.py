@@ -8,9 +8,11 @@ from typing import Any
 
 import httpx
 import pytest
+import taken_runs
+from taken_runs import kinds, looked
 
 from prefect_autopilot.adapters.deployed_code import code_of, is_other_code
-from prefect_autopilot.journeys import proposals, resolve
+from prefect_autopilot.journeys import proposals
 from prefect_autopilot.journeys.desk import Desk
 from prefect_autopilot.journeys.good_code import GOOD, LOOK_EVERY, SEEN, CodeWatch
 from prefect_autopilot.models import RemedyPolicy, ResolutionStatus, TroubleshootingSession
@@ -89,23 +91,7 @@ async def release(desk: Desk, prefect: Any, server: Server, watch: CodeWatch) ->
 
 
 async def taken(desk: Desk, prefect: Any, error: str = BUG, **run: Any) -> TroubleshootingSession:
-    prefect.fail("run-1", error=error)
-    prefect.runs["run-1"] |= run
-    session = await resolve.take_up(desk, await desk.api.run("run-1"))
-    assert session is not None
-    desk.clock.forward(10)  # type: ignore[attr-defined]
-    return await resolve.advance(desk, session.session_id)
-
-
-async def looked(desk: Desk, session: TroubleshootingSession) -> TroubleshootingSession:
-    for _ in range(3):
-        desk.clock.forward(40)  # type: ignore[attr-defined]
-        session = await resolve.advance(desk, session.session_id)
-    return session
-
-
-def kinds(session: TroubleshootingSession) -> list[str]:
-    return [attempt.remedy.kind for attempt in session.attempts]
+    return await taken_runs.taken(desk, prefect, error, **run)
 
 
 async def test_a_release_that_never_completed_a_run_gives_way_to_the_one_that_did(
