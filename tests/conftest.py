@@ -63,6 +63,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     The start of the server counts for whichever of them comes first. Groups come first: they take longest,
     and what is last keeps one process busy while the others have nothing left.
+
+    Tests of servers and processes depend on what else the machine does. One of them may be run once more; the
+    summary names it, and no more than three may be (``--max-suite-reruns``).
     """
     for item in items:
         servers = [fixture for fixture in SERVERS if fixture in getattr(item, "fixturenames", ())]
@@ -70,6 +73,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group(fixture))
         if (servers or item.get_closest_marker("live")) and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(SERVER_TIMEOUT_S))
+        if any(item.get_closest_marker(name) for name in ("live", "timeout", "xdist_group")):
+            item.add_marker(pytest.mark.flaky(reruns=1))
     items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
 
 
@@ -101,6 +106,17 @@ def missing(reason: str) -> None:
 def _home_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> None:
     """No test reads or writes the home, and with it the database, of whoever runs it."""
     os.environ["PREFECT_AUTOPILOT_HOME"] = str(tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture(autouse=True)
+def _events_reach_the_server_of_the_test(request: pytest.FixtureRequest) -> None:
+    """Let no test send its events to the server of an earlier one.
+
+    Prefect keeps one sender of events per process, made for whichever server it was first used with.
+    """
+    worker = sys.modules.get("prefect.events.worker")
+    if worker is not None and not set(SERVERS).isdisjoint(request.fixturenames):
+        worker.EventsWorker.drain_all(timeout=10, at_exit=False)
 
 
 @pytest.fixture(scope="session")
