@@ -96,7 +96,7 @@ async def test_a_stream_that_ends_is_opened_again_and_each_failure_is_a_hint(
     stream, hint = Stream("a"), Hint()
     async with at(stream) as target:
         task = asyncio.create_task(listen(target, hint))
-        await asyncio.wait_for(stream.thrice.wait(), 10)
+        await asyncio.wait_for(stream.thrice.wait(), 25)
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task

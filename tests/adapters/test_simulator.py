@@ -500,10 +500,10 @@ def test_the_command_serves_until_it_is_stopped() -> None:
     try:
         assert process.stdout is not None
         url = process.stdout.readline().split()[-1]
-        assert httpx.get(f"{url}/_control/health", timeout=10).json() == {"ok": True}
+        assert httpx.get(f"{url}/_control/health", timeout=25).json() == {"ok": True}
     finally:
         process.terminate()
-        process.communicate(timeout=10)
+        process.communicate(timeout=25)
 
 
 def test_a_key_that_was_used_for_another_call_is_refused() -> None:

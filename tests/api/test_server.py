@@ -46,14 +46,14 @@ def test_the_client_is_the_one_that_closes(settings: Settings) -> None:
 async def test_who_does_not_ask_is_hung_up_on(port: int, sent: bytes) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(sent)
-    assert await asyncio.wait_for(reader.read(), 10) == b""
+    assert await asyncio.wait_for(reader.read(), 25) == b""
     writer.close()
 
 
 async def test_after_an_answer_headers_have_to_come_as_well(port: int) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(ASK + ASK[:20])
-    answer = await asyncio.wait_for(reader.read(), 10)
+    answer = await asyncio.wait_for(reader.read(), 25)
     assert answer.startswith(b"HTTP/1.1 200")
     assert answer.count(b"HTTP/1.1") == 1
     writer.close()
@@ -62,7 +62,7 @@ async def test_after_an_answer_headers_have_to_come_as_well(port: int) -> None:
 async def test_a_stream_is_no_silence(port: int) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(ASK.replace(b"/healthz", b"/workflows/enhanced/events"))
-    assert b"200 OK" in await asyncio.wait_for(reader.readuntil(b"event: ready"), 10)
+    assert b"200 OK" in await asyncio.wait_for(reader.readuntil(b"event: ready"), 25)
     for _ in range(3):  # each is later than two looks at the connection
         await asyncio.wait_for(reader.readuntil(b"still here"), 10)
     writer.close()

@@ -73,7 +73,7 @@ class Listener:
         await self.parts.put(message["body"].decode())
 
     async def part(self) -> str:
-        return await asyncio.wait_for(self.parts.get(), 10)
+        return await asyncio.wait_for(self.parts.get(), 25)
 
     async def event(self) -> tuple[int, str, dict[str, Any]]:
         """Return number, kind and data of the next event; heartbeats are passed over."""
@@ -84,10 +84,10 @@ class Listener:
 
     async def hang_up(self) -> None:
         self._hung_up.set()
-        await asyncio.wait_for(self.task, 10)
+        await asyncio.wait_for(self.task, 25)
 
     async def ended(self) -> None:
-        await asyncio.wait_for(self.task, 10)
+        await asyncio.wait_for(self.task, 25)
 
 
 @pytest.fixture

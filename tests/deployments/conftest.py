@@ -22,7 +22,7 @@ from prefect import flow, task
 
 @task
 def fetch(url: str) -> list[int]:
-    response = httpx.get(url, timeout=10)
+    response = httpx.get(url, timeout=30)
     response.raise_for_status()
     return response.json()
 

@@ -63,7 +63,7 @@ def test_the_watcher_resolves_an_outage_and_survives_being_killed(
         until(lambda: state_of(run_id) == "FAILED", seconds=60, what="the run has failed")
         time.sleep(1)
         os.kill(first.pid, signal.SIGKILL)
-        first.wait(timeout=10)
+        first.wait(timeout=30)
     shop.down = False
     assert not out.exists()
     with running(live_prefect, *watch, home=home):

@@ -146,7 +146,7 @@ async def test_a_watcher_that_gives_up_stops_everything_and_its_error_is_told(
 
     async def until_stopped() -> None:
         async with watching(settings, prefect, stopped):
-            await asyncio.wait_for(stopped.wait(), 5)
+            await asyncio.wait_for(stopped.wait(), 20)
 
     with pytest.raises(PrefectError, match="credentials"):
         await until_stopped()

@@ -175,7 +175,7 @@ async def test_the_loop_goes_on_while_runs_are_judged(
     seen: list[bool] = []
 
     def slow(series: RunSeries, memory: Any) -> Any:
-        seen.append(loop_went_on.wait(timeout=5))
+        seen.append(loop_went_on.wait(timeout=20))
         return resume(series, memory)
 
     monkeypatch.setattr(judging, "resume", slow)

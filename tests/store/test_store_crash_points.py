@@ -147,7 +147,7 @@ async def test_a_cancelled_write_writes_nothing_and_frees_the_turn(tmp_path: Pat
         with pytest.raises(asyncio.CancelledError):
             await task
         assert await store.claimed_by("k") is None
-        assert await asyncio.wait_for(store.claim("k", "h", NOW), 5)
+        assert await asyncio.wait_for(store.claim("k", "h", NOW), 20)
 
 
 async def test_reading_goes_on_while_somebody_writes(tmp_path: Path) -> None:
