@@ -12,6 +12,8 @@ from prefect_autopilot.adapters.surroundings import read_surroundings
 from prefect_autopilot.errors import AutopilotError, PrefectError, UnknownNameError
 from prefect_autopilot.models import Evidence, JSONDict, RunRecord, SourceFile
 
+RECENT = 40
+"""Runs of the deployment that the failed one is compared with: fewer seldom tell a cause from chance."""
 LARGEST_SOURCE = 1_000_000
 """Bytes of a flow file we are willing to read."""
 
@@ -35,7 +37,7 @@ async def read_evidence(api: PrefectAPI, run: RunRecord, *, now: datetime) -> Ev
         missing.append("deployment (the run has none)")
     else:
         deployment = await _part(api.deployment(run.deployment_id), "deployment", missing)
-        recent = await _part(api.runs_of(run.deployment_id), "recent runs", missing) or ()
+        recent = await _part(api.runs_of(run.deployment_id, limit=RECENT), "recent runs", missing) or ()
     if logs == ():
         missing.append("log lines (none were shipped)")
 

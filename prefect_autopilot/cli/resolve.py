@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
 from cyclopts import Parameter
 
@@ -13,7 +14,7 @@ from prefect_autopilot.errors import UsageError
 
 if TYPE_CHECKING:
     from prefect_autopilot.adapters.prefect_api import PrefectAPI
-    from prefect_autopilot.models import Diagnosis, RunRecord, TroubleshootingSession
+    from prefect_autopilot.models import Diagnosis, Evidence, RunRecord, TroubleshootingSession
 
 LOOK_BACK = timedelta(days=7)
 _MOST_SESSIONS = 10_000
@@ -51,22 +52,37 @@ async def diagnose(
 
         _show(diagnose_text(redact(read_file(file, "a log or traceback"))), as_json=as_json)
         return 0
-    run, diagnosis = await _diagnose_run(_uuid(run_id) if run_id is not None else None)
-    _show(diagnosis, run=run, as_json=as_json)
+    from prefect_autopilot.troubleshooting import diagnose as judge
+    from prefect_autopilot.troubleshooting import with_what_is_shared
+
+    evidence, page = await _evidence_of(_uuid(run_id) if run_id is not None else None)
+    diagnosis = judge(evidence)
+    evidence, _ = with_what_is_shared(evidence, diagnosis)
+    _show(diagnosis, evidence=evidence, page=page, as_json=as_json)
     return 0
 
 
-async def _diagnose_run(run_id: str | None) -> tuple[RunRecord, Diagnosis]:
+async def _evidence_of(run_id: str | None) -> tuple[Evidence, str]:
+    """Return what is known of a run, with whether the services it names answer, and its page."""
     from prefect_autopilot.adapters.evidence import read_evidence
     from prefect_autopilot.adapters.prefect_api import PrefectAPI
-    from prefect_autopilot.journeys.desk import prefect_target
-    from prefect_autopilot.troubleshooting import diagnose as judge
+    from prefect_autopilot.journeys.desk import prefect_target, probe
+    from prefect_autopilot.journeys.policy import read_policy
+    from prefect_autopilot.journeys.probing import with_health_of_named
+    from prefect_autopilot.settings import load_settings
+
+    settings = load_settings()
+    private = read_policy(settings.policy_file, mode=settings.mode).probe_hosts
+
+    async def ask(url: str) -> bool | None:
+        return await probe(url, urlsplit(url).hostname in private)
 
     target = prefect_target()
     now = datetime.now(UTC)
-    async with PrefectAPI(target.url, auth=target.auth) as api:
+    async with PrefectAPI(target.url, auth=target.auth, ui=target.ui) as api:
         run = await _last_failed(api, now) if run_id is None else await api.run(run_id)
-        return run, judge(await read_evidence(api, run, now=now))
+        read = await read_evidence(api, run, now=now)
+        return await with_health_of_named(read, ask), f"{api.ui}/runs/flow-run/{run.id}"
 
 
 def _uuid(text: str) -> str:
@@ -85,14 +101,20 @@ async def _last_failed(api: PrefectAPI, now: datetime) -> RunRecord:
     return runs[-1]
 
 
-def _show(diagnosis: Diagnosis, *, run: RunRecord | None = None, as_json: bool) -> None:
+def _show(
+    diagnosis: Diagnosis, *, evidence: Evidence | None = None, page: str | None = None, as_json: bool
+) -> None:
     from prefect_autopilot.models import IssueCategory
+    from prefect_autopilot.troubleshooting import recommendations
 
+    run, advice = evidence.run if evidence else None, recommendations(diagnosis, evidence)
     if as_json:
-        write_json({"run": run, "diagnosis": diagnosis} if run else diagnosis)
+        whole = {"run": run, "page": page, "diagnosis": diagnosis, "recommendations": advice}
+        write_json(whole if run else diagnosis.model_dump(mode="json") | {"recommendations": advice})
         return
     if run is not None:
         write_line(f"{run.name} of {run.flow_name}, {run.state.name} ({run.id})")
+        write_line(page or "")
     write_line(diagnosis.root_cause)
     often = "passing" if diagnosis.transient else "lasting"
     known = diagnosis.category is not IssueCategory.UNKNOWN
@@ -109,8 +131,10 @@ def _show(diagnosis: Diagnosis, *, run: RunRecord | None = None, as_json: bool) 
         write_line(f"{line.where}: {line.text}")
     for other in diagnosis.alternatives:
         write_line(f"not {other.category}: {other.reason}")
-    if diagnosis.missing:
-        write_line(f"could not be read: {', '.join(diagnosis.missing)}")
+    if advice:
+        write_line("what to do:")
+    for line in advice:
+        write_line(f"- {line}")
 
 
 async def sessions(

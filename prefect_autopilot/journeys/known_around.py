@@ -8,16 +8,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
 
 from prefect_autopilot.adapters.evidence import read_evidence
 from prefect_autopilot.journeys.desk import Desk
-from prefect_autopilot.journeys.probing import health_of_named
+from prefect_autopilot.journeys.probing import healthy, with_health_of_named
 from prefect_autopilot.models import FAILURE_STATES, Evidence, EvidenceLine, RunRecord, WorkflowAlert
 
 NEAR = timedelta(minutes=30)
 """Before the failure: what fails within this time may have one cause with it."""
 MOST_ALERTS = 3
 MOST_RUNS = 500
+MOST_EARLIER = 100
 MOST_SESSIONS = 50
 FEWEST_ENDED = 3
 """Other runs that must have ended before their success says anything."""
@@ -25,7 +27,8 @@ FEWEST_ENDED = 3
 
 async def read_around(desk: Desk, run: RunRecord) -> Evidence:
     """Return the evidence of a run with what the store knows around it, and whether named services answer."""
-    evidence = await read_evidence(desk.api, run, now=desk.clock())
+    read = await read_evidence(desk.api, run, now=desk.clock())
+    evidence = await with_health_of_named(read, partial(healthy, desk))
     workflow = run.deployment_id or run.flow_name
     alerts = await desk.store.alerts(open_only=True, workflow_id=workflow, limit=MOST_ALERTS)
     since = run.state.timestamp - NEAR
@@ -35,12 +38,17 @@ async def read_around(desk: Desk, run: RunRecord) -> Evidence:
         if one.id != run.id and (one.deployment_id or one.flow_name) != workflow
     ]
     lines = (
-        *await health_of_named(desk, evidence),
         *map(_alert, alerts),
         *_neighbours(run, others),
         *await _looked_at(desk, run, workflow),
     )
-    return evidence.model_copy(update={"surroundings": (*evidence.surroundings, *lines)})
+    earlier = await desk.store.runs(**_of_workflow(run), limit=MOST_EARLIER)
+    known = {"surroundings": (*evidence.surroundings, *lines), "compared": (*earlier, *others)}
+    return evidence.model_copy(update=known)
+
+
+def _of_workflow(run: RunRecord) -> dict[str, str]:
+    return {"deployment_id": run.deployment_id} if run.deployment_id else {"flow_name": run.flow_name}
 
 
 def _alert(alert: WorkflowAlert) -> EvidenceLine:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from datetime import timedelta
+from typing import TypeAlias
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from prefect_autopilot.journeys.desk import Desk
@@ -14,10 +15,14 @@ from prefect_autopilot.troubleshooting.consent import Outage
 from prefect_autopilot.troubleshooting.execution import said_at_end
 
 SHORTEST, LONGEST = timedelta(seconds=15), timedelta(minutes=5)
+Ask: TypeAlias = Callable[[str], Awaitable[bool | None]]
+"""Tells whether something answers at an address; None where it may not be asked."""
 MOST_ASKED = 2
 """Services of one failure that are asked for its diagnosis."""
 ASKED_WITHIN_S = 2.0
 _URL = re.compile(r"https?://[^\s'\"<>\\^`{|}]+", re.IGNORECASE)
+_POOL = re.compile(r"HTTP(S?)ConnectionPool\(host='([\w.:-]+)', port=(\d+)\)")
+"""How urllib3 and requests name an address: their message holds no URL."""
 _WAITED_FOR = frozenset({"retry_backoff", "wait_for_service"})
 
 
@@ -37,7 +42,9 @@ def address_of(diagnosis: Diagnosis, said: str) -> str | None:
 
 def _places(texts: Iterable[str]) -> Iterator[tuple[SplitResult, str]]:
     """Yield the addresses that texts name, each with its host and port."""
-    for match in (match for text in texts for match in _URL.findall(text)):
+    said = "\n".join(texts)
+    pools = (f"http{s.lower()}://{host}:{port}/" for s, host, port in _POOL.findall(said))
+    for match in _URL.findall(said) or pools:
         try:
             parts = urlsplit(match.rstrip(".,;:)]"))
             host, port = parts.hostname, parts.port
@@ -48,27 +55,28 @@ def _places(texts: Iterable[str]) -> Iterator[tuple[SplitResult, str]]:
             yield parts, f"{place}:{port}" if port else place
 
 
-async def health_of_named(desk: Desk, evidence: Evidence) -> list[EvidenceLine]:
-    """Return whether the services that a failure names answer just now; the first two, their roots only.
+async def with_health_of_named(evidence: Evidence, ask: Ask) -> Evidence:
+    """Return the evidence with whether the services that the failure names answer just now.
 
-    Nothing is said of one that may not be asked.
+    The first two, their roots only; nothing is said of one that may not be asked.
     """
     named = {place: parts.scheme.lower() for parts, place in _places((said_at_end(evidence),))}
     places = list(named)[:MOST_ASKED]
-    answers = await asyncio.gather(*(_answers_now(desk, f"{named[place]}://{place}/") for place in places))
-    return [
+    answers = await asyncio.gather(*(_answers_now(ask, f"{named[place]}://{place}/") for place in places))
+    lines = (
         EvidenceLine(
             text="it answers now" if answer else "it does not answer now, either", where=f"service {place}"
         )
         for place, answer in zip(places, answers, strict=True)
         if answer is not None
-    ]
+    )
+    return evidence.model_copy(update={"surroundings": (*evidence.surroundings, *lines)})
 
 
-async def _answers_now(desk: Desk, url: str) -> bool | None:
+async def _answers_now(ask: Ask, url: str) -> bool | None:
     try:
         async with asyncio.timeout(ASKED_WITHIN_S):
-            return await healthy(desk, url)
+            return await ask(url)
     except TimeoutError:
         return False
 

@@ -56,6 +56,7 @@ from prefect_autopilot.troubleshooting import (
     issue_from,
     recommendations,
     verify,
+    with_what_is_shared,
 )
 from prefect_autopilot.troubleshooting import session as steps
 
@@ -238,9 +239,13 @@ def _understand(desk: Desk, session: TroubleshootingSession, evidence: Evidence)
     now = desk.clock()
     run = evidence.run
     diagnosis = diagnose(evidence)
+    evidence, key = with_what_is_shared(evidence, diagnosis)
     components = (f"{run.flow_name}/{run.deployment_name}" if run.deployment_name else run.flow_name,)
     issues = (issue_from(diagnosis, workflow_id=session.workflow_id, now=now, components=components),)
-    findings = (finding_from(diagnosis, now=now, issues=issues, evidence=evidence),)
+    keys = (None,) if key is None else (None, key)
+    findings = tuple(
+        finding_from(diagnosis, now=now, issues=issues, evidence=evidence, key=one) for one in keys
+    )
     identified = steps.identify(session, issues, now=now)
     analysed = steps.analyse(identified, findings, now=now)
     return steps.conclude(analysed, diagnosis, recommendations(diagnosis, evidence), now=now)

@@ -52,6 +52,8 @@ class Evidence(Value):
     recent_runs: tuple[RunRecord, ...] = ()
     surroundings: tuple[EvidenceLine, ...] = ()
     """What stands around the run, where it gave reason to look: parent, sub-flow runs, pool, limits."""
+    compared: tuple[RunRecord, ...] = ()
+    """Further runs to compare it with: earlier ones of its own, and those of others at the same time."""
     root_run: RunRecord | None = None
     """The sub-flow run whose failure this run only passes on."""
     missing: tuple[str, ...] = ()

@@ -6,6 +6,7 @@ from prefect_autopilot.troubleshooting.classify import diagnose_text
 from prefect_autopilot.troubleshooting.correlation import correlate
 from prefect_autopilot.troubleshooting.evidence import diagnose
 from prefect_autopilot.troubleshooting.gate import decide, recovery
+from prefect_autopilot.troubleshooting.in_common import with_what_is_shared
 from prefect_autopilot.troubleshooting.metric_issues import issues_from_metrics
 from prefect_autopilot.troubleshooting.parse import fingerprint
 from prefect_autopilot.troubleshooting.remedies import may_repeat
@@ -27,4 +28,5 @@ __all__ = [
     "report",
     "session",
     "verify",
+    "with_what_is_shared",
 ]

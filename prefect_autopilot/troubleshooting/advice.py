@@ -185,14 +185,18 @@ def finding_from(
     key: CommonKey | None = None,
     evidence: Evidence | None = None,
 ) -> DiagnosticFinding:
-    """Return the finding that a diagnosis rests on; with a common key it is one of correlation."""
+    """Return the finding that a diagnosis rests on; with a common key it is one of correlation.
+
+    Of ``with_what_is_shared`` the key's line is the first around the run.
+    """
     pattern = _finding_pattern(diagnosis, key)
+    shared = evidence.surroundings[:1] if evidence is not None and key is not None else ()
     return DiagnosticFinding(
         finding_id=f"finding-{digest((diagnosis.fingerprint, diagnosis.pattern or '', pattern, str(key)))}",
         pattern=pattern,
         confidence=diagnosis.confidence,
-        description=diagnosis.root_cause,
-        evidence=diagnosis.evidence,
+        description=shared[0].text if shared else diagnosis.root_cause,
+        evidence=(*shared, *diagnosis.evidence),
         impact_score=IMPACT[diagnosis.severity],
         related_issues=tuple(issue.issue_id for issue in issues),
         suggested_actions=recommendations(diagnosis, evidence),

@@ -75,10 +75,15 @@ class _Incident:
         self.later = frozenset(range(first + 1, len(self.runs)))
 
 
-def correlate(runs: Sequence[IncidentRun]) -> tuple[Diagnosis, CommonKey | None]:
-    """Return the diagnosis of an incident and what its failures share, None where chance explains it."""
+def correlate(
+    runs: Sequence[IncidentRun], *, known: Diagnosis | None = None
+) -> tuple[Diagnosis, CommonKey | None]:
+    """Return the diagnosis of an incident and what its failures share, None where chance explains it.
+
+    ``known`` is what failed where that is known already.
+    """
     incident = _Incident(runs)
-    diagnosis = _representative(incident)
+    diagnosis = known or _representative(incident)
     if not incident.failed or len(incident.failed) == len(incident.runs):
         return diagnosis, None
     chain = _upstream(incident)

@@ -285,10 +285,41 @@ def test_a_failed_run_is_diagnosed_and_nothing_is_changed(
     assert told["run"]["id"] == RUN_ID
     assert told["run"]["flow_name"] == "nightly-orders"
     assert told["diagnosis"]["category"] != "unknown"
+    assert told["page"].endswith(f"/runs/flow-run/{RUN_ID}")
+    assert told["recommendations"]
     assert "hunter2" not in out
     assert {(method, path.rpartition("/")[2]) for method, path in server.asked if method == "POST"} == {
         ("POST", "filter")
     }
+
+
+@pytest.mark.parametrize("allowed", [True, False], ids=["allowed", "not allowed"])
+def test_a_service_the_failure_names_is_asked_where_the_policy_allows_and_its_answer_stands_in_the_advice(
+    run: Run,
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    allowed: bool,  # noqa: FBT001  # a column
+) -> None:
+    named = server.url.removesuffix("/api")
+    failed = raw_run()
+    failed["state"]["message"] = f"Server error '503 Service Unavailable' for url '{named}/orders?key=s3cret'"
+
+    def answer(method: str, path: str) -> tuple[int, str, bytes]:
+        if path == f"/flow_runs/{RUN_ID}":
+            return 200, "application/json", json.dumps(failed).encode()
+        return prefect_with_a_failed_run(method, path)
+
+    server.answer = answer
+    monkeypatch.setenv("PREFECT_API_URL", server.url)
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(f"probe_hosts: {['127.0.0.1'] if allowed else []}\n")
+    monkeypatch.setenv("PREFECT_AUTOPILOT_POLICY_FILE", str(policy))
+    code, out, err = run("diagnose", RUN_ID)
+    assert (code, err) == (0, "")
+    assert f"{named}/runs/flow-run/{RUN_ID}" in out
+    assert ("- Around the run: it answers now" in out) is allowed
+    assert (("GET", "/") in server.asked) is allowed
 
 
 def test_a_run_of_our_own_is_never_the_last_failed_one(

@@ -100,6 +100,9 @@ async def test_before_the_first_retry_a_service_is_asked_for_the_evidence_and_ho
     )
 
 
+POOL = (
+    "requests.exceptions.ConnectionError: HTTPConnectionPool(host='a.shop.test', port=8080): Read timed out."
+)
 NAMED = "httpx.ConnectError: no answer from http://a.shop.test:8080/x?key=s, https://b.shop.test and https://c.shop.test"
 
 
@@ -126,6 +129,15 @@ async def test_the_first_two_services_a_failure_names_are_asked_at_their_roots(
     }
     assert [url for url, _ in service.asked] == ["http://a.shop.test:8080/", "https://b.shop.test/"]
     assert found.get("service a.shop.test:8080") == found.get("service b.shop.test") == said
+
+
+async def test_a_service_that_urllib3_names_by_its_pool_is_asked(
+    asking: Any, service: Service, prefect: Any
+) -> None:
+    desk = asking()
+    prefect.fail("run-1", error=POOL)
+    await read_around(desk, await desk.api.run("run-1"))
+    assert service.asked == [("http://a.shop.test:8080/", False)]
 
 
 async def test_a_failure_that_names_no_address_has_nobody_asked(
@@ -214,6 +226,16 @@ def outage(**changes: Any) -> Diagnosis:
         ("503 for https://api.shop.test/orders", {"effect": "unsafe"}, "https://api.shop.test/"),
         ("503 for https://api.shop.test/orders", {"effect": "unknown"}, "https://api.shop.test/"),
         ("503 for http://[2001:db8::1]:80/x", {}, "http://[2001:db8::1]:80/x"),
+        (
+            "HTTPSConnectionPool(host='api.shop.test', port=443): x with url: /orders?key=s",
+            {},
+            "https://api.shop.test:443/",
+        ),
+        (
+            "HTTPConnectionPool(host='a.test', port=80): x HTTPConnectionPool(host='b.test', port=80): x",
+            {},
+            None,
+        ),
         ("https://a.test/x and https://b.test/x", {}, None),
         ("https://api.shop.test/orders", {"transient": False}, None),
         ("https://api.shop.test/orders", {"remedy": "wait_rate_limit"}, None),

@@ -1,0 +1,116 @@
+"""What the failures of a workflow have in common with one another, and its good runs have not.
+
+First among the runs of its own, else among all that ended at the same time. Chance is blamed for what
+``correlate`` cannot tell from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from prefect_autopilot.models import (
+    FAILURE_STATES,
+    CommonKey,
+    Diagnosis,
+    Evidence,
+    EvidenceLine,
+    IncidentRun,
+    RunRecord,
+)
+from prefect_autopilot.troubleshooting.correlation import correlate
+from prefect_autopilot.troubleshooting.text import template
+
+MOST_COMPARED = 120
+"""Runs that are compared at most, the newest."""
+LONGEST_VALUE = 200
+"""Characters of a parameter that may be what failures share; longer ones are content."""
+MIN_WORKFLOWS = 2
+
+
+def with_what_is_shared(evidence: Evidence, diagnosis: Diagnosis) -> tuple[Evidence, CommonKey | None]:
+    """Return the evidence with what the failures alike share, as its first line around; None if nothing."""
+    others = {run.id: run for run in (*evidence.recent_runs, *evidence.compared)}
+    others.pop(evidence.run.id, None)
+    alike = [run for run in others.values() if _ended(run) and _is_good_or_alike(run, evidence.run)]
+    own = [run for run in alike if _workflow(run) == _workflow(evidence.run)]
+    found = _shared(evidence.run, own, diagnosis)
+    if (
+        found is None
+        and len({_workflow(run) for run in (evidence.run, *alike) if _bad(run)}) >= MIN_WORKFLOWS
+    ):
+        found = _shared(evidence.run, alike, diagnosis)
+    if found is None:
+        return evidence, None
+    line, key = found
+    return evidence.model_copy(update={"surroundings": (line, *evidence.surroundings)}), key
+
+
+def _shared(
+    run: RunRecord, others: Iterable[RunRecord], diagnosis: Diagnosis
+) -> tuple[EvidenceLine, CommonKey] | None:
+    newest = sorted(others, key=lambda one: one.state.timestamp)[-MOST_COMPARED:]
+    told, key = correlate([_row(one) for one in (*newest, run)], known=diagnosis)
+    return None if key is None else (told.evidence[-1], key)
+
+
+def _workflow(run: RunRecord) -> str:
+    return run.deployment_id or run.flow_name
+
+
+def _ended(run: RunRecord) -> bool:
+    return run.state.type == "COMPLETED" or _bad(run)
+
+
+def _bad(run: RunRecord) -> bool:
+    return run.state.type in FAILURE_STATES
+
+
+def _is_good_or_alike(other: RunRecord, run: RunRecord) -> bool:
+    """Tell whether a run may be compared: one that failed of something else says nothing of this cause."""
+    return not _bad(other) or _said(other) == _said(run)
+
+
+def _said(run: RunRecord) -> str:
+    return template(run.state.message or run.state.name)
+
+
+def _row(run: RunRecord) -> IncidentRun:
+    numbers = {name: value for name, value in run.parameters.items() if _is_number(value)}
+    variables = {name: value for name, value in run.job_variables.items() if name != "env"}
+    columns: dict[str, Any] = {
+        "run": run.id,
+        "flow": run.flow_name or None,
+        "deployment": run.deployment_name or run.deployment_id,
+        "state": run.state.type,
+        "start": run.start or run.expected_start or run.state.timestamp,
+        "duration_s": run.duration_s,
+        "message": run.state.message,
+        "version": run.deployment_version,
+        "work_pool": run.work_pool,
+        "work_queue": run.work_queue,
+        "worker": run.worker,
+        # "machine:4711" of a process, "cluster:namespace:job" of Kubernetes
+        "host": (run.infrastructure_pid or "").rpartition(":")[0] or None,
+        "started_by": run.started_by,
+        "params": _plain(run.parameters),
+        "job_variables": _plain(variables),
+        "env": _plain(run.job_variables.get("env")),
+        "tags": dict.fromkeys(run.tags, True),
+        "metrics": numbers | run.measures,
+    }
+    return IncidentRun.model_validate(columns)
+
+
+def _plain(values: Any) -> dict[str, Any]:
+    if not isinstance(values, dict):
+        return {}
+    return {
+        name: value
+        for name, value in values.items()
+        if isinstance(value, int | float | bool) or (isinstance(value, str) and len(value) <= LONGEST_VALUE)
+    }
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
