@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import email
+import hmac
 import json
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -38,6 +39,7 @@ class Received:
     query: tuple[tuple[str, str], ...]
     headers: Mapping[str, str]
     body: bytes
+    raw_query: str = ""
     without: frozenset[str] = frozenset()
     """Names of body fields that are credentials, and so no parameters of an operation."""
 
@@ -155,11 +157,12 @@ class RecordedService:
                 misfits = len(fixed) - fitting
                 if "graphql" in operation:  # several calls may ask for one field, each for other parts of it
                     misfits += len(list(wrong_call(operation["graphql"], request.body)))
-                found.append((-misfits, fitting, -len(match.groups()), name, match.groupdict()))
+                named = "graphql" in operation  # rather the call of this field than one that takes any text
+                found.append((named, -misfits, fitting, -len(match.groups()), name, match.groupdict()))
         if not found:
             return None
-        best = max(found, key=lambda one: one[:3])
-        return best[3], best[4]
+        best = max(found, key=lambda one: one[:4])
+        return best[4], best[5]
 
     def _is_renewal(self, request: Received) -> bool:
         places = [
@@ -196,7 +199,18 @@ class RecordedService:
             return basic and self._known_pair(auth, told.removeprefix("Basic "))
         if kind == "apiKey":
             return self._key(auth, request, slots) in self.secrets
+        if kind == "hmac":
+            return self._hashed(auth, request)
         return kind == "none" or self._signed(kind, told, request)
+
+    def _hashed(self, auth: Fact, request: Received) -> bool:
+        """Tell whether the query ends with its digest under one of the secrets, as the source has it."""
+        mark = f"&{auth['parameter']}="
+        query, _, made = request.raw_query.rpartition(mark)
+        content = query.encode() + request.body
+        digests = {hmac.new(one.encode(), content, auth["algorithm"]).hexdigest() for one in self.secrets}
+        timed = auth["timestamp"] in dict(request.query)
+        return timed and made in digests and request.headers.get(auth["name"].lower()) in self.secrets
 
     def _signed(self, kind: str, told: str, request: Received) -> bool:
         if kind == "sigv4":
@@ -435,4 +449,5 @@ def _received(scope: Mapping[str, Any], body: bytes) -> Received:
     raw = scope["raw_path"].partition(b"?")[0].decode()
     url = f"{scope['scheme']}://{headers['host']}{raw}"
     query = tuple(parse_qsl(scope["query_string"].decode(), keep_blank_values=True))
-    return Received(scope["method"], url, urlsplit(url).path, query, headers, body)
+    raw_query = scope["query_string"].decode()
+    return Received(scope["method"], url, urlsplit(url).path, query, headers, body, raw_query)

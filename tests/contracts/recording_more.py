@@ -9,6 +9,8 @@ The plan (``more_plan.toml``) names the sources of a service, and below each ope
     query = { page = "integer" }; source = 0                                 # parameters it also takes
     fixed = { Notion-Version = "2022-06-28" }; source = 0                    # values that must be sent
     repeatable = { why = "...", source = 0, literals = ["..."] }             # why a POST does no harm twice
+    raw = { source = 1, literals = ["..."] }                                 # the body is sent as it is
+    credentials = ["api_key"]                                                # fields a header stands for
 
 Every literal, name and value must stand in its source. An operation with a ``method`` is recorded as by
 ``recording.py``. Run it after the other recorders: they write a fixture anew.
@@ -22,7 +24,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from recorded_documents import Fact
+from recorded_documents import Fact, body_fact
 from recording import Sources, operation_in_code, operation_of, stated
 from recording_command import arguments_of, carry_out
 
@@ -65,6 +67,12 @@ def _new(asked: Mapping[str, Any], sources: Sources, places: Sequence[int], fixt
         fact = operation_in_code(asked, sources, place)
     else:
         fact = operation_of(asked, sources, fixture["servers"], {"servers": fixture["servers"]})
+    if "raw" in asked:
+        for literal in asked["raw"]["literals"]:
+            sources.place_of(asked["raw"]["source"], literal)
+        fact["body"] = body_fact(["*/*"], {"type": "object", "properties": {}, "required": [], "open": True})
+    for name in asked.get("credentials", ()):
+        fact["body"]["required"].remove(name)
     return {**fact, "source": places[place], "server": asked.get("server", 0)}
 
 

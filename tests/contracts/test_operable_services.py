@@ -18,6 +18,7 @@ from prefect_autopilot.models import Auth, Service, ServiceStatus
 SLOT = re.compile(r"\{[^}]*\}")
 OPERATIONS = 2
 """Confirmed operations that an operable service has at least."""
+FEWEST_OPERABLE = 180
 
 
 def blank(address: str) -> tuple[str, list[str]]:
@@ -167,6 +168,14 @@ def test_every_fact_names_its_source(service_id: str) -> None:
         assert fact["at"]
     for operation in fixture["operations"].values():
         assert not fixture["servers"] or operation["server"] < len(fixture["servers"])
+
+
+def test_no_operation_of_an_operable_service_is_without_a_recorded_contract() -> None:
+    operable = [one for one in CATALOGUE.services if one.status is ServiceStatus.OPERABLE]
+    wanted = {f"{service.id}.{operation.id}" for service in operable for operation in service.operations}
+
+    assert len(operable) >= FEWEST_OPERABLE
+    assert wanted - set(recorded_operations()) == set()
 
 
 def test_a_confirmed_service_stops_being_one_when_its_entry_says_something_else() -> None:

@@ -9,7 +9,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, derive_private_key
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,12 +34,17 @@ TRIGGERS = [
 ]
 EACH = pytest.mark.parametrize("name", sorted(SCHEMES))
 KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
+CURVE_KEY = derive_private_key(7, SECP256R1())
+WITH_PUBLIC_KEY = ("ed25519", "ecdsa")
 DIGESTS: dict[str, Any] = {"sha1": hashlib.sha1, "sha256": hashlib.sha256, "sha512": hashlib.sha512}
 
 
 def secret_of(one: WebhookSignature, text: str = SECRET) -> str:
     if one.algorithm == "ed25519":
         return KEY.public_key().public_bytes_raw().hex()
+    if one.algorithm == "ecdsa":
+        told = CURVE_KEY.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        return base64.b64encode(told).decode()
     if one.key == "base64":
         return "whsec_" + base64.b64encode(text.encode()).decode()
     return text.encode().hex() if one.key == "hex" else text
@@ -60,6 +68,8 @@ def headers_of(
         made = text
     elif one.algorithm == "ed25519":
         made = KEY.sign(content).hex()
+    elif one.algorithm == "ecdsa":
+        made = base64.b64encode(CURVE_KEY.sign(content, ECDSA(SHA256()))).decode()
     else:
         raw = hmac.new(text.encode(), content, DIGESTS[one.algorithm]).digest()
         made = raw.hex() if one.encoding == "hex" else base64.b64encode(raw).decode()
@@ -99,7 +109,7 @@ def test_another_body_is_refused(name: str) -> None:
 @EACH
 def test_another_secret_is_refused_and_never_shown(name: str) -> None:
     one = SCHEMES[name]
-    if one.algorithm == "ed25519":
+    if one.algorithm in WITH_PUBLIC_KEY:
         return
     with pytest.raises(SignatureError) as raised:
         check(one, headers_of(one, text="forged"))
@@ -119,7 +129,7 @@ def test_an_unsigned_webhook_is_refused(name: str) -> None:
 @EACH
 def test_the_secret_before_is_taken_while_keys_rotate(name: str) -> None:
     one = SCHEMES[name]
-    if one.algorithm != "ed25519":
+    if one.algorithm not in WITH_PUBLIC_KEY:
         check(one, headers_of(one), secrets=[secret_of(one, "next"), secret_of(one)])
 
 
@@ -163,6 +173,15 @@ def test_without_a_secret_nothing_is_taken(secrets: list[str]) -> None:
 def test_a_secret_that_is_no_key_is_told() -> None:
     with pytest.raises(ConfigurationError, match="base64"):
         check(STANDARD, headers_of(STANDARD), secrets=["whsec_!"])
+
+
+@pytest.mark.parametrize("name", ["discord", "sendgrid"])
+@pytest.mark.parametrize(
+    "secret", ["", "zz", base64.b64encode(b"no key").decode()], ids=["none", "no text of a key", "no key"]
+)
+def test_a_public_key_that_is_none_is_told(name: str, secret: str) -> None:
+    with pytest.raises(ConfigurationError, match="webhook_secret"):
+        check(SIGNING[name], headers_of(SIGNING[name]), secrets=[secret])
 
 
 @pytest.mark.parametrize("name", ["stripe", "calendly"])
