@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import os
 import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,11 @@ settings.load_profile("house")
 # Fixtures that start a server: tests that share one run in one process, so that it starts once.
 SERVERS = ("live_prefect", "prefect_harness")
 SERVER_TIMEOUT_S = 120
+
+# Of a table of cases: from how many rows on they run together, and how many of them as one test.
+ROWS_WORTH_IT = 4
+ROWS_OF_A_TEST = 32
+TABLE_TIMEOUT_S = 90
 
 
 @pytest.hookimpl(wrapper=True)
@@ -78,6 +84,119 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
 
 
+@pytest.hookimpl(specname="pytest_collection_modifyitems", trylast=True)
+def pytest_of_many_processes(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where tests are spread over processes, name groups in ids and run rows of a table as one test.
+
+    The controller reads groups from the ids. pytest-xdist 3.8 writes them there only for pytest before 9.2;
+    with a later one every group fell apart in silence, and each process started servers of its own.
+    """
+    if not hasattr(config, "workerinput"):
+        return
+    items[:] = _tables_and_others(items)
+    for item in items:
+        mark = item.get_closest_marker("xdist_group")
+        if mark is not None and not item.nodeid.endswith(f"@{mark.args[0]}"):
+            item._id = type(item._id).parse(f"{item.nodeid}@{mark.args[0]}")  # type: ignore[misc]
+
+
+class TableRows(pytest.Function):
+    """Rows of one table of cases, run one after the other as one test.
+
+    A test costs ten times as much as most rows do. All rows run, and each that fails is told like a test.
+    """
+
+    rows: tuple[pytest.Function, ...] = ()
+
+    @classmethod
+    def of(cls, rows: tuple[pytest.Function, ...]) -> TableRows:
+        first = rows[0]
+        named = dataclasses.replace(
+            first.callspec, _idlist=[f"{len(rows)} rows from {first.callspec.id}"], marks=[]
+        )
+        made: TableRows = cls.from_parent(
+            first.parent,
+            name=f"{first.originalname}[{named.id}]",
+            originalname=first.originalname,
+            callspec=named,
+            fixtureinfo=first._fixtureinfo,
+        )
+        made.rows = rows
+        made.user_properties.append(("rows", len(rows)))
+        made.add_marker(pytest.mark.timeout(TABLE_TIMEOUT_S))
+        return made
+
+    def runtest(self) -> None:
+        failed: dict[str, str] = {}
+        skipped: list[str] = []
+        for row in self.rows:
+            row.funcargs = {**self.funcargs, **row.callspec.params}
+            ran = pytest.CallInfo.from_call(row.runtest, when="call", reraise=(KeyboardInterrupt, SystemExit))
+            if ran.excinfo is None:
+                continue
+            if isinstance(ran.excinfo.value, pytest.skip.Exception):
+                skipped.append(f"{row.callspec.id}: {ran.excinfo.value}")
+                continue
+            failed[row.callspec.id] = f"____ {row.name} ____\n{row.repr_failure(ran.excinfo)}"
+            if "from pytest-timeout" in str(ran.excinfo.value):
+                break  # the time of the test is up: what comes next would have no limit
+        if failed:
+            told = f"{len(failed)} of {len(self.rows)} rows failed: {', '.join(failed)}"
+            pytest.fail("\n\n".join((told, *failed.values())), pytrace=False)
+        if skipped:
+            pytest.skip(f"{len(skipped)} of {len(self.rows)} rows: {'; '.join(skipped)}")
+
+
+def _tables_and_others(items: list[pytest.Item]) -> list[pytest.Item]:
+    """Return the tests with the rows of each table together, at the place of the first of them."""
+    tables: dict[tuple[pytest.Item | pytest.Collector | None, str], list[pytest.Function]] = {}
+    for item in items:
+        if isinstance(item, pytest.Function) and _is_a_mere_row(item):
+            tables.setdefault((item.parent, item.originalname), []).append(item)
+    made: dict[pytest.Item, TableRows] = {}
+    told: set[pytest.Item] = set()
+    for rows in tables.values():
+        for start in range(0, len(rows) if len(rows) >= ROWS_WORTH_IT else 0, ROWS_OF_A_TEST):
+            together = tuple(rows[start : start + ROWS_OF_A_TEST])
+            made[together[0]] = TableRows.of(together)
+            told.update(together)
+    return [made.get(item, item) for item in items if item in made or item not in told]
+
+
+def _is_a_mere_row(item: pytest.Function) -> bool:
+    """Whether a test is a row of a table that shares everything but its values with the other rows."""
+    marks = {mark.name for mark in item.iter_markers()}
+    if not hasattr(item, "callspec") or marks - {"parametrize", "usefixtures", "anyio"}:
+        return False
+    values: set[str] = set()
+    for mark in item.iter_markers("parametrize"):
+        if set(mark.kwargs) - {"ids"}:
+            return False
+        names = mark.args[0]
+        values.update(name.strip() for name in (names.split(",") if isinstance(names, str) else names))
+    asked = item._fixtureinfo
+    own = set(asked.names_closure) - values - {"request", _events_reach_the_server_of_the_test.__name__}
+    return (
+        values == set(item.callspec.params)
+        and "request" not in asked.argnames
+        and all(found.scope != "function" for name in own for found in asked.name2fixturedefs.get(name, ()))
+    )
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell how many rows the tables had."""
+    rows = [
+        value
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if getattr(report, "when", None) == "call"
+        for name, value in report.user_properties
+        if name == "rows"
+    ]
+    if rows:
+        terminalreporter.write_line(f"{len(rows)} of these tests are tables of {sum(rows)} rows.")
+
+
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadGroupScheduling | None:
     """Hand tests out by the bundle, where tests are spread over processes by group.
 
@@ -112,11 +231,16 @@ def _home_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> None:
 def _events_reach_the_server_of_the_test(request: pytest.FixtureRequest) -> None:
     """Let no test send its events to the server of an earlier one.
 
-    Prefect keeps one sender of events per process, made for whichever server it was first used with.
+    Prefect keeps one sender of events per process, made for whichever server it was first used with. It is
+    ended from a thread: a browser of an earlier test may have left a loop running in this one.
     """
     worker = sys.modules.get("prefect.events.worker")
     if worker is not None and not set(SERVERS).isdisjoint(request.fixturenames):
-        worker.EventsWorker.drain_all(timeout=10, at_exit=False)
+        ended = threading.Thread(
+            target=worker.EventsWorker.drain_all, kwargs={"timeout": 10, "at_exit": False}
+        )
+        ended.start()
+        ended.join()
 
 
 @pytest.fixture(scope="session")
@@ -125,7 +249,7 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def now() -> datetime:
     """A fixed moment: tests never read the clock."""
     return datetime(2026, 3, 2, 3, 0, tzinfo=UTC)
@@ -156,7 +280,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class LivePrefect:
     """A real Prefect server on loopback, with the environment its clients need."""
 

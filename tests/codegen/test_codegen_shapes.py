@@ -58,7 +58,7 @@ def named(value: object) -> StepSpec:
     return task(arguments={"name": value})
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def make(spec: MakeSpec, catalogue: Catalogue) -> Callable[..., GeneratedFlow]:
     """Return a maker of flows: steps and trigger in, everything else as it is."""
 

@@ -54,7 +54,7 @@ def make_history(
     return RunSeries.model_validate(row)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def history() -> Callable[..., RunSeries]:
     return make_history
 
@@ -88,12 +88,12 @@ def make_record(
     return RunRecord.model_validate(fields | more)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def record() -> Callable[..., RunRecord]:
     return make_record
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def records(now: datetime) -> Callable[..., list[RunRecord]]:
     """Hourly runs up to an hour before now, from a list of states."""
 

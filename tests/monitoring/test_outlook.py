@@ -127,13 +127,10 @@ def test_less_than_a_day_is_no_week() -> None:
 @pytest.mark.parametrize("rate", [0.5, 3.0, 20.0])
 def test_nine_weeks_in_ten_lie_within_the_interval(rate: float) -> None:
     chance = random.Random(7)
-    inside = 0
+    inside, share = 0, rate / 168
+    made = [[run(timedelta(hours=h), state) for state in ("COMPLETED", "FAILED")] for h in range(1, 672)]
     for _ in range(150):
-        share = rate / 168
-        past = [
-            run(timedelta(hours=h), "FAILED" if chance.random() < share else "COMPLETED")
-            for h in range(1, 672)
-        ]
+        past = [either[chance.random() < share] for either in made]
         found = expected_failures(past, NOW)
         assert found is not None
         inside += found.low <= sum(chance.random() < share for _ in range(168)) <= found.high

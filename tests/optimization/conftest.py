@@ -144,7 +144,7 @@ def plan_of(
 Rewrites = Callable[..., OptimizationPlan]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def rewrites() -> Rewrites:
     """Assert that a flow body becomes another one; returns the plan."""
 
@@ -158,7 +158,7 @@ def rewrites() -> Rewrites:
     return check
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def keeps() -> Rewrites:
     """Assert that a flow body is left alone for a reason that holds these words; returns the plan."""
 

@@ -56,31 +56,31 @@ def make_evidence(message: str | None = None, **changes: Any) -> Evidence:
     return Evidence(**(base | changes))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def state() -> Callable[..., StateRecord]:
     return make_state
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run() -> Callable[..., RunRecord]:
     return make_run
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def log() -> Callable[..., LogRecord]:
     return make_log
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def task() -> Callable[..., TaskRunRecord]:
     return make_task
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def evidence() -> Callable[..., Evidence]:
     return make_evidence
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def failed_at() -> datetime:
     return FAILED_AT

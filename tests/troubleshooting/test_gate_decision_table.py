@@ -126,7 +126,7 @@ call-500-get   unsafe      unknown     no    unsafe      propose  repeatable
 ROWS = [line.split() for line in REPEATS.strip().splitlines()[1:]]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def gate(evidence: Make, now: datetime) -> Callable[..., RemedyDecision]:
     def decided(diagnosis: Diagnosis, found: Any = None, policy: RemedyPolicy = AUTO, **told: Any) -> Any:
         base: dict[str, Any] = {

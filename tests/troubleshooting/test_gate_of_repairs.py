@@ -46,7 +46,7 @@ SLOTS = ReleaseSlots(flow_run_id="run-1", limit_name="db", slots=1, active_slots
 REPAIRS = [LOCK, CACHE, RENEW, SLOTS]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def gate(evidence: Make, now: datetime) -> Callable[..., RemedyDecision]:
     def decided(text: str, found: Evidence | None = None, policy: RemedyPolicy = AUTO, **more: Any) -> Any:
         parts: dict[str, Any] = {"rerun": SAFE, "persisted_results": False, "now": now, "jitter": 0.5}
@@ -55,7 +55,7 @@ def gate(evidence: Make, now: datetime) -> Callable[..., RemedyDecision]:
     return decided
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def crashed(evidence: Make, run: Make, state: Make) -> Callable[..., Evidence]:
     def made(message: str = SIGKILL, **changes: Any) -> Any:
         return evidence(run=run(state=state("CRASHED", message=message)), **changes)

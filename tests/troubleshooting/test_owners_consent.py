@@ -38,7 +38,7 @@ def failed(decision: RemedyDecision) -> set[str]:
     return {check.name for check in decision.checks if not check.passed}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def gate(evidence: Make, now: datetime) -> Gate:
     found = evidence("it failed")
 

@@ -47,7 +47,7 @@ def service_error(
     return diagnose_text(f"ServiceError: {error}")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def gate(evidence: Make, now: datetime) -> Callable[..., RemedyDecision]:
     def decided(
         diagnosis: Diagnosis, found: Evidence | None = None, policy: RemedyPolicy = AUTO, **changes: Any
