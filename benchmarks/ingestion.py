@@ -38,9 +38,11 @@ import httpx
 
 from prefect_autopilot.adapters.prefect_api import PrefectAPI
 from prefect_autopilot.journeys.desk import Desk
+from prefect_autopilot.journeys.policy import policy_in_force
 from prefect_autopilot.journeys.reading import Progress, backfill
-from prefect_autopilot.models import RunRecord
+from prefect_autopilot.models import RemedyPolicy, RunRecord
 from prefect_autopilot.monitoring import FleetMetrics
+from prefect_autopilot.settings import load_settings
 from prefect_autopilot.store import Store, run_claim
 from prefect_autopilot.watcher import Watcher
 
@@ -91,6 +93,8 @@ class Server:
         if path.startswith("/flow_runs/"):
             number = uuid.UUID(path.split("/")[2]).int & (2**64 - 1)
             return httpx.Response(200, json=self._run(number))
+        if path.startswith("/block_types/slug/autopilot-policy/"):
+            return httpx.Response(200, json={"data": {"mode": "propose"}})
         if path.startswith(("/deployments/", "/block_")):
             return httpx.Response(404)
         if path == "/artifacts/":
@@ -174,14 +178,18 @@ async def memory(folder: Path, runs: int) -> None:
 
 
 async def calls(folder: Path, rate: float = 100 / 60, minutes: float = 30) -> None:
-    """Let a watcher look as often as it does, no run failing, and count its calls after the first minute."""
-    server = Server(rate, failing=10**12)
+    """Let a watcher with a policy block look, no run failing, and count its calls after the first minute."""
+    server, settings = Server(rate, failing=10**12), load_settings(home=folder)
     async with (
         PrefectAPI("http://prefect.test/api", transport=httpx.MockTransport(server)) as api,
         Store.open(f"sqlite:///{folder / 'calls.db'}") as store,
     ):
         server.now = FIRST + timedelta(hours=1)
-        watcher = Watcher(Desk(api=api, store=store, clock=lambda: server.now))
+
+        async def reread() -> RemedyPolicy:
+            return await policy_in_force(api, store, settings, server.now)
+
+        watcher = Watcher(Desk(api=api, store=store, clock=lambda: server.now, reread=reread))
         await watcher.tick()
         before, first = api.calls, server.happened()
         for _ in range(round(60 * minutes / watcher.poll_interval_s)):

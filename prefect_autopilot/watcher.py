@@ -46,7 +46,10 @@ OVERLAP = timedelta(seconds=60)
 """How far behind the cursor each look goes back: clocks of workers and server differ."""
 FIRST_LOOK_BACK = timedelta(minutes=15)
 """A watcher that never ran here looks at recent failures, not at the history of years."""
+WIDE_EVERY = timedelta(minutes=5)
+"""How often a look goes back as far as the first one: by a clock that is behind, runs ended minutes ago."""
 POLICY_EVERY = timedelta(minutes=1)
+"""How old the policy may be by which anything is decided."""
 PRUNE_EVERY = timedelta(days=1)
 COMPACT_AFTER = timedelta(days=7)
 """Runs older than this are kept without their parameters."""
@@ -63,19 +66,24 @@ STANDING_BY = "Another watcher is at work; standing by to take over when it fall
 
 
 class Hint(asyncio.Event):
-    """Set when the event stream told of a failure; ``heard`` keeps which runs it was about."""
+    """Set when the event stream told of a failure; ``heard`` keeps which runs it was about.
+
+    ``unseen`` are those of them that no look has taken up yet.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.heard: OrderedDict[str, None] = OrderedDict()
+        self.unseen: set[str] = set()
 
     def tell(self, resource_id: str) -> None:
         """Take the resource of a failure event, ``prefect.flow-run.<id>``, and ask for a look."""
         run_id = resource_id.removeprefix(RUN_RESOURCE)
         self.heard[run_id] = None
         self.heard.move_to_end(run_id)
+        self.unseen.add(run_id)
         while len(self.heard) > MOST_HEARD:
-            self.heard.popitem(last=False)
+            self.unseen.discard(self.heard.popitem(last=False)[0])
         self.set()
 
 
@@ -100,6 +108,7 @@ class Watcher:
     """Is given a line for each thing a person at the screen would want to know."""
     _token: int | None = None
     _policy_at: datetime | None = None
+    _wide_at: datetime | None = None
     _assessed_at: datetime | None = None
     _pruned_at: datetime | None = None
     _measures_from: datetime | None = None
@@ -137,9 +146,10 @@ class Watcher:
             )
 
     async def _reconcile(self, now: datetime) -> int:
-        await self._read_policy(now)
-        failed = await self._new_failures(now)
+        told = frozenset(self.hint.unseen)
+        failed = await self._new_failures(now, told)
         sessions = {session.session_id: session for session in await self.desk.store.due_sessions(now)}
+        await self._read_policy(now, POLICY_EVERY if failed or sessions else SELDOM)
         found = await storms.sort_out(self.desk, failed, self._origin)
         for run in found.single:
             if session := await resolve.take_up(self.desk, run, origin=self._origin(run)):
@@ -148,15 +158,18 @@ class Watcher:
         for watch in (self.slots, self.stuck, self.missed):
             sessions |= {session.session_id: session for session in await watch.look(self.desk)}
         # Only now: a crash in between looks at the same failures again, claims make it harmless.
-        await self.desk.store.set_cursor(CURSOR, now)
+        await self.desk.store.set_cursor(CURSOR, now - self.desk.api.server_behind)
+        self.hint.unseen -= told
+        if sessions:
+            await self._read_policy(now, POLICY_EVERY)
         await self._advance(sessions.values())
         await self._assess(now)
         await self._prune(now)
         return len(sessions)
 
-    async def _read_policy(self, now: datetime) -> None:
+    async def _read_policy(self, now: datetime, every: timedelta) -> None:
         """Read the policy again: it may be edited in the Prefect UI. One with a mistake holds everything."""
-        if self.desk.reread is None or (self._policy_at and now - self._policy_at < POLICY_EVERY):
+        if self.desk.reread is None or (self._policy_at and now - self._policy_at < every):
             return
         try:
             policy = await self.desk.reread()
@@ -179,16 +192,29 @@ class Watcher:
             self.tell(STANDING_BY if self._standing_by else "Taking over.")
         return self._token is not None
 
-    async def _new_failures(self, now: datetime) -> tuple[RunRecord, ...]:
-        cursor = await self.desk.store.cursor(CURSOR)
-        since = cursor - OVERLAP if cursor else now - FIRST_LOOK_BACK
+    async def _new_failures(self, now: datetime, told: frozenset[str]) -> tuple[RunRecord, ...]:
+        """Return what failed since the last look, and what failed before that no session knows.
+
+        A clock that is behind says so of a run that failed just now: a wide look finds it, or its event.
+        """
+        api, store = self.desk.api, self.desk.store
+        cursor = await store.cursor(CURSOR)
+        first = now - api.server_behind - FIRST_LOOK_BACK
+        since = cursor - OVERLAP if cursor else first
+        wide = self._wide_at is None or now - self._wide_at >= WIDE_EVERY
         try:
-            failed = await self.desk.api.failed_runs_since(since)
+            failed = await api.failed_runs_since(min(since, first) if wide else since)
+            early = {run.id for run in failed if run.end is not None and run.end < since}
+            missed = told - {run.id for run in failed}
+            known = await store.runs_with_session(sorted(early | missed))
+            failed += await api.runs_by_id(sorted(missed - known))
         except PrefectError:
             self._polled(now, ok=False)
             raise
         self._polled(now, ok=True)
-        return failed
+        if wide:
+            self._wide_at = now
+        return tuple(run for run in failed if run.id not in known)
 
     def _polled(self, begun: datetime, *, ok: bool) -> None:
         ended = self.desk.clock()

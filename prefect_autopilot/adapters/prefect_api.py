@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any, Self
 
 import httpx
@@ -17,6 +19,7 @@ from prefect_autopilot.adapters.ended_runs import ACTIVE, PAGE, EndedRuns
 from prefect_autopilot.adapters.prefect_acts import PrefectActs
 from prefect_autopilot.adapters.prefect_target import pages_of
 from prefect_autopilot.adapters.prefect_values import log_record, run_record, state_record, task_run_record
+from prefect_autopilot.adapters.service_answers import retry_after
 from prefect_autopilot.errors import ConflictError, PrefectError, UnknownNameError
 from prefect_autopilot.models import (
     JSONDict,
@@ -31,6 +34,10 @@ Sleep = Callable[[float], Awaitable[None]]
 _TRY_AGAIN = frozenset({httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE})
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _FIRST_PAUSE_S = 0.1
+_LONGEST_PAUSE_S = 30.0
+_DATE_EXACT_TO = timedelta(seconds=1)
+_MOST_BEHIND = timedelta(days=1)
+"""A clock farther behind is none: nobody reads the failures of years again because of it."""
 
 
 class PrefectAPI(EndedRuns, PrefectActs):
@@ -62,6 +69,8 @@ class PrefectAPI(EndedRuns, PrefectActs):
         self.calls = 0
         self.unreadable = 0
         """Runs in answers that no run could be made of, so far."""
+        self.server_behind = timedelta()
+        """How far the server's clock is behind ours by its last answer, never below zero."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -76,6 +85,7 @@ class PrefectAPI(EndedRuns, PrefectActs):
         """
         for attempt in range(self._tries):
             self.calls += 1
+            asked_s = 0.0
             last = attempt == self._tries - 1
             try:
                 answer = await self._http.request(method, path, json=body)
@@ -87,10 +97,22 @@ class PrefectAPI(EndedRuns, PrefectActs):
                         permanent=False,
                     ) from error
             else:
+                self._compare_clocks(answer.headers.get("Date"))
                 if answer.status_code not in _TRY_AGAIN or last:
                     return self._read(answer, path)
-            await self._sleep(_FIRST_PAUSE_S * 2**attempt * (0.5 + self._jitter() / 2))
+                asked_s = min(retry_after(answer.headers, datetime.now(UTC)) or 0.0, _LONGEST_PAUSE_S)
+            await self._sleep(max(asked_s, _FIRST_PAUSE_S * 2**attempt * (0.5 + self._jitter() / 2)))
         raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def _compare_clocks(self, date: str | None) -> None:
+        """Read the server's clock, which tells when runs end; the header is exact to one second."""
+        try:
+            there = parsedate_to_datetime(date or "")
+        except ValueError:
+            return
+        if there.tzinfo is not None:
+            behind = datetime.now(UTC) - there - _DATE_EXACT_TO
+            self.server_behind = min(max(timedelta(), behind), _MOST_BEHIND)
 
     def _read(self, answer: httpx.Response, path: str) -> Any:
         status = answer.status_code

@@ -98,9 +98,9 @@ class TaskRunRecord(Foreign):
     storage_key: str | None = None
     """Where its result is stored."""
     storage_block_id: str | None = None
+    """The block that stores it, None for the default storage of the machine it ran on."""
     child_flow_run_id: str | None = None
     """The sub-flow run that this task run stands for in its parent."""
-    """The block that stores it, None for the default storage of the machine it ran on."""
 
 
 class LogRecord(Foreign):

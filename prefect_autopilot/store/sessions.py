@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -19,6 +19,7 @@ from prefect_autopilot.store.leases import Leases
 from prefect_autopilot.store.runs import RUN_CLAIM
 from prefect_autopilot.store.storms import Storms
 
+_CHUNK = 500
 _DONE = (ResolutionStatus.RESOLVED, ResolutionStatus.AUTO_RESOLVED, ResolutionStatus.CLOSED)
 
 
@@ -126,6 +127,16 @@ class Sessions(Storms, Audit, Leases):
         about = select(link.session_id).where(link.flow_run_id == flow_run_id)
         found = await self._sessions(_newest().where(tables.sessions.c.id.in_(about)).limit(1))
         return found[0] if found else None
+
+    async def runs_with_session(self, flow_run_ids: Sequence[str]) -> set[str]:
+        """Return those of these runs that a session is about, as its own or as a related one."""
+        column = tables.session_runs.c.flow_run_id
+        found: set[str] = set()
+        async with self._database.read() as connection:
+            for first in range(0, len(flow_run_ids), _CHUNK):
+                query = select(column).where(column.in_(flow_run_ids[first : first + _CHUNK]))
+                found |= set((await connection.execute(query)).scalars())
+        return found
 
     async def open_session_for(
         self, fingerprint: str, workflow_id: str | None = None

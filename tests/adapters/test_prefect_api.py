@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import httpx
@@ -114,6 +115,62 @@ async def test_pauses_between_tries_double_and_are_jittered() -> None:
         with pytest.raises(PrefectError):
             await api.version()
     assert slept == pytest.approx([0.05, 0.1, 0.2])
+
+
+@pytest.mark.parametrize(
+    ("asked", "slept_s"),
+    [
+        ("3", 3),
+        ("0", 0.05),
+        ("9999", 30),
+        ("soon", 0.05),
+        ("-4", 0.05),
+        ("nan", 0.05),
+        ("", 0.05),
+        (None, 0.05),
+    ],
+)
+async def test_a_busy_server_that_says_how_long_is_waited_for_within_reason(
+    asked: str | None, slept_s: float
+) -> None:
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    busy = httpx.Response(429, headers={"Retry-After": asked} if asked is not None else {})
+    transport = httpx.MockTransport(ScriptedServer({"/admin/version": busy}))
+    async with PrefectAPI(
+        "http://p/api", transport=transport, sleep=sleep, tries=2, jitter=lambda: 0.0
+    ) as api:
+        with pytest.raises(PrefectError):
+            await api.version()
+    assert slept == pytest.approx([slept_s])
+
+
+@pytest.mark.parametrize(
+    ("date", "least_s", "most_s"),
+    [
+        (lambda now: format_datetime(now - timedelta(hours=2), usegmt=True), 7190, 7202),
+        (lambda now: format_datetime(now, usegmt=True), 0, 1),
+        (lambda now: format_datetime(now + timedelta(hours=2), usegmt=True), 0, 0),
+        (lambda _now: "Thu, 01 Jan 1970 00:00:00 GMT", 86_400, 86_400),
+        (lambda _now: "yesterday", 0, 0),
+        (lambda _now: "", 0, 0),
+        (lambda now: now.strftime("%a, %d %b %Y %H:%M:%S -0000"), 0, 0),
+    ],
+    ids=["behind", "the same", "ahead", "no clock", "no date", "nothing", "no zone"],
+)
+async def test_the_clock_of_the_server_is_read_from_its_answers(
+    date: Callable[[datetime], str], least_s: float, most_s: float
+) -> None:
+    told = date(datetime.now(UTC))
+    server = ScriptedServer(
+        {"/admin/version": lambda _body: httpx.Response(200, json="3.8.8", headers={"Date": told})}
+    )
+    async with api_for(server) as api:
+        await api.version()
+        assert least_s <= api.server_behind.total_seconds() <= most_s
 
 
 async def test_a_server_that_stays_busy_is_not_a_permanent_error() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections import Counter
 from collections.abc import Callable
@@ -228,8 +229,6 @@ class Looks:
         self.since: list[str] = []
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
-        import json
-
         body = json.loads(request.content) if request.content else {}
         states = body.get("flow_runs", {}).get("state", {}).get("type", {}).get("any_", [])
         if states == ["CRASHED", "FAILED"]:
@@ -270,6 +269,93 @@ async def test_a_failure_that_ended_on_a_slower_clock_is_still_seen(
     prefect.runs["run-1"]["end_time"] = (clock.now - timedelta(seconds=50)).isoformat()
     await watcher.tick()
     assert await store.session_for_run("run-1") is not None
+
+
+@pytest.mark.parametrize("behind_s", [50, 200, 590], ids=["a minute", "some minutes", "ten minutes"])
+async def test_a_failure_on_a_clock_that_is_minutes_behind_is_found_although_its_event_was_lost(
+    watcher: Watcher, prefect: Any, clock: Any, store: Store, behind_s: int
+) -> None:
+    await ticks(watcher, clock, 10)
+    prefect.fail("run-1", error=BUG)
+    prefect.runs["run-1"]["end_time"] = (clock.now - timedelta(seconds=behind_s)).isoformat()
+    await ticks(watcher, clock, *[30] * 10)
+    assert len(await store.sessions()) == 1
+
+
+async def test_a_failure_that_an_event_told_of_is_found_whatever_its_clock_says(
+    watcher: Watcher, prefect: Any, clock: Any, store: Store
+) -> None:
+    await ticks(watcher, clock, 10)
+    prefect.fail("run-1", error=BUG)
+    prefect.finish("run-2")
+    prefect.runs["run-1"]["end_time"] = (clock.now - timedelta(days=3)).isoformat()
+    for run in ("run-1", "run-2", "deleted meanwhile"):
+        watcher.hint.tell(f"prefect.flow-run.{run}")
+    await watcher.tick()
+    assert (await session_of(store)).origin == "event"
+    assert len(await store.sessions()) == 1
+
+
+async def test_an_event_is_asked_about_once_and_only_where_the_look_did_not_find_its_run(
+    desk_over: Callable[..., Desk], prefect: Any, clock: Any
+) -> None:
+    asked: list[list[str]] = []
+
+    def server(request: httpx.Request) -> httpx.Response:
+        wanted = json.loads(request.content).get("flow_runs", {}) if request.content else {}
+        asked.extend([wanted["id"]["any_"]] if "id" in wanted else [])
+        answer: httpx.Response = prefect(request)
+        return answer
+
+    watcher = Watcher(desk_over(server))
+    await watcher.tick()
+    prefect.fail("run-1", error=BUG)
+    for run in ("run-1", "gone"):
+        watcher.hint.tell(f"prefect.flow-run.{run}")
+    await ticks(watcher, clock, 5, 600)
+    assert asked.count(["gone"]) == 1
+    assert asked[0] == ["gone"], "the look itself found run-1"
+    assert watcher.hint.unseen == set()
+
+
+async def test_what_an_event_told_of_is_kept_until_a_look_succeeds(
+    watcher: Watcher, prefect: Any, clock: Any, store: Store
+) -> None:
+    await ticks(watcher, clock, 10)
+    prefect.fail("run-1", error=BUG)
+    prefect.runs["run-1"]["end_time"] = (clock.now - timedelta(days=3)).isoformat()
+    watcher.hint.tell("prefect.flow-run.run-1")
+    prefect.down = True
+    with pytest.raises(PrefectError):
+        await watcher.tick()
+    prefect.down = False
+    await watcher.tick()
+    assert await store.session_for_run("run-1") is not None
+
+
+async def test_a_look_that_goes_far_back_opens_nothing_anew_for_what_was_handed_over(
+    watcher: Watcher, prefect: Any, clock: Any, store: Store
+) -> None:
+    await ticks(watcher, clock, 5)
+    prefect.fail("run-1", error=BUG)
+    await ticks(watcher, clock, 15, 60, 15)
+    prefect.runs["run-1"]["run_count"] = 2  # an attempt that no session has claimed
+    await ticks(watcher, clock, *[60] * 12)
+    assert len(await store.sessions()) == 1
+
+
+async def test_a_watcher_whose_clock_is_ahead_asks_by_the_clock_of_the_server(
+    make_desk: Callable[..., Desk], prefect: Any, clock: Any, store: Store
+) -> None:
+    desk = make_desk()
+    desk.api.server_behind = timedelta(hours=1)
+    watcher = Watcher(desk)
+    for run in ("run-1", "run-2", "run-3"):
+        prefect.fail(run, error=BUG)
+        prefect.runs[run]["end_time"] = (clock.now - timedelta(hours=1)).isoformat()
+        await ticks(watcher, clock)
+        assert await store.session_for_run(run) is not None
+        clock.forward(20)
 
 
 async def test_what_failed_while_no_watcher_ran_is_found_by_the_next(
@@ -611,7 +697,7 @@ async def test_a_hint_wakes_it_before_its_interval_is_over(watcher: Watcher) -> 
     pause = asyncio.create_task(watcher._pause())
     await asyncio.sleep(0)
     watcher.hint.set()
-    await asyncio.wait_for(pause, 5)
+    await asyncio.wait_for(pause, 20)
 
 
 async def test_it_stops_when_told_and_gives_its_lease_back(
@@ -619,11 +705,11 @@ async def test_it_stops_when_told_and_gives_its_lease_back(
 ) -> None:
     watcher.poll_interval_s = 3600
     running = asyncio.create_task(watcher.run())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while watcher._token is None:  # noqa: ASYNC110  # the lease has no event to wait for
             await asyncio.sleep(0.01)
     watcher.stopped.set()
-    await asyncio.wait_for(running, 5)
+    await asyncio.wait_for(running, 20)
     successor = Watcher(make_desk(holder="successor"))
     await successor.tick()
     assert successor._token is not None, "no need to wait until the lease runs out"
@@ -916,6 +1002,18 @@ async def test_a_policy_that_is_edited_while_watching_holds_within_a_minute(
     await ticks(watcher, clock, 30, 10)
     assert (watcher.desk.policy.mode, len(times)) == ("auto", 2)
     assert len(prefect.retries) == 1
+
+
+async def test_a_policy_is_read_seldom_while_there_is_nothing_to_decide(
+    desk: Desk, prefect: Any, clock: Any
+) -> None:
+    watcher, times = reading(desk, RemedyPolicy(mode="auto"))
+    prefect.finish("run-1")
+    await ticks(watcher, clock, *[15] * 4 * 19)
+    assert len(times) == 2
+    prefect.fail("run-2", error=BUG)
+    await watcher.tick()
+    assert len(times) == 3
 
 
 async def test_a_policy_that_is_edited_wrongly_holds_everything_until_it_is_mended(

@@ -160,6 +160,9 @@ async def test_a_run_finds_its_session_as_its_own_or_a_related_one(
     assert await store.session_for_run("run-3") is None
     await store.save_session(changed(failed, related_runs=("run-2", "run-3")), version)
     assert await store.session_for_run("run-3") is not None
+    many = [f"other-{number}" for number in range(1200)]
+    assert await store.runs_with_session(["run-1", *many, "run-3"]) == {"run-1", "run-3"}
+    assert await store.runs_with_session([]) == set()
     later = changed(failed, session_id="session-2", start_time=now + timedelta(hours=1))
     await store.save_session(later, None)
     assert await store.session_for_run("run-1") == later
