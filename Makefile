@@ -17,7 +17,7 @@ export DO_NOT_TRACK = 1
 export PREFECT_CLI_PROMPT = false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint format typecheck style docs reference audit counts train bench-api bench-fuzz bench-creation bench-diagnosis bench-language bench-monitoring bench-optimizer bench-faults bench-kills clean
+.PHONY: help setup demo test check lint format typecheck style docs reference audit counts train bench-api bench-fuzz bench-creation bench-diagnosis bench-language bench-monitoring bench-optimizer bench-faults bench-kills bench-services clean
 
 help:  ## Show what there is
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -92,6 +92,9 @@ bench-diagnosis: $(STAMP)  ## Measure the diagnosis on the provoked failures, it
 
 bench-monitoring: $(STAMP)  ## Measure monitoring (8 min); PARTS="calls failures detection scrape idle memory accuracy"
 	@$(BIN)/python benchmarks/ingestion.py --runs $(RUNS) $(PARTS)
+
+bench-services: $(STAMP)  ## Measure calls, catalogue, import and contract tests; write them into docs/services.md (2 min)
+	@$(BIN)/python benchmarks/service_figures.py
 
 bench-optimizer: $(STAMP)  ## Measure the optimiser's gains on the flows of this project, for the README (5 min)
 	@$(BIN)/python benchmarks/optimizer.py --measure --readme

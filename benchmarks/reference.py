@@ -90,6 +90,29 @@ def _operation(one: Operation) -> str:
     return f"{code(one.id)} ({told})"
 
 
+def operations() -> str:
+    """Return what every call of the catalogue needs and answers, by service."""
+    from prefect_autopilot.services import load_catalogue
+
+    parts = []
+    for one in sorted(load_catalogue().services, key=lambda service: service.name.casefold()):
+        if one.operations:
+            rows = ((code(call.id), ", ".join(_needed(call)), _answered(call)) for call in one.operations)
+            parts.append(f"## {cell(one.name)}\n\n{table(('call', 'needs', 'answers'), rows)}")
+    return "\n\n".join(parts)
+
+
+def _needed(call: Operation) -> Iterator[str]:
+    return (code(given.name) for given in call.parameters if given.required and given.default is None)
+
+
+def _answered(call: Operation) -> str:
+    if call.returns is None:
+        return ""
+    fields = ", ".join(code(path) for path in call.returns.fields)
+    return f"{cell(call.returns.what)} {fields}".strip()
+
+
 def patterns() -> str:
     """Return every failure pattern, by category."""
     from prefect_autopilot.troubleshooting.knowledge import load_patterns
@@ -325,6 +348,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "exporter": exporter,
     "measures": measures,
     "metrics": metrics,
+    "operations": operations,
     "patterns": patterns,
     "remedies": remedies,
     "rewrites": rewrites,

@@ -58,7 +58,7 @@ class ServiceConnection(Block):
     )
     credentials: SecretDict = Field(
         default_factory=lambda: SecretDict({}),
-        description="What proves who calls: token, access_token, refresh_token, api_key, username, password.",
+        description="What proves who calls: token, access_token, refresh_token, api_key, api_secret, username, …",
     )
     auto_refresh: bool = Field(
         default=True,

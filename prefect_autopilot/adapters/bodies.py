@@ -34,10 +34,12 @@ def encoded(operation: Operation, body: Any, files: ExitStack, **request: Any) -
     where = f"The body of {operation.id}"
     try:
         content = _content(operation, body, files)
-        if isinstance(stream := content.get("content"), _FileStream):
+        if isinstance(stream := content.get("content"), FileStream):
             # httpx sends what it iterates over in chunks of unknown number, which storage services refuse.
             request["headers"] = {**request["headers"], "Content-Length": str(stream.size)}
         built = httpx.Request(**request, **content)
+        if isinstance(stream, FileStream):
+            built.stream = stream  # not wrapped: whoever signs it reads the file
         if operation.json_header and operation.body == "raw":
             built.headers.setdefault("Content-Type", "application/octet-stream")
     except (TypeError, ValueError, RecursionError) as error:
@@ -69,7 +71,7 @@ def _content(operation: Operation, body: Any, files: ExitStack) -> dict[str, Any
     if operation.body == "raw" and isinstance(body, str | bytes):
         return {"content": body}
     if operation.body == "raw" and isinstance(body, os.PathLike):
-        return {"content": _FileStream(Path(body))}
+        return {"content": FileStream(Path(body))}
     return {"json": body}
 
 
@@ -80,16 +82,17 @@ def _part(name: str, value: Any, files: ExitStack) -> tuple[str | None, Any]:
     return (name, value) if isinstance(value, bytes) else (None, value)
 
 
-class _FileStream(httpx.AsyncByteStream):
-    """A file as a body."""
+class FileStream(httpx.AsyncByteStream):
+    """A file as a body; ``path`` is where whoever signs the body reads it."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        """Read from ``path``; raises OSError for a file that cannot be read."""
+        self.path = path
         self.size = path.stat().st_size
         path.open("rb").close()  # unreadable is said before anything is sent
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        async with await anyio.open_file(self._path, "rb") as file:
+        async with await anyio.open_file(self.path, "rb") as file:
             while piece := await file.read(_PIECE):
                 yield piece
 

@@ -240,7 +240,7 @@ class ServiceClient:
         self._credentials, self._plain = credentials, plain
         without = self._renew is not None and not token_of(credentials)
         self._proof = _NOTHING if without else authorise(self.service, plain, connection=self.connection)
-        self._sign = signer(self.service, plain)
+        self._sign = signer(self.service, plain, self._clock)
         self._base_url = _address(self.service, self._told_url, plain)
         own = {operation.base_url for operation in self.service.operations if operation.base_url}
         self._own = {url: _address(self.service, self._told_url or url, plain) for url in own}

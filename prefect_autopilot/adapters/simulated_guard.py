@@ -55,8 +55,9 @@ class Accepted:
             proof = authorise(self.service, held)
         except ConfigurationError:
             return False  # only what renews a token is left of these
-        if self.service.auth.scheme in ("sigv4", "oauth1"):
-            return is_signed(
+        headed = all(request.headers.get(name) == value for name, value in proof.headers.items())
+        if self.service.auth.scheme in ("sigv4", "oauth1", "hmac"):
+            return headed and is_signed(
                 self.service,
                 held,
                 method=request.method,
@@ -67,7 +68,6 @@ class Accepted:
         if proof.body and not proof.body.items() <= _fields(request, body).items():
             return False
         given = request.query_params.multi_items()
-        headed = all(request.headers.get(name) == value for name, value in proof.headers.items())
         return headed and all(pair in given for pair in proof.query)
 
     def renew(self, form: Mapping[str, str], basic: str) -> tuple[int, dict[str, Any]]:
@@ -115,6 +115,14 @@ def _fields(request: Request, body: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return told if isinstance(told, dict) else {}
+
+
+def proof_names(service: Service) -> list[str]:
+    """Return the query parameters that prove who asks, which are none of the operation."""
+    how = service.auth.signature
+    if how is not None and how.location == "query":
+        return [name for name in (how.name, how.timestamp_name, how.nonce_name) if name]
+    return service.auth.name.split("+") if service.auth.scheme == "query" else []
 
 
 def without_proof(service: Service, request: Request, body: bytes) -> bytes:

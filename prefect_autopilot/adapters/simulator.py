@@ -9,7 +9,6 @@ process through ``httpx.ASGITransport``, or on a socket::
 from __future__ import annotations
 
 import argparse
-import asyncio
 import contextlib
 import json
 import socket
@@ -29,8 +28,8 @@ from starlette.types import Receive, Scope, Send
 
 from prefect_autopilot.adapters.clients import check_call
 from prefect_autopilot.adapters.services import utc_now
-from prefect_autopilot.adapters.simulated_guard import Accepted, Limit, without_proof
-from prefect_autopilot.adapters.simulated_request import Asked, matching, read_request
+from prefect_autopilot.adapters.simulated_guard import Accepted, Limit, proof_names, without_proof
+from prefect_autopilot.adapters.simulated_request import Asked, is_awaited, matching, read_request
 from prefect_autopilot.adapters.simulated_service import Reply, SimulatedService
 from prefect_autopilot.errors import AutopilotError, UnknownNameError, UsageError
 from prefect_autopilot.models import JSONDict, Operation, ServiceCall
@@ -44,6 +43,7 @@ from prefect_autopilot.services import (
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 _GARBAGE = "<html><body>\x1b[31mupstream connect error</body>"
+_HUNG_UP = 499  # nobody reads it: the caller is gone
 
 
 @dataclass
@@ -176,8 +176,8 @@ class Simulator:
         found = matching(twin.service, request.method, path)
         operation = _meant(found, request, await _sent(request))
         fault = self._meet(service_id, operation.id if operation else None)
-        if fault is not None and fault.slow_s:
-            await asyncio.sleep(fault.slow_s)
+        if fault is not None and fault.slow_s and not await is_awaited(request, fault.slow_s):
+            return Response(status_code=_HUNG_UP)
         if fault is not None and fault.garbage:
             self._record(service_id, operation, request, path, Reply(200), {})
             return Response(_GARBAGE, 200, media_type="application/json")
@@ -214,7 +214,7 @@ class Simulator:
             return refusal, {}
         if operation is None:
             return Reply(404, twin.refusal(404, "unknown_method").body), {}
-        proof = service.auth.name.split("+") if service.auth.scheme == "query" else []
+        proof = proof_names(service)
         query = [(name, value) for name, value in request.query_params.multi_items() if name not in proof]
         mark = [(name, value) for name, value in query if name == "_page"]
         query = [pair for pair in query if pair not in mark]

@@ -151,6 +151,10 @@ def _show_operation(service: Service, operation: Operation) -> None:
         write_line("confirmed    by no recorded source: nothing has compared it with what the vendor says")
     write_line(f"repeated     {operation.effect}: {repeated[operation.effect]}")
     _list_sources("from", operation.sources)
+    if told := operation.returns:
+        of_row = ", each with" if operation.list_at else ", with"
+        fields = f"{of_row} {', '.join(told.fields)}" if told.fields else ""
+        write_line(f"answers      {told.what.rstrip('.')}{fields}")
     if operation.parameters:
         rows = [
             (one.name, one.type, "yes" if one.required else "", _default(one.default), one.description)

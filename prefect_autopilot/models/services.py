@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, Self
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from prefect_autopilot.models.base import JSONDict, Value
 
@@ -32,11 +32,31 @@ class ServiceStatus(StrEnum):
     RECOGNISED = "recognised"
 
 
+class RequestSignature(Value):
+    """How a service wants each request signed with a shared secret (HMAC)."""
+
+    name: str
+    """Header or query parameter that takes the signature."""
+    location: Literal["header", "query"] = "header"
+    """Where signature, time and nonce go."""
+    prefix: str = ""
+    algorithm: Literal["sha256", "sha1", "sha512"] = "sha256"
+    encoding: Literal["hex", "base64"] = "hex"
+    key: Literal["text", "base64", "hex"] = "text"
+    """How the secret becomes the key."""
+    template: str = "{timestamp}{method}{target}{body}"
+    """The signed bytes, of {method}, {host}, {path}, {query}, {target} (path and query), {body},
+    {timestamp}, {nonce} and {api_key}."""
+    timestamp_name: str | None = None
+    timestamp_unit: Literal["s", "ms", "iso"] = "s"
+    nonce_name: str | None = None
+
+
 class Auth(Value):
     """How a request proves who sends it."""
 
     scheme: Literal[
-        "none", "bearer", "header", "query", "body", "basic", "oauth2", "sigv4", "oauth1", "bot_token"
+        "none", "bearer", "header", "query", "body", "basic", "oauth2", "sigv4", "oauth1", "hmac", "bot_token"
     ] = "none"
     name: str = "Authorization"
     prefix: str = ""
@@ -48,6 +68,15 @@ class Auth(Value):
     username: str | None = None
     password: str | None = None
     """The half of basic auth that is the same for everybody, empty mostly; the other half is the key."""
+    signature: RequestSignature | None = None
+    """How each request is signed, of the scheme ``hmac``; ``name`` is the header that takes the key's id."""
+
+    @model_validator(mode="after")
+    def _tells_how_to_sign(self) -> Self:
+        if (self.scheme == "hmac") != (self.signature is not None):
+            msg = "The scheme hmac and a table [auth.signature] go together; give both or neither."
+            raise ValueError(msg)
+        return self
 
 
 class Parameter(Value):
@@ -97,6 +126,14 @@ class Pagination(Value):
     """Number of the first page or row; None: pages are counted from 1, rows from 0."""
 
 
+class Returns(Value):
+    """What a call answers, in words, and what of it later steps mostly want."""
+
+    what: str
+    fields: tuple[str, ...] = ()
+    """Dotted paths of the answer, of one row where it is a list; each stands in the recorded source."""
+
+
 class Operation(Value):
     """One call a service offers; ``path`` is below the base URL of the service, or its own."""
 
@@ -115,6 +152,8 @@ class Operation(Value):
     json_header: str | None = None
     """Header that takes the body parameters as one JSON object, where the body is raw or there is none."""
     list_at: str | None = None
+    returns: Returns | None = None
+    """What a call answers, None where no source says it."""
     pagination: Pagination = Pagination()
     effect: OperationEffect = OperationEffect.UNSAFE
     unkeyed: bool = False
@@ -130,7 +169,7 @@ class WebhookSignature(Value):
     header: str
     prefix: str = ""
     """What stands before each value of the header; values without it belong to another scheme."""
-    algorithm: Literal["sha256", "sha1", "sha512", "ed25519", "token"] = "sha256"
+    algorithm: Literal["sha256", "sha1", "sha512", "ed25519", "ecdsa", "token"] = "sha256"
     template: str = "{body}"
     """The signed bytes, of {body}, {timestamp}, {id}, {url}, {method} and {form} (sorted form fields)."""
     encoding: Literal["hex", "base64"] = "hex"

@@ -18,6 +18,7 @@ _BY_SCHEME: Mapping[str, tuple[str, ...]] = {
     "basic": ("username", "password"),
     "bot_token": ("token",),
     "sigv4": ("access_key_id", "secret_access_key"),
+    "hmac": ("api_key", "api_secret"),
     "oauth1": ("consumer_key", "consumer_secret", "token", "token_secret"),
 }
 

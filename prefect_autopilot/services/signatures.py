@@ -106,9 +106,11 @@ def signs_url(signature: WebhookSignature) -> bool:
     return "{url}" in signature.template
 
 
-def sign(secret: str, content: bytes, *, algorithm: str = "sha256", encoding: str = "hex") -> str:
-    """Return the HMAC of ``content`` as text."""
-    made = hmac.new(secret.encode(), content, _DIGESTS[algorithm])
+def sign(
+    secret: str, content: bytes, *, algorithm: str = "sha256", encoding: str = "hex", key: str = "text"
+) -> str:
+    """Return the HMAC of ``content`` as text; raises ConfigurationError for a secret that is no ``key``."""
+    made = hmac.new(_key(key, secret, "secret"), content, _DIGESTS[algorithm])
     return made.hexdigest() if encoding == "hex" else base64.b64encode(made.digest()).decode()
 
 
@@ -202,22 +204,25 @@ def _matches(signature: WebhookSignature, secret: str, signed: bytes, given: str
         return hmac.compare_digest(given.encode("utf-8", "replace"), secret.encode())
     if signature.algorithm == "ed25519":
         return _matches_public_key(secret, signed, given)
-    made = hmac.new(_key(signature, secret), signed, _DIGESTS[signature.algorithm])
+    if signature.algorithm == "ecdsa":
+        return _matches_curve_key(secret, signed, given)
+    key = _key(signature.key, secret, "webhook_secret")
+    made = hmac.new(key, signed, _DIGESTS[signature.algorithm])
     expected = made.hexdigest() if signature.encoding == "hex" else base64.b64encode(made.digest()).decode()
     shown = given.lower() if signature.encoding == "hex" else given
     return hmac.compare_digest(shown.encode("utf-8", "replace"), expected.encode())
 
 
-def _key(signature: WebhookSignature, secret: str) -> bytes:
-    if signature.key == "text":
+def _key(kind: str, secret: str, name: str) -> bytes:
+    if kind == "text":
         return secret.encode()
     try:
-        if signature.key == "hex":
+        if kind == "hex":
             return bytes.fromhex(secret)
         return base64.b64decode(secret.removeprefix(_SECRET_MARK), validate=True)
     except (binascii.Error, ValueError):
         raise ConfigurationError(
-            f"The webhook_secret of the connection is not {signature.key}; copy it again from the service."
+            f"The {name} of the connection is not {kind}; copy it again from the service."
         ) from None
 
 
@@ -233,6 +238,28 @@ def _matches_public_key(public_key: str, signed: bytes, given: str) -> bool:
         ) from None
     try:
         key.verify(bytes.fromhex(given), signed)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def _matches_curve_key(public_key: str, signed: bytes, given: str) -> bool:
+    """Tell whether an ECDSA signature over SHA-256 fits a key that is base64 of its DER form (SendGrid)."""
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+    try:
+        key = load_der_public_key(base64.b64decode(public_key, validate=True))
+    except ValueError:
+        key = None
+    if not isinstance(key, EllipticCurvePublicKey):
+        raise ConfigurationError(
+            "The webhook_secret of the connection is no ECDSA public key; copy it again from the service."
+        )
+    try:
+        key.verify(base64.b64decode(given, validate=True), signed, ECDSA(SHA256()))
     except (InvalidSignature, ValueError):
         return False
     return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import Any
 
 from prefect_autopilot.models import Parameter
@@ -20,6 +21,8 @@ def as_text(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, str):
         return value
+    if isinstance(value, float):
+        return format(Decimal(repr(value)), "f")  # no service reads 1e-05 as an amount
     return json.dumps(value, ensure_ascii=False)
 
 

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pytest
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from prefect_autopilot.adapters.services import ServiceClient
 from prefect_autopilot.adapters.signing import is_signed, signer, signing_name
 from prefect_autopilot.adapters.simulator import Simulator
 from prefect_autopilot.errors import ConfigurationError, ServiceError
-from prefect_autopilot.models import Auth, Operation, Parameter, Service
-from prefect_autopilot.services import Catalogue, load_catalogue, simulated_credentials
+from prefect_autopilot.models import Auth, Operation, Parameter, RequestSignature, Service
+from prefect_autopilot.services import Catalogue, credential_names, load_catalogue, simulated_credentials
 
 CATALOGUE = load_catalogue()
-SIGNED = [one for one in CATALOGUE.services if one.auth.scheme == "sigv4"]
+SIGNED = [one for one in CATALOGUE.services if one.auth.scheme in ("sigv4", "hmac")]
+AWS = CATALOGUE.get("aws_s3")
 # The example "get-vanilla" of the test suite AWS publishes for Signature Version 4.
 EXAMPLE = Service(
     id="example", name="Example", base_url="https://service.{region}.example.com", auth=Auth(scheme="sigv4")
@@ -121,6 +123,9 @@ def test_a_service_is_signed_for_under_its_own_name(service: str, name: str) -> 
     assert signing_name(CATALOGUE.get(service)) == name
 
 
+THEN = datetime(2017, 7, 12, 2, 41, 59, 559000, tzinfo=UTC)
+
+
 def sent(service: Service, credentials: dict[str, str], operation: str, **given: Any) -> httpx.Request:
     received: list[httpx.Request] = []
 
@@ -130,7 +135,8 @@ def sent(service: Service, credentials: dict[str, str], operation: str, **given:
 
     async def call() -> None:
         held = {name: SecretStr(value) for name, value in credentials.items()}
-        async with ServiceClient(service, held, transport=httpx.MockTransport(answer)) as client:
+        transport = httpx.MockTransport(answer)
+        async with ServiceClient(service, held, transport=transport, clock=lambda: THEN) as client:
             await client.call(operation, given)
 
     asyncio.run(call())
@@ -164,17 +170,20 @@ def test_a_temporary_key_sends_its_session_token() -> None:
 
 
 @pytest.mark.parametrize("service", SIGNED, ids=[one.id for one in SIGNED])
-@pytest.mark.parametrize("wrong", [None, "access_key_id", "secret_access_key"])
-def test_the_simulator_admits_only_what_is_signed_with_its_keys(service: Service, wrong: str | None) -> None:
+@pytest.mark.parametrize("wrong", [None, 0, 1], ids=["right", "id", "secret"])
+def test_the_simulator_admits_only_what_is_signed_with_its_keys(service: Service, wrong: int | None) -> None:
     simulator = Simulator()
-    keys = simulated_credentials(service) | ({wrong: "another-key"} if wrong else {})
+    names = credential_names(service)
+    keys = simulated_credentials(service) | ({} if wrong is None else {names[wrong]: "another-key"})
     operation = next(
         one
         for one in service.operations
         if not any(p.required and p.type == "object" for p in one.parameters)
     )
     given = {
-        p.name: VALUES.get(p.type, "x y+z/ü" if p.location == "path" else "v")
+        p.name: p.choices[0]
+        if p.choices
+        else VALUES.get(p.type, "x y+z/ü" if p.location == "path" or p.name == "symbol" else "v")
         for p in operation.parameters
         if p.required and p.default is None
     }
@@ -237,7 +246,7 @@ def test_every_oauth_1_request_is_signed_anew() -> None:
 
 @pytest.mark.parametrize(
     ("service", "library", "extra"),
-    [(SIGNED[0], "botocore", "aws"), (PHOTOS, "oauthlib", "oauth1")],
+    [(AWS, "botocore", "aws"), (PHOTOS, "oauthlib", "oauth1")],
     ids=["aws", "oauth1"],
 )
 def test_a_missing_library_is_named_with_its_extra(
@@ -252,8 +261,98 @@ def test_a_missing_library_is_named_with_its_extra(
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(ConfigurationError, match=rf"prefect-autopilot\[{extra}\]"):
-        signer(service, simulated_credentials(service))
+        signer(service, simulated_credentials(service), lambda: THEN)
 
 
 def test_services_that_sign_nothing_need_no_library() -> None:
-    assert signer(CATALOGUE.get("asana"), {}) is None
+    assert signer(CATALOGUE.get("asana"), {}, lambda: THEN) is None
+
+
+# Keys, parameters and results as Binance's documentation shows them (rest-api.md, "HMAC Keys").
+SHOWN_KEYS = {
+    "api_key": "vmPUZE6mv9SD5VNHk4HlWFsOr6aKE2zvsw0MuIgwCIPy6utIco14y7Ju91duEh8A",
+    "api_secret": "NhqPtmdSJYdKjVHjA7PZj4Mge3R5YNiP1e3UZjInClVN65XAbvqqM6A7H5fATj0j",
+}
+SHOWN = {
+    "LTCBTC": "c8db56825ae71d6d79447849e617115f4a920fa2acdcab2b053c4b2838bd6b71",
+    "１２３４５６": "e1353ec6b14d888f1164ae9af8228a3dbd508bc82eb867db8ab6046442f33ef3",
+}
+
+
+@pytest.mark.parametrize("symbol", SHOWN, ids=["ascii", "other"])
+def test_an_order_is_signed_as_the_vendor_shows(symbol: str) -> None:
+    order = {
+        "side": "BUY",
+        "type": "LIMIT",
+        "timeInForce": "GTC",
+        "quantity": 1,
+        "price": 0.1,
+        "recvWindow": 5000,
+    }
+    request = sent(CATALOGUE.get("binance"), SHOWN_KEYS, "create_order", symbol=symbol, **order)
+
+    assert str(request.url).endswith(f"&recvWindow=5000&timestamp=1499827319559&signature={SHOWN[symbol]}")
+    assert request.headers["x-mbx-apikey"] == SHOWN_KEYS["api_key"]
+    assert SHOWN_KEYS["api_secret"] not in f"{request.url}{request.headers}"
+
+
+HEADED = Auth(
+    scheme="hmac",
+    name="X-Key",
+    signature=RequestSignature(
+        name="X-Sign",
+        prefix="v1=",
+        algorithm="sha512",
+        encoding="base64",
+        key="base64",
+        template="{timestamp}{nonce}{api_key}{method}{host}{target}{body}",
+        timestamp_name="X-Time",
+        timestamp_unit="iso",
+        nonce_name="X-Nonce",
+    ),
+)
+EXCHANGE = PHOTOS.model_copy(update={"id": "exchange", "auth": HEADED})
+EXCHANGE_KEYS = {"api_key": "id-1", "api_secret": "c2VjcmV0"}
+
+
+def admitted(request: httpx.Request, **changed: Any) -> bool:
+    asked = {
+        "method": request.method,
+        "url": str(request.url),
+        "headers": request.headers,
+        "body": request.content,
+    }
+    return is_signed(EXCHANGE, EXCHANGE_KEYS, **{**asked, **changed})
+
+
+def test_a_signature_in_headers_covers_time_nonce_address_and_body() -> None:
+    request = sent(EXCHANGE, EXCHANGE_KEYS, "post", title="{body} a+b ü")
+
+    assert request.headers["x-time"] == "2017-07-12T02:41:59.559Z"
+    assert request.headers["x-key"] == "id-1"
+    assert request.headers["x-sign"].startswith("v1=")
+    assert admitted(request)
+    for changed in (
+        {"method": "PUT"},
+        {"url": "https://photos.example/post?a=1"},
+        {"url": "https://other.example/post"},
+        {"body": b"title=other"},
+        {"headers": {**request.headers, "x-time": "2017-07-12T02:42:00.559Z"}},
+        {"headers": {**request.headers, "x-nonce": "1"}},
+        {"headers": {}},
+    ):
+        assert not admitted(request, **changed), changed
+    again = sent(EXCHANGE, EXCHANGE_KEYS, "post", title="{body} a+b ü")
+    assert again.headers["x-nonce"] != request.headers["x-nonce"]
+
+
+def test_a_secret_that_cannot_be_a_key_is_named_and_not_shown() -> None:
+    with pytest.raises(ConfigurationError, match="secret of the connection is not base64") as caught:
+        sent(EXCHANGE, {**EXCHANGE_KEYS, "api_secret": "not base64!"}, "search", text="x")
+    assert "not base64!" not in str(caught.value)
+
+
+@pytest.mark.parametrize("told", [{"scheme": "hmac"}, {"signature": {"name": "X-Sign"}}])
+def test_an_entry_tells_how_to_sign_exactly_where_it_signs(told: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="go together"):
+        Auth.model_validate(told)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from pydantic import SecretStr
 
 from prefect_autopilot.adapters.any_http import AnyHTTPClient
 from prefect_autopilot.adapters.clients import open_client
+from prefect_autopilot.adapters.services import ServiceClient
 from prefect_autopilot.models import Auth, Operation, Parameter, Service
 from prefect_autopilot.services import load_catalogue
 
@@ -20,6 +24,9 @@ MB = 2**20
 SIZE = 48 * MB
 MOST = 6 * MB
 """Bytes that may be held at once while ``SIZE`` pass."""
+
+ZEROS = hashlib.sha256(bytes(SIZE)).hexdigest()
+"""What the large file holds."""
 
 STORE = Service(
     id="store",
@@ -122,6 +129,53 @@ async def test_a_large_file_is_sent_piece_by_piece(
     assert wire.received >= SIZE
     assert "transfer-encoding" not in wire.headers
     assert peak() < MOST
+
+
+class Tap(httpx.AsyncBaseTransport):
+    """Takes a body piece by piece, and keeps the largest piece and how many bytes came."""
+
+    def __init__(self) -> None:
+        self.largest = self.received = 0
+        self.request: httpx.Request | None = None
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.request = request
+        async for piece in request.stream:  # type: ignore[union-attr]
+            self.largest = max(self.largest, len(piece))
+            self.received += len(piece)
+        return httpx.Response(200)
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize(
+    ("base_url", "digest"),
+    [
+        (None, "UNSIGNED-PAYLOAD"),
+        ("http://127.0.0.1:9000", ZEROS),
+    ],
+    ids=["over TLS", "without TLS"],
+)
+async def test_a_large_file_is_signed_for_s3_without_being_held(
+    base_url: str | None, digest: str, large: Path, peak: Callable[[], int]
+) -> None:
+    tap, service = Tap(), load_catalogue().get("aws_s3")
+    keys = {"access_key_id": "AKID", "secret_access_key": "secret", "region": "eu-central-1"}
+    held = {name: SecretStr(value) for name, value in keys.items()}
+    async with ServiceClient(
+        service, held, base_url=base_url, transport=tap, allow_private_network=True
+    ) as client:
+        await client.call("put_object", {"bucket": "b", "key": "k", "content": "s"})  # imports what signs
+        tracemalloc.reset_peak()
+        before = tracemalloc.get_traced_memory()[0]
+        await client.call("put_object", {"bucket": "b", "key": "k", "content": large})
+    assert tap.received == SIZE + 1
+    assert tap.largest <= MB
+    assert peak() - before < MOST
+    assert tap.request is not None
+    assert tap.request.headers["x-amz-content-sha256"] == digest
+    assert tap.request.headers["content-length"] == str(SIZE)
+    told = tap.request.headers["authorization"]
+    assert "x-amz-content-sha256" in told.partition("SignedHeaders=")[2]
 
 
 @pytest.mark.timeout(30)

@@ -138,6 +138,8 @@ NEEDED: dict[str, dict[str, Any]] = {
     "OptimizationPlan": {"file": "a.py", "strategy": "hybrid", "changed": False, "source": ""},
     "Pagination": {},
     "Parameter": {"name": "id"},
+    "RequestSignature": {"name": "X-Signature"},
+    "Returns": {"what": "The task."},
     "ParameterSpec": {"name": "project"},
     "Pause": {"from": NOW},
     "PreviewResult": {"succeeded": True, "duration_s": 0.4},

@@ -1,0 +1,45 @@
+"""How many of the services people name the catalogue knows, of names that were listed without looking at it.
+
+The catalogue was completed from the first list afterwards, so that its share is one to be kept, not one to be
+expected of other names; what may be expected of rarer ones the second list shows, which nothing was added from.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prefect_autopilot.services import load_catalogue
+
+HERE = Path(__file__).parent
+CATALOGUE = load_catalogue()
+SHARE = 0.97
+ORDINARY = {
+    *("Bench", "Circle", "Folk", "Guru", "Heap", "Height", "Hive", "Later"),
+    *("Nest", "Particle", "Ramp", "Ring", "Things", "Toast", "Wave", "X"),
+}
+"""Names that are ordinary words: in a request they are mostly no service, and so they are left out."""
+
+
+def names(file: str) -> list[str]:
+    lines = (HERE / file).read_text("utf-8").splitlines()
+    return list(dict.fromkeys(line for line in lines if line and not line.startswith("#")))
+
+
+def unknown(listed: list[str]) -> set[str]:
+    return {name for name in listed if not CATALOGUE.find(name)}
+
+
+def test_the_services_people_name_are_recognised() -> None:
+    listed = names("named_services.txt")
+    missing = unknown(listed)
+
+    assert len(listed) >= 600
+    assert 1 - len(missing) / len(listed) >= SHARE, sorted(missing)
+    assert missing == ORDINARY
+
+
+def test_the_page_tells_what_became_of_both_lists() -> None:
+    page = " ".join((HERE.parents[1] / "docs" / "services.md").read_text("utf-8").split())
+    for file in ("named_services.txt", "rarer_services.txt"):
+        listed = names(file)
+        assert f"{len(listed) - len(unknown(listed))} of {len(listed)}" in page, file
