@@ -79,7 +79,7 @@ class Outside:
 
         self._server = Server(("127.0.0.1", self._port), Line)
         self._port = self._server.server_address[1]
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     def close(self) -> None:
         """Stop listening: the next connection is refused."""

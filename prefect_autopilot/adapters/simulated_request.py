@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import json
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email import message_from_bytes
 from email.policy import default as email_policy
 from typing import Any
 from urllib.parse import parse_qsl, unquote
+
+from starlette.requests import Request
 
 from prefect_autopilot.errors import UsageError
 from prefect_autopilot.models import Operation, Parameter, Service
@@ -31,6 +35,17 @@ class Asked:
     path: Mapping[str, str]
     parameters: Mapping[str, Any]
     body: Any = None
+
+
+async def is_awaited(request: Request, seconds: float) -> bool:
+    """Wait ``seconds`` and return True; return False as soon as the caller has hung up."""
+    await request.body()  # to look for the end would lose it
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        if await request.is_disconnected():
+            return False
+        await asyncio.sleep(min(left, 0.1))
+    return True
 
 
 def matching(service: Service, method: str, path: str) -> list[tuple[Operation, dict[str, str]]]:

@@ -38,7 +38,7 @@ class _Shop(BaseHTTPRequestHandler):
 def running_shop() -> Iterator[str]:
     """Serve the shop on a free loopback port within the block and yield its address."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Shop)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"

@@ -286,7 +286,7 @@ def json_receiver() -> Iterator[tuple[int, list[dict[str, object]], Callable[[in
             pass
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     yield server.server_port, arrived, lambda code: status.__setitem__(0, code)
     server.shutdown()

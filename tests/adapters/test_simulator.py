@@ -360,6 +360,30 @@ def test_garbage_and_slowness_are_felt_by_the_client() -> None:
     assert len(simulator.calls) == 2
 
 
+def test_a_slow_service_waits_for_nobody_who_has_hung_up() -> None:
+    simulator = Simulator()
+    simulator.fail("asana", status=None, slow_s=120)
+    received = [{"type": "http.request", "body": b'{"data": {}}'}, {"type": "http.disconnect"}]
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return received.pop(0)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/asana/tasks",
+        "query_string": b"",
+        "headers": [(b"content-type", b"application/json")],
+    }
+    run(simulator(scope, receive, send))
+    assert sent[0]["status"] == 499
+    assert simulator.calls == []
+
+
 @pytest.mark.parametrize(
     ("service", "operation"), [("no_such_service", None), ("asana", "no_such_operation")]
 )

@@ -21,6 +21,16 @@ BRANCHES = "When I get an important email in Gmail, create a task in Asana and t
 LOOP = "Every Monday get the open issues from GitHub and for each one post a message to #dev in Slack"
 PLAIN = 'Every Friday at 4pm post "hello" to #ops in Slack'
 HOSTILE = "Every Friday at 4pm post \"'''); import os; os.abort() #\" to #ops in Slack"
+NOTICED = """
+
+def test_a_missing_step_is_noticed(services, monkeypatch):
+    import poorer
+
+    monkeypatch.setitem(globals(), "{function}", poorer.{function})
+    with pytest.raises(AssertionError, match="slack.post_message"):
+        test_the_flow_calls_what_it_should(services)
+    test_an_event_that_does_not_meet_the_condition_calls_nothing(services)
+"""
 
 
 def flow_of(text: str) -> GeneratedFlow:
@@ -120,18 +130,16 @@ def test_the_test_passes_and_fails_once_a_step_is_gone(tmp_path: Path) -> None:
         "PREFECT_AUTOPILOT_HOME": str(tmp_path / "autopilot"),
     }
     environment.pop("PREFECT_API_URL", None)
-    whole, poorer = tmp_path / "whole", tmp_path / "poorer"
-    runs = []
-    for folder, source in ((whole, flow.source), (poorer, without_last_call(flow.source))):
-        folder.mkdir()
-        (folder / flow.file_name).write_text(source)
-        (folder / flow.test_file_name).write_text(flow.test_source)
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "."]
-        runs.append(subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True))
-    passed, failed = (run.communicate(timeout=150)[0] for run in runs)
-    assert "2 passed" in passed, passed
-    assert "1 failed, 1 passed" in failed, failed
-    assert "slack.post_message" in failed
+    (tmp_path / flow.file_name).write_text(flow.source)
+    (tmp_path / "poorer.py").write_text(without_last_call(flow.source))
+    # Both flows are tried on one server: its start takes most of the time.
+    noticed = NOTICED.format(function=flow.function)
+    (tmp_path / flow.test_file_name).write_text(flow.test_source + noticed)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "."]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=150, check=False
+    )
+    assert "3 passed" in done.stdout, done.stdout
 
 
 def without_last_call(source: str) -> str:
