@@ -88,6 +88,18 @@ class Module:
             marked = ((number, line) for number, line in enumerate(self.lines, 1) if "#" in line)
             return {number: line[line.index("#") :].rstrip() for number, line in marked}
 
+    @cached_property
+    def bound_imports(self) -> dict[str, str]:
+        """The imports that every decorator of the file sees: in no block or function, above the first one."""
+        names: set[str] = set()
+        for node in self.tree.body:
+            if getattr(node, "decorator_list", []):
+                break
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names |= {alias.asname or alias.name.split(".")[0] for alias in node.names}
+        names -= {*self.variables, *self.functions, *self.classes}
+        return {name: origin for name, origin in self.imports.items() if name in names}
+
     def qualified(self, node: ast.expr, local: frozenset[str] = frozenset()) -> str | None:
         """Return the qualified name of a dotted expression, or None where its root is a variable."""
         parts: list[str] = []

@@ -83,8 +83,16 @@ def foreign_runner(file: FlowFile, flow: Function) -> str:
         return ""
     qualified = file.module.qualified(given.func if isinstance(given, ast.Call) else given) or ""
     if qualified.startswith("prefect.") and qualified.endswith(_THREADS):
-        return ""
+        return "the flow runs one task at a time (max_workers=1)" if _one_worker(given) else ""
     return f"the flow runs its tasks with {ast.unparse(given)}, which is not known to be bounded threads"
+
+
+def _one_worker(runner: ast.expr) -> bool:
+    words = runner.keywords if isinstance(runner, ast.Call) else []
+    return any(
+        word.arg == "max_workers" and isinstance(word.value, ast.Constant) and word.value.value == 1
+        for word in words
+    )
 
 
 def _new_runner(file: FlowFile, flow: Function) -> tuple[TextEdit | None, tuple[str, ...], str]:
@@ -97,10 +105,7 @@ def _new_runner(file: FlowFile, flow: Function) -> tuple[TextEdit | None, tuple[
 
 def runner_name(file: FlowFile, runner: str = _THREADS[0]) -> tuple[str, tuple[str, ...]]:
     """Return the name that one of Prefect's task runners has in a file, and the import it needs."""
-    for name, origin in file.module.imports.items():
-        if origin == f"{_RUNNERS}.{runner}":
-            return name, ()
-    return runner, (f"from {_RUNNERS} import {runner}",)
+    return file.imported(runner, _RUNNERS)
 
 
 def _has_fan_out(file: FlowFile, flow: Function) -> bool:
@@ -115,9 +120,7 @@ def _has_fan_out(file: FlowFile, flow: Function) -> bool:
 
 def add_imports(file: FlowFile, statements: tuple[str, ...]) -> list[TextEdit]:
     """Return the edits that add import statements where the file's own imports end."""
-    missing = [text for text in dict.fromkeys(statements) if text not in file.source]
-    if not missing:
-        return []
+    missing = _merged(statements)
     body = file.module.tree.body
     docstring = body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant)
     place = 1 if docstring else 0
@@ -138,6 +141,15 @@ def add_imports(file: FlowFile, statements: tuple[str, ...]) -> list[TextEdit]:
                 after = after if after is not None and _is_of(after, package) else node
         edits.append(_import_edit(file, text, after, place))
     return edits
+
+
+def _merged(statements: tuple[str, ...]) -> list[str]:
+    """Return import statements, those from one module as one."""
+    named: dict[str, set[str]] = {}
+    for text in statements:
+        head, _, name = text.rpartition(" import ")
+        named.setdefault(f"{head} import " if head else text, set()).update({name} if head else ())
+    return [head + ", ".join(sorted(names)) for head, names in named.items()]
 
 
 def _is_of(node: ast.stmt, package: str) -> bool:

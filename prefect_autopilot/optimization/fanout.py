@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from prefect_autopilot.effects import Function, Level, Touch, bound_names, children, is_handle, walked
 from prefect_autopilot.models import Rejection
 from prefect_autopilot.optimization.calls import CallSite, read_site, unconditional
-from prefect_autopilot.optimization.futures import module_name
 from prefect_autopilot.optimization.items import fan_out_size, not_at_once
 from prefect_autopilot.optimization.plan import SUBMIT_COST_S, Durations, FlowFile, Saving
 from prefect_autopilot.optimization.statements import StatementReader, is_effectful
@@ -289,7 +288,7 @@ def _fanned(file: FlowFile, tasks: Iterable[Function], duration: Durations) -> f
 
 def limited_start(file: FlowFile, site: CallSite, names: Iterable[str], unit: str) -> tuple[list[str], str]:
     """Return the lines that bound an async fan-out, and the text that starts one call of it."""
-    asyncio = module_name(file, "asyncio")
+    asyncio, _ = file.imported("asyncio")
     task = site.task.node.name.lstrip("_")
     limit = file.new_name(f"{task}_limit")
     function = file.new_name(f"{task}_limited")

@@ -13,7 +13,7 @@ def start_text(file: FlowFile, site: CallSite, futures: dict[str, str] | None = 
     """Return the text that starts a call; ``futures`` replaces arguments by the futures they come from."""
     text = _with_futures(file, site, futures or {})
     if site.flavour == "await":
-        return f"{module_name(file, 'asyncio')}.create_task({text})"
+        return f"{file.imported('asyncio')[0]}.create_task({text})"
     if site.flavour == "submit":
         return text
     func = file.text.of(site.call.func)
@@ -52,15 +52,9 @@ def wait_edit(file: FlowFile, site: CallSite, future: str) -> TextEdit:
     return TextEdit(file.text.start(site.replaced), file.text.end(site.replaced), end_text(site, future))
 
 
-def module_name(file: FlowFile, module: str) -> str:
-    """Return the name a module has, or will have, in the file."""
-    return next((name for name, origin in file.module.imports.items() if origin == module), module)
-
-
 def needed_imports(file: FlowFile, site: CallSite) -> tuple[str, ...]:
     """Return the import statements that starting a call needs."""
-    known = "asyncio" in file.module.imports.values()
-    return () if site.flavour != "await" or known else ("import asyncio",)
+    return file.imported("asyncio")[1] if site.flavour == "await" else ()
 
 
 def base_name(statement: ast.stmt, site: CallSite) -> str:

@@ -106,6 +106,7 @@ class FlowFile:
         self.reader = EffectReader.of(self.source, self.operations, self.project, self.place)
         self.module = self.reader.module
         self._judges: dict[str, Judge] = {}
+        self._imported: dict[str, tuple[str, tuple[str, ...]]] = {}
         self._statements: dict[str, StatementReader] = {}
         for node in walked(self.module.tree):
             if isinstance(node, ast.Name):
@@ -149,6 +150,21 @@ class FlowFile:
             name = f"{wanted}_{count}"
         self.names.add(name)
         return name
+
+    def imported(self, name: str, module: str = "") -> tuple[str, tuple[str, ...]]:
+        """Return what edits call a module, or a name of one, and the import that the file lacks for it."""
+        origin = f"{module}.{name}" if module else name
+        if origin not in self._imported:
+            known = next((own for own, of in self.module.bound_imports.items() if of == origin), "")
+            self._imported[origin] = (known, ()) if known else self._new_import(name, module, origin)
+        return self._imported[origin]
+
+    def _new_import(self, name: str, module: str, origin: str) -> tuple[str, tuple[str, ...]]:
+        own = {*self.module.variables, *self.module.functions, *self.module.classes}
+        taken = name in own or (name in self.names and self.module.imports.get(name) != origin)
+        called = self.new_name(name) if taken else name
+        text = f"from {module} import {name}" if module else f"import {name}"
+        return called, (text if called == name else f"{text} as {called}",)
 
     def timing(self, task: Function) -> TaskTiming | None:
         """Return what history knows of a task, by its Prefect name or its function's."""

@@ -67,7 +67,6 @@ NOT_CACHED = {
     "decided against": "@task(cache_policy=NO_CACHE)\ndef work(x):\n    return sum(range(x))",
     "decides by itself": "@task(persist_result=True)\ndef work(x):\n    return sum(range(x))",
     "not known": "import mystery\n@task\ndef work(x):\n    return mystery.of(x)",
-    "name is taken": "timedelta = 3\n@task\ndef work(x):\n    return sum(range(x))",
     "kept": "@task  # autopilot: keep\ndef work(x):\n    return sum(range(x))",
 }
 

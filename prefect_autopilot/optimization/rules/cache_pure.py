@@ -24,16 +24,7 @@ from prefect_autopilot.optimization.plan import Finding, FlowFile, Proposal, Rul
 
 _NAME = "cache_pure"
 _POLICIES = "prefect.cache_policies"
-_IMPORTS = {
-    "INPUTS": (f"{_POLICIES}.INPUTS", f"from {_POLICIES} import INPUTS, TASK_SOURCE"),
-    "TASK_SOURCE": (f"{_POLICIES}.TASK_SOURCE", f"from {_POLICIES} import INPUTS, TASK_SOURCE"),
-    "timedelta": ("datetime.timedelta", "from datetime import timedelta"),
-}
-_WORDS = {
-    "cache_policy": "INPUTS + TASK_SOURCE",
-    "cache_expiration": "timedelta(hours=1)",
-    "persist_result": "True",
-}
+_WORDS = ("cache_policy", "cache_expiration", "persist_result")
 _DECIDED = ("cache_", "result_", "persist_", "refresh_")
 
 
@@ -45,11 +36,11 @@ def find(file: FlowFile) -> Iterator[Finding]:
             continue
         line = task.decorator.lineno if task.decorator else task.node.lineno
         reason = _refusal(file, task)
-        edit = None if reason else add_keywords(file, task, _WORDS)
+        words, imports = _options(file)
+        edit = None if reason else add_keywords(file, task, words)
         if edit is None:
             yield Rejection(rule=_NAME, line=line, reason=reason or f"{task.node.name} has no decorator")
             continue
-        missing = [text for name, (_, text) in _IMPORTS.items() if name not in file.module.imports]
         yield Proposal(
             rule=_NAME,
             line=line,
@@ -63,9 +54,17 @@ def find(file: FlowFile) -> Iterator[Finding]:
             ),
             saving=_saving(file, task, timing.repeat_share * timing.calls_per_run),
             undo=f"remove {', '.join(_WORDS)} from the decorator of {task.node.name}",
-            imports=tuple(dict.fromkeys(missing)),
+            imports=imports,
             risk="opt_in",
         )
+
+
+def _options(file: FlowFile) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Return the decorator's new options, and the imports that they need."""
+    inputs, source = (file.imported(name, _POLICIES) for name in ("INPUTS", "TASK_SOURCE"))
+    span = file.imported("timedelta", "datetime")
+    values = (f"{inputs[0]} + {source[0]}", f"{span[0]}(hours=1)", "True")
+    return dict(zip(_WORDS, values, strict=True)), (*inputs[1], *source[1], *span[1])
 
 
 def _saving(file: FlowFile, task: Function, repeats: float) -> Saving | None:
@@ -76,11 +75,6 @@ def _refusal(file: FlowFile, task: Function) -> str:
     """Return why a task must not be cached; empty where it may."""
     name, effect = task.node.name, file.reader.effect(task)
     evidence = effect.evidence[0] if effect.evidence else f"line {effect.line}"
-    taken = [
-        one
-        for one, (origin, _) in _IMPORTS.items()
-        if one in file.names and file.module.imports.get(one) != origin
-    ]
     checks: tuple[tuple[bool, str], ...] = (
         (effect.level is not Level.PURE, f"{name} does more than compute ({evidence})"),
         (effect.nondeterministic or effect.paced, f"{name} reads the clock or chance, or pauses"),
@@ -90,7 +84,6 @@ def _refusal(file: FlowFile, task: Function) -> str:
             any(one.startswith(_DECIDED) or one == "**" for one in task.options),
             f"{name} decides on its cache",
         ),
-        (bool(taken), f"{', '.join(taken)} means something else in this file"),
     )
     return next((reason for holds, reason in checks if holds), "")
 

@@ -82,15 +82,12 @@ def _first_statement(task: Function) -> ast.stmt | None:
 
 def _proposal(
     file: FlowFile, task: Function, line: int, touch: Touch, service: str, per_second: float
-) -> Finding:
+) -> Proposal:
     first = _first_statement(task)
     assert first is not None
     is_async = isinstance(task.node, ast.AsyncFunctionDef)
-    origin = f"{_MODULES[is_async]}.rate_limit"
-    known = next((name for name, where in file.module.imports.items() if where == origin), "")
-    if not known and "rate_limit" in file.names:
-        return Rejection(rule=_NAME, line=line, reason="rate_limit means something else in this file")
-    text = f'{"await " if is_async else ""}{known or "rate_limit"}("{service}")'
+    called, imports = file.imported("rate_limit", _MODULES[is_async])
+    text = f'{"await " if is_async else ""}{called}("{service}")'
     edit = _before(file, first, text)
     slots = max(1, round(per_second))
     command = f"prefect gcl create {service} --limit {slots} --slot-decay-per-second {per_second:g}"
@@ -102,7 +99,7 @@ def _proposal(
         evidence=(touch.told,),
         preconditions=(f"the limit exists: {command}",),
         undo=f"remove {text} from {task.node.name}",
-        imports=() if known else (f"from {_MODULES[is_async]} import rate_limit",),
+        imports=imports,
         risk="opt_in",
     )
 
