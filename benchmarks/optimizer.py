@@ -44,6 +44,7 @@ MEASURED = (
     ("async_two", "two awaits"),
     ("async_comp", "awaits in a comprehension"),
 )
+MORE = ("optimizer_shared_flows.toml", "optimizer_mixed_flows.toml")
 STUBS = """
 import asyncio, sys, time, types
 
@@ -75,7 +76,7 @@ httpx.get, httpx.AsyncClient = get, AsyncClient
 
 def own_flows() -> Iterator[tuple[str, dict[str, Any], str]]:
     """Yield name, expectation and source of every flow of this folder."""
-    for name in ("optimizer_flows.toml", "optimizer_hard_flows.toml", "optimizer_shared_flows.toml"):
+    for name in ("optimizer_flows.toml", "optimizer_hard_flows.toml", *MORE):
         document = tomllib.loads((HERE / name).read_text(encoding="utf-8"))
         for flow, row in document["flows"].items():
             yield flow, row, f"{document['preludes'].get(row.get('prelude', ''), '')}\n{row['source']}"

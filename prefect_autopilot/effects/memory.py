@@ -32,8 +32,13 @@ def stores(node: Store, scope: Scope) -> Iterator[Touch]:
                     )
                     continue
                 yield from mutation(one.value, node.lineno, scope)
-            elif isinstance(one, ast.Name) and (isinstance(node, ast.AugAssign) or one.id not in scope.names):
+            elif isinstance(one, ast.Name) and (_adds(node, one, scope) or one.id not in scope.names):
                 yield from mutation(one, node.lineno, scope)
+
+
+def _adds(node: Store, name: ast.Name, scope: Scope) -> bool:
+    """Tell whether ``name += …`` may change an object that has other names: a number or text is replaced."""
+    return isinstance(node, ast.AugAssign) and name.id not in scope.counters
 
 
 def mutation(node: ast.expr, line: int, scope: Scope) -> Iterator[Touch]:

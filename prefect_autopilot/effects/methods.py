@@ -9,6 +9,18 @@ import decimal
 
 from prefect_autopilot.effects.scope import PLAIN
 
+# Names that pydantic keeps for its models, and its wrapper of secrets: nobody else has them.
+_OF_PYDANTIC = frozenset(
+    {"model_dump", "model_dump_json", "model_copy", "model_validate", "model_validate_json"}
+    | {
+        "model_json_schema",
+        "get_secret_value",
+        "validate_python",
+        "validate_json",
+        "dump_python",
+        "dump_json",
+    }
+)
 MUTATE = frozenset({"append", "extend", "sort", "reverse", "setdefault", "popitem"}) | frozenset(
     {"__setitem__", "__delitem__", "__setattr__", "__delattr__", "__init__"}
     | {f"__i{name}__" for name in ("add", "sub", "mul", "and", "or", "xor", "concat")}
@@ -37,16 +49,17 @@ MUTATE_OR_WRITE = frozenset(
 _DATA_TYPES = (str, bytes, list, dict, set, tuple, int, float, dt.datetime, dt.timedelta)
 _MORE_DATA_TYPES = (collections.Counter, collections.deque, decimal.Decimal)
 _NOT_COMPUTING = MUTATE | MUTATE_OR_WRITE | {"now", "today", "utcnow"}
-COMPUTE = frozenset(name for kind in _DATA_TYPES for name in dir(kind)) - _NOT_COMPUTING
+COMPUTE = frozenset(name for kind in _DATA_TYPES for name in dir(kind)) - _NOT_COMPUTING | _OF_PYDANTIC
 COMPUTE_ON_DATA = (
     COMPUTE | frozenset(name for kind in _MORE_DATA_TYPES for name in dir(kind)) - _NOT_COMPUTING
 )
 # With keywords, methods of other names are rather those of some client.
 TAKE_KEYWORDS = frozenset(
     {"format", "split", "rsplit", "splitlines", "encode", "decode", "replace", "isoformat", "astimezone"}
+    | _OF_PYDANTIC
 )
 LOG_METHODS = frozenset({"debug", "info", "warning", "error", "exception", "critical", "log"})
-LOGGERS = frozenset({"logger", "log", "_logger", "_log"})
+LOGGERS = ("logger", "Logger", "LOGGER")
 MODEL_METHODS = frozenset({"model_dump", "model_dump_json", "model_copy", "dict", "json", "copy"})
 FUTURE_METHODS = frozenset({"result", "wait"})
 # What these are given first, they call.
@@ -61,10 +74,11 @@ def computes(node: ast.Call, func: ast.Attribute, kind: str) -> bool:
     """Tell whether a method is one of the plain data types' and is used like theirs."""
     if func.attr in FUTURE_METHODS:
         return kind in {"", PLAIN} and not node.args  # of a future
+    if func.attr in LOG_METHODS and kind in {"", PLAIN}:
+        name = ast.unparse(func.value).rsplit(".", 1)[-1]
+        return name.endswith(LOGGERS) or name.strip("_") == "log"
     if kind == PLAIN:
-        return func.attr in COMPUTE_ON_DATA
-    if func.attr in LOG_METHODS:
-        return ast.unparse(func.value).rsplit(".", 1)[-1] in LOGGERS
+        return func.attr in COMPUTE_ON_DATA | MODEL_METHODS
     if func.attr not in COMPUTE or (node.keywords and func.attr not in TAKE_KEYWORDS):
         return False
     first = ast.unparse(node.args[0]) if node.args else ""

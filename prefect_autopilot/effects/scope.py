@@ -14,6 +14,11 @@ from prefect_autopilot.effects.table import lookup, type_named
 PLAIN = "plain"
 OPAQUE = "another module's"
 """What a function of another module returns where its type is not known: none of its methods is known."""
+LOCAL = "localdb.Connection"
+"""A connection to a database in this process."""
+_FILES = ("sqlite", "duckdb")
+_POOLS = ("NullPool", "QueuePool")
+"""Pools of SQLAlchemy that give each thread a connection of its own."""
 _HTTP_CLIENTS = frozenset({"requests.Session", "httpx.Client", "httpx.AsyncClient", "aiohttp.ClientSession"})
 _DATA_NODES = (
     ast.Constant, ast.JoinedStr, ast.List, ast.Tuple, ast.Dict, ast.Set, ast.ListComp, ast.DictComp,
@@ -51,6 +56,8 @@ class Scope:
     """Variables bound once and never changed through an attribute or item, with what they are bound to."""
     chance: set[str] = field(default_factory=set)
     """Variables made from the clock or from chance."""
+    counters: frozenset[str] = frozenset()
+    """Variables that only ever hold numbers or texts: adding to one changes no object."""
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -111,6 +118,8 @@ class Scope:
             return self.returned(other)
         if qualified:
             entry = lookup(qualified)
+            if entry and entry.special == "engine" and self._has_one_connection(node):
+                return LOCAL
             known = entry is not None or qualified.startswith("builtins.")
             return (entry.returns if entry else "") or (PLAIN if known else "")
         name = node.func.id if isinstance(node.func, ast.Name) and node.func.id not in self.names else ""
@@ -118,6 +127,13 @@ class Scope:
             return f".{name}"
         function = self.module.functions.get(name)
         return self.returned(function) if function else ""
+
+    def _has_one_connection(self, node: ast.Call) -> bool:
+        """Tell whether an engine may hand the same connection, or another database, to each thread."""
+        address = (self.text_of(node.args[0]) if node.args else None) or ""
+        pools = [ast.unparse(word.value) for word in node.keywords if word.arg == "poolclass"]
+        shared = any(not pool.endswith(_POOLS) for pool in pools)
+        return shared or any(word.arg == "creator" for word in node.keywords) or address.startswith(_FILES)
 
     def roots(self, node: ast.expr) -> set[str]:
         """Return the names whose objects an expression's value may be, or be part of."""
@@ -181,10 +197,16 @@ def bound_names(node: ast.AST) -> Iterator[str]:
     for part in walked(node):
         if isinstance(part, ast.Name) and not isinstance(part.ctx, ast.Load):
             yield part.id
-        elif isinstance(part, ast.arg):
-            yield part.arg
-        elif isinstance(part, _NAMED) and part is not node and part.name:
-            yield part.name
+        elif part is not node:
+            yield from _named_by(part)
+
+
+def _named_by(part: ast.AST) -> Iterator[str]:
+    """Yield the name that a parameter, a handler, a pattern or a definition binds."""
+    if isinstance(part, ast.arg):
+        yield part.arg
+    elif isinstance(part, _NAMED) and part.name:
+        yield part.name
 
 
 def open_scope(
@@ -204,6 +226,7 @@ def open_scope(
         name for part in walked(node) if isinstance(part, ast.Global | ast.Nonlocal) for name in part.names
     }
     scope.names = frozenset(set(bound_names(node)) - outside)
+    scope.counters = frozenset(_counters(node)) & scope.names
     for argument in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs):
         scope.types[argument.arg] = _annotated(module, argument.annotation)
     for special in (node.args.vararg, node.args.kwarg):
@@ -220,6 +243,38 @@ def open_scope(
         if isinstance(part, ast.Attribute | ast.Subscript) and not isinstance(part.ctx, ast.Load):
             scope.values.pop(part.value.id if isinstance(part.value, ast.Name) else "", None)
     return scope
+
+
+def _counters(node: ast.AST) -> set[str]:
+    """Return the names of a function that are only ever bound to a number or text, or one is added to."""
+    plain = {
+        id(target): target.id
+        for part in walked(node)
+        for target in _plain_targets(part)
+        if isinstance(target, ast.Name)
+    }
+    others = (one for one in walked(node) if id(one) not in plain)
+    bound = {one.id for one in others if isinstance(one, ast.Name) and not isinstance(one.ctx, ast.Load)}
+    taken = {name for one in walked(node) if not isinstance(one, ast.Name) for name in _named_by(one)}
+    return set(plain.values()) - bound - taken
+
+
+def _plain_targets(part: ast.AST) -> list[ast.expr]:
+    """Return what a statement binds to a number or text, or adds one to."""
+    if not isinstance(part, ast.Assign | ast.AnnAssign | ast.AugAssign) or not _is_counted(part.value):
+        return []
+    return part.targets if isinstance(part, ast.Assign) else [part.target]
+
+
+def _is_counted(node: ast.expr | None) -> bool:
+    """Tell whether an expression can only be a number or a text, which nothing changes in place."""
+    if isinstance(node, ast.BinOp):
+        return _is_counted(node.left) and _is_counted(node.right)
+    if isinstance(node, ast.Call):
+        return isinstance(node.func, ast.Name) and node.func.id in {"len", "int", "float", "str"}
+    return isinstance(node, ast.Constant | ast.JoinedStr) or (
+        isinstance(node, ast.UnaryOp) and _is_counted(node.operand)
+    )
 
 
 def _annotated(module: Module, annotation: ast.expr | None) -> str:

@@ -26,6 +26,7 @@ Special = Literal[
     "inplace",
     "overwrite",
     "service",
+    "engine",
 ]
 
 
@@ -60,6 +61,17 @@ def _entries() -> dict[str, Entry]:
 
 
 @cache
+def _beginnings() -> dict[str, tuple[tuple[str, Entry], ...]]:
+    """Entries for all names of an owner that begin alike (``boto3.client.list_*``), by the owner."""
+    found: dict[str, tuple[tuple[str, Entry], ...]] = {}
+    for name, entry in _entries().items():
+        owner, _, last = name.rpartition(".")
+        if last.endswith("*") and last != "*":
+            found[owner] = (*found.get(owner, ()), (last.removesuffix("*"), entry))
+    return found
+
+
+@cache
 def _types() -> dict[str, str]:
     return {name: kind for document in _documents() for name, kind in document.get("types", {}).items()}
 
@@ -82,10 +94,14 @@ def table_version() -> str:
 
 
 def lookup(name: str) -> Entry | None:
-    """Return the entry of a qualified name, the nearest ``prefix.*`` where it is not named itself."""
+    """Return the entry of a name, else that of names that begin alike, else the nearest ``prefix.*``."""
     entries = _entries()
     if name in entries:
         return entries[name]
+    owner, _, last = name.rpartition(".")
+    for beginning, entry in _beginnings().get(owner, ()):
+        if last.startswith(beginning):
+            return entry
     while "." in name:
         name = name.rsplit(".", 1)[0]
         if f"{name}.*" in entries:

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from typing import TypeAlias
 
 from prefect_autopilot.effects import Function, children, walked
+from prefect_autopilot.effects.scope import PLAIN
 from prefect_autopilot.effects.text import TextEdit
 from prefect_autopilot.models import Rejection, Strategy
 from prefect_autopilot.optimization.calls import CallSite, evaluated_once, unconditional
@@ -42,6 +43,9 @@ _TAKE_ALL = frozenset(
     f"builtins.{name}"
     for name in ("list", "tuple", "set", "frozenset", "dict", "sum", "sorted", "max", "min")
 )
+
+_FILL = frozenset({"extend", "update"})
+"""Methods by which a list, set or dictionary takes every item."""
 
 
 def find(file: FlowFile) -> Iterator[Finding]:
@@ -84,8 +88,13 @@ def _takes_all(file: FlowFile, flow: Function, owner: ast.AST, items: ast.Genera
     """Tell whether a call goes through all items of a generator expression before it returns."""
     if not isinstance(owner, ast.Call) or items not in owner.args[:1]:
         return False
+    scope = file.reader.scope(flow)
+    if isinstance(owner.func, ast.Attribute) and owner.func.attr in _FILL:
+        box = owner.func.value
+        inside = {name for one in items.generators for name in scope.roots(one.iter)}
+        return scope.type_of(box) == PLAIN and not inside & scope.roots(box)
     joins = isinstance(owner.func, ast.Attribute) and owner.func.attr == "join"
-    return joins or file.module.qualified(owner.func, file.reader.scope(flow).names) in _TAKE_ALL
+    return joins or file.module.qualified(owner.func, scope.names) in _TAKE_ALL
 
 
 def _proposal(
