@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -26,8 +27,9 @@ MAX_STEP_DISCOUNT = 0.2
 THRESHOLD = 0.35
 ANSWERED, ANSWERED_BRIEF = 0.4, 0.6
 """What an opinion that no pattern shares must be sure of to be told at all; the second of a few words."""
-PASSES, PASSES_AGAINST_KIND = 0.3, 0.5
-"""From which probability on what no pattern knows is said to pass; the second where its kind mostly lasts."""
+PASSES, PASSES_AGAINST_KIND, PASSES_UNKNOWN = 0.3, 0.5, 0.5
+"""From which probability on what no pattern knows is said to pass; the second where its kind mostly lasts,
+the third where its kind is not known."""
 LASTING = frozenset(
     {
         IssueCategory.CONFIGURATION,
@@ -45,6 +47,17 @@ SUREST = 0.955
 """What is left of a confidence: of failures of unseen technologies that two opinions agreed on, one in
 twenty was labelled otherwise."""
 NOTHING_SAID, LEAST_SHARE, MOST_SCORE = 0.03, 0.001, 0.985
+_FAILS = re.compile(
+    r"fail|err(?:or|no)|exception|traceback|fatal|denied|refus|time[ds]?.?out|lost|unable|cannot|can't"
+    r"|could ?n|not |n't |missing|invalid|unexpected|abort|crash|kill|exceed|exhaust|reject|unavailable"
+    r"|forbidden|expire|stuck|stop|closed|reset|broken|corrupt|conflict|wrong|illegal|unknown|unsupported"
+    r"|no such|dead|late\b|terminat|interrupt|evict|preempt|limit|lock|too |bad |gone|cancel|slow|behind"
+    r"|out of|full|down\b|wait",
+    re.IGNORECASE,
+)
+"""Words of which at least one stands in any text that tells of a failure."""
+_WISH = re.compile(r"\W*(?:please|every|each|whenever|when|once|daily|at \d|on \w+days?)\b", re.IGNORECASE)
+"""How somebody begins who says what is to be done, and no log does."""
 MAX_QUOTE = 400
 MAX_ALTERNATIVES = 3
 CATEGORIES = tuple(category for category in IssueCategory if category is not IssueCategory.UNKNOWN)
@@ -90,9 +103,22 @@ def diagnose_failure(failure: Failure, *, state_type: str | None = None, context
     best = next((one for one in candidates if one.pattern.category is category), None)
     if best is not None and best.score >= THRESHOLD:
         return _concluded(failure, mark, best, shares[category], others)
-    if learnt is not None and shares[category] >= (ANSWERED_BRIEF if learnt.brief else ANSWERED):
+    if learnt is not None and shares[category] >= _least(failure, learnt):
         return _learnt(failure, mark, category, shares[category], learnt.passes, others)
     return _unknown(failure, mark, shares[category] if candidates else 0.0, learnt)
+
+
+def _least(failure: Failure, learnt: Judgement) -> float:
+    """Return how sure the trained model must be of a failure that no pattern knows."""
+    if not _tells_of_failure(failure):
+        return 1.0
+    return ANSWERED_BRIEF if learnt.brief else ANSWERED
+
+
+def _tells_of_failure(failure: Failure) -> bool:
+    """Tell whether a text names an exception, a level, a code or trouble; a wish or a note does not."""
+    named = any(unit.role != "plain" or unit.codes or unit.symbols for unit in failure.units)
+    return named or (_FAILS.search(failure.text) is not None and not _WISH.match(failure.text))
 
 
 def _pooled(candidates: list[Candidate], learnt: Judgement | None) -> dict[IssueCategory, float]:
@@ -241,6 +267,12 @@ def _learnt(
     )
 
 
+def _may_pass(failure: Failure, learnt: Judgement | None) -> bool:
+    """Tell whether an unknown failure may pass; what tells of no failure is nothing to try again."""
+    passes = learnt is not None and learnt.passes >= PASSES_UNKNOWN
+    return _tells_of_failure(failure) and (passes or _sounds_passing(failure))
+
+
 def _sounds_passing(failure: Failure) -> bool:
     """Tell whether the text of an unknown failure speaks of something that passes."""
     lowered = failure.text.lower()
@@ -258,7 +290,7 @@ def _unknown(failure: Failure, mark: str, sure: float, learnt: Judgement | None)
         category=IssueCategory.UNKNOWN,
         confidence=round(sure, 3),
         severity=Severity.MEDIUM,
-        transient=(learnt is not None and learnt.passes >= PASSES) or _sounds_passing(failure),
+        transient=_may_pass(failure, learnt),
         remedy=remedy,
         service=find_service(failure),
         root_cause=f"No known cause fits: {unit.text[:MAX_QUOTE]}"

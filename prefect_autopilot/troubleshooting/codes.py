@@ -23,7 +23,10 @@ _PHRASES = (
     "Bad Request|Unauthorized|Payment Required|Forbidden|Not Found|Method Not Allowed|Not Acceptable|"
     "Request Timeout|Conflict|Gone|Payload Too Large|Request Entity Too Large|Unsupported Media Type|"
     "Unprocessable (?:Entity|Content)|Locked|Too Early|Too Many Requests|Internal Server Error|"
-    "Not Implemented|Bad Gateway|Service (?:Temporarily )?Unavailable|Gateway Time-?out"
+    "Proxy Authentication Required|Length Required|Precondition (?:Failed|Required)|Content Too Large|"
+    "URI Too Long|Range Not Satisfiable|Expectation Failed|Misdirected Request|Failed Dependency|"
+    "Upgrade Required|Request Header Fields Too Large|Unavailable For Legal Reasons|Insufficient Storage|"
+    "Loop Detected|Not Implemented|Bad Gateway|Service (?:Temporarily )?Unavailable|Gateway Time-?out"
 )
 _HTTP = re.compile(
     rf"\b([45]\d\d) (?:Client|Server) Error\b|\b([45]\d\d),? \(?(?:{_PHRASES})\b"
