@@ -1,6 +1,6 @@
 """Send generated requests, right and wrong ones, to every call of the API in this process; none may be a 5xx.
 
-Usage: python benchmarks/api_fuzz.py [--cases 20000] [--seconds 3600] [--only CALL_OR_TAG]
+Usage: python benchmarks/api_fuzz.py [--cases 20000] [--seconds 3600] [--only CALL_OR_TAG] [--first ROUND]
 
 The requests are made by schemathesis from the OpenAPI document; half of those about a session name one that
 exists. No Prefect server is known, so 503 with the reason "configuration" is an honest answer, counted apart.
@@ -95,8 +95,11 @@ def attack(sender: Sender, operation: Any, mode: GenerationMode, cases: int, num
     all_cases()
 
 
-def run(app: Any, *, cases: int, seconds: float, only: str = "", each: int = ROUND) -> Sender:
-    """Go round the calls of a name or tag until enough cases were sent or the time is over."""
+def run(app: Any, *, cases: int, seconds: float, only: str = "", each: int = ROUND, first: int = 1) -> Sender:
+    """Go round the calls of a name or tag until enough cases were sent or the time is over.
+
+    The cases of a round are the same each time; ``first`` is the number of the round to begin with.
+    """
     with asyncio.Runner() as runner:
         lifespan = app.router.lifespan_context(app)
         runner.run(lifespan.__aenter__())
@@ -111,7 +114,7 @@ def run(app: Any, *, cases: int, seconds: float, only: str = "", each: int = ROU
             if one.ok().path != "/readyz"
             and only in {"", *one.ok().tags, one.ok().definition.raw["operationId"]}
         ]
-        begun, number = time.monotonic(), 0
+        begun, number = time.monotonic(), first - 1
         while sum(sender.counts.values()) < cases:
             number += 1
             for operation in operations:
@@ -136,6 +139,7 @@ def main() -> int:
     parser.add_argument("--cases", type=int, default=20_000)
     parser.add_argument("--seconds", type=float, default=3600)
     parser.add_argument("--only", default="")
+    parser.add_argument("--first", type=int, default=1, help="number of the round to begin with")
     wanted = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         os.environ.pop("PREFECT_API_URL", None)
@@ -145,7 +149,7 @@ def main() -> int:
 
         begun = time.monotonic()
         app = create_app(load_settings(home=Path(folder, "home")))
-        sender = run(app, cases=wanted.cases, seconds=wanted.seconds, only=wanted.only)
+        sender = run(app, cases=wanted.cases, seconds=wanted.seconds, only=wanted.only, first=wanted.first)
         lasted = time.monotonic() - begun
     print(f"{sum(sender.counts.values())} cases in {lasted:.0f} s: {dict(sender.counts)}")
     for line in sender.failures[:50]:

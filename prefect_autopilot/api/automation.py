@@ -10,7 +10,7 @@ from starlette.requests import Request
 from prefect_autopilot import codegen
 from prefect_autopilot.adapters.catalogue import user_catalogue
 from prefect_autopilot.adapters.files import digest
-from prefect_autopilot.adapters.git_branch import commit_on_branch, tracked_in
+from prefect_autopilot.adapters.git_branch import tracked_in
 from prefect_autopilot.adapters.prefect_api import PrefectAPI
 from prefect_autopilot.api.access import actor_of, require
 from prefect_autopilot.api.answers import (
@@ -248,14 +248,8 @@ async def _on_branch(context: Context, plan: OptimizationPlan, found: Located, a
     detail: JSONDict = {"before": digest(found.source), "after": digest(plan.source), "branch": branch}
     store = await context.store()
     await store.audit(actor, "flow.branching", str(path), detail, context.clock())
-    rules = ", ".join(dict.fromkeys(edit.rule for edit in plan.edits))
-    message = f"Optimise {path.name} for {plan.strategy}: {rules}"
-    await worked(_commit, path, plan.source, found.source, branch, message)
+    await worked(improve.commit, plan, path, found.source, branch)
     return Written(branch=branch)
-
-
-def _commit(path: Path, text: str, expected: str, branch: str, message: str) -> str:
-    return commit_on_branch(path, text, expected, branch=branch, message=message)
 
 
 def expected_saving(plan: OptimizationPlan, history: FlowHistory | None) -> tuple[Figure | None, str | None]:

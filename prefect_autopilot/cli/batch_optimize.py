@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from prefect_autopilot.adapters.files import read_source, write_new
-from prefect_autopilot.adapters.git_branch import commit_on_branch
 from prefect_autopilot.adapters.project_settings import read_prices
-from prefect_autopilot.errors import UnknownNameError, UsageError
+from prefect_autopilot.errors import ConflictError, UnknownNameError, UsageError
 from prefect_autopilot.journeys import improve
 from prefect_autopilot.models import FlowHistory, JSONDict, OptimizationPlan, Strategy
+
+
+@dataclass(frozen=True)
+class ProofWish:
+    """Which flow is to be proved, with what; without stubs its reads are recorded."""
+
+    function: str
+    parameters: JSONDict = field(default_factory=dict)
+    stubs: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -23,6 +31,7 @@ class Wish:
     write: bool = False
     branch: str | None = None
     prices_path: Path | None = None
+    proof: ProofWish | None = None
 
 
 def optimize_file(
@@ -47,8 +56,10 @@ def optimize_with(
     history = improve.read_history(history_path) if history_path else None
     original = read_source(path)
     plan = _planned(path, wish, history)
+    if wish.proof is not None and plan.changed:
+        plan = asyncio.run(_proved(plan, path, original, wish.proof))
     if wish.branch is not None and plan.changed:
-        _commit(plan, path, original, wish.branch)
+        improve.commit(plan, path, original, wish.branch)
     if wish.write:
         improve.apply(plan, path, original)
     return plan.model_dump(mode="json") | {"file": str(path)}, history
@@ -84,8 +95,10 @@ async def _for_deployment(
         except UnknownNameError:
             history = None  # it never completed: there is nothing to measure by
         plan = _planned(found.path, wish, history)
+        if wish.proof is not None and plan.changed:
+            plan = await _proved(plan, found.path, found.source, wish.proof)
         if wish.branch is not None and plan.changed:
-            _commit(plan, found.path, found.source, wish.branch)
+            improve.commit(plan, found.path, found.source, wish.branch)
         if wish.write:
             await apply_and_watch(
                 desk,
@@ -104,10 +117,25 @@ def _planned(path: Path, wish: Wish, history: FlowHistory | None) -> Optimizatio
     return improve.plan(path, wish.strategy, history, unsafe=wish.unsafe, prices=prices)
 
 
-def _commit(plan: OptimizationPlan, path: Path, original: str, branch: str) -> None:
-    rules = ", ".join(dict.fromkeys(edit.rule for edit in plan.edits))
-    message = f"Optimise {path.name} for {plan.strategy}: {rules}"
-    commit_on_branch(path, plan.source, original, branch=branch, message=message)
+async def _proved(plan: OptimizationPlan, path: Path, original: str, wish: ProofWish) -> OptimizationPlan:
+    """Return the plan with its proof; raises ConflictError where the two versions differ."""
+    proof = await improve.prove_plan(
+        plan,
+        original,
+        function=wish.function,
+        parameters=wish.parameters,
+        setup=read_source(wish.stubs) if wish.stubs else "",
+        recorded=wish.stubs is None,
+        environment=_own_modules(path),
+    )
+    if not proof.equal:
+        raise ConflictError(f"The rewriting does not do the same, so nothing was written: {proof.reason}.")
+    return plan.model_copy(update={"proof": proof})
+
+
+def _own_modules(path: Path) -> dict[str, str]:
+    """Return the environment in which a flow finds the modules beside it."""
+    return {"PYTHONPATH": str(path.resolve().parent)}
 
 
 def draw(plan: JSONDict, original: str, history: FlowHistory | None, target: Path) -> None:

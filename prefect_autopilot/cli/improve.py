@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from prefect_autopilot.cli.output import Flag, JSONFlag, write_json, write_line, write_table
 
 if TYPE_CHECKING:
-    from prefect_autopilot.cli.batch_optimize import Wish
+    from prefect_autopilot.cli.batch_optimize import ProofWish, Wish
     from prefect_autopilot.models import JSONDict
 
 StrategyName = Literal["performance", "cost", "reliability", "hybrid"]
@@ -38,6 +38,17 @@ def optimize(
         str | None, Parameter(help="Commit the changes on this new git branch; the file stays.")
     ] = None,
     patch: Annotated[Path | None, Parameter(help="Write the changes as a patch; the file stays.")] = None,
+    prove: Annotated[
+        str | None,
+        Parameter(
+            help="Run this flow of the file before and after and write only what did the same; its reads "
+            "over HTTP are recorded, or --stubs stand in."
+        ),
+    ] = None,
+    stubs: Annotated[
+        Path | None, Parameter(help="Python file that stands in for the services in a proof.")
+    ] = None,
+    parameters: Annotated[str, Parameter(help="The flow's parameters in a proof, as JSON.")] = "{}",
     picture: Annotated[
         Path | None, Parameter(help="Draw before and after as SVG into this new file.")
     ] = None,
@@ -60,7 +71,8 @@ def optimize(
         )
     _refuse_contradictions(patch, branch, history, deployment, write=write)
     chosen = Strategy(strategy) if strategy else None
-    wish = Wish(strategy=chosen, unsafe=unsafe, write=write, prices_path=prices, branch=branch)
+    proof = _proof_wish(prove, stubs, parameters)
+    wish = Wish(strategy=chosen, unsafe=unsafe, write=write, prices_path=prices, branch=branch, proof=proof)
     if deployment is not None:
         file, original, plan, past = optimize_deployment(deployment, file, wish)
     elif file is not None:
@@ -90,6 +102,26 @@ def _refuse_contradictions(
         raise UsageError("Give --history or --deployment, whose runs are the history.")
 
 
+def _proof_wish(function: str | None, stubs: Path | None, parameters: str) -> ProofWish | None:
+    """Return what is to be proved; raises UsageError for parameters that are no JSON object."""
+    import json
+
+    from prefect_autopilot.cli.batch_optimize import ProofWish
+    from prefect_autopilot.errors import UsageError
+
+    if function is None:
+        if stubs is not None or parameters != "{}":
+            raise UsageError("--stubs and --parameters belong to a proof; name its flow with --prove.")
+        return None
+    try:
+        given = json.loads(parameters)
+    except ValueError:
+        given = None
+    if not isinstance(given, dict):
+        raise UsageError('--parameters is no JSON object; write them like \'{"day": "2026-03-01"}\'.')
+    return ProofWish(function, given, stubs)
+
+
 def explain_rule(name: str) -> str:
     """Return what a rule does, with an example before and after; raises UnknownNameError."""
     from prefect_autopilot.errors import UnknownNameError
@@ -113,6 +145,13 @@ def _show(plan: JSONDict, wish: Wish) -> None:
         write_line(f"Worth doing by hand, line {one['line']} ({one['rule']}): {one['reason']}.")
         write_line(f"  saves {_seconds(one)}; holds if {'; '.join(one['preconditions'])}")
         write_line("".join(f"    {line}\n" for line in one["how"].splitlines()).rstrip("\n"))
+    if plan["proof"]:
+        told = plan["proof"]
+        seconds = (
+            f"{told['before_s']:.2f} s before, {told['after_s']:.2f} s after (medians of {told['n']} runs)"
+        )
+        write_line(f"Proved: {told['reason']}; {seconds}.")
+        write_line("".join(f"  {check}\n" for check in told["checks"]).rstrip("\n"))
     if plan["rejected"]:
         rejected = [(one["line"], one["rule"], one["reason"]) for one in plan["rejected"]]
         write_table("Left alone", ("line", "rule", "why"), rejected)

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from prefect_autopilot.adapters.files import digest, read_source, replace
+from prefect_autopilot.adapters.git_branch import commit_on_branch
 from prefect_autopilot.adapters.project_files import read_project
 from prefect_autopilot.adapters.project_settings import is_excluded, read_prices, read_settings
-from prefect_autopilot.adapters.proof import prove
-from prefect_autopilot.effects import OperationEffects
+from prefect_autopilot.adapters.proof import prove, recorder
+from prefect_autopilot.effects import OperationEffects, may_rerun
 from prefect_autopilot.errors import ProofError, UnknownNameError, UsageError
 from prefect_autopilot.models import (
     Advice,
@@ -190,23 +191,34 @@ async def prove_plan(
     function: str,
     parameters: JSONDict | None = None,
     setup: str = "",
+    recorded: bool = False,
     environment: Mapping[str, str] | None = None,
     timeout_s: float = 180,
 ) -> Proof:
     """Run the original and the plan's source and compare; raises ProofError where that cannot be done.
 
     What the flow calls is really called: give a stub (``setup``) or a simulator's address as a parameter.
+    With ``recorded`` each read over HTTP is made once and answered from memory then, and nothing else may be
+    sent. Raises UsageError for a flow that may not run a second time.
     """
     if not plan.changed:
         raise ProofError("The plan changes nothing; there is nothing to prove.")
+    if recorded:
+        verdict = may_rerun(original, function, operation_effects())
+        if verdict.level not in {"safe", "idempotent"}:
+            told = f" ({verdict.evidence[0]})" if verdict.evidence else ""
+            raise UsageError(
+                f"A proof runs {function} several times, and that may do harm{told}; give --stubs for it."
+            )
     return await prove(
         original,
         plan.source,
         function=function,
         parameters=parameters,
-        setup=setup,
+        setup=recorder() if recorded else setup,
         environment=environment,
         timeout_s=timeout_s,
+        network=recorded,
     )
 
 
@@ -216,6 +228,16 @@ def apply(plan: OptimizationPlan, path: Path, original: str) -> Path | None:
     Raises ConflictError when the file is no longer ``original``, AutopilotError when the disk refuses.
     """
     return replace(path, plan.source, digest(original)) if plan.changed else None
+
+
+def commit(plan: OptimizationPlan, path: Path, original: str, branch: str) -> str:
+    """Commit the plan's source on a new branch of the file's repository, its rules in the message.
+
+    Returns the commit's id; work tree, index and HEAD stay. Raises UsageError or ConflictError.
+    """
+    rules = ", ".join(dict.fromkeys(edit.rule for edit in plan.edits))
+    message = f"Optimise {path.name} for {plan.strategy}: {rules}"
+    return commit_on_branch(path, plan.source, original, branch=branch, message=message)
 
 
 async def history_of(api: PrefectAPI, flow_name: str, *, runs: int = _RUNS) -> FlowHistory:

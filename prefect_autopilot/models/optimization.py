@@ -161,6 +161,20 @@ class Prediction(Value):
     """All durations, shared evenly by the workers."""
 
 
+class Proof(Value):
+    """Original against rewritten, run for real; times are medians over ``n`` runs, in seconds."""
+
+    equal: bool
+    n: int
+    before_s: float
+    after_s: float
+    before_range_s: tuple[float, float] | None = None
+    """Fastest and slowest of the ``n`` runs of the original."""
+    after_range_s: tuple[float, float] | None = None
+    checks: tuple[str, ...] = ()
+    reason: str
+
+
 class OptimizationPlan(Value):
     """The result of an analysis; ``source`` is byte-identical to the input when nothing changes."""
 
@@ -174,6 +188,8 @@ class OptimizationPlan(Value):
     source: str
     prediction: Prediction | None = None
     """None without a history of every task."""
+    proof: Proof | None = None
+    """None where nobody asked for one."""
 
 
 class RunSample(Value):
@@ -211,17 +227,3 @@ class AppliedRewrite(Value):
     """left: the file was changed by somebody else, so nothing was put back."""
     reason: str = ""
     ended_at: datetime | None = None
-
-
-class Proof(Value):
-    """Original against rewritten, run for real; times are medians over ``n`` runs, in seconds."""
-
-    equal: bool
-    n: int
-    before_s: float
-    after_s: float
-    before_range_s: tuple[float, float] | None = None
-    """Fastest and slowest of the ``n`` runs of the original."""
-    after_range_s: tuple[float, float] | None = None
-    checks: tuple[str, ...] = ()
-    reason: str

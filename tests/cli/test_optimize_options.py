@@ -73,6 +73,38 @@ def test_a_patch_instead_of_the_file_and_the_file_are_not_both_written(tmp_path:
         optimize(tmp_path / "a.py", write=True, patch=tmp_path / "a.patch")
 
 
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"stubs": Path("stubs.py")}, "name its flow with --prove"),
+        ({"parameters": '{"day": 1}'}, "name its flow with --prove"),
+        ({"prove": "main", "parameters": "[1]"}, "no JSON object"),
+        ({"prove": "main", "parameters": "day=1"}, "no JSON object"),
+        ({"prove": "main", "stubs": Path("/nowhere/stubs.py")}, "/nowhere/stubs.py"),
+    ],
+    ids=["stubs alone", "parameters alone", "a list", "no JSON", "no such stubs"],
+)
+def test_a_proof_that_cannot_be_made_writes_nothing(
+    given: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "my_flow.py"
+    path.write_text(FLOW)
+    with pytest.raises(UsageError, match=words):
+        optimize(path, write=True, **given)
+    assert path.read_text() == FLOW
+
+
+def test_a_flow_that_may_not_run_twice_is_not_proved_without_stubs(tmp_path: Path) -> None:
+    path = tmp_path / "my_flow.py"
+    source = FLOW.replace(
+        "    return [read", "    requests.post('https://b.test', timeout=3)\n    return [read"
+    )
+    path.write_text(source)
+    with pytest.raises(UsageError, match="give --stubs"):
+        optimize(path, prove="main", write=True)
+    assert path.read_text() == source
+
+
 def test_a_picture_shows_the_flow_before_and_after(tmp_path: Path) -> None:
     path, drawing = tmp_path / "my_flow.py", tmp_path / "out" / "lines.svg"
     path.write_text(FLOW)

@@ -84,7 +84,7 @@ def test_a_plan_that_changes_nothing_cannot_be_proven(path: Path) -> None:
 
 def test_the_command_answers_with_the_plan_and_writes_on_request(path: Path) -> None:
     answer = optimize_file(path, Strategy.HYBRID)
-    told = {"edits", "rejected", "advice", "diff", "source", "prediction"}
+    told = {"edits", "rejected", "advice", "diff", "source", "prediction", "proof"}
     assert set(answer) == {"file", "strategy", "changed"} | told
     assert answer["strategy"] == "hybrid"
     assert path.read_text(encoding="utf-8") == FLOW

@@ -1,0 +1,165 @@
+"""Reads over HTTP are made once and answered from memory; nothing else leaves the process."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prefect_autopilot.adapters.proof import recorder
+from prefect_autopilot.errors import UsageError
+from prefect_autopilot.journeys.improve import plan_source, prove_plan
+
+CLIENTS = {
+    "httpx": "import httpx\ndef read(url): return httpx.get(url).text\ndef send(url): httpx.post(url)",
+    "httpx in a loop": """
+        import asyncio, httpx
+        async def aread(url):
+            async with httpx.AsyncClient() as client:
+                return (await client.get(url)).text
+        async def asend(url):
+            async with httpx.AsyncClient() as client:
+                await client.post(url)
+        def read(url): return asyncio.run(aread(url))
+        def send(url): asyncio.run(asend(url))
+    """,
+    "requests": """
+        import requests
+        def read(url): return requests.get(url).text
+        def send(url): requests.post(url)
+    """,
+    "urllib": """
+        from urllib.request import urlopen
+        def read(url):
+            with urlopen(url) as answer:
+                return answer.read().decode()
+        def send(url): urlopen(url, data=b"x")
+    """,
+}
+
+
+class Counting(BaseHTTPRequestHandler):
+    """Answers each request with the number of those before it."""
+
+    asked: list[str]
+
+    def do_GET(self) -> None:
+        """Answer a read."""
+        self.asked.append(f"{self.command} {self.path}")
+        body = str(len(self.asked)).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def service() -> Iterator[tuple[str, list[str]]]:
+    asked: list[str] = []
+    handler = type("Counted", (Counting,), {"asked": asked})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}", asked
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def run(tmp_path: Path, client: str, script: str) -> str:
+    """Run a script beside the recorder in a process of its own and return what it printed."""
+    if client == "requests":
+        pytest.importorskip("requests")
+    (tmp_path / "autopilot_stubs.py").write_text(recorder())
+    source = "import autopilot_stubs as stubs\n" + textwrap.dedent(CLIENTS[client]) + "\n" + script
+    done = subprocess.run(
+        [sys.executable, "-c", source], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=20
+    )
+    return done.stdout
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_read_is_made_once_and_a_write_never(
+    tmp_path: Path, client: str, service: tuple[str, list[str]]
+) -> None:
+    address, asked = service
+    script = f"""
+for _ in range(3):
+    stubs.reset()
+    print(read("{address}/a"), read("{address}/b"), read("{address}/a"), stubs.effects()[0][0][:4])
+try:
+    send("{address}/c")
+except PermissionError as error:
+    print("refused", error)
+try:
+    stubs.effects()
+except PermissionError:
+    print("no proof")
+stubs.reset()
+try:
+    read("{address}/new")
+except PermissionError as error:
+    print("new", error)
+"""
+    lines = run(tmp_path, client, script).splitlines()
+    assert lines[:3] == ["1 2 3 GET "] * 3
+    assert "writes, and a recorded proof only reads" in lines[3]
+    assert lines[4] == "no proof"
+    assert "was not asked for in the first run" in lines[5]
+    assert asked == ["GET /a", "GET /b", "GET /a"]
+
+
+def test_an_answer_from_memory_takes_its_time_and_a_fault_is_repeated(tmp_path: Path) -> None:
+    script = """
+import time
+stubs.reset()
+for _ in range(2):
+    try:
+        read("http://127.0.0.1:9/")
+    except Exception as error:
+        print(type(error).__name__)
+    stubs.reset()
+key = ("GET", "http://a.test/", b"")
+stubs.RECORDING.keep(key, stubs.Answer(0.2, 200, {}, b"late"))
+start = time.perf_counter()
+print(read("http://a.test/"), time.perf_counter() - start >= 0.2)
+"""
+    assert run(tmp_path, "httpx", script).split() == ["ConnectError", "ConnectError", "late", "True"]
+
+
+WRITER = """
+import requests
+from prefect import flow, task
+
+@task
+def read(key):
+    return requests.get(f"https://a.test/{key}", timeout=3).json()
+
+@task
+def store(rows):
+    requests.post("https://b.test", json=rows, timeout=3)
+
+@flow
+def main():
+    first = read(1)
+    second = read(2)
+    store([first, second])
+"""
+
+
+def test_a_flow_that_writes_is_not_run_for_a_recording() -> None:
+    plan = plan_source(WRITER, "flow.py")
+    assert plan.changed
+    with pytest.raises(UsageError, match=r"may do harm .*requests\.post.*--stubs"):
+        asyncio.run(prove_plan(plan, WRITER, function="main", recorded=True))
