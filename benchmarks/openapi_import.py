@@ -12,8 +12,12 @@ import json
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from prefect_autopilot.models import Operation
 
 _ONE = "--one"
 _MEGABYTE = 2**20
@@ -49,11 +53,29 @@ def measure(path: Path) -> dict[str, Any]:
         "sign_in": service.auth.scheme,
         "lists": sum(one.list_at is not None for one in service.operations),
         "paged": sum(one.pagination.kind != "none" for one in service.operations),
+        "unpaged": dict(
+            Counter(why for one in service.operations if (why := why_unpaged(one))).most_common()
+        ),
         "parse_s": round(parsed - started, 2),
         "import_s": round(ended - parsed, 2),
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         "start_mb": before // 1024,
     }
+
+
+def why_unpaged(operation: Operation) -> str:
+    """Return why no further page of a list can be asked for, empty where one can or there is no list."""
+    from prefect_autopilot.services.openapi_names import snake_case
+    from prefect_autopilot.services.openapi_schema import words
+
+    if operation.list_at is None or operation.pagination.kind != "none":
+        return ""
+    asked = {snake_case(one.name) for one in operation.parameters if one.location == "query"}
+    if asked & {*words("page"), *words("offset"), *words("cursor_asked"), *words("row_asked")}:
+        return "the answer does not say how it goes on"
+    if any("limit" in name or "size" in name or "top" in name or "count" in name for name in asked):
+        return "takes a number of rows only"
+    return "takes nothing about pages"
 
 
 def main() -> int:
@@ -78,23 +100,28 @@ def main() -> int:
     return int(any("error" in row for row in rows))
 
 
+def told(counts: dict[str, int]) -> str:
+    """Return reasons with their counts."""
+    return "; ".join(f"{reason}: {count}" for reason, count in counts.items())
+
+
 def table(rows: list[dict[str, Any]]) -> str:
     """Return the counts as a Markdown table."""
     lines = [
-        "| document | version | MB | imported | left out | why | sign-in | lists | paged |",
-        "|---|---|---:|---:|---:|---|---|---:|---:|",
+        "| document | version | MB | imported | left out | why | sign-in | lists | paged | not paged, why |",
+        "|---|---|---:|---:|---:|---|---|---:|---:|---|",
     ]
     for row in rows:
         if "error" in row:
-            lines.append(f"| {row['document']} | | {row['mb']} | 0 | | {row['error']} | | | |")
+            lines.append(f"| {row['document']} | | {row['mb']} | 0 | | {row['error']} | | | | |")
             continue
-        why = "; ".join(f"{reason}: {count}" for reason, count in row["reasons"].items())
-        cells = (row["document"], row["version"], row["mb"], row["imported"], row["left_out"], why)
-        cells += (row["sign_in"], row["lists"], row["paged"])
+        cells = (row["document"], row["version"], row["mb"], row["imported"], row["left_out"])
+        cells += (told(row["reasons"]),)
+        cells += (row["sign_in"], row["lists"], row["paged"], told(row["unpaged"]))
         lines.append("| " + " | ".join(map(str, cells)) + " |")
     good = [row for row in rows if "error" not in row]
     kept, out = sum(row["imported"] for row in good), sum(row["left_out"] for row in good)
-    lines.append(f"| **{len(rows)} documents** | | | **{kept}** | **{out}** | | | | |")
+    lines.append(f"| **{len(rows)} documents** | | | **{kept}** | **{out}** | | | | | |")
     return "\n".join(lines) + "\n"
 
 

@@ -214,7 +214,9 @@ def _check_success(
     failed = said != service.success_value if service.success_field and service.success_value else not said
     code = pick(value, service.error_field) if service.error_field else None
     graphql = operation is not None and (
-        operation.path.endswith("graphql") or any(_is_graphql(one) for one in operation.parameters)
+        operation.path.endswith("graphql")
+        or operation.id == "graphql"
+        or any(_is_graphql(one) for one in operation.parameters)
     )
     if graphql and isinstance(value, dict) and value.get("errors"):
         failed, code = True, pick(value, "errors.0.message")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from prefect_autopilot.adapters.simulated_request import Asked
-from prefect_autopilot.models import JSONDict, Pagination, Service
+from prefect_autopilot.models import JSONDict, Operation, Pagination, Service
 from prefect_autopilot.services import (
     IN_HEADER,
     first_of,
@@ -188,6 +188,8 @@ class SimulatedService:
     def _list(self, asked: Asked, resource: str, address: str) -> Reply:
         rows = [row for row in self.rows.get(resource, []) if _fits(row, asked)]
         paging = asked.operation.pagination
+        if paging.kind == "last_row":  # each row bears what the next page is asked for with
+            rows = [{paging.row_field: row.get("id"), **row} for row in rows]
         position = asked.parameters.get(paging.request_param or "_page")
         try:
             size = next((int(asked.parameters[n]) for n in _SIZES if n in asked.parameters), self._page_size)
@@ -213,16 +215,16 @@ class SimulatedService:
             place(body, paging.more_field, more)
         if paging.total_field:
             place(body, paging.total_field, len(rows))
-        return self._paged(asked, body, address, f"p{start + size}" if more else None)
+        return self._paged(asked, body, address, _mark(asked.operation, start + size) if more else None)
 
-    def _paged(self, asked: Asked, body: Any, address: str, cursor: str | None) -> Reply:
+    def _paged(self, asked: Asked, body: Any, address: str, cursor: str | int | None) -> Reply:
         paging = asked.operation.pagination
         headers: dict[str, str] = {}
         if cursor is not None:
             name = paging.request_param or "_page"
             following = f"{address}{'&' if '?' in address else '?'}{name}={cursor}"
             if paging.response_field and paging.response_field.startswith(IN_HEADER):
-                headers[paging.response_field.removeprefix(IN_HEADER)] = cursor
+                headers[paging.response_field.removeprefix(IN_HEADER)] = str(cursor)
             elif paging.kind == "cursor" and paging.response_field:
                 place(body, paging.response_field, cursor)
             elif paging.kind == "next_url" and paging.response_field:
@@ -237,6 +239,13 @@ def _after(rows: list[JSONDict], paging: Pagination, position: Any) -> int:
     if position is None:
         return 0
     return [str(pick(row, paging.row_field)) for row in rows].index(str(position)) + 1
+
+
+def _mark(operation: Operation, begin: int) -> str | int:
+    """Return the mark of the page that begins at this row: a number where the service asks for one."""
+    asked = operation.pagination.request_param
+    counted = any(one.name == asked and one.type in ("integer", "number") for one in operation.parameters)
+    return begin if counted else f"p{begin}"
 
 
 def _start(paging: Pagination, position: Any, size: int) -> int:

@@ -271,7 +271,7 @@ class _Reader:
         rows, paging = None, Pagination()
         if effect is OperationEffect.SAFE and method == "GET":
             rows = read_rows(self._schemas, found.told, path)
-            paging = read_pagination(self._schemas, found.told, parameters) if rows else paging
+            paging = read_pagination(self._schemas, found.told, parameters, rows) if rows else paging
         drops_body = method in ("GET", "HEAD", "DELETE") and not any(
             one.required for one in parameters if one.location == "body"
         )

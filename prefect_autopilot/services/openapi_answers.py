@@ -99,9 +99,9 @@ def _shape(schemas: Schemas, schema: Any) -> Shape:
 
 
 def read_pagination(
-    schemas: Schemas, operation: Mapping[str, Any], parameters: Sequence[Parameter]
+    schemas: Schemas, operation: Mapping[str, Any], parameters: Sequence[Parameter], rows: str
 ) -> Pagination:
-    """Return how the next page of a list is asked for, kind "none" where no rule fits."""
+    """Return how the next page of the list at ``rows`` is asked for, kind "none" where no rule fits."""
     asked = {snake_case(one.name): one for one in parameters if one.location == "query"}
     shape = answer_shape(schemas, operation) or Shape()
     told = {} if shape.type == "array" else _fields(schemas, shape)
@@ -129,9 +129,22 @@ def read_pagination(
         str(name).lower() == "link" for name in mapping((_success(schemas, operation) or {}).get("headers"))
     ):
         return Pagination(kind="link")
-    if page is not None:
-        return Pagination(kind="page", request_param=page.name)
-    return Pagination(kind="offset", request_param=offset.name) if offset is not None else Pagination()
+    counted = Pagination(kind="offset", request_param=offset.name) if offset is not None else Pagination()
+    counted = Pagination(kind="page", request_param=page.name) if page is not None else counted
+    return _after_the_last(schemas, shape, asked, rows) or counted
+
+
+def _after_the_last(
+    schemas: Schemas, shape: Shape, asked: Mapping[str, Parameter], rows: str
+) -> Pagination | None:
+    """Return the way of Stripe: the id of the last row asks for what follows while a field tells of more."""
+    mark = next((one for name, one in asked.items() if name in words("row_asked")), None)
+    more = next((name for name in shape.properties if snake_case(name) in words("more_told")), None)
+    listed = _shape(schemas, shape.properties.get(rows))
+    row = _shape(schemas, listed.items)
+    if mark is None or more is None or "id" not in row.properties:
+        return None
+    return Pagination(kind="last_row", request_param=mark.name, response_field=more)
 
 
 def _is_count(parameter: Parameter) -> bool:

@@ -751,9 +751,17 @@ class TestLists:
             (query("offset"), obj(data=ROW), Pagination()),
             (query("cursor"), obj(data=ROW), Pagination()),
             (query("limit"), obj(data=ROW), Pagination()),
+            (
+                query("starting_after"),
+                obj(data={"type": "array", "items": obj(id=TEXT)}, has_more={"type": "boolean"}),
+                Pagination(kind="last_row", request_param="starting_after", response_field="has_more"),
+            ),
+            (query("starting_after"), obj(data={"type": "array", "items": obj(id=TEXT)}), Pagination()),
+            (query("starting_after"), obj(data=ROW, has_more={"type": "boolean"}), Pagination()),
+            (query("limit"), obj(data={"type": "array", "items": obj(id=TEXT)}, has_more=TEXT), Pagination()),
         ],
         ids=["cursor", "token", "mark", "address", "odata", "links", "page", "offset", "start", "mark alone",
-             "cursor alone", "nothing"],
+             "cursor alone", "nothing", "last row", "last row, no end", "no row id", "no row asked"],
     )  # fmt: skip
     def test_are_paged_as_question_and_answer_say(
         self, asked: list[dict[str, Any]], schema: dict[str, Any], pagination: Pagination
