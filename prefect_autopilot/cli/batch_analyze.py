@@ -47,7 +47,7 @@ def answer(analysis: Analysis) -> dict[str, Any]:
         "services": [
             {"service": match.service, "confidence": match.confidence}
             for match in analysis.services
-            if match.role == "used"
+            if match.role in {"used", "asked"}
         ],
         "trigger": _trigger(analysis.trigger),
         "steps": [

@@ -40,17 +40,25 @@ def expression(
         case "includes":
             return nodes.compare(wanted, comparison, field(check.path))
         case "mentions":
-            return nodes.compare(wanted, comparison, text or nodes.method(field(check.path), "casefold"))
+            return nodes.compare(wanted, comparison, text or nodes.method(_read(check, field), "casefold"))
         case "equals":
             return nodes.compare(field(check.path), comparison, wanted)
         case "is":
-            return nodes.compare(nodes.method(field(check.path), "casefold"), comparison, wanted)
-    value = field(check.path)
+            return nodes.compare(nodes.method(_read(check, field), "casefold"), comparison, wanted)
+    value = _read(check, field)
     if check.number_from_text:
         value = nodes.call(nodes.name("float"), value)
     if check.scale != 1:
         value = ast.BinOp(value, ast.Div(), ast.Constant(check.scale))
     return nodes.compare(value, comparison, wanted)
+
+
+def _read(check: Check, field: Callable[[str], ast.expr]) -> ast.expr:
+    """Return the field of ``check``; one that may be missing is read with what stands for it then."""
+    if check.missing is None:
+        return field(check.path)
+    holder, _, name = check.path.rpartition(".")
+    return nodes.method(field(holder), "get", ast.Constant(name), nodes.literal(check.missing))
 
 
 def joined_text(check: Check, field: Callable[[str], ast.expr]) -> ast.expr:

@@ -31,6 +31,10 @@ _SUM = re.compile(
     rf"{_CURRENCY.format('before')}? ?(?P<number>\d[\d,]*(?:\.\d+)?)(?P<unit>k|m)? ?"
     rf"{_CURRENCY.format('after')}?",
 )
+_OR_MORE = re.compile(
+    r"(?P<sum>[$€£]?\d[\d.,]*[km]?)(?P<sign>\+| or (?:more|higher|greater|above|older))(?!\w)"
+)
+_OR_LESS = re.compile(r"(?P<sum>[$€£]?\d[\d.,]*[km]?) or (?:less|lower|fewer|below|smaller|younger)\b")
 _SENDER = re.compile(r"(?:is |sent |comes |coming )?(?:from|by) (?P<address>@?[\w.+-]*@?[\w-]+(?:\.[\w-]+)+)")
 _TEXT = re.compile(
     r"(?:(?P<head>[a-z][a-z _]*?) )?"
@@ -52,12 +56,22 @@ _EQUAL = re.compile(
 _WITH_FIELD = re.compile(
     r"with (?:an? |the )?(?P<field>[a-z][a-z0-9_]*) (?P<value>\"[^\"]+\"|'[^']+'|\w+)", re.IGNORECASE
 )
+_CONTAINS = re.compile(r"\b(?:contain|mention|includ)(?:s|es|ing)\b", re.IGNORECASE)
+_WHOLE_ANSWER = frozenset({"answer", "answers", "form", "response", "submission", "entry", "it"})
+_NO_NAME = frozenset({"and", "or", "not", "over", "under", "above", "below", "than", "is", "are", "contains"})
+_MOST_WORDS = 5
+"""Of the name of a question; what is longer or compares something is a sentence."""
+
+_NO_VALUE = re.compile(r"(?:in|on|at|from|to|of|for|not|no|the|an?|my|our|too|very|so)\b", re.IGNORECASE)
+"""What begins a remark and no value that somebody gave as an answer ("the customer is in Germany")."""
+
 _NEGATION = re.compile(r"^(?:is |are )?(?:not|isn't|aren't|never|unless)\b\s*", re.IGNORECASE)
 _GROUP = re.compile(r"\bnot \(")
 """The opposite of several conditions together, which no list of checks is."""
 
 _FILLER = re.compile(
-    r"^(?:only |if |when |where |it |it's |they |they're |the |an? |is |are )+|(?:^|\s)(?:is|are)$",
+    r"^(?:only |if |when |where |it |it's |they |they're |their |his |her |its |the |an? |is |are )+"
+    r"|(?:^|\s)(?:is|are)$",
     re.IGNORECASE,
 )
 _NOUNS = re.compile(
@@ -78,6 +92,8 @@ class Check(Value):
     negated: bool = False
     scale: int = 1
     number_from_text: bool = False
+    missing: str | int | None = None
+    """What stands for a field that may be missing; None where every event has it."""
 
     @property
     def path(self) -> str:
@@ -139,7 +155,8 @@ def _as_word(said: str, shape: Shape) -> tuple[Check, ...] | None:
 
 
 def _as_sum(said: str, shape: Shape) -> tuple[Check, ...] | None:
-    match = _SUM.fullmatch(said.casefold())
+    plain = _OR_LESS.sub(r"at most \g<sum>", _OR_MORE.sub(r"at least \g<sum>", said.casefold()))
+    match = _SUM.fullmatch(plain)
     if not match:
         return None
     operator = next(operator for _, operator in _BOUNDS if match[f"{operator}_"])
@@ -151,10 +168,26 @@ def _as_sum(said: str, shape: Shape) -> tuple[Check, ...] | None:
         currency or field in {"", "amount", "total", "value", "price", slug(shape.amount.path)}
     ):
         return _sum_checks(shape.amount, operator, bound, _CURRENCIES[currency] if currency else None, shape)
+    if said_by_person := _answer(field, shape):
+        return (
+            Check(paths=(said_by_person,), operator=operator, value=bound, number_from_text=True, missing=0),
+        )
     number_fields = [key for key, one in shape.sample.items() if _is_number(one) and slug(key) == field]
     if currency or not number_fields:
         return None
     return (Check(paths=(number_fields[0],), operator=operator, value=bound),)
+
+
+def _answer(field: str, shape: Shape) -> str | None:
+    """Return where the answer to a question stands, or a field of an event that nobody has described."""
+    said = field.split("_")
+    if not field or len(said) > _MOST_WORDS or not _NO_NAME.isdisjoint(said):
+        return None
+    if field in {slug(key) for key in shape.sample}:
+        return None
+    if shape.answers:
+        return f"{shape.answers}.{field}"
+    return None if shape.is_known else field
 
 
 def _sum_checks(
@@ -207,6 +240,9 @@ def _as_text(said: str, shape: Shape) -> tuple[Check, ...] | None:
     words = literal[1:-1] if is_quoted else literal
     field = slug(match["tail"] or match["head"] or "")
     by_slug = {slug(key): key for key, one in shape.sample.items() if isinstance(one, str)}
+    answer = _answer(field, shape) if _CONTAINS.search(said) else None
+    if answer and field not in _WHOLE_ANSWER:
+        return (Check(paths=(answer,), operator="mentions", value=words.casefold(), missing=""),)
     if field in by_slug:
         paths: tuple[str, ...] = (by_slug[field],)
     elif match["tail"] or not shape.text or (" with " in f" {said.casefold()} " and not is_quoted):
@@ -225,6 +261,10 @@ def _as_equal(said: str, shape: Shape) -> tuple[Check, ...] | None:
     field, value = slug(match["field"]), match["value"].strip("\"'")
     if field not in by_slug and match.re is _WITH_FIELD:
         field, value = slug(value), match["field"]  # "with high priority"
+    answer = None if _NO_VALUE.match(value) else _answer(field, shape)
+    # What is said of an event that nobody has described may be its state: only a quoted text is a value.
+    if answer and (shape.answers or match["value"][0] in "\"'"):
+        return (Check(paths=(answer,), operator="is", value=value.casefold(), missing=""),)
     if field not in by_slug:
         return None
     return (Check(paths=(by_slug[field],), operator="is", value=value.casefold()),)

@@ -69,6 +69,8 @@ class Shape(Value):
     labels: tuple[str, ...] = ()
     amount: Amount | None = None
     words: tuple[Word, ...] = ()
+    answers: str = ""
+    """The field that holds the answers of a form by the reference of their question."""
 
 
 @cache
@@ -96,7 +98,8 @@ def shape_of(service: Service | None, event: str | None = None) -> Shape:
     trigger = trigger_of(service, event)
     if service is None or trigger is None:
         return Shape()
-    made_up = {field: _value_for(field) for field in trigger.fields}
+    answers = next((name for name, path in trigger.fields.items() if path.endswith("}")), "")
+    made_up = {field: _value_for(field) for field in trigger.fields} | ({answers: {}} if answers else {})
     sample = made_up | services.sample_event(service, trigger.event)
     meaning = {key: tuple(one for one in names if one in sample) for key, names in _table().meaning.items()}
     amount = next((one for one in _table().amount if service.id in one.services and one.path in sample), None)
@@ -113,6 +116,7 @@ def shape_of(service: Service | None, event: str | None = None) -> Shape:
         labels=tuple(one for one in meaning["labels"] if _is_list_of_text(sample[one])),
         amount=amount,
         words=tuple(one for one in _table().word if {service.id, "*"} & set(one.services)),
+        answers=answers,
     )
 
 

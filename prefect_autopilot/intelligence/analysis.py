@@ -24,6 +24,7 @@ from prefect_autopilot.intelligence.left_out import (
 )
 from prefect_autopilot.intelligence.lexicon import lexicon
 from prefect_autopilot.intelligence.lookups import lookup_questions
+from prefect_autopilot.intelligence.matches import matches
 from prefect_autopilot.intelligence.mentions import find_mentions
 from prefect_autopilot.intelligence.questions import choice_question, merged, slot_question
 from prefect_autopilot.intelligence.recommend import recommend
@@ -177,7 +178,7 @@ def _promoted(part: Part, placed: tuple[Placed, ...]) -> Part:
 
 
 def _judged(text: str, reading: _Reading, catalogue: Catalogue) -> Analysis:
-    services = _matches(reading)
+    services = matches(reading.scene, reading.slots)
     questions = _questions(reading, catalogue)
     blocking = [q for q in questions if q.id != "time"]
     used = [m.service for m in services if m.role == "used"]
@@ -206,35 +207,6 @@ def _judged(text: str, reading: _Reading, catalogue: Catalogue) -> Analysis:
         assumptions=tuple(reason for reason in reading.start.reasons if _ASSUMED.search(reason)),
         open_parameters=open_parameters(reading.steps),
     )
-
-
-def _matches(reading: _Reading) -> tuple[ServiceMatch, ...]:
-    """Return each service once: its surest role, all its places, the alternatives of a shared name."""
-    grouped: dict[str, list[Part]] = {}
-    for part in reading.scene.parts:
-        if part.mention.service:
-            grouped.setdefault(part.mention.service, []).append(part)
-    order = ("used", "excluded", "background", "mentioned")
-    measured = table("confidence")["mention"]
-    matches: list[ServiceMatch] = []
-    for service, parts in grouped.items():
-        best = min(parts, key=lambda p: order.index(p.role))
-        spans = [_span(reading.scene, p) for p in parts[:20]]
-        matches.append(
-            ServiceMatch(
-                service=service,
-                confidence=max(measured[p.mention.form] for p in parts if p.role == best.role),
-                spans=tuple(span for span in spans if span.text),
-                role=best.role if best.role != "background" else "mentioned",
-                reason=best.reason or f"named as {_span(reading.scene, best).text!r}",
-                alternatives=best.mention.services[1:],
-            )
-        )
-    return tuple(matches)
-
-
-def _span(scene: Scene, part: Part) -> Span:
-    return scene.document.span(part.mention.start, part.mention.end)
 
 
 def _questions(reading: _Reading, catalogue: Catalogue) -> list[Question]:
@@ -334,7 +306,7 @@ def _nothing(text: str, reading: _Reading, services: tuple[ServiceMatch, ...]) -
 def _foreign(text: str, language: str, reading: _Reading) -> Analysis:
     # A word of another language is no misspelt name ("sende" is not Sendy).
     misread = {p.mention.service for p in reading.scene.parts if p.mention.form == "typo"}
-    services = tuple(match for match in _matches(reading) if match.service not in misread)
+    services = tuple(match for match in matches(reading.scene, reading.slots) if match.service not in misread)
     name = language_name(language)
     return Analysis(
         text=text,
@@ -370,7 +342,7 @@ def _reasons(
         f"{catalogue.get(m.service).name} is {'not used' if m.role == 'excluded' else 'only mentioned'}: "
         f"{m.reason}."
         for m in services
-        if m.role != "used"
+        if m.role in _PARTS
     ]
     if reading.start.source:
         reasons.append(

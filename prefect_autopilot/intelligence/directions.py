@@ -12,6 +12,8 @@ from prefect_autopilot.intelligence.data import words
 from prefect_autopilot.intelligence.scene import ANY, Part, Scene
 
 Direction = Literal["source", "sink", "tool"]
+GOES_ON = "the text says where to go on to"
+"""Why a service is a source whose things are said to go somewhere."""
 
 _DETERMINERS = (
     r"(?:(?:the|a|an|my|our|your|their|this|that|all|each|every|any|some|both|new|latest|recent|incoming"
@@ -50,7 +52,7 @@ _WINDOW = 240
 
 _BY_SENDING = re.compile(
     r"\bby (?:sending|forwarding|simply sending|submitting|adding|posting|starring)\s+(?:an? |the "
-    r"|simple )*(?:\w+ (?:to|in|on) )?$"
+    r"|simple )*(?:(?:\w+ ){1,3}(?:to|in|on|into) )?$"
 )
 _TOLD = re.compile(
     r"^\s*(?:messages?|notifications?|alerts?|reminders?|notices?)\s+(?:for|when\w*|of|about|if|each|every"
@@ -97,7 +99,9 @@ _IS_NEW = re.compile(r"^\s*(?:'s\s+)?(?:new|updated|completed|incoming|starred|u
 
 
 _NAMED_ORDER = re.compile(
-    r"\s*(?:(?:and|then|please|also|automatically|just|can you|could you)\s+)*([\ue000-\uefff])"
+    r"\s*(?:this (?:\w+ )?(?:zap|workflow|flow|automation|template|recipe)\s+)?"
+    r"(?:(?:and|then|please|also|automatically|just|can you|could you|will|to|lets? (?:you|me|us)"
+    r"|(?:allow|enable)s? (?:you|me|us) to)\s+)*([\ue000-\uefff])"
     r"(?:\s+(?:me|us|every|each|all|new|the|my|our|an?|about|this|it|them|any|when\w*)\b|\s*\")"
 )
 
@@ -142,7 +146,7 @@ def _direction(
     if _IS_NEW.match(after) and (verb is None or later):
         return "source", "something new in it starts the rest"
     if later and (verb is None or verb in words("verbs", "move")):
-        return "source", "the text says where to go on to"
+        return "source", GOES_ON
     return _by_verb(verb, is_first=is_first, count=count)
 
 

@@ -41,6 +41,9 @@ _MADE_THING = re.compile(
 _MONEY = frozenset({"payment", "accounting", "shop"})
 """Kinds where a thing that nobody asked for by name costs somebody money."""
 
+_ROWS = frozenset({"database", "spreadsheet"})
+"""Kinds that hold rows of anything: orders, invoices, tickets."""
+
 _PLUMBING = frozenset({"webhook", "webhooks", "me", "token", "label", "labels", "user", "users"})
 
 _ALSO = {"message": "send", "comment": "comment", "tweet": "send", "post": "send"}
@@ -198,8 +201,9 @@ def _score(
         score -= 1.0 * shape.path_parameters if is_read and not operation.id.startswith("list") else 0
     elif is_read:
         score -= 1.5 if "get" in meanings else 6
-    if direction == "source" and is_read and not stems & shape.nouns & words("arguments", "distinct"):
-        score -= 7 if stems & words("arguments", "distinct") else 0
+    distinct = stems & words("arguments", "distinct")
+    if direction == "source" and is_read and distinct and not distinct & shape.nouns:
+        score -= 0 if _ROWS.intersection(service.kinds) else 7
     if not is_read and changes_state(" ".join(stems), operation):
         score += 2
     return score - _unsaid(shape, stems, meanings, is_read=is_read) - 0.3 * shape.path_parameters

@@ -42,6 +42,25 @@ _SAYING = re.compile(
     r"\b(?:saying|that says|which says|with the (?:text|message|words)|with text|the message)"
     rf"( )(?!\")([^\"'\n.;\ue000-\uf8ff]{{1,160}}?){_UNTIL}"
 )
+_GREETING = re.compile(
+    rf"\b{_TELLING}(?: (?:me|us|them|everyone|everybody|all))?( )("
+    r"(?:hello|hi|hey|howdy|good (?:morning|afternoon|evening|night|day|luck)|welcome|thanks|thank you"
+    r"|congrat\w+|cheers|goodbye|bye|happy (?:\w+day|new year|weekend|easter)|merry \w+|well done)\b"
+    r"(?! (?:\w+ )?(?:messages?|emails?|mails?|posts?|tweets?|texts?|notes?|cards?)\b)"
+    rf"[^\"'\n.;:,\ue000-\uf8ff]{{0,80}}?)(?:(?= [\uf000-\uf3ff])|{_UNTIL})"
+)
+"""What people say to one another: said as it stands, without quotation marks."""
+
+_REMINDER = re.compile(
+    r"(?:(?:\bremind(?:s|ing)?|[\uf000-\uf3ff](?= #)) (?:[\w#@'&\ue000-\uf8ff-]+ ){1,5}?|[\uf400-\uf7ff] )"
+    r"(?:(?:in|on|via|by) [#\w\ue000-\uf8ff-]+ )?to"
+    r"( )((?!(?:the|my|our|an?|new|any|all|every|each|incoming)\b)[a-z][^\n.;\"\ue000-\uf8ff]{2,120}?)"
+    r"(?= (?:in|on|via|by|through|over|with|at|to) (?:(?:the|our|my) )?[#\d\ue000-\uf8ff]"
+    r"| (?:every|each|daily|weekly|monthly|when|whenever|if|once|unless|tomorrow|today|on \w+days?)\b"
+    r"|,| and (?:then|also|send|post|create|add|e?mail|tell)\b|[.;\n]|$)"
+)
+"""What somebody is reminded to do."""
+
 _AFTER_COLON = re.compile(
     rf"\b{_TELLING}\b(?=[^:\n]{{0,120}}[\ue000-\uefff])[^:\n]{{0,160}}"
     r"(: )([^\n\ue000-\uefff>;]{1,200})(?=\n|$)"
@@ -154,11 +173,11 @@ def _with_marks(text: str) -> tuple[str, tuple[tuple[int, int], ...]]:
     Returns their places, too.
     """
     found = [m.span(1) for m in _BOLD.finditer(text)]
-    for pattern in (_SAYING, _AFTER_COLON):
+    for pattern in (_SAYING, _GREETING, _REMINDER, _AFTER_COLON):
         found += [
             (m.start(1), m.end(2))
             for m in pattern.finditer(text)
-            if pattern is _SAYING or not (_NO_TEXT.match(m[2]) or re.search(ANY, m[2]))
+            if pattern is not _AFTER_COLON or not (_NO_TEXT.match(m[2]) or re.search(ANY, m[2]))
         ]
     kept: list[tuple[int, int]] = []
     for start, end in sorted(found):

@@ -49,6 +49,11 @@ _SAME_THERE = re.compile(
 )
 """What is made in one service follows what was made in the other before."""
 
+_BOT = re.compile(r"\b(?:chat ?bots?|bots?|assistants?)\b")
+_NEW_FIRST = re.compile(r"\s*(?:(?:all|any|every|each|the) )?new\b")
+_TELLS = frozenset(
+    {"alert", "alerts", "notify", "notifies", "tell", "tells", "ping", "pings", "message", "dm", "remind"}
+)
 _LEADS_TO = re.compile(r"(?:'s)?\s+(?:to|2|into)\s")
 
 
@@ -148,6 +153,8 @@ def _source(
     timed = [p for p in events if p.clause.lead and _EVENT_LEADS.match(p.clause.lead)]
     first = [p for p in placed if p.direction == "source" and p.why not in GUESSED]
     supposed = events if not first or (events and events[0] is first[0]) else []
+    if first and timed and timed[0].clause.lead == "after" and _NEW_FIRST.match(scene.text):
+        timed, supposed = [], first  # "new contacts in X after a form submission" tells how they came there
     for group in (timed, supposed):
         named = [p for p in group if p.part.mention.service]
         if group:
@@ -157,8 +164,9 @@ def _source(
     talking = [
         p for p in talked if p.direction == "source" or start_words("messaging").search(near(scene, p))
     ]
-    if talking and start_words("chat").search(scene.document.lower):
-        return talking[0]
+    chats = start_words("chat").search(scene.document.lower) is not None
+    if chats and (talking or (len(talked) == 1 and _BOT.search(scene.document.lower))):
+        return (talking or talked)[0]
     if len(named) > 1 and _SAME_THERE.search(scene.text, named[0].part.at):
         return named[0]
     sources = [p for p in placed if p.direction == "source" and _may_start(p, catalogue)]
@@ -202,7 +210,9 @@ def _only_one(scene: Scene, placed: tuple[Placed, ...], catalogue: Catalogue) ->
     if not scene.text[:first].strip() and _LEADS_TO.match(scene.text, first + 1):
         return named[0]
     several = len({p.part.mention.service for p in named}) > 1
-    is_acted_on = named[0].clause.verb in words("verbs", "compose")
+    verb = named[0].clause.verb
+    is_told = named[0].direction == "sink" and verb in _TELLS
+    is_acted_on = is_told or verb in words("verbs", "compose")
     return named[0] if (several and named[0].why in _LOOSE) or not (several or is_acted_on) else None
 
 
@@ -249,7 +259,18 @@ def _event(
         filter=filter_,
         span=scene.document.span(*scene.clean(where.start, where.end)) if where else None,
     )
-    return Start(spec, source if service or kind else None, None, _about_event(service, event, scene, source))
+    reasons = (*_about_event(service, event, scene, source), *_about_answers(service, spec))
+    return Start(spec, source if service or kind else None, None, reasons)
+
+
+def _about_answers(service: Service | None, spec: TriggerSpec) -> tuple[str, ...]:
+    """Say how the answer that a condition speaks of is found among those of a form."""
+    trigger = next((t for t in service.triggers if t.event == spec.event), None) if service else None
+    if service is None or trigger is None or not spec.filter:
+        return ()
+    by_question = any(path.endswith("}") for path in trigger.fields.values())
+    told = f"An answer in {service.name} is found by the reference of its question, assumed to be named so."
+    return (told,) if by_question else ()
 
 
 def _about_event(

@@ -6,21 +6,32 @@ import re
 from functools import cache
 
 from prefect_autopilot.intelligence.data import table
-from prefect_autopilot.intelligence.directions import Placed
+from prefect_autopilot.intelligence.directions import GOES_ON, Placed
 from prefect_autopilot.intelligence.scene import Scene
 from prefect_autopilot.models import Service, TriggerType
 
 _DATA_KINDS = frozenset({"crm", "spreadsheet", "chat", "social", "sms", "database", "storage"})
 _IS_NEW = re.compile(r"\bnew\b")
 _MAIL_IN = re.compile(
-    r"^\s*e-?mail (?:directly |straight )?into\b|\b(?:using|by) e-?mails?[.!]?\s*$"
+    r"^\s*e-?mail (?:directly |straight )?into\b"
+    r"|^(?!.*\b(?:notif|alert|digest|report|reminder|update|summar)).*\b(?:using|by) e-?mails?[.!]?\s*$"
     r"|^\s*(?:just |simply |you )?(?:can )?(?:send|forward)s? (?:(?:an?|your|my|the|any|all) )?(?:\w+ )?"
     r"e?-?mails? to [^.;]{0,40}\b(?:address|inbox|mailbox)\b[^.;]{0,12}\b(?:and|then|to)\b"
+    r"|\b(?:sent|forwarded|e?-?mailed|delivered|arriving) (?:in |to |at )?(?:an?|my|our|the|your|this)"
+    r" (?:[\w-]+ )?(?:e-?mail (?:address|account|inbox)|mail ?box|inbox)\b"
 )
 _FORM_FIRST = re.compile(
     r"\b(?:form (?:submissions?|inputs?|responses?|entries)|(?:via|through|from|using|by|with)"
     r" (?:(?:an?|the|our|my|web|online|simple) )*forms?)\b"
 )
+_BY_FORM = re.compile(r"\b(?:via|through|by) (?:(?:an?|the|our|my|web|online|simple|n8n) )*forms?\b")
+_AFTER_OTHERS = re.compile(
+    r"\b(?:leads?|contacts?|orders?|payments?|customers?|events?|tickets?) (?:or|and|/|&) (?:\w+ )?forms?\b"
+)
+"""What comes beside other things is not all that starts it ("new leads or form submissions")."""
+
+_POSTED_TO_US = re.compile(r"\bweb ?hooks? (?:is|are|gets?|will be) (?:posted|sent|fired|called)\b")
+_BY_CHAT = re.compile(r"\b(?:via|by|through|over) (?:an? )?chat\b(?! ?(?:bots?|messages?))")
 HELD_THERE = frozenset({"things come from it", "things are in it"})
 GUESSED = frozenset({"it is named first", "nothing says that things come from it", "it is used for it"})
 """Why a service was taken for the source where no words say so."""
@@ -51,7 +62,7 @@ def type_of(
         not talks
         and not has_event
         and start_words("chat").search(lower)
-        and not _IS_NEW.search(near(scene, source))
+        and ("llm" in kinds or not _IS_NEW.search(near(scene, source)))
         and not (source and source.why in HELD_THERE and _IS_NEW.search(scene.text[: source.part.at]))
     ):
         return "chat"
@@ -66,11 +77,13 @@ def _by_whom(lower: str, source: Placed | None, *, has_event: bool) -> TriggerTy
     """Read who begins it: somebody in a chat, who mails something in, or who fills in a form."""
     if start_words("chat_start").search(lower):
         return "chat"
+    if _MAIL_IN.search(lower) and not (has_event and source):
+        return "email"
     if has_event:
         return None
-    if _MAIL_IN.search(lower):
-        return "email"
     is_guessed = source is None or source.why in GUESSED or source.direction != "source"
+    if _BY_FORM.search(lower) and (is_guessed or (source and source.why == GOES_ON)):
+        return "form"
     return "form" if _FORM_FIRST.search(lower) and is_guessed else None
 
 
@@ -78,8 +91,11 @@ def _is_called(scene: Scene, source: Placed | None, service: Service | None, *, 
     """Tell whether somebody calls an address of ours, and not the flow one of a service's webhooks."""
     if not in_event and start_words("offers_api").search(scene.document.lower):
         return True
-    if not start_words("webhook").search(scene.text):
+    called = start_words("webhook").search(scene.text)
+    if called is None or _BY_CHAT.search(scene.text[: called.start()]):
         return False
+    if _POSTED_TO_US.search(scene.text):
+        return True
     sent_on = start_words("to_webhook").search(scene.text)
     is_before = source is not None and sent_on is not None and source.part.at < sent_on.end()
     return service is None or not (in_event or is_before)
@@ -92,7 +108,10 @@ def _is_form(scene: Scene, source: Placed | None, service: Service | None, kinds
     around = scene.text[source.clause.start : source.clause.end] if source else scene.text
     if start_words("signup").search(around):
         return kinds <= {"content"} and source is not None and source.clause.lead is not None
-    return start_words("form").search(near(scene, source)) is not None and not kinds & _DATA_KINDS
+    beside = near(scene, source)
+    if _AFTER_OTHERS.search(beside) or kinds & _DATA_KINDS:
+        return False
+    return start_words("form").search(beside) is not None
 
 
 def near(scene: Scene, source: Placed | None) -> str:

@@ -107,6 +107,10 @@ def _value(  # noqa: PLR0911 - one case a shape reads best as one table
         case ast.Call(func=ast.Attribute(value=inner, attr=name), args=[]) if name in _PLAIN_METHODS:
             return _value(inner)
         case ast.Call(
+            func=ast.Attribute(value=inner, attr="get"), args=[ast.Constant(value=str(key)), ast.Constant()]
+        ):
+            return f"the event's {key}" if getattr(inner, "id", "") == "event" else f"{_value(inner)}'s {key}"
+        case ast.Call(
             func=ast.Attribute(value=ast.Constant(value=str()), attr="join"), args=[ast.List(elts=parts)]
         ):
             return " and ".join(_value(one) for one in parts)

@@ -38,7 +38,8 @@ class ServiceMatch(Value):
     service: str
     confidence: float = Field(ge=0, le=1)
     spans: tuple[Span, ...] = ()
-    role: Literal["used", "mentioned", "excluded"] = "used"
+    role: Literal["used", "asked", "mentioned", "excluded"] = "used"
+    """``asked``: mail or SMS is used, and which service brings it is still a question."""
     reason: str = ""
     alternatives: tuple[str, ...] = ()
 

@@ -11,6 +11,8 @@ from prefect_autopilot.errors import UsageError
 WHOLE = "$"
 """The path of the value itself."""
 
+_KEYED = re.compile(r"(?P<list>[^{}]+)\{(?P<key>[^{}]+)\}")
+_LABELS = ("label", "labels")
 _CHOSEN = re.compile(r"(?P<list>[^\[\]]*)\[(?P<key>[^=\]]+)=(?P<value>[^\]]*)\]")
 
 
@@ -19,7 +21,10 @@ def pick(value: Any, path: str) -> Any:
 
     A step is a key, a list index, or ``list[key=value]`` for the first entry of a list whose key has
     that value, regardless of case. A key that holds dots itself (``@odata.nextLink``) is taken as one.
+    ``list{key}`` at the end is an object of the list's entries: what each says, by the words of its key.
     """
+    if keyed := _KEYED.fullmatch(path):
+        return _by_key(pick(value, keyed["list"]), keyed["key"])
     if path in ("", WHOLE):
         return value
     if isinstance(value, Mapping) and path in value:
@@ -39,6 +44,22 @@ def _step(value: Any, step: str) -> Any:
     if isinstance(value, list) and step.isdigit() and int(step) < len(value):
         return value[int(step)]
     return None
+
+
+def _by_key(rows: Any, key: str) -> dict[str, Any] | None:
+    """Return what entries say by the words of ``key`` ("Years of experience" is ``years_of_experience``)."""
+    if not isinstance(rows, list):
+        return None
+    named = ((re.sub(r"[\W_]+", "_", str(pick(row, key) or "").lower()).strip("_"), row) for row in rows)
+    return {name: _said(row) for name, row in named if name}
+
+
+def _said(entry: Any) -> Any:
+    """Return the value of an entry that tells its own type; of choices their labels."""
+    value = _step(entry, str(_step(entry, "type")))
+    if isinstance(value, Mapping):
+        value = next((value[one] for one in _LABELS if one in value), None)
+    return ", ".join(map(str, value)) if isinstance(value, list) else value
 
 
 def place(body: dict[str, Any], path: str, value: Any) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from prefect_autopilot.codegen import nodes, read_condition
 from prefect_autopilot.codegen.checks import expression, joined_text
-from prefect_autopilot.codegen.conditions import Check, satisfy
+from prefect_autopilot.codegen.conditions import Check, sample_for, satisfy
 from prefect_autopilot.codegen.events import Shape, sample_event, shape_of
 from prefect_autopilot.codegen.printer import render
 from prefect_autopilot.services import Catalogue, load_catalogue
@@ -35,7 +35,7 @@ def runs(checks: tuple[Check, ...], event: dict[str, Any], *, opposite: bool = F
     """Return what the generated expressions say of ``event``."""
 
     def field(path: str) -> ast.expr:
-        return nodes.item(nodes.name("event"), path.split("."))
+        return nodes.item(nodes.name("event"), path.split(".") if path else [])
 
     answers = []
     for check in checks:
@@ -227,6 +227,73 @@ def test_a_text_field_is_compared_without_regard_to_case(text: str, priority: st
 @pytest.mark.parametrize("text", ["with high hopes", "with tag spam", "colour is red"])
 def test_a_field_the_event_does_not_have_is_no_check(text: str) -> None:
     assert read_condition(text, shape_of(load_catalogue().get("jira"), "issue_created")) is None
+
+
+FORM = {
+    "answers_by_ref": {"budget": 12000, "country": "US", "message": "URGENT, please", "experience": "5"},
+    "email": "ann@acme.com",
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("budget over 10k", True),
+        ("their budget is over $10,000", True),
+        ("budget is 12000 or more", True),
+        ("budget is 11999 or less", False),
+        ("experience is 5+", True),
+        ("experience over 5", False),
+        ("not budget over 10k", False),
+        ("country is us", True),
+        ("the country is not", None),
+        ("not country is us", False),
+        ("message contains urgent", True),
+        ('the message contains "refund"', False),
+        ("budget over 10k and country is us", True),
+        ("age over 18", False),
+        ("company is acme", False),
+        ("email contains acme.com", True),
+        ("important", None),
+        ("the customer is in germany", None),
+        ("answer contains urgent", None),
+    ],
+)
+def test_answers_to_the_questions_of_a_form_are_compared(text: str, expected: object) -> None:
+    shape = shape_of(load_catalogue().get("typeform"), "new_response")
+    if expected is None:
+        assert read_condition(text, shape) is None
+    else:
+        assert holds(text, shape, FORM) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("temperature above 30", True),
+        ("temperature is 30 or less", False),
+        ("subject contains invoice", True),
+        ('state is "closed"', False),
+        ("pressure over 3", False),
+        ("order is paid", None),
+        ("the customer is in germany", None),
+        ("with attachments", None),
+        ("over 500", None),
+    ],
+)
+def test_a_field_is_taken_by_its_name_where_nobody_described_the_event(text: str, expected: object) -> None:
+    if expected is None:
+        assert read_condition(text, Shape()) is None
+    else:
+        assert holds(text, Shape(), {"temperature": "31.5", "subject": "An Invoice"}) is expected
+
+
+@pytest.mark.parametrize("text", ["budget over 10k", "country is us", "message contains urgent", "age is 5+"])
+def test_a_sample_answer_meets_the_condition(text: str) -> None:
+    shape = shape_of(load_catalogue().get("typeform"), "new_response")
+    checks = read_condition(text, shape)
+    assert checks
+    assert all(runs(checks, sample_for(shape, (), checks)))
 
 
 def test_paths_are_filled_however_deep() -> None:

@@ -19,6 +19,11 @@ LITERALS: list[tuple[str, dict[str, Any]]] = [
     ("post **hello** to Slack #general every morning at 9", {"channel": "#general", "text": "hello"}),
     ("post to Slack #general every day at 9: Good morning team", {"text": "Good morning team"}),
     ("send a message to Slack #ops saying the backup is done every day at 7", {"text": "the backup is done"}),
+    ("Every day at 10 post hello to Slack #general", {"text": "hello"}),
+    ("send good morning everyone to #ops on Slack each weekday at 8", {"text": "good morning everyone"}),
+    ("every friday at 16:00 remind #ops in Slack to submit timesheets", {"text": "submit timesheets"}),
+    ("remind me on Slack to call the bank every monday at 9", {"text": "call the bank"}),
+    ("every 1st of the month remind the team to pay the rent in Slack #home", {"text": "pay the rent"}),
     ('tweet "we are live" on twitter every monday at 10', {"text": "we are live"}),
     (
         "email ann@example.com with gmail every day at 8 with the message Please check the queue",
@@ -59,6 +64,22 @@ def test_what_is_said_literally_arrives(
 def test_what_follows_a_colon_and_is_no_text_stays_part_of_the_request(text: str, ask: Ask) -> None:
     told = [a for step in ask(text).steps for a in step.arguments.values() if a.kind == "constant"]
     assert not [a for a in told if str(a.value) in text.partition(": ")[2]]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "every day at 9 post sales numbers to Slack",
+        "every day at 9 send a thank you note to Slack",
+        "every day at 9 send a good morning message to Slack",
+        "remind me in Slack about new Jira tickets every day at 9",
+        "every day at 9 alert the team to new tickets in Slack",
+        "every day at 9 post happy customers to Slack",
+    ],
+)
+def test_what_is_to_be_told_and_not_said_itself_stays_open(text: str, ask: Ask) -> None:
+    told = [step.arguments["text"] for step in ask(text).steps if step.service == "slack"]
+    assert not [one for one in told if one.kind == "constant"]
 
 
 def test_what_is_open_and_assumed_is_listed(ask: Ask) -> None:

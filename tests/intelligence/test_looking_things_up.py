@@ -16,6 +16,19 @@ LOOKED_UP = {
 }
 
 
+ROWS = [
+    ("postgres", "query"), ("mysql", "query"), ("mongodb", "find"), ("airtable", "list_records"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("service", "operation"), ROWS, ids=[row[0] for row in ROWS])
+@pytest.mark.parametrize("what", ["open orders", "unpaid invoices", "the tickets", "customers"])
+def test_a_table_may_hold_anything_and_is_read(what: str, service: str, operation: str) -> None:
+    text = f"every day at 6 read {what} from {service} and post them to #ops in Slack"
+    first = analyze(text, RequestContext(), load_catalogue()).steps[0]
+    assert (first.service, first.operation) == (service, operation)
+
+
 @pytest.mark.parametrize(("text", "call"), LOOKED_UP.items(), ids=["look", "looks", "first word", "looking"])
 def test_looking_up_reads(text: str, call: tuple[str, str]) -> None:
     analysis = analyze(text, RequestContext(), load_catalogue())

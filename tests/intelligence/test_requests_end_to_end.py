@@ -337,7 +337,6 @@ REQUESTS = [
         "hubspot.create_contact",
         None,
         {0: "the score is above 8"},
-        ASKED,
     ),
     Request(
         "When a Stripe payment arrives, tell Slack unless the amount is below 50",

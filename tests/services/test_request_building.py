@@ -345,6 +345,22 @@ def test_a_line_break_in_a_token_cannot_make_a_header() -> None:
         ({"a": None}, "a.b", None),
         (None, "a.b", None),
         ("text", "a", None),
+        (
+            {
+                "answers": [
+                    {"field": {"ref": "Years of-experience"}, "type": "number", "number": 5},
+                    {"field": {"ref": "city"}, "type": "choice", "choice": {"label": "Oslo"}},
+                    {"field": {"ref": "tools"}, "type": "choices", "choices": {"labels": ["a", "b"]}},
+                    {"field": {"ref": "note"}, "type": "text"},
+                    {"field": {}, "type": "text", "text": "nobody's"},
+                    "odd",
+                ]
+            },
+            "answers{field.ref}",
+            {"years_of_experience": 5, "city": "Oslo", "tools": "a, b", "note": None},
+        ),
+        ({"answers": None}, "answers{field.ref}", None),
+        ({"answers": {"q": 1}}, "answers{field.ref}", None),
     ],
 )
 def test_a_path_finds_its_place(value: Any, path: str, found: Any) -> None:
