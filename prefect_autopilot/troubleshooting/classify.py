@@ -19,6 +19,7 @@ from prefect_autopilot.troubleshooting.codes import http_status
 from prefect_autopilot.troubleshooting.knowledge import Pattern, find_service, load_patterns, words_said
 from prefect_autopilot.troubleshooting.model import Judgement, judge
 from prefect_autopilot.troubleshooting.parse import Failure, Unit, parse
+from prefect_autopilot.troubleshooting.text import searched
 
 ROLE_DISCOUNT = {"raised": 0.0, "error": 0.04, "plain": 0.04, "warning": 0.12, "info": 0.40}
 """How much less a line of this kind says than the exception that ended the run."""
@@ -118,7 +119,7 @@ def _least(failure: Failure, learnt: Judgement) -> float:
 def _tells_of_failure(failure: Failure) -> bool:
     """Tell whether a text names an exception, a level, a code or trouble; a wish or a note does not."""
     named = any(unit.role != "plain" or unit.codes or unit.symbols for unit in failure.units)
-    return named or (_FAILS.search(failure.text) is not None and not _WISH.match(failure.text))
+    return named or (_FAILS.search(searched(failure.text)) is not None and not _WISH.match(failure.text))
 
 
 def _pooled(candidates: list[Candidate], learnt: Judgement | None) -> dict[IssueCategory, float]:

@@ -50,10 +50,9 @@ def clean(text: str) -> str:
     if "\x1b" in text:
         text = _ANSI.sub("", text)
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    if _CONTROL.search(text):
-        text = _CONTROL.sub(" ", text)
-    lines = text.split("\n")
-    return "\n".join(cut(line) for line in _bounded(lines))
+    kept = "\n".join(cut(line) for line in _bounded(text.split("\n")))
+    # Looked for in what is kept only: a megabyte takes milliseconds.
+    return _CONTROL.sub(" ", kept) if _CONTROL.search(kept) else kept
 
 
 def cut(line: str) -> str:

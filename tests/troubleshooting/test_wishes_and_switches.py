@@ -1,4 +1,4 @@
-"""What tells of no failure is not tried again; refusals that neither rights nor waiting cure are told apart."""
+"""What tells of no failure is not tried again; refusals that no right and no wait cures are told apart."""
 
 from __future__ import annotations
 
