@@ -154,7 +154,7 @@ def test_a_check_of_a_connection_changes_nothing_and_needs_nothing(service: Serv
 
 
 DESCRIBED = 0.98
-"""Share of the parameters of operable services that say what they are, at least; of the needed ones all do."""
+"""Share of the parameters of operable services that say what they are, at least; all needed ones do."""
 
 
 def test_parameters_of_operable_services_say_what_they_are() -> None:

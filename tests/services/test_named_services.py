@@ -1,7 +1,7 @@
 """How many of the services people name the catalogue knows, of names that were listed without looking at it.
 
-The catalogue was completed from the first list afterwards, so that its share is one to be kept, not one to be
-expected of other names; what may be expected of rarer ones the second list shows, which nothing was added from.
+The catalogue was completed from the first list afterwards, so its share is one to be kept, not one to be
+expected of other names. What may be expected of rarer ones shows the second list, which nothing came from.
 """
 
 from __future__ import annotations
