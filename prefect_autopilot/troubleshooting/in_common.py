@@ -18,6 +18,7 @@ from prefect_autopilot.models import (
     IncidentRun,
     RunRecord,
 )
+from prefect_autopilot.troubleshooting.climbing import with_what_climbed
 from prefect_autopilot.troubleshooting.correlation import correlate
 from prefect_autopilot.troubleshooting.text import template
 
@@ -29,7 +30,11 @@ MIN_WORKFLOWS = 2
 
 
 def with_what_is_shared(evidence: Evidence, diagnosis: Diagnosis) -> tuple[Evidence, CommonKey | None]:
-    """Return the evidence with what the failures alike share, as its first line around; None if nothing."""
+    """Return the evidence with what the failures alike share, as its first line around; None if nothing.
+
+    What climbed before a failure of capacity comes next.
+    """
+    evidence = with_what_climbed(evidence, diagnosis)
     others = {run.id: run for run in (*evidence.recent_runs, *evidence.compared)}
     others.pop(evidence.run.id, None)
     alike = [run for run in others.values() if _ended(run) and _is_good_or_alike(run, evidence.run)]

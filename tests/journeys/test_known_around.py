@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 from prefect_autopilot.adapters.evidence import read_evidence
+from prefect_autopilot.journeys import resolve
 from prefect_autopilot.journeys.desk import Desk
 from prefect_autopilot.journeys.known_around import NEAR, read_around
 from prefect_autopilot.models import (
     AlertType,
     Diagnosis,
+    FindingPattern,
     IssueCategory,
     RunRecord,
     Severity,
@@ -127,3 +129,32 @@ async def test_the_store_costs_prefect_no_call(desk: Desk, run: RunRecord) -> No
     alone = desk.api.calls - before
     await read_around(desk, run)
     assert desk.api.calls - before == 2 * alone
+
+
+async def test_what_the_failures_of_a_workflow_share_becomes_a_finding_and_advice(
+    desk: Desk, prefect: Any
+) -> None:
+    prefect.fail("run-1")
+    prefect.runs["run-1"]["parameters"] = {"region": "eu"}
+    run = await desk.api.run("run-1")
+    earlier = []
+    for number in range(1, 27):
+        failed = number % 5 == 0
+        at = run.state.timestamp - timedelta(hours=number)
+        state = run.state if failed else StateRecord(id="g", type="COMPLETED", name="Completed", timestamp=at)
+        changes = {
+            "id": f"before-{number}",
+            "state": state.model_copy(update={"id": f"b{number}", "timestamp": at}),
+            "start": at,
+            "created": at,
+            "parameters": {"region": "eu" if failed else "us"},
+        }
+        earlier.append(run.model_copy(update=changes))
+    await desk.store.upsert_runs(earlier)
+    session = await resolve.take_up(desk, run)
+    assert session is not None
+    desk.clock.forward(5)  # type: ignore[attr-defined]
+    session = await resolve.advance(desk, session.session_id)
+    shared = [one for one in session.findings if one.pattern is FindingPattern.CORRELATION_ANALYSIS]
+    assert ["params.region = eu" in one.description for one in shared] == [True]
+    assert any("6 of 6 failures share params.region = eu" in one for one in session.recommendations)

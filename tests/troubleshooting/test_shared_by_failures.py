@@ -148,3 +148,46 @@ def test_workflows_that_fail_alike_at_one_time_are_compared_with_those_that_do_n
 def test_a_run_that_is_told_twice_counts_once() -> None:
     runs = [run_of(n, error=DOWN if n > 9 else None, worker="w-2" if n > 9 else "w-1") for n in range(12)]
     assert found_in(of_runs(runs, compared=tuple(runs) * 5)) is None
+
+
+OOM = "MemoryError: Unable to allocate 21.4 GiB"
+
+
+def climbing(
+    values: list[float], *, error: str = OOM, measure: str = "memory_mb", kind: str = "COMPLETED"
+) -> tuple[str, ...]:
+    """Return what is said around a run that failed after runs that measured these values."""
+    good = [run_of(n, measures={measure: value}) for n, value in enumerate(values)]
+    good = [one.model_copy(update={"state": one.state.model_copy(update={"type": kind})}) for one in good]
+    evidence = of_runs([*good, run_of(len(values), error=error)])
+    return tuple(line.text for line in with_what_is_shared(evidence, diagnose(evidence))[0].surroundings)
+
+
+def test_memory_that_climbed_until_there_was_none_is_cited() -> None:
+    (line,) = climbing([2000 + 300 * n + 90 * (n % 3) for n in range(14)])
+    assert line.startswith("memory_mb climbed from 2390 to 5600 over the 14 good runs before (p = ")
+
+
+def test_a_duration_that_climbed_to_its_limit_is_cited_without_any_measure() -> None:
+    runs = [run_of(n, duration_s=60.0 + 20 * n) for n in range(12)]
+    evidence = of_runs([*runs, run_of(12, error="TimeoutError: the run exceeded its timeout of 300 s")])
+    said = with_what_is_shared(evidence, diagnose(evidence))[0].surroundings
+    assert said[0].text.startswith("duration_s climbed from 80 to 260 over the 12 good runs before")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        climbing([3000 + 400 * (n * 7 % 5) for n in range(14)]),
+        climbing([3000.0] * 14),
+        climbing([3000 + 5.0 * n for n in range(14)]),
+        climbing([6000 - 300.0 * n for n in range(14)]),
+        climbing([2000 + 300.0 * n for n in range(7)]),
+        climbing([2000 + 300.0 * n for n in range(14)], error=OTHER),
+        climbing([2000 + 300.0 * n for n in range(14)], kind="CANCELLED"),
+        climbing([]),
+    ],
+    ids=["up and down", "level", "hardly", "falling", "too few", "a bug", "no good runs", "none"],
+)
+def test_what_did_not_climb_or_does_not_matter_is_not_said_to(said: tuple[str, ...]) -> None:
+    assert said == ()
