@@ -9,6 +9,7 @@ import argparse
 import importlib
 import json
 import re
+import runpy
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -111,6 +112,11 @@ def _answered(call: Operation) -> str:
         return ""
     fields = ", ".join(code(path) for path in call.returns.fields)
     return f"{cell(call.returns.what)} {fields}".strip()
+
+
+def provenance() -> str:
+    """Return what the operations of the catalogue rest on."""
+    return str(runpy.run_path(str(Path(__file__).with_name("provenance.py")))["split"]())
 
 
 def patterns() -> str:
@@ -299,10 +305,11 @@ def calls() -> str:
     """Return every call of the REST API with its scope, fields and example."""
     from fastapi import FastAPI
 
-    from prefect_autopilot.api.routes import mount
+    from prefect_autopilot.api.routes import describe, mount
 
     app = FastAPI()
-    mount(app)
+    mount(app.router)
+    describe(app)
     document = app.openapi()
     parts: dict[str, list[str]] = {}
     for path, methods in document["paths"].items():
@@ -352,6 +359,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "patterns": patterns,
     "remedies": remedies,
     "rewrites": rewrites,
+    "provenance": provenance,
     "services": services,
     "settings": settings,
 }

@@ -42,7 +42,11 @@ class ServiceConnection(Block):
 
     _block_type_name = "Service Connection"
     _block_type_slug = "service-connection"
-    _description = "Credentials and address of a service that generated flows call."
+    _description = (
+        "Credentials and address of a service that generated flows call. Store and test one with "
+        "`prefect-autopilot services connect SERVICE`; the rest is told on the page 'Calling services' "
+        "of the documentation of prefect-autopilot."
+    )
     _logo_url = HttpUrl(
         "https://raw.githubusercontent.com/PrefectHQ/prefect/main/docs/logos/prefect-logomark.png"
     )
@@ -58,7 +62,7 @@ class ServiceConnection(Block):
     )
     credentials: SecretDict = Field(
         default_factory=lambda: SecretDict({}),
-        description="What proves who calls: token, access_token, refresh_token, api_key, api_secret, username, …",
+        description="What proves who calls: token, access_token, refresh_token, api_key, and so on.",
     )
     auto_refresh: bool = Field(
         default=True,

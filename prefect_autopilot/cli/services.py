@@ -116,6 +116,8 @@ def _show_service(service: Service) -> None:
     write_line(f"{service.name} ({service.id}), {f'imported into {file}' if file else service.status}")
     write_line(f"address      {service.base_url or 'unknown'}")
     write_line(f"sign-in      {service.auth.scheme}; needs {', '.join(needed) or 'nothing'}")
+    if service.rate_limit_per_s is not None:
+        write_line(f"limit        {service.rate_limit_per_s:g} calls a second, of each process for itself")
     write_line(f"tested by    {service.verification or 'no known call'}")
     if service.docs_url:
         write_line(f"docs         {service.docs_url}")

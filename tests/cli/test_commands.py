@@ -301,6 +301,11 @@ def test_a_service_is_shown_with_its_operations(name: str, capsys: pytest.Captur
     assert "Operations" in shown
 
 
+def test_the_limit_of_a_service_is_told_with_whose_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["services", "show", "telegram"]) == 0
+    assert "30 calls a second, of each process" in capsys.readouterr().out
+
+
 def test_an_unknown_service_is_told_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["services", "show", "slakc"]) == 1
     assert "did you mean" in capsys.readouterr().err

@@ -330,6 +330,9 @@ def test_every_scheme_is_held_by_a_shown_signature_or_by_a_recorded_construction
     signing = {service.id for service in load_catalogue().services if service.webhook}
     assert signing == (set(SHOWN) - {"standard"}) | set(RECORDED)
     assert set(SHOWN) & set(RECORDED) == set()
+    told = (Path(__file__).parents[2] / "docs" / "webhooks.md").read_text("utf-8")
+    assert f"({len(SHOWN) - 1} services and Standard Webhooks)" in told
+    assert f"({len(RECORDED)} services)" in told
 
 
 @pytest.mark.parametrize("service", RECORDED)
