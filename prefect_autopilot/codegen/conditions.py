@@ -187,7 +187,7 @@ def _answer(field: str, shape: Shape) -> str | None:
         return None
     if shape.answers:
         return f"{shape.answers}.{field}"
-    return None if shape.is_known else field
+    return field if shape.is_open else None
 
 
 def _sum_checks(

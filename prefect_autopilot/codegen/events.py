@@ -69,6 +69,8 @@ class Shape(Value):
     labels: tuple[str, ...] = ()
     amount: Amount | None = None
     words: tuple[Word, ...] = ()
+    is_open: bool = False
+    """True where nobody described the event that starts the flow: its fields are named as it is said."""
     answers: str = ""
     """The field that holds the answers of a form by the reference of their question."""
 

@@ -113,8 +113,9 @@ def _function(plan: Plan, parameters: dict[str, str], scope: Scope) -> ast.Funct
 def _function_doc(plan: Plan, ordered: list[ParameterSpec], parameters: dict[str, str]) -> str:
     """Return the docstring; Prefect shows the lines under Args in the form of its UI."""
     source = plan.service.name if plan.service else "the caller"
-    by_question = any(one.split(".")[0] == plan.shape.answers for one in plan.event_paths)
-    more = f"; {plan.shape.answers} holds each answer by the reference of its question" if by_question else ""
+    answers = plan.shape.answers
+    by_question = answers and any(one.split(".")[0] == answers for one in plan.event_paths)
+    more = f"; {answers} holds each answer by the reference of its question" if by_question else ""
     told = {EVENT: f"Data of the event that starts the run, from {source}{more}."} if plan.takes_event else {}
     told |= {parameters[one.name]: one.description for one in ordered}
     lines = [

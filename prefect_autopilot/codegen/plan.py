@@ -177,6 +177,8 @@ def make_plan(spec: WorkflowSpec, catalogue: Catalogue) -> Plan:
     _check_schedule(spec.trigger)
     trigger_service = catalogue.get(spec.trigger.service) if spec.trigger.service else None
     shape = shape_of(trigger_service, spec.trigger.event)
+    if spec.trigger.type in _EVENT_TRIGGERS and not shape.is_known:
+        shape = shape.model_copy(update={"is_open": True})
     used = {step.service: catalogue.get(step.service) for step in spec.steps}
     plan = Plan(
         spec=spec,

@@ -122,7 +122,12 @@ class Scope:
         (step,) = steps
         source, items, word = self.items(step)
         inner = self.nested(source, self.new_name(singular(word), "item"))
-        row = ast.List([inner.value(part) for part in parts], ast.Load())
+        if [part.path for part in parts if isinstance(part, FromStep)] == [""]:  # whatever the row holds
+            row: ast.expr = nodes.call(
+                nodes.name("list"), nodes.method(nodes.name(inner.loop_name), "values")
+            )
+        else:
+            row = ast.List([inner.value(part) for part in parts], ast.Load())
         target = ast.Name(inner.loop_name, ast.Store())
         return ast.ListComp(row, [ast.comprehension(target, items, [], 0)])
 

@@ -56,7 +56,7 @@ _WISH = re.compile(
     r"|tasks?)\b"
 )
 _RELATION = re.compile(
-    r"[-=]{0,9}>|\b(?:to|into|onto|when|whenever|if|for each|for every|from|via|with|using|in|on|by)\b"
+    r"[-=]{0,9}>|\b(?:to|into|onto|when|whenever|if|for each|for every|from|via|with|using|in|on|by|become)\b"
 )
 _ASSUMED = re.compile(r"\b(?:proposed|assumed|from your context|announces no|run by hand)\b")
 _ONE_PLACE = re.compile(r"\s*(?:'s )?(?:#|channel|board|list|project|group|folder|label)")

@@ -48,6 +48,8 @@ class Calendar:
     monthdays: list[int] = field(default_factory=list)
     months: list[int] = field(default_factory=list)
     year: int | None = None
+    minute: int | None = None
+    """Of every hour ("hourly at quarter past")."""
     window: tuple[int, int] | None = None
     bounds: tuple[int, int] | None = None
     """The window in minutes of the day, where it does not begin and end at full hours."""
@@ -261,7 +263,8 @@ def _day_number(word: str) -> int:
 
 
 def _read_monthdays(text: str, found: Calendar) -> None:
-    one = r"(?:\d{1,2}(?:st|nd|rd|th)|day \d{1,2})"
+    # "every day 18:00" is a time of every day, and no 18th.
+    one = r"(?:\d{1,2}(?:st|nd|rd|th)|(?<!every )(?<!each )day \d{1,2}(?![\d:.]\d| ?(?:am|pm|h\b|o'clock)))"
     match = find(
         rf"\b(?:on |every |each )?(?:the )?(?P<list>{one}(?:(?:,? and |, ?| ?& ?)(?:the )?\d{{1,2}}(?:st|nd"
         rf"|rd|th))*)"

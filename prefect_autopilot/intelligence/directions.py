@@ -71,6 +71,7 @@ _OF_A_NEW = re.compile(r"\b(?:for|of|about|on) (?:an? |each |every |any )?new $"
 _THROUGH = re.compile(
     r"\b(?:go|goes|going|loop|loops|looping|run|walk|iterate)s? (?:through|over)\b|\bhow many\b"
 )
+_GONE_THROUGH = re.compile(r"\b(?:go|goes|going|loop|loops|looping) (?:through|over) (?:[\w'-]+ ){0,3}$")
 _LISTENS = re.compile(
     r"\b(?:alert\w*|notif\w+|notices?|subscrib\w+|respon\w+|repl(?:y|ies)|reacts?|listens?)\b[^.;]{0,40}"
     r"\bto (?:all |any |every |each |the )*(?:new|incoming|latest)\s+(?:\w+\s+)?$"
@@ -137,7 +138,10 @@ def _direction(
         return "source", "it is in the clause of the event"
     verb = "read" if _THROUGH.search(before) else _last_verb(scene, clause, part)
     ordered = _by_named_order(scene, clause, part, before, after)
-    told = ordered or _by_words_beside(part, before, after) or _by_preposition(before, after, verb)
+    gone: tuple[Direction, str] | None = (
+        ("source", "it is gone through") if _GONE_THROUGH.search(before) else None
+    )
+    told = ordered or gone or _by_words_beside(part, before, after) or _by_preposition(before, after, verb)
     if told:
         return told
     if _ADDRESSED.search(before) or (_is_kind_verb(scene, part) and before.strip() == ""):

@@ -34,7 +34,23 @@ _APPROVAL = re.compile(
 _IMPERATIVE = re.compile(
     r"\s*(?:(?:and|then|also|please|just|finally|automatically)\s+)*(?P<verb>[a-z]+)\b(?! (?:of|for) )"
 )
-_MADE = frozenset({"make", "create", "generate", "build", "turn", "convert", "transform", "set", "import"})
+_WORKED_OUT = frozenset(
+    {
+        "compare",
+        "merge",
+        "filter",
+        "deduplicate",
+        "dedupe",
+        "rank",
+        "sort",
+        "calculate",
+        "compute",
+        "aggregate",
+    }
+)
+_MADE = _WORKED_OUT | frozenset(
+    {"make", "create", "generate", "build", "turn", "convert", "transform", "set", "import"}
+)
 """What a program works out itself; said to be missing, and no service to ask for."""
 _SUPPOSED = re.compile(
     r"(?:and |but |so |then |only )?(?:if|unless|only if|in case)\b"
@@ -46,6 +62,8 @@ _HAPPENS = re.compile(
     r"|any ?time|upon|the moment)\b"
 )
 _OTHER_EVENT = re.compile(r"(?:and |but |then )?(?:when|whenever|every ?time|each time)\b")
+_UNLESS = re.compile(r"\s*(?:but )?unless\b")
+_NO_ORDER = re.compile(r"\s*(?:please |we )?(?:(?:stop|quit|stopped) using|no longer use)\b")
 _STOP = re.compile(r"[.;!?\n](?=\s|$)")
 _WORDS = re.compile(r"[a-z]{2,}")
 _OF_A_TIME = re.compile(
@@ -104,7 +122,8 @@ def unread(
     spec, untold = start.spec, _untold(scene, start)
     if spec and spec.span and (spec.service or spec.type not in {"manual", "app_event"}):
         done.append(spec.span)
-    conditions = " ".join(step.condition or "" for step in steps).lower()
+    known = [spec.filter if spec else None, *(step.condition for step in steps)]
+    conditions = " ".join(one for one in known if one).lower()
     asked: list[Span] = []
     told: list[Span] = []
     for clause in clauses:
@@ -118,12 +137,14 @@ def unread(
             continue
         said = scene.words(clause.start, clause.end)
         verb = None if clause.lead else _IMPERATIVE.match(said)
-        supposed = _SUPPOSED.match(said.strip()) if clause.lead else None
+        if _NO_ORDER.match(said):
+            continue
+        supposed = _SUPPOSED.match(said.strip()) if clause.lead or _UNLESS.match(said) else None
         if supposed and refers_back(said.strip()):
             continue  # what an earlier step found
         if supposed and said.strip()[supposed.end() :][:20] not in conditions:
             asked.append(span)
-        elif verb and verb["verb"] in words("verbs", "write") | words("verbs", "move"):
+        elif verb and verb["verb"] in words("verbs", "write") | words("verbs", "move") | _WORKED_OUT:
             (told if verb["verb"] in _MADE else asked).append(span)
     return tuple(asked), tuple(told)
 

@@ -36,6 +36,8 @@ class Items:
     step: StepSpec
     fields: Mapping[str, str]
     certain: frozenset[str]
+    is_query: bool = False
+    """The fields are those the statement asks for, which only the person knows."""
 
 
 def items_of(step: StepSpec, service: Service, operation: Operation) -> Items:
@@ -50,6 +52,9 @@ def items_of(step: StepSpec, service: Service, operation: Operation) -> Items:
         known = {name: name for name in (rows[0] if rows else {})}
     if listed:
         known = {name: path for name, path in known.items() if path.split(".")[0] in listed}
+    is_query = trigger is None and "database" in service.kinds and "spreadsheet" not in service.kinds
+    if is_query:
+        return Items(step, {}, frozenset(), is_query=True)
     return Items(step, known, frozenset(path for path in known.values() if _is_there(path, rows)))
 
 
@@ -84,7 +89,8 @@ def filled_from(step: StepSpec, service: Service, said: str, items: Items) -> St
         if not isinstance(value, FromParameter):
             continue
         if name == CELLS and "spreadsheet" in service.kinds:
-            cells = tuple(FromStep(step=source, path=path) for path in _columns(said, items))
+            columns = [""] if items.is_query and step.for_each != source else _columns(said, items)
+            cells = tuple(FromStep(step=source, path=path) for path in columns)
             if cells:
                 arguments[name] = Text(parts=cells, form="row" if step.for_each == source else "rows")
         elif step.for_each == source and (path := _field_for(name, fields)):

@@ -24,8 +24,12 @@ from prefect_autopilot.intelligence.dates import (
 def read_calendar(text: str, times: list[Clock]) -> Calendar:
     """Read lower-case text in which names of services are masked."""
     found = Calendar()
+    if never := find(rf"\b{EVERY} (?:0+|zero)[ -]?(?:sec|min|h|hour|day|week|month|year)\w*", text):
+        found.problems.append(f"Nothing can run {never[0]!r}.")
+        found.note(never)
     _read_interval(text, found)
     _read_adjective(text, found)
+    _read_minute(text, found)
     read_monthly(text, found)
     read_days(text, found)
     read_dates(text, found)
@@ -65,6 +69,21 @@ def _read_halves(text: str, found: Calendar) -> None:
     count = (_number(match["n"]) if match["n"] else 1) if match else None
     if match and count:
         found.unit, found.every = "minute", count * 60 + 30
+        found.note(match)
+
+
+def _read_minute(text: str, found: Calendar) -> None:
+    """Read "hourly on the half hour", "every hour at 20 past", "at quarter to every hour"."""
+    match = find(
+        r"\b(?:at|on) (?:the )?(?:(?P<half>half)(?:[- ]hour| past)|(?P<n>quarter|\d{1,2}|[a-z]+)"
+        r"(?: minutes?)? (?P<side>past|after|to|before))(?: (?:the|every|each) hour)?(?![\w:])",
+        text,
+    )
+    if match is None or (found.unit, found.every) != ("hour", 1):
+        return
+    minute = 30 if match["half"] else 15 if match["n"] == "quarter" else _number(match["n"])
+    if minute is not None and minute < 60:  # noqa: PLR2004 - minutes of an hour
+        found.minute = 60 - minute if match["side"] in {"to", "before"} else minute
         found.note(match)
 
 

@@ -175,6 +175,7 @@ def _short_interval(draft: _Draft) -> tuple[str | None, str | None, int | None]:
         return f"{'*' if every == 1 else f'*/{every}'} {span} * * {weekdays}", None, None
     if calendar.unit == "hour" and (_DAY_HOURS % every == 0 or calendar.window):
         minute = draft.times[0][1] if draft.times else 0
+        minute = minute if calendar.minute is None else calendar.minute
         last = min(last, _DAY_HOURS - 1)
         span = "*" if not calendar.window else f"{first}-{last}" if last > first else f"{first}-23,0-{last}"
         return f"{minute} {span}{'' if every == 1 else f'/{every}'} * * {weekdays}", None, None

@@ -12,6 +12,7 @@ from prefect_autopilot.intelligence.document import Document, Token
 from prefect_autopilot.intelligence.lexicon import Lexicon, edit_distance
 
 _SHORTEST = 5
+_LONG = 7
 _MOST = 40
 """Words put right in one request; who misspells more is not understood by it either."""
 _WRITTEN = re.compile(r"[a-z]+")
@@ -77,6 +78,8 @@ def _nearest(word: str) -> str | None:
         for one in _vocabulary().get(word[0], ())
         if abs(len(one) - len(word)) <= 1 and edit_distance(word, one, 1) == 1
     ]
+    if not near and len(word) >= _LONG:
+        near = [one for one in (*DAYS, *MONTHS) if one[0] == word[0] and edit_distance(word, one, 2) == 2]  # noqa: PLR2004 - "wensday"
     stems = {one.removesuffix("s") for one in near}
     if len(stems) != 1:
         swapped = [one for one in near if sorted(one) == sorted(word)]

@@ -14,7 +14,8 @@ _DATA_KINDS = frozenset({"crm", "spreadsheet", "chat", "social", "sms", "databas
 _IS_NEW = re.compile(r"\bnew\b")
 _MAIL_IN = re.compile(
     r"^\s*e-?mail (?:directly |straight )?into\b"
-    r"|^(?!.*\b(?:notif|alert|digest|report|reminder|update|summar)).*\b(?:using|by) e-?mails?[.!]?\s*$"
+    r"|^(?!.*\b(?:notif|alert|digest|report|reminder|update|summar|tell|send\b|inform|warn|share|confirm))"
+    r".*\b(?:using|by) e-?mails?[.!]?\s*$"
     r"|^\s*(?:just |simply |you )?(?:can )?(?:send|forward)s? (?:(?:an?|your|my|the|any|all) )?(?:\w+ )?"
     r"e?-?mails? to [^.;]{0,40}\b(?:address|inbox|mailbox)\b[^.;]{0,12}\b(?:and|then|to)\b"
     r"|\b(?:sent|forwarded|e?-?mailed|delivered|arriving) (?:in |to |at )?(?:an?|my|our|the|your|this)"

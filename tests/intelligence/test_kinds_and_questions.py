@@ -275,3 +275,25 @@ def test_more_than_three_questions_become_three_and_lose_nothing() -> None:
 def test_a_question_is_asked_once() -> None:
     question = Question(id="a", text="Which?")
     assert merged([question, question]) == (question,)
+
+
+@pytest.mark.parametrize(
+    ("text", "connected", "asked"),
+    [
+        ("Forward important mail to Evernote", (), {"email"}),
+        ("Get an SMS for each new Stripe payment", (), {"sms"}),
+        ("Email to SMS", (), {"email", "sms"}),
+        ("Forward important mail to Evernote", ("gmail",), set()),
+        ("Forward important Gmail messages to Evernote", (), set()),
+        ("post new Stripe payments to Slack, do not email them", (), set()),
+    ],
+    ids=["mail", "sms", "both", "connected", "named", "excluded"],
+)
+def test_mail_and_sms_are_told_as_asked_until_a_service_is_known(
+    text: str, connected: tuple[str, ...], asked: set[str], ask: Ask
+) -> None:
+    analysis = ask(text, *connected)
+    told = {match.service for match in analysis.services if match.role == "asked"}
+    assert told == asked
+    assert {question.id for question in analysis.questions} >= {f"service_{one}" for one in asked}
+    assert not {step.service for step in analysis.steps} & told, "no service is assumed"

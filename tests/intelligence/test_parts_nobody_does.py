@@ -35,11 +35,15 @@ def parts(analysis: Analysis) -> list[str]:
             "If the page https://x.test is down",
         ),
         (
+            "When a HubSpot contact is created, tell #crm in Slack, unless it has no owner",
+            "unless it has no owner",
+        ),
+        (
             "Every Friday send the Stripe invoices to Slack, archive the old reports",
             "archive the old reports",
         ),
     ],
-    ids=["no service", "arithmetic", "a condition", "another thing"],
+    ids=["no service", "arithmetic", "a condition", "an exception", "another thing"],
 )
 def test_a_part_without_a_step_is_asked_about_in_its_words(text: str, asked: str) -> None:
     analysis = read(text)

@@ -105,3 +105,18 @@ def test_only_what_every_item_has_is_certain(
     assert there <= items.certain
     assert not_there.isdisjoint(items.certain)
     assert items.certain <= set(items.fields.values())
+
+
+def test_the_columns_of_a_statement_are_those_it_asks_for(ask: Ask, catalogue: Catalogue) -> None:
+    analysis = ask("every day at 6 read open orders from postgres and write them to google sheets")
+    source = generate(design(analysis, catalogue), catalogue).source
+    assert "values=[list(row_item.values()) for row_item in row]" in source
+
+
+def test_what_is_gone_through_is_read(ask: Ask) -> None:
+    steps = ask("go through all airtable rows at 7pm and send each owner a slack message").steps
+    assert [(step.service, step.operation) for step in steps] == [
+        ("airtable", "list_records"),
+        ("slack", "post_message"),
+    ]
+    assert steps[1].for_each == steps[0].id

@@ -52,6 +52,20 @@ STARTS = [
     ("Email directly into a Notion page", "email", None),
     ("Track ideas in Trello using email", "email", None),
     ("Post to Slack and create a Jira ticket", "manual", None),
+    ("Company finder via form using Apollo and OpenAI", "form", None),
+    ("Send new HubSpot contacts or form entries to Mailchimp", "app_event", "hubspot"),
+    ("New contacts in HubSpot after a form submission become registrants in Zoom", "app_event", "hubspot"),
+    ("By adding a new deal to Pipedrive it adds a project in Asana", "app_event", "pipedrive"),
+    ("Every time a page is added, webhooks are sent to this flow that posts to Slack", "webhook", None),
+    ("Manage Trello with an AI assistant via chat and webhook", "chat", None),
+    ("Keeps track of offers sent to an email address and stores them in Notion", "email", None),
+    ("Mastodon mention notifier by e-mail", "app_event", "mastodon"),
+    ("JSON API for exchange rates kept in Redis", "webhook", None),
+    ("Write & schedule LinkedIn posts with OpenAI", "schedule", None),
+    ("Conversational chatbot with OpenAI for pictures, on Telegram", "app_event", "telegram"),
+    ("This zap lets you tweet each new Ghost post automatically", "app_event", "ghost"),
+    ("Fetch notes from Evernote, which I use regularly, into Asana", "app_event", "evernote"),
+    ("Watch prices with Apify and alert the team in Microsoft Teams", "manual", None),
 ]
 
 
