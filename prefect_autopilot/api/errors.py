@@ -116,6 +116,13 @@ async def _typed(request: Request, error: Exception) -> Response:
     return problem(status, error.message, kind=_kind(type(error)), instance=request.url.path, headers=headers)
 
 
+def is_page(request: Request) -> bool:
+    """Tell whether a browser asks for an address of the pages."""
+    root = request.scope.get("root_path", "")
+    asked = request.url.path.removeprefix(root)
+    return asked.startswith("/ui/") and "text/html" in request.headers.get("accept", "")
+
+
 def _kind(error: type[AutopilotError]) -> str:
     words = re.findall(r"[A-Z][a-z]+", error.__name__.removesuffix("Error"))
     return "-".join(words).lower()
@@ -123,6 +130,10 @@ def _kind(error: type[AutopilotError]) -> str:
 
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if error.status_code == HTTPStatus.NOT_FOUND and is_page(request):
+        from prefect_autopilot.api.page_frame import no_page
+
+        return no_page(request)
     return problem(
         HTTPStatus(error.status_code), str(error.detail), instance=request.url.path, headers=error.headers
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Coroutine
 from functools import cache
 from http import HTTPStatus
@@ -24,6 +25,7 @@ from prefect_autopilot.store import Scope, Store
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from markupsafe import Markup
 
 PAGES = (
     ("/", "Overview"),
@@ -133,6 +135,30 @@ def _refusal(error: AutopilotError | HTTPException | TimeoutError) -> tuple[HTTP
     return HTTPStatus.SERVICE_UNAVAILABLE, "The work took too long and was given up; try again later."
 
 
+def no_page(request: Request) -> Response:
+    """Return the page that says that there is none at an address."""
+    said = "Nothing is at this address; the overview leads to all there is."
+    return rendered(
+        request, "page_refused.html.j2", HTTPStatus.NOT_FOUND, said=said, heading="There is no such page"
+    )
+
+
+def _coded(text: str) -> Markup:
+    """Return a text for people in which what stands between backticks is shown as code."""
+    from markupsafe import Markup, escape
+
+    told = str(escape(views.plain(redact(str(text)))))
+    return Markup(re.sub(r"`([^`\n]+)`", r"<code>\1</code>", told))  # noqa: S704 - it was escaped above
+
+
+def _service(ident: str) -> str:
+    """Return what a service of the catalogue is called, other texts as they are."""
+    from prefect_autopilot.adapters.catalogue import user_catalogue
+
+    catalogue = user_catalogue()
+    return catalogue.get(ident).name if ident in catalogue else ident
+
+
 @cache
 def environment() -> Environment:
     """Return the templates; every value is escaped."""
@@ -145,5 +171,7 @@ def environment() -> Environment:
     made = Environment(loader=DictLoader(texts), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     made.filters["plain"] = views.plain
     made.filters["told"] = lambda text: views.plain(redact(str(text)))
+    made.filters["coded"] = _coded
+    made.filters["service"] = _service
     made.filters["segment"] = lambda text: quote(str(text), safe="")
     return made

@@ -237,6 +237,18 @@ async def test_what_is_not_there_is_told(api: httpx.AsyncClient, path: str, stat
     assert (await api.get(path)).status_code == status
 
 
+@pytest.mark.parametrize("path", ["/ui/alerts", "/ui/nothing/at/all", "/ui/<script>"])
+async def test_an_address_without_a_page_is_a_page_for_people_and_details_for_programs(
+    api: httpx.AsyncClient, path: str
+) -> None:
+    shown, told = await api.get(path, headers=HTML), await api.get(path)
+    assert (shown.status_code, told.status_code) == (404, 404)
+    assert "There is no such page" in shown.text
+    assert 'href="/"' in shown.text
+    assert "<script>" not in shown.text
+    assert told.json()["status"] == 404
+
+
 @pytest.mark.parametrize("kind", ["application/json", "multipart/form-data; boundary=x", "text/plain"])
 async def test_only_forms_are_read(api: httpx.AsyncClient, kind: str) -> None:
     answer = await api.post("/ui/describe", content=b"text=x", headers={"content-type": kind})

@@ -237,6 +237,7 @@ async def test_a_viewer_tries_rules_out_and_stores_none(api: Client, store: Stor
 async def test_without_a_prefect_server_the_page_says_what_to_do(api: Client) -> None:
     page = (await api.get("/ui/connections")).text
     assert "PREFECT_API_URL" in page
+    assert "<code>prefect-autopilot up</code>" in page
     assert "services connect" in page
 
 
@@ -270,6 +271,7 @@ async def test_a_question_is_answered_with_a_click(api: Client) -> None:
     page = (await described(api, text="When a new lead arrives, send a message to the team chat")).text
     found = re.search(r'type="radio" name="(answer:[^"]+)" value="([^"]+)"', page)
     assert found is not None
+    assert "> Slack</label>" in page, "a service is called by its name"
     before = page.count("<legend>")
     answered = (
         await described(api, text=field(page, "text"), context=field(page, "context"), **{found[1]: found[2]})
