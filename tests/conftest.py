@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import gc
 import os
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -53,13 +54,15 @@ def pytest_collection() -> Generator[None, object, object]:
 
     What is collected may be told with a traceback, whose formatting parses source; inside the reading of a
     module CPython 3.11 takes that for a fault of the module ("AST constructor recursion depth mismatch").
-    What was read stays until the end: later collections need not look at it, which takes seconds each time.
+    What was read stays until the end: later collections need not look at it, which takes seconds each time,
+    and they come more seldom, for they would take a tenth of the whole time.
     """
     gc.disable()
     try:
         return (yield)
     finally:
         gc.freeze()
+        gc.set_threshold(10_000, 10, 10)
         gc.enable()
 
 
@@ -253,6 +256,32 @@ def anyio_backend() -> str:
 def now() -> datetime:
     """A fixed moment: tests never read the clock."""
     return datetime(2026, 3, 2, 3, 0, tzinfo=UTC)
+
+
+@pytest.fixture(scope="session")
+def lay_database(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], None]:
+    """Return a function that lays the file of a store's address, as the store makes it, if it is SQLite's.
+
+    The migrations that make it take longer than most tests of a store; tests/store has tests of them.
+    """
+    from prefect_autopilot.store import Store
+
+    made = tmp_path_factory.mktemp("empty-store") / "autopilot.db"
+
+    async def make() -> None:
+        async with Store.open(f"sqlite:///{made}"):
+            return
+
+    asyncio.run(make())
+
+    def lay(url: str) -> None:
+        scheme, _, name = url.partition(":///")
+        path = Path(name)
+        if scheme.startswith("sqlite") and not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            shutil.copy(made, path)
+
+    return lay
 
 
 @pytest.fixture(scope="session")

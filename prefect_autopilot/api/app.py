@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import TYPE_CHECKING
 
 from prefect_autopilot.api.access import Door
@@ -15,16 +16,30 @@ from prefect_autopilot.api.hooks import keep_outbox, mount_hooks
 from prefect_autopilot.api.page import mount_page
 from prefect_autopilot.api.pages import mount_pages
 from prefect_autopilot.api.replies import Replies
-from prefect_autopilot.api.routes import mount
+from prefect_autopilot.api.routes import describe, mount
 from prefect_autopilot.api.system import product_version
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+    from starlette.routing import BaseRoute
 
 DESCRIPTION = (
     "Plain English to Prefect flows; runs watched, failures diagnosed, resolved and verified; flows"
     " rewritten. Errors are problem details (RFC 9457). Calls carry a bearer token with a scope."
 )
+
+
+@cache
+def _routes() -> tuple[BaseRoute, ...]:
+    """Return calls and pages; they know no context, and reading their signatures takes most of the time."""
+    from fastapi import APIRouter
+
+    router = APIRouter()
+    mount(router)
+    mount_hooks(router)
+    mount_pages(router)
+    mount_page(router)
+    return tuple(router.routes)
 
 
 def build(context: Context, hosts: Iterable[str] = (), *, locked: bool = False) -> FastAPI:
@@ -50,10 +65,8 @@ def build(context: Context, hosts: Iterable[str] = (), *, locked: bool = False) 
         redoc_url=None,
     )
     app.state.context = context
-    mount(app)
-    mount_hooks(app)
-    mount_pages(app)
-    mount_page(app)
+    app.router.routes.extend(_routes())
+    describe(app)
     install(app)
     # The last one added is the outermost.
     app.add_middleware(Replies)

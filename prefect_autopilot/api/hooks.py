@@ -19,7 +19,7 @@ from prefect_autopilot.journeys import hooks
 from prefect_autopilot.models import Announcement
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
+    from fastapi import APIRouter
 
 logger = logging.getLogger("prefect_autopilot.hooks")
 
@@ -29,9 +29,9 @@ OUTBOX_S = 5.0
 PATH = "/hooks/{connection}"
 
 
-def mount_hooks(app: FastAPI) -> None:
-    """Put the door on ``app``; it is no call of the API, so it is not in its document."""
-    app.add_api_route(PATH, receive_webhook, methods=["POST", "GET", "HEAD"], include_in_schema=False)
+def mount_hooks(router: APIRouter) -> None:
+    """Put the door on ``router``; it is no call of the API, so it is not in its document."""
+    router.add_api_route(PATH, receive_webhook, methods=["POST", "GET", "HEAD"], include_in_schema=False)
 
 
 async def receive_webhook(connection: str, request: Request) -> Response:

@@ -33,7 +33,7 @@ from prefect_autopilot.models import Silence, WorkflowAlert
 from prefect_autopilot.store import Scope, Store, Workflow
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
+    from fastapi import APIRouter
 
 PER_PAGE = 20
 MOST_OPEN = 50
@@ -44,8 +44,8 @@ SILENCES = {"1": "an hour", "8": "8 hours", "24": "a day", "168": "a week"}
 _tries = Buckets(burst=20, per_second=0.2)
 
 
-def mount_page(app: FastAPI) -> None:
-    """Put the status page on ``app``; it is no call of the API, so it is not in its document."""
+def mount_page(router: APIRouter) -> None:
+    """Put the status page on ``router``; it is no call of the API, so it is not in its document."""
     session, workflow = "/ui/sessions/{session_id}", "/ui/workflows/{workflow:path}"
     routes: tuple[tuple[str, str, Answer], ...] = (
         ("GET", "/", overview),
@@ -84,7 +84,7 @@ def mount_page(app: FastAPI) -> None:
     )
     for method, path, answer in routes:
         told = for_people(answer)
-        app.add_api_route(path, told, methods=[method], include_in_schema=False, response_model=None)
+        router.add_api_route(path, told, methods=[method], include_in_schema=False, response_model=None)
 
 
 async def style(request: Request) -> Response:  # noqa: ARG001  # every page is asked the same way

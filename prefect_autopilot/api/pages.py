@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
+    from fastapi import APIRouter
 
 STYLE = (
     "body{font:1rem/1.5 system-ui,sans-serif;max-width:60rem;margin:auto;padding:1rem}"
@@ -25,9 +25,9 @@ _DIGEST = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 POLICY = f"default-src 'none'; style-src 'sha256-{_DIGEST}'; frame-ancestors 'none'; base-uri 'none'"
 
 
-def mount_pages(app: FastAPI) -> None:
+def mount_pages(router: APIRouter) -> None:
     """Add the page of the calls."""
-    app.add_api_route("/docs", _docs, methods=["GET"], include_in_schema=False, response_model=None)
+    router.add_api_route("/docs", _docs, methods=["GET"], include_in_schema=False, response_model=None)
 
 
 async def _docs(request: Request) -> Response:

@@ -27,7 +27,7 @@ from prefect_autopilot.models import JSONDict
 from prefect_autopilot.store import Scope
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
+    from fastapi import APIRouter, FastAPI
     from fastapi.routing import APIRoute
 
 COMPUTES_ONLY = frozenset(
@@ -170,8 +170,8 @@ def examples() -> dict[str, JSONDict]:
     return found
 
 
-def mount(app: FastAPI) -> None:
-    """Put every call on ``app`` and describe it."""
+def mount(router: APIRouter) -> None:
+    """Put every call on ``router``."""
     refusals: dict[int | str, dict[str, Any]] = {
         "default": {
             "description": "Problem details (RFC 9457).",
@@ -180,7 +180,7 @@ def mount(app: FastAPI) -> None:
     }
     scoped = _scoped()
     for route in routes():
-        app.router.add_api_route(
+        router.add_api_route(
             route.path,
             route.endpoint,
             methods=[route.method],
@@ -190,6 +190,10 @@ def mount(app: FastAPI) -> None:
             responses=refusals,
             route_class_override=scoped,
         )
+
+
+def describe(app: FastAPI) -> None:
+    """Let ``app`` tell its calls, and its document their examples."""
     app.state.endpoints = tuple(f"{route.method} {route.path.replace(':path', '')}" for route in routes())
     described = app.openapi
 

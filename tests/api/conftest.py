@@ -240,12 +240,16 @@ def desks(prefect: PrefectInMemory, clock: Clock, mode: str = "propose") -> Call
 
 
 @pytest.fixture
-async def start(settings: Settings, clock: Clock) -> AsyncIterator[Start]:
+async def start(
+    settings: Settings, clock: Clock, lay_database: Callable[[str], None]
+) -> AsyncIterator[Start]:
     """Return a function that starts the application and gives a client of it; ended with the test."""
     async with AsyncExitStack() as stack:
 
         async def started(**parts: Any) -> Client:
-            app = create_app(parts.pop("settings", settings), **{"clock": clock, **parts})
+            chosen = parts.pop("settings", settings)
+            lay_database(chosen.store_url.get_secret_value())
+            app = create_app(chosen, **{"clock": clock, **parts})
             return await stack.enter_async_context(serving(app))
 
         yield started
@@ -272,8 +276,9 @@ async def api_with_prefect(start: Start, prefect: PrefectInMemory, clock: Clock)
 
 
 @pytest.fixture
-async def store(settings: Settings) -> AsyncIterator[Store]:
+async def store(settings: Settings, lay_database: Callable[[str], None]) -> AsyncIterator[Store]:
     """A second view of the store, to play the watcher and to look behind the API."""
+    lay_database(settings.store_url.get_secret_value())
     async with Store.open(settings.store_url.get_secret_value()) as opened:
         yield opened
 

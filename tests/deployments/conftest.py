@@ -72,7 +72,7 @@ class Shop:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
         self.url = f"http://127.0.0.1:{self.server.server_port}/orders"
-        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True)
         self.thread.start()
 
     def close(self) -> None:
@@ -110,6 +110,18 @@ def live_pool(live_prefect: Any) -> Iterator[str]:
 @pytest.fixture
 def without_ours(call: Callable[..., Any]) -> Iterator[None]:
     """Neither before nor after the test does the server have anything of ours, whatever ran before."""
+    _remove_ours(call)
+    yield
+    _remove_ours(call)
+
+
+@pytest.fixture(scope="class")
+def without_ours_here(live_prefect: Any) -> Iterator[None]:
+    """Neither before nor after the tests of a class does the server have anything of ours."""
+
+    def call(method: str, path: str, body: Any = None) -> Any:
+        return ask(live_prefect, method, path, body)
+
     _remove_ours(call)
     yield
     _remove_ours(call)

@@ -211,8 +211,10 @@ def prefect(clock: Clock, tmp_path: Path) -> PrefectInMemory:
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    async with Store.open(f"sqlite+aiosqlite:///{tmp_path / 'autopilot.db'}") as opened:
+async def store(tmp_path: Path, lay_database: Callable[[str], None]) -> AsyncIterator[Store]:
+    url = f"sqlite+aiosqlite:///{tmp_path / 'autopilot.db'}"
+    lay_database(url)
+    async with Store.open(url) as opened:
         yield opened
 
 
