@@ -3,7 +3,8 @@
     python benchmarks/service_figures.py [--print]
 
 What a call costs beside bare httpx, what loading the catalogue costs, what importing a large OpenAPI document
-of YAML costs, and how long all contract tests take one after the other. 1 when a limit is missed.
+of YAML costs, and how long all contract tests take one after the other. 1 when a limit is missed; seconds
+are held to it by the processor, because the wall says nothing of a machine that does other work as well.
 """
 
 from __future__ import annotations
@@ -123,21 +124,21 @@ def importing() -> list[Figure]:
         done = subprocess.run(command, check=True, capture_output=True, text=True)
     told = json.loads(done.stdout)
     took = told["parse_s"] + told["import_s"]
-    value = f"{took:.1f} s, peak {told['peak_mb']} MB"
+    value = f"{took:.1f} s, processor {told['processor_s']:.1f} s, peak {told['peak_mb']} MB"
     what = f"importing {told['mb']:.0f} MB of YAML, {told['imported']:,} operations"
-    return [Figure(what, value, f"{IMPORT_S:.0f} s", "1", took <= IMPORT_S)]
+    return [Figure(what, value, f"{IMPORT_S:.0f} s", "1", told["processor_s"] <= IMPORT_S)]
 
 
 def contracts() -> list[Figure]:
     """Return how long the contract tests of all recorded operations take one after the other."""
-    command = [sys.executable, "-m", "pytest", "-n", "0", "-q", "-p", "no:cacheprovider", CONTRACTS]
+    command = [sys.executable, "-m", "pytest", "-n", "0", "-p", "no:cacheprovider", CONTRACTS]
     begun, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT)
     took, after = time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_CHILDREN)
     worked = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     passed = re.search(r"(\d+) passed", done.stdout)
     count = passed[1] if passed else "0"
-    good = done.returncode == 0 and took < CONTRACTS_S
+    good = done.returncode == 0 and worked < CONTRACTS_S
     value = f"{took:.1f} s, processor {worked:.1f} s" + ("" if done.returncode == 0 else ", some failed")
     return [Figure("all contract tests, one process", value, f"{CONTRACTS_S:.0f} s", f"{int(count):,}", good)]
 

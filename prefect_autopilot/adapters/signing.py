@@ -89,10 +89,11 @@ def _sigv4(service: Service, credentials: Mapping[str, str]) -> Sign:
         # A signature counts every character, and a space of the query has two ways to be written.
         request.url = httpx.URL(str(request.url).replace("+", "%20"))
         with ExitStack() as files:
-            is_file = isinstance(request.stream, FileStream)
-            body: Any = files.enter_context(request.stream.path.open("rb")) if is_file else _read(request)
+            stream = request.stream
+            path = stream.path if isinstance(stream, FileStream) else None
+            body: Any = _read(request) if path is None else files.enter_context(path.open("rb"))
             aws = AWSRequest(method=request.method, url=str(request.url), data=body, headers=signed)
-            if is_file and request.url.scheme == "https":
+            if path is not None and request.url.scheme == "https":
                 aws.context["client_config"] = unsigned
             auth.add_auth(aws)
         for name, value in aws.headers.items():

@@ -601,3 +601,16 @@ def test_a_missing_credential_names_the_connection_and_the_command(connection: s
     service = Service(id="a_b", name="A B", auth=Auth(scheme="bearer"))
     with pytest.raises(ConfigurationError, match=told):
         authorise(service, {}, connection=connection)
+
+
+@pytest.mark.parametrize(
+    ("amount", "written"), [(0.00001, "0.00001"), (1e22, "1" + "0" * 22), (-2.50, "-2.5"), (3, "3")], ids=str
+)
+def test_a_number_in_an_address_is_written_out(amount: float, written: str) -> None:
+    pay = Operation(
+        id="pay",
+        method="POST",
+        path="/pay",
+        parameters=(Parameter(name="a", location="query", type="number"),),
+    )
+    assert build_request(pay, {"a": amount}).query == (("a", written),)
