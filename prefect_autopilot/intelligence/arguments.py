@@ -26,6 +26,9 @@ from prefect_autopilot.models import (
 _TOLD_KINDS = frozenset({"chat", "sms", "email", "social"})
 _MESSAGES, CELLS = "messages", "values"
 MOST_CELLS = 8
+HOLDERS = frozenset({"fields", "properties", "attributes"})
+"""Objects a row keeps its own fields in; below others there may be nothing."""
+
 CHANNEL = re.compile(r"#[^\W\d_][\w-]*")
 _WHETHER = re.compile(r"(?i)\b(?:if|whether)\s+(.{2,300}\w)")
 _ADDRESS = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
@@ -227,8 +230,9 @@ def _cells(service: Service, parameter: Parameter, event: ServiceTrigger | None)
     """Return the fields of the event as the cells of a new row."""
     if parameter.name != CELLS or "spreadsheet" not in service.kinds or event is None or not event.fields:
         return None
-    cells = tuple(FromTrigger(path=one) for one in list(event.fields)[:MOST_CELLS])
-    return Text(parts=cells, form="row")
+    plain = [name for name, path in event.fields.items() if path not in HOLDERS]
+    cells = tuple(FromTrigger(path=name) for name in plain[:MOST_CELLS])
+    return Text(parts=cells, form="row") if cells else None
 
 
 def _conversation(

@@ -25,7 +25,9 @@ _FROM = re.compile(
     rf"|for (?:each |every |any |all )?(?:new|incoming)|for (?:each|every|any)|(?:received|sent|arriving"
     rf"|incoming) (?:via|in|through|on|by)|triggered by)\s+{_NOUN}$"
 )
-_TO = re.compile(rf"\b(?:to|into|onto|in|inside|on|at|within|2|and into|toward|towards|for)\s+{_NOUN}$")
+_TO = re.compile(
+    rf"\b(?:to|into|onto|in|inside|on|at|within|(?<!at )2|and into|toward|towards|for)\s+{_NOUN}$"
+)
 _INFINITIVE = re.compile(r"to\s+([a-z]+)\s+(?:new|all|every|each|any|the|my|our|an?|latest|incoming)\b")
 _VIA = re.compile(rf"\b(?:via|through|thru|by(?!\s+\w+ing\b)|over)\s+{_NOUN}$")
 _WITH = re.compile(rf"\b(?:using|with|w|w/|use|uses|have|ask|let|powered by|leveraging|leverages)\s+{_NOUN}$")

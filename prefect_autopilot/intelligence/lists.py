@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from prefect_autopilot.intelligence.arguments import CELLS, MOST_CELLS, role_of
+from prefect_autopilot.intelligence.arguments import CELLS, HOLDERS, MOST_CELLS, role_of
 from prefect_autopilot.intelligence.data import table
 from prefect_autopilot.models import (
     FromParameter,
@@ -25,8 +25,6 @@ _COLUMNS = re.compile(
     r"((?:[\w -]{2,40}, ){0,6}[\w-]{2,40}(?:,? (?:and|&) [\w-]{2,40})+)(?=[.,;]|$)",
     re.IGNORECASE,
 )
-_HOLDERS = frozenset({"fields", "properties", "attributes"})
-"""Objects a row keeps its own fields in; below others there may be nothing."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,7 @@ def _is_there(path: str, rows: list[dict[str, Any]]) -> bool:
     if rows:
         return all(_is_plain(pick(row, path)) for row in rows)
     head, _, rest = path.partition(".")
-    return not rest or (head in _HOLDERS and "." not in rest)
+    return "." not in rest if head in HOLDERS and rest else not rest and head not in HOLDERS
 
 
 def _is_plain(value: object) -> bool:

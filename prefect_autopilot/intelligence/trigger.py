@@ -54,6 +54,12 @@ _NEW_FIRST = re.compile(r"\s*(?:(?:all|any|every|each|the) )?new\b")
 _TELLS = frozenset(
     {"alert", "alerts", "notify", "notifies", "tell", "tells", "ping", "pings", "message", "dm", "remind"}
 )
+_SENT_ON = re.compile(
+    r"\b(?:is|are|be|been|gets?) (?:then |also |automatically )?(?:sen[dt]|moved|copied|saved|added|posted"
+    r"|forwarded|pushed|logged|stored) (?:to|in|into|on|as)\b"
+)
+"""What is taken with one service goes on to another ("notes made with X are sent to Y")."""
+
 _LEADS_TO = re.compile(r"(?:'s)?\s+(?:to|2|into)\s")
 
 
@@ -169,6 +175,8 @@ def _source(
         return (talking or talked)[0]
     if len(named) > 1 and _SAME_THERE.search(scene.text, named[0].part.at):
         return named[0]
+    if len(named) > 1 and named[0].direction == "tool" and _SENT_ON.search(scene.text, named[0].part.at):
+        return named[0] if _may_start(named[0], catalogue) else None
     sources = [p for p in placed if p.direction == "source" and _may_start(p, catalogue)]
     likely = _likely(scene, named, talking, catalogue) if sources and sources[0].why in GUESSED else None
     if sources or not is_told:

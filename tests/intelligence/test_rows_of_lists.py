@@ -71,9 +71,9 @@ def test_a_title_in_a_loop_is_that_of_the_item(ask: Ask, catalogue: Catalogue) -
     "text",
     [
         "every friday at 5pm put the open zendesk tickets into google sheets with id, subject and colour",
-        "every night at 2 copy airtable records to google sheets",
+        "every night at 2 copy airtable records to google sheets with name and colour",
     ],
-    ids=["a column that items are not known to have", "items of which nothing is known"],
+    ids=["a column that items are not known to have", "columns that nobody described"],
 )
 def test_what_cannot_be_known_is_filled_in_by_the_person(text: str, ask: Ask) -> None:
     assert isinstance(ask(text).steps[-1].arguments["values"], FromParameter)
@@ -91,7 +91,7 @@ def test_an_event_gives_one_row_of_its_own_fields(ask: Ask) -> None:
         ("hubspot", "list_contacts", {"id", "properties.email"}, set()),
         ("jira", "search_issues", {"key", "fields.summary"}, {"fields.assignee.displayName"}),
         ("gmail", "list_messages", {"id", "threadId"}, {"snippet"}),
-        ("airtable", "list_records", set(), {"id"}),
+        ("airtable", "list_records", {"id", "createdTime"}, {"fields"}),
     ],
 )
 def test_only_what_every_item_has_is_certain(
@@ -111,6 +111,18 @@ def test_the_columns_of_a_statement_are_those_it_asks_for(ask: Ask, catalogue: C
     analysis = ask("every day at 6 read open orders from postgres and write them to google sheets")
     source = generate(design(analysis, catalogue), catalogue).source
     assert "values=[list(row_item.values()) for row_item in row]" in source
+
+
+def test_a_clock_time_of_two_is_no_to(ask: Ask) -> None:
+    steps = ask("every night at 2 copy airtable records to google sheets").steps
+    assert [step.operation for step in steps] == ["list_records", "append_row"]
+    assert steps[1].arguments["values"] == Text(
+        parts=(
+            FromStep(step="airtable_list_records", path="id"),
+            FromStep(step="airtable_list_records", path="createdTime"),
+        ),
+        form="rows",
+    )
 
 
 def test_what_is_gone_through_is_read(ask: Ask) -> None:

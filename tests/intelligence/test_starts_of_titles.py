@@ -65,6 +65,7 @@ STARTS = [
     ("Conversational chatbot with OpenAI for pictures, on Telegram", "app_event", "telegram"),
     ("This zap lets you tweet each new Ghost post automatically", "app_event", "ghost"),
     ("Fetch notes from Evernote, which I use regularly, into Asana", "app_event", "evernote"),
+    ("Notes taken with Evernote are sent to a list in Trello", "app_event", "evernote"),
     ("Watch prices with Apify and alert the team in Microsoft Teams", "manual", None),
 ]
 
