@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import re
 
+from prefect_autopilot.intelligence.clauses import Clause
 from prefect_autopilot.intelligence.data import table
-from prefect_autopilot.intelligence.directions import Placed
 from prefect_autopilot.intelligence.events import changes, stems
 from prefect_autopilot.intelligence.scene import ANY, Scene
 
 
-def event_filter(scene: Scene, source: Placed | None, event: str | None) -> str | None:
+def event_filter(scene: Scene, clause: Clause | None, event: str | None) -> str | None:
     """Return the words that narrow the event, in the person's words; what its name says needs no filter."""
     announced = stems((event or "").replace("_", " "))
-    if source is None:
+    if clause is None:
         return None
-    text = scene.words(source.clause.start, source.clause.end)
+    text = scene.words(clause.start, clause.end)
     found: list[tuple[int, str]] = []
     for adjective in table("triggers")["adjectives"]:
         match = re.search(rf"(?<![\w#-]){re.escape(adjective)}(?![\w-])", text)

@@ -119,7 +119,8 @@ def _find_start(
     if (through or lists_all(scene, clauses)) and not has_event:
         told = "It goes through what is there, and nothing is said to start it: it is run by hand."
         return Start(TriggerSpec(type="manual"), None, None, (told,))
-    return _event(scene, source, placed, catalogue, has_event=has_event)
+    happens = next((c for c in clauses if c.lead and _EVENT_LEADS.match(c.lead)), None)
+    return _event(scene, source, placed, catalogue, has_event=has_event, told=happens)
 
 
 def _scheduled(scene: Scene, schedule: Schedule, timezone: str) -> Start:
@@ -240,7 +241,9 @@ def _event(
     catalogue: Catalogue,
     *,
     has_event: bool,
+    told: Clause | None = None,
 ) -> Start:
+    """Return the event; ``told`` is the clause that says what happens where it names nobody."""
     service_id = source.part.mention.service if source else None
     service = catalogue.get(service_id) if service_id else None
     kind = source.part.mention.kind if source else None
@@ -256,10 +259,10 @@ def _event(
         service = None
     where = source.clause if source else None
     event = None if service is None and type_ in {"chat", "webhook"} else _event_name(scene, source, service)
-    filter_ = event_filter(scene, source, event)
+    filter_ = event_filter(scene, where or (told if service is None else None), event)
     own = _own_event(scene, source, service, event) if where and where.lead else None
     if own:
-        event, filter_ = own, event_filter(scene, source, own)
+        event, filter_ = own, event_filter(scene, where, own)
     spec = TriggerSpec(
         type=type_,
         service=service.id if service else None,

@@ -283,3 +283,20 @@ def test_reads_that_do_not_depend_on_each_other_are_pointed_out(ask: Ask) -> Non
 
 def test_a_harmless_request_gets_no_advice(ask: Ask) -> None:
     assert ask("every day at 9 list the projects of asana").recommendations == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (
+            "when our webhook is called and the total is 500 or more, post to #big in Slack",
+            "the total is 500 or more",
+        ),
+        ("when a webhook is received, post to #big in Slack", None),
+    ],
+    ids=["a condition", "none"],
+)
+def test_a_condition_on_what_nobody_named_sends_is_kept(text: str, wanted: str | None, ask: Ask) -> None:
+    trigger = ask(text).trigger
+    assert trigger is not None
+    assert (trigger.type, trigger.filter) == ("webhook", wanted)
