@@ -133,8 +133,8 @@ def _show(
         write_line(f"not {other.category}: {other.reason}")
     if advice:
         write_line("what to do:")
-    for line in advice:
-        write_line(f"- {line}")
+    for step in advice:
+        write_line(f"- {step}")
 
 
 async def sessions(

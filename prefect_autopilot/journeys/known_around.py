@@ -42,13 +42,10 @@ async def read_around(desk: Desk, run: RunRecord) -> Evidence:
         *_neighbours(run, others),
         *await _looked_at(desk, run, workflow),
     )
-    earlier = await desk.store.runs(**_of_workflow(run), limit=MOST_EARLIER)
+    flow = None if run.deployment_id else run.flow_name
+    earlier = await desk.store.runs(run.deployment_id, flow, limit=MOST_EARLIER)
     known = {"surroundings": (*evidence.surroundings, *lines), "compared": (*earlier, *others)}
     return evidence.model_copy(update=known)
-
-
-def _of_workflow(run: RunRecord) -> dict[str, str]:
-    return {"deployment_id": run.deployment_id} if run.deployment_id else {"flow_name": run.flow_name}
 
 
 def _alert(alert: WorkflowAlert) -> EvidenceLine:
