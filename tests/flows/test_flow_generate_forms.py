@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from pydantic import ValidationError
 
@@ -16,7 +15,6 @@ from prefect_autopilot.flows.forms import approval_form, question_form
 from prefect_autopilot.flows.generate import generate
 from prefect_autopilot.intelligence import analyze
 from prefect_autopilot.journeys import automate
-from prefect_autopilot.journeys.memory import recall
 from prefect_autopilot.models import GeneratedFlow, Question, RequestContext
 from prefect_autopilot.services import load_catalogue
 
@@ -80,30 +78,6 @@ def flows_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(forms, "LOOK_S", 1)
     monkeypatch.setenv("PREFECT_AUTOPILOT_FLOWS_FOLDER", str(tmp_path / "flows"))
     return tmp_path / "flows"
-
-
-@pytest.mark.live
-@pytest.mark.timeout(120)
-def test_a_person_answers_approves_and_has_an_automation(server: Any, flows_folder: Path) -> None:
-    told, (questions, approval) = answered(
-        server,
-        "Every Monday at 9am post to the team channel",
-        {"service_chat": "slack"},
-        {"approve": True, "slack_channel": "#ops", "slack_text": "hello"},
-    )
-    assert "slack" in json.dumps(questions["properties"]["service_chat"])
-    assert approval["properties"]["approve"]["default"] is False
-    assert set(approval["properties"]) == {"approve", "slack_channel", "slack_text"}
-    assert (told["status"], told["approved"], told["questions"]) == ("flow", True, [])
-    names = sorted(path.name for path in flows_folder.iterdir())
-    assert len(names) == 2
-    assert names == sorted([names[1].removeprefix("test_"), f"test_{names[0]}"]), "a flow and its test"
-    (deployment,) = deployed(server, told["flow"])
-    assert deployment["id"] == told["deployment_id"]
-    assert deployment["parameters"] == {"slack_channel": "#ops", "slack_text": "hello"}
-    assert deployment["schedules"][0]["schedule"]["cron"] == "0 9 * * 1"
-    assert server.run(recall()) == {"chat": "slack"}
-    httpx.delete(f"{server.url}/deployments/{deployment['id']}").raise_for_status()
 
 
 @pytest.mark.live
