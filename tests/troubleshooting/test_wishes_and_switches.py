@@ -31,6 +31,7 @@ def test_a_wish_is_no_failure_and_nothing_to_try_again(text: str) -> None:
     [
         "Every call to orders-db was refused: connection refused",
         "When connecting: psycopg2.OperationalError: server closed the connection unexpectedly",
+        "Flow run encountered an exception: ConnectionRefusedError: password=…(redacted)",
         "ERROR every retry of the export was cut off: connection reset by peer",
     ],
 )
