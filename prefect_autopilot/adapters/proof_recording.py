@@ -127,7 +127,8 @@ def record_httpx() -> None:
         return response(answer)
 
     def is_ours(request: httpx.Request) -> bool:
-        return request.headers.get("user-agent", "").startswith(_OURS)
+        sender = str(request.headers.get("user-agent", ""))
+        return sender.startswith(_OURS)
 
     send, asend = httpx.HTTPTransport.handle_request, httpx.AsyncHTTPTransport.handle_async_request
 
@@ -170,7 +171,8 @@ def record_requests() -> None:
         from requests.adapters import HTTPAdapter
     except ImportError:
         return
-    send = HTTPAdapter.send
+    adapters: Any = HTTPAdapter
+    send = adapters.send
 
     def response(adapter: Any, request: Any, answer: Answer) -> Any:
         _begin_answer(answer)
@@ -205,7 +207,7 @@ def record_requests() -> None:
         RECORDING.keep(key, answer)
         return response(self, request, answer)
 
-    HTTPAdapter.send = recorded
+    adapters.send = recorded
 
 
 def record_urllib() -> None:

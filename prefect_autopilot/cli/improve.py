@@ -13,6 +13,16 @@ if TYPE_CHECKING:
     from prefect_autopilot.cli.batch_optimize import ProofWish, Wish
     from prefect_autopilot.models import JSONDict
 
+ProvedFlow = Annotated[
+    str | None,
+    Parameter(
+        help="Run this flow of the file before and after and write only what did the same; its reads "
+        "over HTTP are recorded, or --stubs stand in."
+    ),
+]
+Stubs = Annotated[Path | None, Parameter(help="Python file that stands in for the services in a proof.")]
+Picture = Annotated[Path | None, Parameter(help="Draw before and after as SVG into this new file.")]
+FlowParameters = Annotated[str, Parameter(help="The flow's parameters in a proof, as JSON.")]
 StrategyName = Literal["performance", "cost", "reliability", "hybrid"]
 
 
@@ -38,20 +48,10 @@ def optimize(
         str | None, Parameter(help="Commit the changes on this new git branch; the file stays.")
     ] = None,
     patch: Annotated[Path | None, Parameter(help="Write the changes as a patch; the file stays.")] = None,
-    prove: Annotated[
-        str | None,
-        Parameter(
-            help="Run this flow of the file before and after and write only what did the same; its reads "
-            "over HTTP are recorded, or --stubs stand in."
-        ),
-    ] = None,
-    stubs: Annotated[
-        Path | None, Parameter(help="Python file that stands in for the services in a proof.")
-    ] = None,
-    parameters: Annotated[str, Parameter(help="The flow's parameters in a proof, as JSON.")] = "{}",
-    picture: Annotated[
-        Path | None, Parameter(help="Draw before and after as SVG into this new file.")
-    ] = None,
+    prove: ProvedFlow = None,
+    stubs: Stubs = None,
+    parameters: FlowParameters = "{}",
+    picture: Picture = None,
     explain: Annotated[str | None, Parameter(help="Tell what a rule does, with an example.")] = None,
     as_json: JSONFlag = False,
 ) -> int:
