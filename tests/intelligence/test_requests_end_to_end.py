@@ -193,7 +193,6 @@ REQUESTS = [
         "email gmail new_message",
         "trello.create_card",
         "i star",
-        ends=ASKED,
     ),
     Request(
         "For every unread email in Gmail create a Trello card",
