@@ -119,12 +119,12 @@ def failing(share: Callable[[random.Random, int], bool], length: tuple[int, int]
 
 
 def changed(name: str, value: Callable[[random.Random, Run, float], Any], length: tuple[int, int]) -> Plant:
-    """Return a plant that changes one measure of completed runs."""
+    """Return a plant that changes one measure of runs; those that failed still do."""
 
     def plant(chance: random.Random, runs: list[Run], first: int) -> int:
         last = min(len(runs) - 1, first + chance.randint(*length))
         for i in range(first, last + 1):
-            runs[i] |= {"state": "COMPLETED", name: value(chance, runs[i], (i - first) / (last - first + 1))}
+            runs[i][name] = value(chance, runs[i], (i - first) / (last - first + 1))
         return last
 
     return plant
@@ -141,7 +141,6 @@ def slowing(chance: random.Random, runs: list[Run], first: int) -> int:
     last = min(len(runs) - 1, first + chance.randint(80, 160))
     level = median(run["duration_s"] for run in runs[:first] if run["state"] == "COMPLETED")
     for i in range(first, last + 1):
-        runs[i] |= {"state": "COMPLETED"}
         runs[i]["duration_s"] *= 1 + (LIMIT_TIMES - 1) * (i - first) / (last - first)
     runs[last] |= {"state": "FAILED", "duration_s": LIMIT_TIMES * level}
     del runs[last + 1 :]
@@ -155,7 +154,7 @@ def filling(chance: random.Random, runs: list[Run], first: int) -> int:
     for i in range(first, last + 1):
         share = (i - first) / (last - first)
         grown = 1 + (LIMIT_MB / level - 1) * share if steady else (LIMIT_MB / level) ** share
-        runs[i] |= {"state": "COMPLETED", "memory_mb": min(runs[i]["memory_mb"] * grown, 0.985 * LIMIT_MB)}
+        runs[i]["memory_mb"] = min(runs[i]["memory_mb"] * grown, 0.985 * LIMIT_MB)
     runs[last] |= {"state": "CRASHED", "memory_mb": LIMIT_MB}
     del runs[last + 1 :]
     return last

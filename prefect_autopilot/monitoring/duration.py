@@ -67,7 +67,7 @@ class DurationChannel:
         lane.learn(value - expected, excess, limit)
         change = lane.change()
         if change is not None:
-            if chosen:
+            if chosen and not lane.is_rest(change):
                 yield from self._changed(lane, run, change)
             lane.settle(change)
         lane.expectation.learn(run, expected + min(max(excess, -limit), limit))

@@ -130,11 +130,11 @@ def _amount(run: Sample, measure: str) -> float | None:
 
 
 def _rising(points: list[tuple[float, float]]) -> bool:
-    """Tell a rise from a step: the newer half lies above the older half."""
+    """Tell a rise from a step: of the newest third three quarters lie above the middle of the oldest."""
     third = len(points) // 3
     older = sorted(value for _, value in points[:third])
     newer = sorted(value for _, value in points[-third:])
-    return newer[0] > older[third // 2] and newer[third // 2] - older[third // 2] > LEAST_RISE / 3
+    return newer[third // 4] > older[third // 2] and newer[third // 2] - older[third // 2] > LEAST_RISE / 3
 
 
 def _forecasts(points: list[tuple[float, float]], limit: float) -> tuple[float | None, float | None, float]:

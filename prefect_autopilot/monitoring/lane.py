@@ -30,7 +30,7 @@ EARLY = 1.8
 STRETCH = 2.1
 LEAST_SIGMAS = 3.2
 CLEAR_SIGMAS = 7.5
-CLEAR_SPIKE = math.log(2.2)
+CLEAR_SPIKE = math.log(2.5)
 """What is so many times the usual is clear without being so many sigmas away as well."""
 MOST_EXCESSES = 9.0
 REGULAR_SPREAD = 0.25
@@ -44,6 +44,7 @@ CROWD_RUNS = 100
 YOUNG_RUNS = 60
 """Until then nobody can tell an incident from a second mode (a cache that misses): slow runs set the bar."""
 APART = 3
+REST_RUNS = 45
 LEAN_RUNS = 10
 LEAN_HOLD = 25
 ERROR_CLIP = 1.0
@@ -59,8 +60,9 @@ class Window:
     least: float
 
 
-SHIFT = (Window(8, 5.0, 0.25), Window(16, 5.0, 0.22))
-DRIFT = Window(32, 5.0, 0.17)
+SHIFT = (Window(8, 5.2, 0.25), Window(16, 5.2, 0.22))
+"""Durations of many deployments are slow for some runs now and then: a short window needs more evidence."""
+DRIFT = Window(32, 4.8, 0.17)
 REGRESSION = Window(6, 3.5, 0.15)
 REGRESSION_UNTIL = 60
 
@@ -235,6 +237,11 @@ class Lane:
         if errors <= 0:
             return errors, 0.0
         return errors, sorted(list(self._recent)[-LEAN_RUNS:])[LEAN_RUNS // 2] - self._reference.median()
+
+    def is_rest(self, change: Change) -> bool:
+        """Tell whether a change is what was left of one twice as large whose first runs passed for spikes."""
+        soon = self.seen - self._settled_at < REST_RUNS
+        return soon and change.window is not REGRESSION and 0 < change.amount < self._settled[1] / 2
 
     def settle(self, change: Change) -> None:
         """Take the new level as the usual one."""

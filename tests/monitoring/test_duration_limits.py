@@ -7,7 +7,17 @@ import random
 
 import pytest
 
-from prefect_autopilot.monitoring.lane import YOUNG_RUNS, Lane
+from prefect_autopilot.monitoring.growth import GrowthChannel
+from prefect_autopilot.monitoring.lane import (
+    DRIFT,
+    REGRESSION,
+    REST_RUNS,
+    SHIFT,
+    YOUNG_RUNS,
+    Change,
+    Lane,
+    Window,
+)
 from prefect_autopilot.monitoring.rows import RUNS_OF_PART_OF_A_DAY, RowsChannel
 from prefect_autopilot.monitoring.sample import Sample
 from prefect_autopilot.monitoring.season import Level
@@ -117,3 +127,37 @@ def zero_rows(history: int, step: float) -> list[str]:
 )
 def test_no_rows_in_the_first_night_may_be_the_usual(history: int, step: float, told: bool) -> None:  # noqa: FBT001 - a column of the table
     assert bool(zero_rows(history, step)) is told
+
+
+@pytest.mark.parametrize(
+    ("amount", "window", "later", "is_rest"),
+    [
+        (0.3, DRIFT, 32, True),
+        (0.3, SHIFT[1], 16, True),
+        (1.2, DRIFT, 32, False),
+        (-0.3, DRIFT, 32, False),
+        (0.3, REGRESSION, 6, False),
+        (0.3, DRIFT, REST_RUNS, False),
+    ],
+    ids=["smaller", "a short window", "larger", "faster", "a new version", "later"],
+)
+def test_what_remained_of_a_larger_change_is_no_news(
+    amount: float, window: Window, later: int, *, is_rest: bool
+) -> None:
+    lane = Lane(Level())
+    assert not lane.is_rest(Change(amount, window.runs, 6.0, window)), "nothing changed before"
+    lane.settle(Change(0.9, 8, 6.0, SHIFT[0]))
+    lane.seen += later
+    assert lane.is_rest(Change(amount, window.runs, 6.0, window)) is is_rest
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_scattered_durations_that_climb_to_their_limit_are_told_before(seed: int) -> None:
+    chance, channel, told = random.Random(seed), GrowthChannel("duration_s", 150.0), []
+    for i in range(320):
+        slower = 1 + 1.5 * max(0, i - 200) / 120
+        took = 60 * slower * chance.lognormvariate(0, 0.22)
+        told += channel.observe(Sample(i, i * 3600.0, "COMPLETED", duration=took))
+    assert told
+    assert 200 * 3600 < told[0].start < 300 * 3600
+    assert told[0].eta is not None

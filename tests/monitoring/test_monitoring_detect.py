@@ -49,7 +49,7 @@ def kinds(series: RunSeries) -> list[str]:
 EVENTS: dict[str, tuple[Callable[[int, Run], Run | None], str, int, int]] = {
     "one slow run": (slower(4, 180, 180), "duration_spike", 180, 180),
     "a new level": (slower(1.5, 150, 210), "duration_shift", 150, 170),
-    "a drift": (drifting, "duration_drift", 110, 180),
+    "a drift": (drifting, "duration_shift", 110, 150),
     "a slower version": (
         lambda i, run: slower(1.3, 150, 240)(i, run) | {"version": "v2" if i >= 150 else "v1"},
         "duration_regression",
