@@ -39,12 +39,19 @@ class Scope:
 
     def nested(self, loop_source: tuple[str, ...] = (), loop_name: str = "") -> Scope:
         """Return the scope of a block inside this one."""
+        # In a loop, what was read of the whole list means the row.
+        of_rows = loop_source if loop_source != self.loop_source else ()
+        kept = {
+            source: name
+            for source, name in self.texts.items()
+            if not of_rows or source[: len(of_rows)] != of_rows
+        }
         return replace(
             self,
             results=dict(self.results),
             lists=dict(self.lists),
             bare=dict(self.bare),
-            texts=dict(self.texts),
+            texts=kept,
             loop_source=loop_source,
             loop_name=loop_name,
         )

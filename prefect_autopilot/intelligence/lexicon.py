@@ -142,7 +142,7 @@ def _indexed(catalogue: Catalogue, entries: dict[str, Entry]) -> Lexicon:
     by_first: dict[str, list[str]] = defaultdict(list)
     by_skeleton: dict[str, list[str]] = defaultdict(list)
     for key, entry in entries.items():
-        if not _can_be_misspelt(key, entry):
+        if not _can_be_misspelt(key, entry, catalogue):
             continue
         by_first[key[0]].append(key)
         if len(skeleton(key)) >= _SHORTEST_TYPO:
@@ -175,6 +175,8 @@ def _is_doubtful(key: str, name: str) -> bool:
     )
 
 
-def _can_be_misspelt(key: str, entry: Entry) -> bool:
-    long_enough = len(key) >= _LONG_WORD or key == squeeze(entry.services[0])
+def _can_be_misspelt(key: str, entry: Entry, catalogue: Catalogue) -> bool:
+    # A short name known by nothing else is nearer to words of other languages than to misspelt services.
+    owner = entry.services[0]
+    long_enough = len(key) >= _LONG_WORD or (key == squeeze(owner) and catalogue.describes(owner))
     return key.isalpha() and len(key) > _SHORTEST_TYPO and long_enough and not entry.doubtful

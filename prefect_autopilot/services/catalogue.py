@@ -116,6 +116,10 @@ class Catalogue:
     def __contains__(self, service_id: object) -> bool:
         return service_id in self._heads
 
+    def describes(self, service_id: str) -> bool:
+        """Tell whether more is known of a service than its name."""
+        return service_id in self._texts or service_id in self._readers
+
     def find(self, name: str) -> tuple[Service, ...]:
         """Return the services that bear this name or alias, none when nobody does."""
         return tuple(self.get(service_id) for service_id in self.names.get(fold(name), ()))

@@ -403,6 +403,8 @@ def test_any_workflow_is_laid_out_as_the_formatter_would(tmp_path: Path) -> None
 class Answer(dict[str, Any]):
     """The answer of a step: has every field, is a list of two rows, is told apart by where it was read."""
 
+    place = ""  # what stands before the rows of a list that was read to its end
+
     def __init__(self, *path: object) -> None:
         super().__init__()
         self.path = path
@@ -424,6 +426,9 @@ class Answer(dict[str, Any]):
 
     def __format__(self, _: str) -> str:
         return str(self)
+
+    def __repr__(self) -> str:
+        return f"<{self}>"
 
 
 class Ended:
@@ -496,7 +501,7 @@ def read(argument: Any, spec: WorkflowSpec, event: dict[str, Any], rows: dict[st
         case FromTrigger(path=path):
             return walk(event, path)
         case FromStep(step=step, path=path):
-            return walk(rows[step], path)
+            return walk(rows[step], path.removeprefix(rows[step].place))
         case Text(parts=((FromStep() | FromParameter()) as only,)) if getattr(only, "path", "parameter"):
             return read(only, spec, event, rows)  # a field or a parameter alone is given on as it is
         case Text(parts=parts):
@@ -548,6 +553,9 @@ def expected(spec: WorkflowSpec, event: dict[str, Any]) -> list[Any]:
         return []
     calls: list[Any] = []
     results = {step.id: Answer(step.operation) for step in spec.steps}
+    for step in spec.steps:
+        if step.id in whole and operation_of(step).list_at != "$":
+            results[step.id].place = f"{operation_of(step).list_at}."
     places = {step.id: "" if step.id in whole else operation_of(step).list_at for step in spec.steps}
     # Neighbours with one condition and one loop are done row by row.
     for (for_each, condition), group in groupby(spec.steps, key=lambda one: (one.for_each, one.condition)):
@@ -556,6 +564,8 @@ def expected(spec: WorkflowSpec, event: dict[str, Any]) -> list[Any]:
         rounds: list[dict[str, Answer]] = [results]
         if for_each:
             rounds = [results | {for_each: row} for row in walk(results[for_each], places[for_each] or "")]
+            for one in rounds:
+                one[for_each].place = results[for_each].place
         steps = list(group)
         for rows, step in product(rounds, steps):
             given = {
