@@ -18,7 +18,8 @@ from collections.abc import Iterator
 from typing import TypeAlias
 
 from prefect_autopilot.effects import Function, children, walked
-from prefect_autopilot.effects.scope import PLAIN
+from prefect_autopilot.effects.aliases import reached
+from prefect_autopilot.effects.scope import PLAIN, Scope
 from prefect_autopilot.effects.text import TextEdit
 from prefect_autopilot.models import Rejection, Strategy
 from prefect_autopilot.optimization.calls import CallSite, evaluated_once, unconditional
@@ -44,6 +45,7 @@ _TAKE_ALL = frozenset(
     for name in ("list", "tuple", "set", "frozenset", "dict", "sum", "sorted", "max", "min")
 )
 
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _FILL = frozenset({"extend", "update"})
 """Methods by which a list, set or dictionary takes every item."""
 
@@ -91,10 +93,20 @@ def _takes_all(file: FlowFile, flow: Function, owner: ast.AST, items: ast.Genera
     scope = file.reader.scope(flow)
     if isinstance(owner.func, ast.Attribute) and owner.func.attr in _FILL:
         box = owner.func.value
-        inside = {name for one in items.generators for name in scope.roots(one.iter)}
-        return scope.type_of(box) == PLAIN and not inside & scope.roots(box)
+        return scope.type_of(box) == PLAIN and not _sees(flow, scope, items, scope.roots(box))
     joins = isinstance(owner.func, ast.Attribute) and owner.func.attr == "join"
     return joins or file.module.qualified(owner.func, scope.names) in _TAKE_ALL
+
+
+def _sees(flow: Function, scope: Scope, items: ast.GeneratorExp, box: set[str]) -> bool:
+    """Tell whether a generator expression may look at an object that grows while it runs, by any name.
+
+    An inner function or one of the module may look too, where the object is not the flow's own alone.
+    """
+    inner = (part for part in walked(flow.node) if isinstance(part, _FUNCTIONS) and part is not flow.node)
+    parts = [items, *inner]
+    names = [part for one in parts for part in walked(one) if isinstance(part, ast.Name)]
+    return not box <= scope.names or bool(reached(names, scope) & box)
 
 
 def _proposal(
