@@ -6,6 +6,7 @@ import ast
 import collections
 import datetime as dt
 import decimal
+import logging
 
 from prefect_autopilot.effects.scope import PLAIN
 
@@ -59,7 +60,8 @@ TAKE_KEYWORDS = frozenset(
     | _OF_PYDANTIC
 )
 LOG_METHODS = frozenset({"debug", "info", "warning", "error", "exception", "critical", "log"})
-LOGGERS = ("logger", "Logger", "LOGGER")
+LOGGERS = frozenset({"logger", "log", "_logger", "_log"})
+"""Names that mean a logger; a longer one (``audit_logger``) may write records that somebody counts."""
 MODEL_METHODS = frozenset({"model_dump", "model_dump_json", "model_copy", "dict", "json", "copy"})
 FUTURE_METHODS = frozenset({"result", "wait"})
 # What these are given first, they call.
@@ -75,8 +77,8 @@ def computes(node: ast.Call, func: ast.Attribute, kind: str) -> bool:
     if func.attr in FUTURE_METHODS:
         return kind in {"", PLAIN} and not node.args  # of a future
     if func.attr in LOG_METHODS and kind in {"", PLAIN}:
-        name = ast.unparse(func.value).rsplit(".", 1)[-1]
-        return name.endswith(LOGGERS) or name.strip("_") == "log"
+        named = ast.unparse(func.value).rsplit(".", 1)[-1] in LOGGERS
+        return named and (func.attr != "log" or _is_level(node.args[0] if node.args else None))
     if kind == PLAIN:
         return func.attr in COMPUTE_ON_DATA | MODEL_METHODS
     if func.attr not in COMPUTE or (node.keywords and func.attr not in TAKE_KEYWORDS):
@@ -87,3 +89,13 @@ def computes(node: ast.Call, func: ast.Attribute, kind: str) -> bool:
     # A path's replace takes one argument, a database's find a document, an object's copy a target.
     one = {"replace": len(node.args) == 1, "copy": bool(node.args), "translate": True}
     return not (one.get(func.attr, False) or (func.attr in {"find", "count", "index"} and first[:1] == "{"))
+
+
+def _is_level(node: ast.expr | None) -> bool:
+    """Tell whether an argument is a level of logging: a number, or a name such as ``INFO`` or ``level``."""
+    if isinstance(node, ast.Constant):
+        return type(node.value) is int
+    if not isinstance(node, ast.Name | ast.Attribute):
+        return False
+    name = ast.unparse(node).rsplit(".", 1)[-1]
+    return name in logging.getLevelNamesMapping() or name.lower().endswith("level")

@@ -10,12 +10,13 @@ from prefect_autopilot.effects import EffectReader, FunctionEffect, Level
 from prefect_autopilot.effects.table import lookup
 
 IMPORTS = """
-import asyncpg, boto3, kubernetes, s3fs, sqlalchemy
+import asyncpg, boto3, kubernetes, logging, s3fs, sqlalchemy
 import pandas as pd
 from bs4 import BeautifulSoup
 from prefect import get_client
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool, StaticPool
+AUDIT_LOGGER = logging.getLogger("audit")
 """
 
 
@@ -109,7 +110,15 @@ BY_VERB = {
     "text of a page": ("BeautifulSoup(x, 'lxml').find('a').find_all('b')", Level.PURE),
     "a model's fields": ("x.model_dump(mode='json', exclude={'a'})", Level.PURE),
     "a secret's text": ("x.password.get_secret_value()", Level.PURE),
-    "a logger of another name": ("run_logger.info('%s', x)", Level.PURE),
+    "a logger of the standard library, whatever its name": ("AUDIT_LOGGER.info('%s', x)", Level.PURE),
+    "a logger by its name": ("logger.log(logging.INFO, x)", Level.PURE),
+    "a logger and a level of its own": ("self._log.log(25, '%s', x)", Level.PURE),
+    "a logger's level in a variable": ("log.log(level, x)", Level.PURE),
+    "what is only called a logger": ("audit_logger.info(x)", Level.UNKNOWN),
+    "a log of events": ("event_logger.log({'a': x})", Level.UNKNOWN),
+    "a log of measures": ("logger.log({'loss': x})", Level.UNKNOWN),
+    "a log of records": ("logger.log('deleted', x)", Level.UNKNOWN),
+    "a log of whatever": ("logger.log(x)", Level.UNKNOWN),
     "what is no logger": ("catalog.info(x)", Level.UNKNOWN),
 }
 
