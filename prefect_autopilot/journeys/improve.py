@@ -199,16 +199,17 @@ async def prove_plan(
 
     What the flow calls is really called: give a stub (``setup``) or a simulator's address as a parameter.
     With ``recorded`` each read over HTTP is made once and answered from memory then, and nothing else may be
-    sent. Raises UsageError for a flow that may not run a second time.
+    sent. Raises UsageError for a flow that writes anything, or whose code cannot be judged.
     """
     if not plan.changed:
         raise ProofError("The plan changes nothing; there is nothing to prove.")
     if recorded:
         verdict = may_rerun(original, function, operation_effects())
-        if verdict.level not in {"safe", "idempotent"}:
+        if verdict.level != "safe":
             told = f" ({verdict.evidence[0]})" if verdict.evidence else ""
+            does = "would really write" if verdict.level == "idempotent" else "may do harm"
             raise UsageError(
-                f"A proof runs {function} several times, and that may do harm{told}; give --stubs for it."
+                f"A proof runs {function} several times, and that {does}{told}; give --stubs for it."
             )
     return await prove(
         original,

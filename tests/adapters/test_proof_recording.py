@@ -163,3 +163,20 @@ def test_a_flow_that_writes_is_not_run_for_a_recording() -> None:
     assert plan.changed
     with pytest.raises(UsageError, match=r"may do harm .*requests\.post.*--stubs"):
         asyncio.run(prove_plan(plan, WRITER, function="main", recorded=True))
+
+
+SAME_WHEN_REPEATED = {
+    "a file": "Path('/data/a.csv').write_text(str(rows))",
+    "a bucket": "boto3.client('s3').put_object(Bucket='b', Key='k', Body=str(rows))",
+    "a table": "sqlite3.connect('shop.db').execute('delete from orders where day = 1')",
+}
+
+
+@pytest.mark.parametrize("write", SAME_WHEN_REPEATED.values(), ids=SAME_WHEN_REPEATED)
+def test_no_recording_runs_a_write_that_could_be_repeated(write: str) -> None:
+    imports = "import boto3, sqlite3\nfrom pathlib import Path\n"
+    source = imports + WRITER.replace('requests.post("https://b.test", json=rows, timeout=3)', write)
+    plan = plan_source(source, "flow.py")
+    assert plan.changed
+    with pytest.raises(UsageError, match=r"would really write .*--stubs"):
+        asyncio.run(prove_plan(plan, source, function="main", recorded=True))
