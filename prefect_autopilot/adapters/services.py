@@ -35,6 +35,7 @@ from prefect_autopilot.services import (
     check_parameters,
     find_operation,
     is_whole,
+    list_fault,
     next_page,
     rows_of,
     same_origin,
@@ -159,13 +160,11 @@ class ServiceClient:
         return answer
 
     async def _all_pages(self, operation: Operation, parameters: dict[str, Any]) -> list[Any]:
-        if operation.effect is not OperationEffect.SAFE or operation.list_at is None:
-            raise self._no_list(operation)
         rows: list[Any] = []
         seen: set[str] = set()
         url: str | None = None
         for _ in range(MOST_PAGES):
-            answer, response = await self._send(operation, build_request(operation, parameters), url=url)
+            answer, response = await self._read_list(operation, parameters, url)
             found = rows_of(operation, answer)
             rows += found
             follow = _following(operation, parameters, answer, response)
@@ -184,15 +183,21 @@ class ServiceClient:
         raise self._facts(operation).error(reason, permanent=True)
 
     async def _page(self, operation: Operation, parameters: dict[str, Any], url: str) -> dict[str, Any]:
-        if operation.effect is not OperationEffect.SAFE or operation.list_at is None:
-            raise self._no_list(operation)
         address = same_origin(self._server(operation), url) if url else None
-        answer, response = await self._send(operation, build_request(operation, parameters), url=address)
+        answer, response = await self._read_list(operation, parameters, address)
         follow = _following(operation, parameters, answer, response)
         return {"answer": answer, "next": follow.model_dump() if follow else None}
 
-    def _no_list(self, operation: Operation) -> UsageError:
-        return UsageError(f"{self.service.id}.{operation.id} is no list that could be read page by page.")
+    async def _read_list(
+        self, operation: Operation, parameters: dict[str, Any], url: str | None
+    ) -> tuple[Any, httpx.Response]:
+        if operation.effect is not OperationEffect.SAFE or operation.list_at is None:
+            msg = f"{self.service.id}.{operation.id} is no list that could be read page by page."
+            raise UsageError(msg)
+        answer, response = await self._send(operation, build_request(operation, parameters), url=url)
+        if fault := list_fault(operation, answer):
+            raise self._facts(operation).error(f"{self.service.name} {fault}", permanent=True)
+        return answer, response
 
     def _check_whole(self, operation: Operation, answer: Any, response: httpx.Response) -> None:
         """Raise where a list ends for us, but not for the service: half a list is no list."""

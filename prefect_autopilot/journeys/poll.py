@@ -18,6 +18,7 @@ from prefect_autopilot.services import (
     event_payload,
     find_operation,
     find_trigger,
+    list_fault,
     next_page,
     pick,
     rows_of,
@@ -135,6 +136,15 @@ async def _rows(look: _Look) -> tuple[list[Any], bool]:
     seen: set[str] = set()
     for _ in range(MOST_PAGES):
         answer, follow = await _read(look, operation, asked, url)
+        if fault := list_fault(operation, answer):
+            raise ServiceError(
+                f"{look.service.name} {fault}",
+                service=look.service.id,
+                operation=operation.id,
+                effect=operation.effect.value,
+                permanent=True,
+                connection=look.connection,
+            )
         page = rows_of(operation, answer)
         fresh = [row for row in page if (_id(row, look.trigger) or repr(row)) not in seen]
         seen |= {_id(row, look.trigger) or repr(row) for row in fresh}

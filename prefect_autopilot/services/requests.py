@@ -276,6 +276,18 @@ def rows_of(operation: Operation, answer: Any) -> list[Any]:
     return rows if isinstance(rows, list) else []
 
 
+def list_fault(operation: Operation, answer: Any) -> str | None:
+    """Return what is wrong with the shape of a list answer, None for rows and where nothing stands at all."""
+    at = operation.list_at or WHOLE
+    rows = pick(answer, at)
+    if isinstance(rows, list) or answer in (None, "", []):
+        return None
+    if rows is None and isinstance(answer, Mapping):
+        return None  # a service may leave out a list that is empty
+    found = type(answer if rows is None else rows).__name__
+    return f"answered {operation.id} with something else than a list at {at!r} ({found})"
+
+
 class NextPage(Value):
     """How the next page is asked for: the same call with other parameters, or another address."""
 

@@ -191,3 +191,25 @@ def test_one_page_tells_where_the_next_is_and_no_other_host_is_asked() -> None:
     assert asyncio.run(called(one, page_at=first["next"]["url"]))["next"] is None
     with pytest.raises(UsageError, match="another host"):
         asyncio.run(called(one, page_at="https://evil.example/v1/things"))
+
+
+@pytest.mark.parametrize(
+    ("list_at", "answer"),
+    [("$", {"count": 1, "value": [1]}), ("things", {"things": {"1": {}}}), ("things", [1]), ("$", "late")],
+    ids=["an object", "an object in place of rows", "rows elsewhere", "a text"],
+)
+@pytest.mark.parametrize("how", [{"all_pages": True}, {"page_at": ""}], ids=["all pages", "one page"])
+def test_an_answer_of_another_shape_is_an_error_and_no_empty_list(
+    list_at: str, answer: Any, how: dict[str, Any]
+) -> None:
+    one = client(lambda _: httpx.Response(200, json=answer), LISTED.model_copy(update={"list_at": list_at}))
+    with pytest.raises(ServiceError, match="something else than a list"):
+        asyncio.run(called(one, **how))
+
+
+@pytest.mark.parametrize(
+    ("list_at", "answer"), [("things", {"total": 0}), ("things", {"things": None}), ("$", []), ("$", None)]
+)
+def test_a_list_without_rows_may_be_left_out(list_at: str, answer: Any) -> None:
+    one = client(lambda _: httpx.Response(200, json=answer), LISTED.model_copy(update={"list_at": list_at}))
+    assert asyncio.run(called(one, all_pages=True)) == []

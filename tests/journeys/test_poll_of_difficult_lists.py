@@ -392,6 +392,14 @@ async def test_a_refused_credential_loses_no_row(looked: Looked, status: int) ->
     assert sorted(map(int, looked.ids)) == [1, 2, 3]
 
 
+async def test_an_answer_of_another_shape_is_an_error_and_no_look(looked: Looked) -> None:
+    looked.more = {"orders": {"1": {"id": 1}}}
+    with pytest.raises(ServiceError, match="something else than a list"):
+        await looked.look()
+    looked.more = {}
+    assert (await looked.look()).first
+
+
 async def test_the_list_is_asked_as_the_entry_says_and_the_person_wins(looked: Looked) -> None:
     looked.service = shop(parameters={"sort": "newest"})
     await looked.look()
