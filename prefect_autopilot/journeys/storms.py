@@ -17,9 +17,11 @@ from prefect_autopilot.journeys.desk import Desk
 from prefect_autopilot.journeys.remedies import apply_once
 from prefect_autopilot.models import (
     FAILURE_STATES,
+    Approval,
     Diagnosis,
     Origin,
     RemedyDecision,
+    RemedyPolicy,
     ResolutionStatus,
     RetryRun,
     RunRecord,
@@ -30,6 +32,7 @@ from prefect_autopilot.models.names import MARK, OWN_PREFIX
 from prefect_autopilot.store.storms import RunStart, StormStage
 from prefect_autopilot.troubleshooting import decide, diagnose
 from prefect_autopilot.troubleshooting import session as steps
+from prefect_autopilot.troubleshooting.consent import is_protected
 from prefect_autopilot.troubleshooting.text import digest, template
 
 CANARY_SHARE = 0.1
@@ -238,7 +241,6 @@ async def _release_one(
     diagnosis = diagnose(evidence)
     if not _alike(diagnosis, session.diagnosis):
         return "left"
-    approval = session.approval
     own = session.model_copy(
         update={
             "flow_run_id": run.id,
@@ -246,8 +248,7 @@ async def _release_one(
             "diagnosis": diagnosis,
             "fingerprint": diagnosis.fingerprint,
             "attempts": (),
-            # A yes to the canary is one to the runs that failed alike.
-            "approval": approval.model_copy(update={"state_id": run.state.id}) if approval else None,
+            "approval": _yes_for(run, session, desk.policy),
         }
     )
     circumstances = await circumstances_of(desk, own, evidence)
@@ -263,6 +264,17 @@ async def _release_one(
         desk, own, decision.remedy, state_id=run.state.id, token=token, lease=lease, number=number
     )
     return "released" if attempt.error is None else "left"
+
+
+def _yes_for(run: RunRecord, session: TroubleshootingSession, policy: RemedyPolicy) -> Approval | None:
+    """Return the yes to the canary as one to a run of its deployment that failed alike.
+
+    That the canary's work may be done again is said of the canary's work only.
+    """
+    approval = session.approval
+    if approval is None or run.deployment_id != session.workflow_id or is_protected(run, policy):
+        return None
+    return approval.model_copy(update={"state_id": run.state.id, "rerun": False})
 
 
 def _alike(one: Diagnosis, other: Diagnosis | None) -> bool:

@@ -81,6 +81,12 @@ def approved(approval: Approval | None, run: RunRecord) -> bool:
     return approval is not None and approval.state_id == run.state.id
 
 
+def is_protected(run: RunRecord, policy: RemedyPolicy) -> bool:
+    """Tell whether an owner lets nobody but a person touch runs of this deployment."""
+    named = names_of(run) - {run.flow_name}
+    return bool(named & set(policy.protected_deployments))
+
+
 def mode_of(policy: RemedyPolicy, run: RunRecord, remedy: Remedy) -> Mode:
     """Return what the policy says of this remedy for this run."""
     return policy.mode_for(remedy.kind, names_of(run))
@@ -136,8 +142,7 @@ def _wishes(
 
 
 def _means(run: RunRecord, policy: RemedyPolicy, remedy: Remedy) -> Iterator[Check]:
-    named = names_of(run) - {run.flow_name}
-    protected = bool(named & set(policy.protected_deployments))
+    protected = is_protected(run, policy)
     delay = 0.0 if isinstance(remedy, AskOwner) else remedy.delay_s
     yield Check(
         "protected",

@@ -9,7 +9,7 @@ import pytest
 
 from prefect_autopilot.journeys import proposals
 from prefect_autopilot.journeys.desk import Desk
-from prefect_autopilot.journeys.storms import _allowed, cause_of
+from prefect_autopilot.journeys.storms import _allowed, _yes_for, cause_of
 from prefect_autopilot.models import RemedyPolicy, ResolutionStatus, Storm, TroubleshootingSession
 from prefect_autopilot.watcher import Watcher
 
@@ -192,6 +192,41 @@ async def test_one_yes_is_enough_for_all_that_failed_alike(
         await ticks(desk)
         finish_retried(prefect)
     assert len(prefect.retries) == 25
+
+
+POSTING_FLOW = """
+import httpx
+from prefect import flow
+
+@flow
+def orders():
+    httpx.post("https://api.shop.test/pay", json={}, timeout=5).raise_for_status()
+"""
+
+
+async def test_a_yes_to_doing_the_work_again_is_of_the_canarys_work_and_deployment_only(
+    make_desk: Callable[..., Desk], prefect: Any
+) -> None:
+    prefect.deploy(POSTING_FLOW)
+    desk = make_desk(policy=RemedyPolicy.model_validate(QUICK | {"mode": "propose"}))
+    fail_many(prefect, 25)
+    await ticks(desk, 3)
+    [session] = await all_sessions(desk)
+    await proposals.approve(desk.store, session.session_id, by="person:ada", clock=desk.clock, rerun=True)
+    for _ in range(15):
+        await ticks(desk)
+        finish_retried(prefect)
+    assert [one["run"] for one in prefect.retries] == ["run-0"]
+    session = await desk.store.session(session.session_id) or session
+    assert session.resolution_status is ResolutionStatus.PARTIAL
+    assert session.approval is not None
+    run = await desk.api.run("run-1")
+    yes = _yes_for(run, session, desk.policy)
+    assert yes is not None
+    assert (yes.state_id, yes.rerun) == (run.state.id, False)
+    assert _yes_for(run.model_copy(update={"deployment_id": "dep-2"}), session, desk.policy) is None
+    guarded = desk.policy.model_copy(update={"protected_deployments": ("orders/prod",)})
+    assert _yes_for(run, session, guarded) is None
 
 
 async def test_a_pause_holds_a_storm_where_it_is(desk: Desk, prefect: Any) -> None:
