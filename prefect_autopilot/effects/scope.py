@@ -130,10 +130,16 @@ class Scope:
 
     def _has_one_connection(self, node: ast.Call) -> bool:
         """Tell whether an engine may hand the same connection, or another database, to each thread."""
-        address = (self.text_of(node.args[0]) if node.args else None) or ""
+        given = [*node.args[:1], *(word.value for word in node.keywords if word.arg in {"url", None})]
+        parts = [part for one in given for part in (one, *walked(self.value_of(one) or one))]
+        texts = [self.text_of(part) or "" for part in parts if isinstance(part, ast.expr)]
         pools = [ast.unparse(word.value) for word in node.keywords if word.arg == "poolclass"]
         shared = any(not pool.endswith(_POOLS) for pool in pools)
-        return shared or any(word.arg == "creator" for word in node.keywords) or address.startswith(_FILES)
+        return (
+            shared
+            or any(word.arg == "creator" for word in node.keywords)
+            or any(text.startswith(_FILES) for text in texts)
+        )
 
     def roots(self, node: ast.expr) -> set[str]:
         """Return the names whose objects an expression's value may be, or be part of."""

@@ -63,6 +63,9 @@ def test_adding_to_anything_else_may_change_an_object(body: str) -> None:
 ONE_CONNECTION = {
     "in memory": 'create_engine("sqlite://")',
     "a file": 'create_engine("sqlite:///shop.db")',
+    "an address by its keyword": 'create_engine(url="sqlite:///:memory:", echo=True)',
+    "an address that is put together": 'create_engine(sqlalchemy.URL.create("sqlite", database="shop.db"))',
+    "settings by name": 'create_engine(**{"url": "sqlite://"})',
     "another library": 'create_engine("duckdb:///shop.db")',
     "a pool of one": "create_engine(URL, poolclass=StaticPool)",
     "a connection of its own": "create_engine(URL, creator=connect)",
@@ -70,6 +73,7 @@ ONE_CONNECTION = {
 A_CONNECTION_EACH = {
     "a server": 'create_engine("postgresql://db/shop")',
     "no pool": "create_engine(URL, poolclass=NullPool)",
+    "a server by its keyword": 'create_engine(url="postgresql://db/shop", pool_size=4)',
     "an address from outside": "create_engine(URL, pool_size=4)",
 }
 READ_SQL = 'return pd.read_sql("select a from b", ENGINE)'
