@@ -14,6 +14,7 @@ import functools
 import io
 import threading
 import time
+import urllib.error
 import urllib.request
 import urllib.response
 from collections.abc import Iterator, Mapping
@@ -23,6 +24,8 @@ from typing import Any
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 _OF_TRANSPORT = frozenset({"content-encoding", "content-length", "transfer-encoding", "connection"})
 """Headers that speak of how a body travelled, not of what it holds."""
+_REFUSED = 300
+"""From this status on, urllib raises what it was answered."""
 _OURS = "prefect/"
 """How the calls of Prefect itself name their sender: they go on to its server."""
 
@@ -37,6 +40,7 @@ class Answer:
     status: int = 0
     headers: Mapping[str, str] = field(default_factory=dict)
     content: bytes = b""
+    reason: str = ""
     error: BaseException | None = None
 
 
@@ -219,7 +223,10 @@ def record_urllib() -> None:
         headers = email.message.Message()
         for name, value in answer.headers.items():
             headers[name] = value
-        return urllib.response.addinfourl(io.BytesIO(answer.content), headers, key[1], answer.status)
+        body = io.BytesIO(answer.content)
+        if (answer.status or 0) >= _REFUSED:  # a new error each time: its body can be read once
+            raise urllib.error.HTTPError(key[1], answer.status, answer.reason, headers, body)
+        return urllib.response.addinfourl(body, headers, key[1], answer.status)
 
     @functools.wraps(send)
     def recorded(url: Any, data: Any = None, *arguments: Any, **options: Any) -> Any:
@@ -230,10 +237,16 @@ def record_urllib() -> None:
         if known is not None:
             time.sleep(known.seconds)
             return response(key, known)
-        with RECORDING.watching(key, since), send(url, data, *arguments, **options) as answered:
-            content = answered.read()
+        with RECORDING.watching(key, since):
+            try:
+                answered = send(url, data, *arguments, **options)
+            except urllib.error.HTTPError as error:
+                answered = error
+            with answered:
+                content = answered.read()
         headers = _kept_headers(dict(answered.headers.items()))
-        answer = Answer(time.perf_counter() - since, answered.status, headers, content)
+        reason = str(getattr(answered, "reason", ""))
+        answer = Answer(time.perf_counter() - since, answered.status, headers, content, reason)
         RECORDING.keep(key, answer)
         return response(key, answer)
 

@@ -55,7 +55,7 @@ class Counting(BaseHTTPRequestHandler):
         """Answer a read."""
         self.asked.append(f"{self.command} {self.path}")
         body = str(len(self.asked)).encode()
-        self.send_response(200)
+        self.send_response(404 if self.path == "/missing" else 200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -136,6 +136,22 @@ start = time.perf_counter()
 print(read("http://a.test/"), time.perf_counter() - start >= 0.2)
 """
     assert run(tmp_path, "httpx", script).split() == ["ConnectError", "ConnectError", "late", "True"]
+
+
+def test_the_body_of_a_refusal_can_be_read_in_each_run(
+    tmp_path: Path, service: tuple[str, list[str]]
+) -> None:
+    script = f"""
+from urllib.error import HTTPError
+for _ in range(3):
+    stubs.reset()
+    try:
+        read("{service[0]}/missing")
+    except HTTPError as error:
+        print(error.code, error.reason, error.headers["Content-Type"], error.read())
+"""
+    assert run(tmp_path, "urllib", script).splitlines() == ["404 Not Found None b'1'"] * 3
+    assert service[1] == ["GET /missing"]
 
 
 WRITER = """
