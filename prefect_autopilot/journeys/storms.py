@@ -50,7 +50,14 @@ MOST_STORMS = 5
 """Storms of one cause in one hour that are told apart."""
 
 _NAMES = uuid.UUID("6f1c53d2-9d0e-4c39-8a35-0a4f0f7b1c7e")
-_OVER = frozenset({ResolutionStatus.AUTO_RESOLVED, ResolutionStatus.RESOLVED, ResolutionStatus.CLOSED})
+_OVER = frozenset(
+    {
+        ResolutionStatus.AUTO_RESOLVED,
+        ResolutionStatus.RESOLVED,
+        ResolutionStatus.PARTIAL,
+        ResolutionStatus.CLOSED,
+    }
+)
 _NOT_NOW = frozenset(
     {"paused", "quiet hours", "budget", "share", "interval", "shadow", "under way", "service"}
 )
@@ -75,7 +82,7 @@ async def sort_out(
     """Join failures that came in number with one cause to one session each; return the others as they are.
 
     A cause is a storm from ``storm_runs`` failures in one look on, and stays one while its session is open
-    or handed over. Nothing is read from Prefect for it.
+    or, for the deployments it came to, handed over. Nothing is read from Prefect for it.
     """
     groups: defaultdict[str, list[RunRecord]] = defaultdict(list)
     for run in failed:
@@ -85,21 +92,47 @@ async def sort_out(
     single: list[RunRecord] = []
     storms: list[TroubleshootingSession] = []
     for cause, runs in groups.items():
-        session, free_id = await _standing(desk, cause)
-        if session is None and len(runs) >= desk.policy.storm_runs:
-            session = await _open(desk, free_id, cause, runs, origin_of)
-        if session is None:
-            single += runs
-            continue
-        starts = [(run.id, run.run_count) for run in runs]
-        await desk.store.join_storm(session.session_id, starts, desk.clock())
-        storms.append(session)
+        standing, free_id = await _standing(desk, cause)
+        rest = runs
+        for session in standing:
+            theirs, rest = await _of_storm(desk, session, rest)
+            if theirs:
+                storms.append(await _join(desk, session, theirs))
+        enough = len(rest) >= desk.policy.storm_runs
+        opened = await _open(desk, free_id, cause, rest, origin_of) if enough else None
+        if opened is not None:
+            storms.append(await _join(desk, opened, rest))
+        else:
+            single += rest
     return Sorted(tuple(single), tuple(storms))
 
 
-async def _standing(desk: Desk, cause: str) -> tuple[TroubleshootingSession | None, str]:
-    """Return the storm of a cause that is not over, and the id that the next one would have."""
+async def _join(
+    desk: Desk, session: TroubleshootingSession, runs: Sequence[RunRecord]
+) -> TroubleshootingSession:
+    starts = [(run.id, run.run_count) for run in runs]
+    await desk.store.join_storm(session.session_id, starts, desk.clock())
+    return session
+
+
+async def _of_storm(
+    desk: Desk, session: TroubleshootingSession, runs: list[RunRecord]
+) -> tuple[list[RunRecord], list[RunRecord]]:
+    """Part runs into those that belong to a standing storm and the others.
+
+    One that was handed over is looked at no more: only what its people know of, by deployment, is joined.
+    """
+    if session.resolution_status is not ResolutionStatus.ESCALATED:
+        return runs, []
+    known = await desk.store.storm_deployments(session.session_id) | {session.workflow_id}
+    theirs = [run for run in runs if (run.deployment_id or run.flow_name) in known]
+    return theirs, [run for run in runs if (run.deployment_id or run.flow_name) not in known]
+
+
+async def _standing(desk: Desk, cause: str) -> tuple[list[TroubleshootingSession], str]:
+    """Return the storms of a cause that are not over, and the id that the next one would have."""
     now = desk.clock()
+    standing: list[TroubleshootingSession] = []
     free = ""
     for hour in (now - timedelta(hours=1), now):
         for number in range(MOST_STORMS):
@@ -109,8 +142,8 @@ async def _standing(desk: Desk, cause: str) -> tuple[TroubleshootingSession | No
                 free = ident
                 break
             if found.resolution_status not in _OVER:
-                return found, ""
-    return None, free
+                standing.append(found)
+    return standing, free
 
 
 async def _open(

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from prefect_autopilot.store import tables
 from prefect_autopilot.store.changes import Changes
@@ -66,6 +66,18 @@ class Storms(Changes):
             return Counter(
                 holder.rpartition(":")[2] for holder in (await connection.execute(query)).scalars()
             )
+
+    async def storm_deployments(self, session_id: str) -> frozenset[str]:
+        """Return the deployments, or flows without one, of the observed runs of a storm."""
+        run, link = tables.runs.c, tables.session_runs.c
+        query = (
+            select(func.coalesce(run.deployment_id, run.flow_name))
+            .join_from(tables.runs, tables.session_runs, link.flow_run_id == run.id)
+            .where(link.session_id == session_id)
+            .distinct()
+        )
+        async with self._database.read() as connection:
+            return frozenset((await connection.execute(query)).scalars())
 
     async def move_storm_runs(
         self, session_id: str, runs: Sequence[RunStart], stage: StormStage, now: datetime

@@ -150,15 +150,37 @@ async def test_a_run_somebody_has_seen_to_is_left_alone(desk: Desk, prefect: Any
     assert session.storm is not None
     assert (session.storm.resolved, session.storm.left) == (21, 3)
     assert [one.outcome for one in await notices(desk)] == ["info"]
+    fail_many(prefect, 2, "later")
+    await ticks(desk)
+    assert len(await all_sessions(desk)) == 3, "nobody looks at what joins a storm that is over"
 
 
 async def test_late_runs_of_the_cause_join_the_storm_that_stands(desk: Desk, prefect: Any) -> None:
     fail_many(prefect, 25, error=BUG)
     await ticks(desk, 2)
+    [session] = await all_sessions(desk)
+    assert session.resolution_status is ResolutionStatus.ESCALATED
     fail_many(prefect, 3, "late", error=BUG)
     await ticks(desk, 2)
     assert len(await all_sessions(desk)) == 1
     assert len(await notices(desk)) == 1
+    fail_many(prefect, 2, "elsewhere", error=BUG)
+    for number in range(2):
+        prefect.runs[f"elsewhere-{number}"]["deployment_id"] = "dep-2"
+    await ticks(desk)
+    assert len(await all_sessions(desk)) == 3, "its people know nothing of the other deployment"
+
+
+async def test_a_storm_that_was_handed_over_names_every_deployment_it_came_to(
+    desk: Desk, prefect: Any
+) -> None:
+    for round_ in ("first", "later"):
+        fail_many(prefect, 30, round_, error=BUG)
+        for number in range(30):
+            prefect.runs[f"{round_}-{number}"]["deployment_id"] = f"dep-{number % 3}"
+        await ticks(desk, 2)
+    [session] = await all_sessions(desk)
+    assert session.resolution_status is ResolutionStatus.ESCALATED
 
 
 async def test_a_few_failures_alike_are_sessions_of_their_own(desk: Desk, prefect: Any) -> None:
