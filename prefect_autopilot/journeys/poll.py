@@ -14,6 +14,7 @@ from prefect_autopilot.codegen import event_name
 from prefect_autopilot.errors import AutopilotError, ServiceError, UsageError
 from prefect_autopilot.models import Announcement, JSONDict, Operation, Service, ServiceTrigger, Value
 from prefect_autopilot.services import (
+    IN_HEADER,
     NextPage,
     event_payload,
     find_operation,
@@ -101,8 +102,9 @@ async def poll_once(
     id: at least once, never lost. The first look announces nothing. ``parameters`` narrow the list (a
     channel, a project). A row that cannot be announced does not hold up the others; what Prefect refuses is
     raised once they are through and tried again. ``page`` reads a page of a list whose next page has an
-    address of its own. Raises UsageError for an event that is not found by polling and for a list with more
-    new rows than a look may read (nothing of it is told or remembered), ServiceError when the service fails.
+    address of its own or is told in a header. Raises UsageError for an event that is not found by polling
+    and for a list with more new rows than a look may read (nothing of it is told or remembered),
+    ServiceError when the service fails.
     """
     given = parameters or {}
     trigger = check_polling(service, event, given)
@@ -164,12 +166,13 @@ async def _rows(look: _Look) -> tuple[list[Any], bool]:
 
 
 async def _read(look: _Look, operation: Operation, asked: JSONDict, url: str) -> tuple[Any, NextPage | None]:
-    if look.page is not None and operation.pagination.kind in _BY_ADDRESS:
+    paging = operation.pagination
+    elsewhere = paging.kind in _BY_ADDRESS or (paging.response_field or "").startswith(IN_HEADER)
+    if look.page is not None and elsewhere:
         read = await look.page(operation.id, asked, url)
         return read["answer"], NextPage.model_validate(read["next"]) if read["next"] else None
     answer = await look.call(operation.id, asked)
-    turns = operation.pagination.kind not in _BY_ADDRESS
-    return answer, next_page(operation, asked, answer, url="") if turns else None
+    return answer, None if elsewhere else next_page(operation, asked, answer, url="")
 
 
 async def _goes_on(look: _Look, page: list[Any]) -> bool:

@@ -392,6 +392,16 @@ async def test_a_refused_credential_loses_no_row(looked: Looked, status: int) ->
     assert sorted(map(int, looked.ids)) == [1, 2, 3]
 
 
+async def test_a_next_page_that_a_header_tells_of_is_read(looked: Looked) -> None:
+    paging = Pagination(kind="cursor", request_param="offset", response_field="header:X-Next")
+    one = looked.service.operations[0].model_copy(update={"pagination": paging})
+    looked.service = looked.service.model_copy(update={"operations": (one,)})
+    await looked.look()
+    looked.rows = rows(*range(8, 0, -1))
+    await looked.look()
+    assert looked.ids == list(range(1, 9))
+
+
 async def test_an_answer_of_another_shape_is_an_error_and_no_look(looked: Looked) -> None:
     looked.more = {"orders": {"1": {"id": 1}}}
     with pytest.raises(ServiceError, match="something else than a list"):
