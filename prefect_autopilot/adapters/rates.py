@@ -96,7 +96,7 @@ class RateGate:
         wait = reset_after(headers, clock())
         if wait is not None and wait <= LONGEST_WAIT_S:
             with self._lock:
-                self._closed_until = self._time_s() + wait
+                self._closed_until = max(self._closed_until, self._time_s() + wait)
 
 
 _gates: dict[tuple[str, float | None], RateGate] = {}

@@ -139,6 +139,13 @@ def test_the_next_call_waits_where_none_remains_and_the_wait_is_short(
     assert time.slept == slept, "the wait is over"
 
 
+def test_a_limit_that_ends_soon_does_not_shorten_a_wait_after_a_refusal() -> None:
+    gate = Time().gate()
+    gate.close(30)
+    gate.learn({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "2"}, lambda: NOW)
+    assert gate.reserve() == 30.0
+
+
 def test_clients_of_one_connection_share_a_gate_and_others_do_not() -> None:
     assert gate_of("rates-a", 2.0) is gate_of("rates-a", 2.0)
     assert gate_of("rates-a", 2.0) is not gate_of("rates-b", 2.0)
