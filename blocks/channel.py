@@ -24,7 +24,7 @@ class NotificationChannel(Block):
     _block_type_slug = "autopilot-notification-channel"
     _description = "Where people are told of alerts, proposals and resolved runs."
     _logo_url = HttpUrl(
-        "https://raw.githubusercontent.com/PrefectHQ/prefect/main/docs/logos/prefect-logomark.png"
+        "https://raw.githubusercontent.com/PrefectHQ/prefect/420d0d6a78bb6df1fc18bcf188fdad43c1d22ea9/assets/block-logos/webhook.png"
     )
     _documentation_url = HttpUrl("https://docs.prefect.io/v3/concepts/blocks")
 

@@ -22,7 +22,7 @@ class MonitoringRules(Block):
     _block_type_slug = "autopilot-monitoring-rules"
     _description = "Rules that say when an alert is raised, as YAML."
     _logo_url = HttpUrl(
-        "https://raw.githubusercontent.com/PrefectHQ/prefect/main/docs/logos/prefect-logomark.png"
+        "https://raw.githubusercontent.com/PrefectHQ/prefect/420d0d6a78bb6df1fc18bcf188fdad43c1d22ea9/assets/block-logos/process.png"
     )
     _documentation_url = HttpUrl("https://docs.prefect.io/v3/concepts/blocks")
 
