@@ -47,5 +47,12 @@ async def left_open(
     return steps.applied(steps.resolve(session, decision, now=now), attempt, now=now)
 
 
+async def acts_before(desk: Desk, session: TroubleshootingSession, run: RunRecord) -> int:
+    """Count what was done for the run in any session, without an act that is about to be gone on with."""
+    entries = await desk.store.journal(session.session_id)
+    begun = any(one.flow_run_id == run.id and one.outcome is None for one in entries)
+    return await desk.store.attempts_for(run.id) - begun
+
+
 def _is_news(entry: JournalEntry, attempts: int) -> bool:
     return entry.outcome == "applied" and entry.attempt > attempts

@@ -23,7 +23,7 @@ from prefect_autopilot.journeys.desk import Desk
 from prefect_autopilot.journeys.expectations import meet_expectations
 from prefect_autopilot.journeys.held import look_whether_held
 from prefect_autopilot.journeys.known_around import read_around
-from prefect_autopilot.journeys.left_open import left_open
+from prefect_autopilot.journeys.left_open import acts_before, left_open
 from prefect_autopilot.journeys.missed_runs import look_at_made_up
 from prefect_autopilot.journeys.proposals import look_at_proposal
 from prefect_autopilot.journeys.remedies import LEASE_TTL_S, apply_once
@@ -263,8 +263,10 @@ async def _resolve(
         session = steps.diagnosed_again(session, diagnose(evidence), now=desk.clock())
     assert session.diagnosis is not None
     circumstances = await circumstances_of(desk, session, evidence)
-    now, jitter = desk.clock(), desk.jitter()
-    decision = decide(session.diagnosis, evidence, desk.policy, **circumstances, now=now, jitter=jitter)
+    now, jitter, acts = desk.clock(), desk.jitter(), await acts_before(desk, session, run)
+    decision = decide(
+        session.diagnosis, evidence, desk.policy, **circumstances, acts=acts, now=now, jitter=jitter
+    )
     if decision.action == "stand_down" and session.storm is not None:
         return storms.without_canary(session, decision.reason, now)
     resolving = steps.resolve(session, decision, now=now)

@@ -87,10 +87,12 @@ def decide(
     records: Records | None = None,
     approval: Approval | None = None,
     outage: Outage | None = None,
+    acts: int = 0,
 ) -> RemedyDecision:
     """Return what may be done now; acts only if every check passes, and records all of them.
 
-    ``usage`` is what was done lately over all runs; ``attempts`` are the remedies this run has had;
+    ``usage`` is what was done lately over all runs; ``attempts`` are the remedies of this session, ``acts``
+    counts those that the run has had in any session;
     ``persisted_results`` that every finished task of the run can be skipped; ``failing_effect`` and
     ``earlier_effect`` what the failed step and the finished steps before it do when repeated;
     ``repair`` is what can be removed with proof; ``jitter`` lies between 0 and 1. ``records`` say what
@@ -122,7 +124,7 @@ def decide(
     )
     checks = (
         *_standing(evidence, diagnosis, remedy, own_flow=own_flow, human_touched=human_touched, now=now),
-        *_fitness(diagnosis, evidence, policy, remedy, attempts, rerun=rerun),
+        *_fitness(diagnosis, evidence, policy, remedy, attempts, rerun=rerun, used=max(acts, len(attempts))),
         *_held(remedy, attempts, records.get(remedy.kind, Record()), breaker_open=breaker_open),
         _repeatable(repeat, remedy, approval),
         *within(remedy),
@@ -246,6 +248,7 @@ def _fitness(
     attempts: tuple[Attempt, ...],
     *,
     rerun: RerunVerdict,
+    used: int,
 ) -> tuple[Check, ...]:
     """Return the checks that say whether a remedy of ours can help."""
     asked = policy.min_confidence
@@ -266,7 +269,7 @@ def _fitness(
     sure = diagnosis.confidence >= asked or bool(proof) or renewed(attempts)
     most = policy.attempts_for(names_of(evidence.run))
     # Pausing the deployment is what is left when attempts are used up.
-    left = len(attempts) < most or isinstance(remedy, PauseDeployment)
+    left = used < most or isinstance(remedy, PauseDeployment)
     return (
         Check(
             "cause known", known, "The cause is known." if known else "The cause is not known.", "escalate"
@@ -287,12 +290,7 @@ def _fitness(
             else f"Confidence {diagnosis.confidence:.2f}, {asked:.2f} is asked for.",
             "propose",
         ),
-        Check(
-            "attempts",
-            left,
-            f"{len(attempts)} of {most} attempts are used.",
-            "escalate",
-        ),
+        Check("attempts", left, f"{used} of {most} attempts are used.", "escalate"),
     )
 
 

@@ -88,6 +88,18 @@ async def test_a_retry_that_fails_again_is_tried_at_most_three_times_and_then_es
     assert await notices(desk) == ["escalated"]
 
 
+async def test_a_run_whose_retries_outlast_every_session_has_three_in_all(desk: Desk, prefect: Any) -> None:
+    for _ in range(6):
+        prefect.fail("run-1")
+        session = await take(desk)
+        prefect.start("run-1")
+        for _ in range(3):
+            session = await later(desk, session, seconds=3600)
+        assert session.resolution_status is ResolutionStatus.ESCALATED
+    assert len(prefect.retries) == 3
+    assert "3 of 3 attempts are used" in session.trail[-1]
+
+
 async def test_a_bug_is_escalated_with_its_evidence_and_never_retried(desk: Desk, prefect: Any) -> None:
     prefect.fail("run-1", error=BUG)
     session = await take(desk)
