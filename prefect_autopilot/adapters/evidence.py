@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+from prefect_autopilot.adapters.ended_runs import PAGE
 from prefect_autopilot.adapters.prefect_api import PrefectAPI
 from prefect_autopilot.adapters.surroundings import read_surroundings
 from prefect_autopilot.errors import AutopilotError, PrefectError, UnknownNameError
@@ -30,6 +31,8 @@ async def read_evidence(api: PrefectAPI, run: RunRecord, *, now: datetime) -> Ev
     missing: list[str] = []
     states = await _part(api.states(run.id), "state history", missing) or ()
     task_runs = await _part(api.task_runs(run.id), "task runs", missing) or ()
+    if len(task_runs) >= PAGE:
+        missing.append(f"task runs beyond the first {PAGE}")
     logs = await _part(api.logs(run.id), "logs", missing)
     deployment: JSONDict | None = None
     recent: tuple[RunRecord, ...] = ()

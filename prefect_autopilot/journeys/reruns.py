@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Literal
 
+from prefect_autopilot.adapters.ended_runs import PAGE
 from prefect_autopilot.effects import FunctionEffect, Level, RerunVerdict, flow_effects, may_rerun
 from prefect_autopilot.errors import InvalidFlowError, UnknownNameError
 from prefect_autopilot.journeys.improve import operation_effects
@@ -166,6 +167,9 @@ def _worse(one: Repetition, other: Repetition) -> Repetition:
 
 
 def _of_this_attempt(evidence: Evidence) -> tuple[TaskRunRecord, ...]:
+    """Return the tasks of the last start; none where a page is full, for then more may have been done."""
+    if len(evidence.task_runs) >= PAGE:
+        return ()
     count = evidence.run.run_count
     return tuple(task for task in evidence.task_runs if task.flow_run_run_count == count)
 

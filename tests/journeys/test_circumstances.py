@@ -11,7 +11,7 @@ import pytest
 from prefect_autopilot.effects import FunctionEffect, Level, Touch
 from prefect_autopilot.journeys.circumstances import Circumstances, again, circumstances_of
 from prefect_autopilot.journeys.desk import Desk
-from prefect_autopilot.journeys.reruns import RerunCode, repetition
+from prefect_autopilot.journeys.reruns import RerunCode, all_persisted, repetition
 from prefect_autopilot.models import (
     Diagnosis,
     Evidence,
@@ -191,6 +191,16 @@ def test_only_what_finished_and_is_not_stored_is_done_again(
 ) -> None:
     body = ("read()", "put()", "post()")
     assert code(*body).before(evidence(*tasks, body=body)) == expected
+
+
+def test_work_beyond_the_task_runs_that_are_read_at_once_may_have_been_done() -> None:
+    body = ("read()", "post()")
+    read = [task("read", persisted=True) for _ in range(200)]
+    # The post is the 201st, which is not read.
+    known, full = evidence(*read[:199], body=body), evidence(*read, body=body)
+    assert (code(*body).before(known), code(*body).before(full)) == ("none", "unsafe")
+    assert (all_persisted(known), all_persisted(full)) == (True, False)
+    assert again(RerunCode.of(full), full)[1] == "unsafe"
 
 
 def test_tasks_of_an_earlier_attempt_tell_nothing_of_this_one() -> None:
