@@ -10,6 +10,7 @@ The plan (``more_plan.toml``) names the sources of a service, and below each ope
     fixed = { Notion-Version = "2022-06-28" }; source = 0                    # values that must be sent
     repeatable = { why = "...", source = 0, literals = ["..."] }             # why a POST does no harm twice
     raw = { source = 1, literals = ["..."] }                                 # the body is sent as it is
+    wrapped = { field = "value", source = 0, literals = ["..."] }            # where an object holds the list
     credentials = ["api_key"]                                                # fields a header stands for
 
 Every literal, name and value must stand in its source. An operation with a ``method`` is recorded as by
@@ -95,6 +96,10 @@ def _add(fact: Fact, asked: Mapping[str, Any], sources: Sources, places: Sequenc
             known[name]["fixed"] = value
     if "paging" in asked:
         fact["paging"] = [_proved(one, sources, places) for one in asked["paging"]]
+    if "wrapped" in asked and "wrapped" not in fact:
+        fact["wrapped"] = _proved(asked["wrapped"], sources, places)
+        for answer in fact["responses"].values():
+            answer["shape"] = {"type": "object", "properties": {asked["wrapped"]["field"]: answer["shape"]}}
     if "repeatable" in asked:
         fact["repeatable"] = _proved(asked["repeatable"], sources, places)
 

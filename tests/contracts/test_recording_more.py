@@ -102,6 +102,16 @@ def test_a_reason_for_repeating_is_added_with_its_place(roots: dict[str, Path]) 
     assert told["repeatable"] == {"why": "only reads", "source": 1, "at": "code.js:4"}
 
 
+def test_an_object_around_a_list_is_added_once_with_its_place(roots: dict[str, Path]) -> None:
+    plan = {"list_tasks": {"wrapped": {"field": "value", "source": 0, "literals": ["answer.headers"]}}}
+    once = added(roots, operations=plan)
+    told = once["operations"]["list_tasks"]
+    assert told["wrapped"] == {"field": "value", "source": 1, "at": "code.js:4"}
+    shape = {"type": "object", "properties": {"value": {"type": "any"}}}
+    assert told["responses"]["200"]["shape"] == shape
+    assert added(roots, once, operations=plan) == once
+
+
 def test_an_operation_of_code_or_of_a_document_joins_those_there_are(roots: dict[str, Path]) -> None:
     fixture = added(
         roots,
