@@ -16,6 +16,7 @@ from prefect_autopilot.models import Operation, OperationEffect, Service, Servic
 from prefect_autopilot.services import (
     Catalogue,
     check_parameters,
+    first_of,
     fold,
     load_catalogue,
     rows_of,
@@ -280,6 +281,12 @@ def test_a_list_place_is_only_given_for_lists() -> None:
     assert rows_of(gmail, {"resultSizeEstimate": 0}) == []
     assert rows_of(gmail, None) == []
     assert gmail.list_at != WHOLE
+
+
+def test_pages_that_a_service_counts_from_nought_are_asked_for_so() -> None:
+    names = {"braze": ["list_campaigns", "list_segments", "list_canvases"], "nytimes": ["search_articles"]}
+    found = [CATALOGUE.get(service).operation(name) for service, told in names.items() for name in told]
+    assert [one and first_of(one.pagination) for one in found] == [0, 0, 0, 0]
 
 
 def test_importing_the_room_imports_neither_prefect_nor_a_web_library() -> None:
