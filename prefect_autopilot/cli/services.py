@@ -191,13 +191,18 @@ def stats(*, as_json: JSONFlag = False) -> int:
 
 
 def find_service(service_id: str) -> Service:
-    """Return the service of this id, name or alias; raises UnknownNameError, UsageError for a shared name."""
+    """Return the service of this id, name or alias; raises UnknownNameError, UsageError for a shared name.
+
+    Of several, the only one that has operations.
+    """
     from prefect_autopilot.adapters.catalogue import user_catalogue
 
     catalogue = user_catalogue()
     if service_id in catalogue:
         return catalogue.get(service_id)
     found = catalogue.find(service_id)
+    callable_ones = [one for one in found if one.operations]
+    found = callable_ones if len(callable_ones) == 1 else found
     if len(found) > 1:
         ids = " or ".join(one.id for one in found)
         msg = f"Several services are called {service_id!r}; say {ids}."

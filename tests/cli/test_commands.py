@@ -16,6 +16,7 @@ from prefect_autopilot.adapters.embedded import check_address
 from prefect_autopilot.cli import main
 from prefect_autopilot.cli.automate import read_parameters, request_context
 from prefect_autopilot.cli.connect import read_credentials
+from prefect_autopilot.cli.services import find_service
 from prefect_autopilot.cli.text_input import LONGEST_REQUEST, comma_separated, read_file, request_text
 from prefect_autopilot.errors import UsageError
 from prefect_autopilot.models import Recurrence, TroubleshootingSession
@@ -299,6 +300,13 @@ def test_a_service_is_shown_with_its_operations(name: str, capsys: pytest.Captur
     shown = capsys.readouterr().out
     assert "Slack (slack)" in shown
     assert "Operations" in shown
+
+
+@pytest.mark.parametrize(
+    ("name", "service"), [("Outlook", "microsoft_outlook"), ("Microsoft Teams", "microsoft_teams")]
+)
+def test_a_shared_name_is_that_of_the_only_service_that_can_be_called(name: str, service: str) -> None:
+    assert find_service(name).id == service
 
 
 def test_the_limit_of_a_service_is_told_with_whose_it_is(capsys: pytest.CaptureFixture[str]) -> None:
