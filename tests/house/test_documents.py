@@ -120,6 +120,12 @@ def test_the_versions_of_the_readme_are_those_of_the_package() -> None:
         assert f"{name.lower()}=={tested}" in pinned
 
 
+def test_the_readme_tells_how_many_imported_documents_the_page_shows() -> None:
+    readme, page = ((ROOT / name).read_text("utf-8") for name in ("README.md", "docs/openapi-import.md"))
+    told = re.findall(r"what became of (\d+) real documents", readme)
+    assert told == re.findall(r"\*\*(\d+) documents\*\*", page)
+
+
 def test_the_readme_says_what_each_extra_does() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     table = text[text.index("| extra |") :].partition("\n\n")[0]
