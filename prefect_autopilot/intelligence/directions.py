@@ -10,6 +10,7 @@ from typing import Literal
 from prefect_autopilot.intelligence.clauses import Clause, verbs
 from prefect_autopilot.intelligence.data import words
 from prefect_autopilot.intelligence.scene import ANY, Part, Scene
+from prefect_autopilot.intelligence.sent import part_when_sent
 
 Direction = Literal["source", "sink", "tool"]
 GOES_ON = "the text says where to go on to"
@@ -126,7 +127,10 @@ def place(scene: Scene, clauses: tuple[Clause, ...]) -> tuple[Placed, ...]:
     for part in used:
         clause = next((c for c in clauses if c.holds(part)), None)
         if clause is not None:
-            direction, why = _direction(scene, clause, part, is_first=part is used[0], count=len(used))
+            sent = part_when_sent(scene, clauses, clause, part)
+            direction, why = sent or _direction(
+                scene, clause, part, is_first=part is used[0], count=len(used)
+            )
             placed.append(Placed(part, clause, direction, why))
     return tuple(placed)
 

@@ -52,6 +52,7 @@ _OF_IT = re.compile(
     r"\s*(?:(?:and|then|also|please|just|automatically|otherwise|else|if not)\s+)*(?P<verb>[a-z]+)"
     r"(?:\s+\"[^\"]*\")?(?:\s+(?:on|to))?\s+(?:it|them|this|that|each|one|him|her|the (?P<thing>[a-z]+))\b"
 )
+_TO_ADDRESS = re.compile(r"\bto [\w.+-]+@[\w-]+\.[\w.-]*\w")
 _NEXT_ONE = re.compile(r"(?:,| and)\s+(?=#)")
 _HTTP = "http"
 _TURN: dict[Direction, int] = {"source": 0, "tool": 1, "sink": 2}
@@ -311,6 +312,9 @@ def _said(scene: Scene, call: Wanted, calls: tuple[Wanted, ...]) -> str:
     near = scene.cased(first, last)
     if last < call.clause.end and (before := _NEXT_ONE.search(near, max(0, call.at - first))):
         near = near[: before.start()]  # "#billing in Slack and #ops in Discord"
+    if call.direction == "sink" and not any(c.direction == "sink" for c in calls if c.at in others):
+        reached = _TO_ADDRESS.search(scene.cased(last, call.clause.end))
+        near = f"{near} {reached[0]}" if reached else near  # "email the X deals to boss@acme.com"
     return near if verb in near.split() or not verb else f"{verb} {near}"
 
 
