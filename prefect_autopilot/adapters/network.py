@@ -24,6 +24,8 @@ from prefect_autopilot.errors import ConfigurationError
 _LOCAL_NAMES = ("localhost", ".localhost", ".local", ".internal")
 KEPT_S = 30.0
 """Seconds an unused connection stays open."""
+MOST_CONNECTIONS = 100
+"""Connections of one client that are open at once; further calls wait for one of them."""
 
 
 def is_public(address: str) -> bool:
@@ -128,7 +130,10 @@ class NetworkTransport(httpx.AsyncBaseTransport):
 
     def __init__(self, network: httpcore.AsyncNetworkBackend) -> None:
         self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=_tls(), keepalive_expiry=KEPT_S, network_backend=network
+            ssl_context=_tls(),
+            max_connections=MOST_CONNECTIONS,
+            keepalive_expiry=KEPT_S,
+            network_backend=network,
         )
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:

@@ -111,7 +111,8 @@ class ServiceClient:
         if not allow_private_network:
             for address in self._own.values():
                 check_host(_parsed(address).host)
-        self._extensions = {"timeout": httpx.Timeout(timeout_s).as_dict()}
+        # Waiting for a connection of our own is no silence of the service; the deadline of the call ends it.
+        self._extensions = {"timeout": httpx.Timeout(timeout_s, pool=None).as_dict()}
 
     async def __aenter__(self) -> Self:
         await self._transport.__aenter__()

@@ -232,6 +232,43 @@ def test_a_service_on_this_machine_is_reached_where_that_is_allowed() -> None:
     assert [answer["data"]["name"] for answer in answers] == ["T0", "T1", "T2"]
 
 
+class OpensTogether(httpcore.AsyncNetworkBackend):
+    """Opens connections only once so many are asked for at the same time."""
+
+    def __init__(self, together: int) -> None:
+        self.waiting, self.together, self.opened = 0, together, anyio.Event()
+
+    async def connect_tcp(self, *_: Any, **__: Any) -> httpcore.AsyncNetworkStream:
+        self.waiting += 1
+        if self.waiting == self.together:
+            self.opened.set()
+        await self.opened.wait()
+        answer = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 11\r\n\r\n"
+        return httpcore.AsyncMockStream([answer, b'{"data":{}}'])
+
+
+def test_a_dozen_calls_at_once_do_not_wait_for_each_other() -> None:
+    async def calls() -> list[Any]:
+        transport = NetworkTransport(OpensTogether(12))
+        with anyio.fail_after(5):
+            async with ServiceClient(ASANA, HELD, base_url="http://asana.test", transport=transport) as one:
+                return await asyncio.gather(*(one.call("get_task", {"task_gid": "1"}) for _ in range(12)))
+
+    assert asyncio.run(calls()) == [{"data": {}}] * 12
+
+
+def test_waiting_for_a_connection_is_no_silence_of_the_service() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert request.extensions["timeout"] == {"connect": 7.0, "read": 7.0, "write": 7.0, "pool": None}
+        return httpx.Response(200, json={"data": {}})
+
+    async def call() -> Any:
+        async with ServiceClient(ASANA, HELD, transport=httpx.MockTransport(answer), timeout_s=7.0) as one:
+            return await one.call("get_task", {"task_gid": "1"})
+
+    assert asyncio.run(call()) == {"data": {}}
+
+
 def test_tokens_are_not_asked_for_at_a_private_address_either() -> None:
     with pytest.raises(ConfigurationError, match="private network"):
         asyncio.run(refresh(ASANA, HELD, now=utc_now(), token_url="http://169.254.169.254/token"))
