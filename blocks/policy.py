@@ -84,7 +84,8 @@ class AutopilotPolicy(Block):
         default_factory=list, description="Deployments whose runs are never touched."
     )
     rerun_allowed: list[str] = Field(
-        default_factory=list, description="Deployments or tags whose owners say that a run may be repeated."
+        default_factory=list,
+        description="Deployments (flow/deployment or id) or tags whose owners let a run be repeated.",
     )
 
     max_memory_mb: float | None = Field(

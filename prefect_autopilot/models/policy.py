@@ -137,7 +137,7 @@ class RemedyPolicy(Value):
     """Failures of one cause seen at once that make a storm: one session, a canary first."""
     protected_deployments: tuple[str, ...] = ()
     rerun_allowed: tuple[str, ...] = ()
-    """Deployment names or tags whose owners say that the flow may be run again."""
+    """Deployments (flow/deployment or id) or tags whose owners say that the flow may be run again."""
     max_memory_mb: float | None = Field(default=None, gt=0)
     """The most memory, in MiB, that a run may be given; None: none may be."""
     max_timeout_s: float | None = Field(default=None, gt=0)

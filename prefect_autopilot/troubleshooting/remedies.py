@@ -81,8 +81,14 @@ def _yes(reason: str) -> Repeatability:
 
 
 def _owner_allows(evidence: Evidence, policy: RemedyPolicy) -> bool:
-    marks = {evidence.run.deployment_name or "", *evidence.run.tags} - {""}
-    return bool(marks & set(policy.rerun_allowed))
+    """Tell whether the policy names the run's deployment as ``flow/deployment`` or by its id, or a tag of it.
+
+    Deployments of other flows may have the same bare name, so that it allows nothing.
+    """
+    run = evidence.run
+    name = run.deployment_name or ""
+    both = f"{run.flow_name}/{name}" if name and "/" not in name else name
+    return bool(({both, run.deployment_id or "", *run.tags} - {""}) & set(policy.rerun_allowed))
 
 
 def _because(rerun: RerunVerdict) -> str:

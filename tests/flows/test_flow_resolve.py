@@ -145,10 +145,10 @@ def test_where_a_yes_is_not_enough_nothing_is_done(server: Any, proposed: Any) -
 def deployed_failure(server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A failed run of a deployment that its owner lets run again, under a policy that asks first."""
     policy = tmp_path / "policy.yaml"
-    policy.write_text("mode: approve\nrerun_allowed: [asked]\n", encoding="utf-8")
+    name = f"orders-{uuid.uuid4().hex[:6]}"
+    policy.write_text(f"mode: approve\nrerun_allowed: [{name}/asked]\n", encoding="utf-8")
     monkeypatch.setenv("PREFECT_AUTOPILOT_POLICY_FILE", str(policy))
     monkeypatch.setattr(forms, "LOOK_S", 1)
-    name = f"orders-{uuid.uuid4().hex[:6]}"
     flow_id = server.call("POST", "/flows/", {"name": name})["id"]
     told = {"name": "asked", "flow_id": flow_id, "entrypoint": "orders.py:orders", "path": str(tmp_path)}
     deployment = server.call("POST", "/deployments/", told)["id"]

@@ -21,7 +21,7 @@ BUG = "KeyError: 'total'"
 OUTAGE = (
     "httpx.HTTPStatusError: Server error '503 Service Unavailable' for url 'https://api.shop.test/orders'"
 )
-NAMED = RemedyPolicy(mode="auto", remedies={"roll_back": "auto"}, rerun_allowed=("prod",))
+NAMED = RemedyPolicy(mode="auto", remedies={"roll_back": "auto"}, rerun_allowed=("orders/prod",))
 
 
 class Server:

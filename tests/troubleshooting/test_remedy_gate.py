@@ -336,6 +336,19 @@ def test_the_owners_mark_allows_a_rerun_by_name_or_tag(
     )
 
 
+@pytest.mark.parametrize(
+    ("named", "action"),
+    [("orders/prod", "act"), ("dep-7", "act"), ("prod", "propose"), ("payroll/prod", "propose")],
+)
+def test_the_owners_word_is_on_a_deployment_and_not_on_those_of_other_flows_called_alike(
+    gate: Make, evidence: Make, run: Make, state: Make, named: str, action: str
+) -> None:
+    about = {"flow_name": "orders", "deployment_name": "prod", "deployment_id": "dep-7"}
+    found = evidence(run=run(state=state(message=BUSY), **about))
+    policy = RemedyPolicy(mode="auto", rerun_allowed=(named,))
+    assert gate(diagnose_text(BUSY), found, policy, rerun=UNSAFE).action == action
+
+
 def attempts(*remedies: Any) -> tuple[Attempt, ...]:
     return tuple(
         Attempt(number=n, remedy=remedy, state_id_before="s0") for n, remedy in enumerate(remedies, start=1)
