@@ -271,8 +271,6 @@ def show_analysis(analysis: Analysis) -> None:
         options = f" ({', '.join(question.options)})" if question.options else ""
         write_line(f"question: {question.text}{options}")
     _show_open(analysis)
-    for line in analysis.unsupported:
-        write_line(f"not possible: {line}")
     for line in analysis.recommendations:
         write_line(f"advice: {line}")
     for line in language_model_lines(analysis):
@@ -280,11 +278,13 @@ def show_analysis(analysis: Analysis) -> None:
 
 
 def _show_open(analysis: Analysis) -> None:
-    """Write what is filled in later and what nobody said."""
+    """Write what is filled in later, what nobody said, and what no flow does."""
     for name in analysis.open_parameters:
         write_line(f"open: {name}")
     for line in analysis.assumptions:
         write_line(f"assumed: {line}")
+    for line in analysis.unsupported:
+        write_line(f"not possible: {line}")
 
 
 def _flows_folder() -> Path:

@@ -15,6 +15,7 @@ from prefect_autopilot.intelligence.document import Document, read, without_surr
 from prefect_autopilot.intelligence.kinds import Slot
 from prefect_autopilot.intelligence.language import detect, language_name
 from prefect_autopilot.intelligence.left_out import (
+    approval_question,
     missing_branch,
     part_questions,
     second_start,
@@ -236,7 +237,12 @@ def _questions(reading: _Reading, catalogue: Catalogue) -> list[Question]:
     questions += [q for q in (branch, sweep) if q]
     if reading.steps and not branch:
         told = [p for p in reading.unread[0] if not any(one in p.text for one in reading.unknown)]
-        questions += [*part_questions(told), *lookup_questions(reading.steps, reading.start.spec, catalogue)]
+        approval = [] if questions else approval_question(reading.scene)
+        questions += [
+            *approval,
+            *part_questions(told),
+            *lookup_questions(reading.steps, reading.start.spec, catalogue),
+        ]
     if schedule and schedule.proposed and not schedule.problems and reading.start.spec:
         questions.append(Question(id="time", text=f"Is this right? {' '.join(schedule.proposed)}"))
     return questions

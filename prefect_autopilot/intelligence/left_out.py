@@ -186,6 +186,21 @@ def _untold(scene: Scene, start: Start) -> Clause | None:
     return clause if spec.type in {"manual", "app_event"} and spec.service is None else None
 
 
+def approval_question(scene: Scene) -> list[Question]:
+    """Ask about an approval that is to come first: no flow waits for one, and none goes on without a word."""
+    found = _APPROVAL.search(scene.document.lower)
+    if found is None:
+        return []
+    part = scene.document.span(*found.span())
+    return [
+        Question(
+            id=f"part_{part.start}_{part.end}",
+            text=f"No flow waits for somebody's approval ({part.text!r}): should it go on without?",
+            options=(LEAVE_OUT,),
+        )
+    ]
+
+
 def part_questions(parts: Iterable[Span]) -> list[Question]:
     """Return a question for each part of the request that nothing stands for; its id tells the place."""
     return [

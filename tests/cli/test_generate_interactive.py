@@ -133,6 +133,14 @@ def test_contradicting_options_are_refused(arguments: list[str]) -> None:
     assert main(arguments) == 2
 
 
+def test_what_no_flow_does_is_told_beside_the_flow(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    request = "Wait 3 days after a Shopify order, then post to #orders in Slack"
+    assert main(["generate", request, "--output", str(tmp_path)]) == 0
+    assert "not possible: waiting longer than a day" in capsys.readouterr().out
+
+
 def test_a_plan_is_written_and_the_same_flow_made_of_it(tmp_path: Path) -> None:
     plan, first, second = tmp_path / "p.yaml", tmp_path / "a", tmp_path / "b"
     assert main(["generate", CLEAR, "--spec", str(plan), "--output", str(first)]) == 0

@@ -81,6 +81,23 @@ def test_what_a_flow_would_not_do_is_said(text: str, told: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "asked"),
+    [
+        ("Each day at 9 get the boss's approval, then delete the Trello card", "get the boss's approval"),
+        ("When a Stripe invoice is paid, tell #ops in Slack only after Ann approves", "after Ann approves"),
+    ],
+    ids=["an order", "a condition"],
+)
+def test_no_flow_goes_on_without_an_approval_until_it_is_said_to(text: str, asked: str) -> None:
+    analysis = read(text)
+    assert analysis.status == "clarify"
+    (question,) = analysis.questions
+    _, start, end = question.id.split("_")
+    assert text[int(start) : int(end)] == asked
+    assert "approval" in question.text
+
+
+@pytest.mark.parametrize(
     ("text", "waits"),
     [
         ("When a GitHub issue opens, delay for 10 minutes, then post to Slack", [600]),
