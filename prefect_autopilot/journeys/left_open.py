@@ -6,7 +6,14 @@ from typing import Literal
 
 from prefect_autopilot.journeys.desk import Desk
 from prefect_autopilot.journeys.remedies import STARTED
-from prefect_autopilot.models import Attempt, RemedyDecision, RunRecord, TroubleshootingSession
+from prefect_autopilot.models import (
+    Attempt,
+    RemedyDecision,
+    Repair,
+    RunRecord,
+    TakenBack,
+    TroubleshootingSession,
+)
 from prefect_autopilot.store.journal import JournalEntry
 from prefect_autopilot.troubleshooting import session as steps
 
@@ -47,11 +54,18 @@ async def left_open(
     return steps.applied(steps.resolve(session, decision, now=now), attempt, now=now)
 
 
-async def acts_before(desk: Desk, session: TroubleshootingSession, run: RunRecord) -> int:
-    """Count what was done for the run in any session, without an act that is about to be gone on with."""
+async def acts_before(
+    desk: Desk, session: TroubleshootingSession, run: RunRecord
+) -> tuple[int, Repair | None]:
+    """Count what was done for the run in any session, without an act that is about to be gone on with.
+
+    With it comes the change that was begun: a new proof would read what is changed already, and change it
+    once more.
+    """
     entries = await desk.store.journal(session.session_id)
-    begun = any(one.flow_run_id == run.id and one.outcome is None for one in entries)
-    return await desk.store.attempts_for(run.id) - begun
+    begun = next((one.remedy for one in entries if one.flow_run_id == run.id and one.outcome is None), None)
+    acts = await desk.store.attempts_for(run.id) - (begun is not None)
+    return acts, begun if isinstance(begun, TakenBack) else None
 
 
 def _is_news(entry: JournalEntry, attempts: int) -> bool:

@@ -263,7 +263,9 @@ async def _resolve(
         session = steps.diagnosed_again(session, diagnose(evidence), now=desk.clock())
     assert session.diagnosis is not None
     circumstances = await circumstances_of(desk, session, evidence)
-    now, jitter, acts = desk.clock(), desk.jitter(), await acts_before(desk, session, run)
+    acts, begun = await acts_before(desk, session, run)
+    circumstances["repair"] = begun or circumstances["repair"]
+    now, jitter = desk.clock(), desk.jitter()
     decision = decide(
         session.diagnosis, evidence, desk.policy, **circumstances, acts=acts, now=now, jitter=jitter
     )

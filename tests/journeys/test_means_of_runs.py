@@ -228,6 +228,44 @@ async def test_a_retry_that_prefect_refuses_leaves_nothing_half_done(
     assert session.resolution_status is ResolutionStatus.ESCALATED
 
 
+@pytest.mark.usefixtures("worker_here")
+@pytest.mark.parametrize("kind", ["more_memory", "longer_timeout", "lower_concurrency", "quarantine_input"])
+async def test_killed_between_the_change_and_the_retry_the_change_is_made_once(
+    named: Any, server: Server, prefect: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    bad, aside = tmp_path / "in" / "part-7.csv", tmp_path / "aside"
+    bad.parent.mkdir()
+    bad.write_text("1,2")
+    aside.mkdir()
+    server.deployment = {"concurrency_limit": 10}
+    quarantine = {str(bad.parent): str(aside)}
+    desk = named(kind, max_memory_mb=9000, max_timeout_s=900, quarantine=quarantine)
+    errors = {"more_memory": MEMORY, "longer_timeout": TIMED_OUT, "lower_concurrency": TOO_MANY}
+
+    async def killed(*_args: Any, **_named: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(desk.api, "retry_run", killed)
+        with pytest.raises(KeyboardInterrupt):
+            await taken(desk, prefect, errors.get(kind, unreadable(bad)), parameters={"timeout_s": 60})
+    begun = await desk.store.session_for_run("run-1")
+    assert begun is not None
+    desk.clock.forward(60)
+    session = await resolve.advance(desk, begun.session_id)
+    assert kinds(session) == [kind]
+    assert len(prefect.retries) == 1
+    assert all(change == server.changes[0] for change in server.changes)
+    assert len(list(aside.iterdir())) == (kind == "quarantine_input")
+    desk.clock.forward(20)
+    prefect.fail("run-1", error="KeyError: 'total'")
+    await looked(desk, session)
+    assert server.deployment == {"concurrency_limit": 10}
+    assert prefect.runs["run-1"]["parameters"] == {"timeout_s": 60}
+    assert not prefect.runs["run-1"].get("job_variables")
+    assert bad.exists()
+
+
 async def test_undo_takes_the_retry_and_the_memory_back(named: Any, server: Server, prefect: Any) -> None:
     desk = named("more_memory", max_memory_mb=4096)
     session = await taken(desk, prefect, MEMORY)
