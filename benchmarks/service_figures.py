@@ -4,7 +4,7 @@
 
 What a call costs beside bare httpx, what loading the catalogue costs, what importing a large OpenAPI document
 of YAML costs, and how long all contract tests take one after the other. 1 when a limit is missed; seconds
-are held to it by the processor, because the wall says nothing of a machine that does other work as well.
+are those of the wall, so that the machine must do nothing else while it is measured.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def catalogue() -> list[Figure]:
     large = catalogue_load.lookup_us(catalogue_load.larger(known), names, LOOKUPS)
     limit, times = catalogue_load.LIMIT_MS, catalogue_load.LARGER + 1
     told = f"{small:.2f} and {large:.2f} µs"
-    same = large <= catalogue_load.SAME * small
+    most = catalogue_load.SAME
     return [
         Figure(
             "loading the catalogue, processor time, median",
@@ -102,7 +102,11 @@ def catalogue() -> list[Figure]:
             cold <= limit,
         ),
         Figure(
-            f"a lookup by name, in it and in one of {times} × as many", told, "same", f"{LOOKUPS:,}", same
+            f"a lookup by name, in it and in one of {times} × as many",
+            told,
+            f"<= {most:g} ×",
+            f"{LOOKUPS:,}",
+            large <= most * small,
         ),
     ]
 
@@ -126,7 +130,7 @@ def importing() -> list[Figure]:
     took = told["parse_s"] + told["import_s"]
     value = f"{took:.1f} s, processor {told['processor_s']:.1f} s, peak {told['peak_mb']} MB"
     what = f"importing {told['mb']:.0f} MB of YAML, {told['imported']:,} operations"
-    return [Figure(what, value, f"{IMPORT_S:.0f} s", "1", told["processor_s"] <= IMPORT_S)]
+    return [Figure(what, value, f"{IMPORT_S:.0f} s", "1", took <= IMPORT_S)]
 
 
 def contracts() -> list[Figure]:
@@ -138,7 +142,7 @@ def contracts() -> list[Figure]:
     worked = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     passed = re.search(r"(\d+) passed", done.stdout)
     count = passed[1] if passed else "0"
-    good = done.returncode == 0 and worked < CONTRACTS_S
+    good = done.returncode == 0 and took < CONTRACTS_S
     value = f"{took:.1f} s, processor {worked:.1f} s" + ("" if done.returncode == 0 else ", some failed")
     return [Figure("all contract tests, one process", value, f"{CONTRACTS_S:.0f} s", f"{int(count):,}", good)]
 
