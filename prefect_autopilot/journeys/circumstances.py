@@ -16,7 +16,7 @@ from prefect_autopilot.journeys.probing import outage_of
 from prefect_autopilot.journeys.repairs import at_lock, find_repair
 from prefect_autopilot.journeys.reruns import Repetition, RerunCode, all_persisted, failed_tasks, never_began
 from prefect_autopilot.journeys.stuck_runs import is_stuck_run, prove_stuck
-from prefect_autopilot.models import Approval, Attempt, Evidence, Repair, TroubleshootingSession
+from prefect_autopilot.models import Approval, Attempt, Evidence, Repair, StateRecord, TroubleshootingSession
 from prefect_autopilot.models.names import MARK, OWN_PREFIX
 from prefect_autopilot.troubleshooting.consent import Outage, Usage
 from prefect_autopilot.troubleshooting.learning import Records
@@ -117,8 +117,20 @@ def _human_touched(session: TroubleshootingSession, evidence: Evidence) -> bool:
         state.timestamp > session.start_time
         and state.type in {"SCHEDULED", "CANCELLING", "CANCELLED", "PAUSED"}
         and not (state.message or "").startswith(MARK)
-        for state in evidence.states
+        and not _by_itself(state, before)
+        for before, state in zip((None, *evidence.states), evidence.states, strict=False)
     )
+
+
+def _by_itself(state: StateRecord, before: StateRecord | None) -> bool:
+    """Tell whether Prefect put a run off: for want of a slot, or in its midst, where it gives no message.
+
+    What people do to a run stands after its end, or says so.
+    """
+    if state.type == "SCHEDULED" and state.name == "AwaitingConcurrencySlot":
+        return True
+    in_its_midst = before is not None and before.type == "RUNNING" and not state.message
+    return in_its_midst and (state.type == "PAUSED" or state.name == "AwaitingRetry")
 
 
 def _refreshable(session: TroubleshootingSession) -> bool:

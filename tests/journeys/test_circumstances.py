@@ -413,9 +413,13 @@ async def test_our_own_flows_are_known_by_their_prefix(desk: Desk, name: str, *,
     assert (await found(desk, run=run))["own_flow"] is own
 
 
-def state(type_: str, message: str = "", after_s: float = 60) -> StateRecord:
-    at = NOW + timedelta(seconds=after_s)
-    return StateRecord(id=f"{type_}-{after_s}", type=type_, name=type_.title(), timestamp=at, message=message)
+def state(type_: str, message: str = "", after_s: float = 60, name: str = "") -> StateRecord:
+    at, name = NOW + timedelta(seconds=after_s), name or type_.title()
+    return StateRecord(id=f"{type_}-{after_s}", type=type_, name=name, timestamp=at, message=message)
+
+
+OURS = state("SCHEDULED", f"{MARK}: attempt 1")
+AGAIN = state("SCHEDULED", name="AwaitingRetry")
 
 
 @pytest.mark.parametrize(
@@ -431,7 +435,13 @@ def state(type_: str, message: str = "", after_s: float = 60) -> StateRecord:
         ((state("SCHEDULED", f"not by {MARK}"),), True),
         ((state("SCHEDULED", "first start", after_s=-60),), False),
         ((state("PENDING"), state("RUNNING"), state("FAILED")), False),
-        ((state("SCHEDULED", f"{MARK}: attempt 1"), state("RUNNING"), state("SCHEDULED", "me")), True),
+        ((OURS, state("RUNNING"), state("SCHEDULED", "me")), True),
+        ((OURS, state("SCHEDULED", "No slot.", name="AwaitingConcurrencySlot"), state("RUNNING")), False),
+        ((OURS, state("RUNNING"), AGAIN, state("RUNNING"), state("FAILED")), False),
+        ((OURS, state("RUNNING"), state("PAUSED")), False),
+        ((OURS, state("RUNNING"), state("FAILED"), AGAIN), True),
+        ((OURS, state("RUNNING"), state("PAUSED"), state("SCHEDULED", name="Resuming")), True),
+        ((OURS, state("RUNNING"), state("CANCELLING")), True),
     ],
     ids=[
         "nothing happened",
@@ -445,6 +455,12 @@ def state(type_: str, message: str = "", after_s: float = 60) -> StateRecord:
         "before the failure",
         "ordinary states",
         "by us, then by hand",
+        "no slot was free",
+        "tried again by the flow itself",
+        "paused by the flow itself",
+        "retried by hand after that",
+        "resumed by hand",
+        "cancelled under way",
     ],
 )
 async def test_a_move_without_our_mark_is_a_persons(
