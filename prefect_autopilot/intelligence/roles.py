@@ -13,6 +13,17 @@ from prefect_autopilot.intelligence.scene import ANY, SERVICE, Part, Role, Scene
 _REACH = 200
 """Characters that a negation or a topic reaches at most."""
 
+_DAYS = (
+    r"(?:(?:mon|tues|wednes|thurs|fri|satur|sun|week|work|working |business |holi)days?|weekends?"
+    r"|(?:bank|public) holidays?|(?:january|february|march|april|may|june|july|august|september|october"
+    r"|november|december)|christmas|easter|mornings?|afternoons?|evenings?|nights?|noon|midnight"
+    r"|\d{1,2}(?:st|nd|rd|th|:\d\d|\s?[ap]m)|today|tomorrow)\b"
+)
+_A_TIME = re.compile(
+    rf"\s+(?:(?:for|on|at|in|during|between|from)\s+)?(?:(?:the|every|any|a)\s+)?(?:(?:first|last)\s+)?{_DAYS}"
+)
+"""What a negation speaks of and reaches no further than: a day, a date, a time."""
+
 _LIST = re.compile(rf"\s*(?:,|or|nor|and|/|,\s*or|,\s*and)\s*(?:(?:the|our|my|to|in|on|via)\s+)*({ANY})")
 
 _BOTH = re.compile(rf"\s*(?:and|or|&|/)\s*(?:(?:the|our|my)\s+)*({ANY})")
@@ -72,6 +83,8 @@ def _negated(scene: Scene) -> set[int]:
             far = min(found.end() + _REACH, len(scene.text))
             end_found = boundary.search(scene.text, found.end(), far)
             end = end_found.start() if end_found else far
+            if _A_TIME.match(scene.text, found.end(), end):
+                continue  # "except sunday post the …"
             if not _is_harmless(scene.text, found, end):
                 reached |= _first_named(scene, found.end(), end, entry["words"])
     return reached

@@ -40,6 +40,12 @@ MAIL, TEXT, SLACK = "gmail.send_message", "twilio.send_message", "slack.post_mes
         ("every friday send #dev in slack the open asana tasks", ["asana.list_tasks", SLACK], None),
         ("every monday at 9 message me the late asana tasks on slack", ["asana.list_tasks", SLACK], None),
         ("every hour check email and post to slack #ops", ["gmail.list_messages", SLACK], None),
+        (
+            "every day except saturday post the open asana tasks to slack #ops",
+            ["asana.list_tasks", SLACK],
+            None,
+        ),
+        ("every day at 9 except on sundays post asana tasks to slack", ["asana.list_tasks", SLACK], None),
         ("every day at 9 send slack messages to #ops", [SLACK], None),
     ],
 )
