@@ -70,6 +70,20 @@ def summary(rows: Sequence[Row]) -> dict[str, Any]:
     }
 
 
+LEAST_RIGHT = 0.92
+"""Share of the faults for which the right thing must be done."""
+
+
+def fails(ours: dict[str, Any], mode: str) -> bool:
+    """Tell whether the figures of ours are too bad: harm, a missed or unasked resolution, a false alarm."""
+    if ours["harmful_actions"] or ours["did_not_happen"]:
+        return True
+    if mode != "auto":
+        return bool(ours["resolved"])
+    wrong = ours["resolved"] < ours["recoverable"] or ours["right"] < LEAST_RIGHT * ours["faults"]
+    return bool(wrong or ours["false_alarms"])
+
+
 BEGIN, END = "<!-- faults -->", "<!-- /faults -->"
 WORDS = {
     "ours": "`watch --mode auto`",

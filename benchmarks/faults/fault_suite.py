@@ -32,7 +32,7 @@ from typing import Any
 import httpx
 from fault_lasting import LASTING
 from fault_passing import PASSING
-from fault_score import Row, filled, rows_table, summary, table
+from fault_score import Row, fails, filled, rows_table, summary, table
 from fault_world import Answer, Fault, Outside, Scene
 
 from prefect_autopilot.adapters.embedded import EmbeddedPrefect, running_server, running_worker
@@ -324,7 +324,7 @@ async def play_all(
 
 
 def main() -> int:
-    """Print the tables and write JSON; 1 where ours did harm, resolved too little, or acted without a yes."""
+    """Print the tables and write JSON; 1 where the figures of ours are too bad (``fails``)."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -369,8 +369,7 @@ def main() -> int:
     ours = figures.get("ours")
     if ours is None:
         return 0
-    missed = ours["recoverable"] - ours["resolved"] if told.mode == "auto" else ours["resolved"]
-    return int(ours["harmful_actions"] > 0 or missed > 0)
+    return int(fails(ours, told.mode))
 
 
 def _before(path: Path | None, anew: Sequence[str]) -> tuple[dict[str, Any], list[Row]]:

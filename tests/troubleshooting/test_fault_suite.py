@@ -248,6 +248,28 @@ def test_the_figures_have_their_n_their_interval_and_their_spread(suite: Any) ->
     assert json.dumps(told)
 
 
+@pytest.mark.parametrize(
+    ("changes", "mode", "failed"),
+    [
+        ({}, "auto", False),
+        ({"right": 92}, "auto", False),
+        ({"right": 91}, "auto", True),
+        ({"resolved": 59}, "auto", True),
+        ({"harmful_actions": 1}, "auto", True),
+        ({"false_alarms": 1}, "auto", True),
+        ({"did_not_happen": 1}, "auto", True),
+        ({"resolved": 0, "right": 40}, "propose", False),
+        ({"resolved": 1, "right": 40}, "propose", True),
+    ],
+)
+def test_the_suite_fails_on_every_figure_that_is_too_bad(
+    suite: Any, changes: dict[str, int], mode: str, *, failed: bool
+) -> None:
+    told = {"recoverable": 60, "resolved": 60, "faults": 100, "right": 100} | changes
+    told = {"harmful_actions": 0, "false_alarms": 0, "did_not_happen": 0} | told
+    assert suite["fault_score"].fails(told, mode) is failed
+
+
 def test_the_document_shows_every_strategy_with_its_n_between_the_marks(suite: Any) -> None:
     score = suite["fault_score"]
     figures = {
