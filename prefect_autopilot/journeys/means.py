@@ -13,7 +13,7 @@ from typing import Any, get_args
 
 from prefect_autopilot.adapters import inputs, lock_files, run_changes
 from prefect_autopilot.adapters.deployed_code import set_code
-from prefect_autopilot.errors import PrefectError, UnknownNameError
+from prefect_autopilot.errors import ConflictError, PrefectError, UnknownNameError
 from prefect_autopilot.journeys.desk import Desk
 from prefect_autopilot.journeys.good_code import prove_roll_back
 from prefect_autopilot.journeys.rewriting import find_rewrite, take_rewrite_back, write_rewrite
@@ -383,3 +383,14 @@ async def take_back(desk: Desk, remedy: object) -> str | None:
             return await take_rewrite_back(desk, remedy)
         case _:
             return None
+
+
+async def try_to_take_back(desk: Desk, remedy: object, session_id: str) -> None:
+    """Change back what did not help; what cannot be changed back is told in the audit."""
+    try:
+        what, happened = await take_back(desk, remedy), "taken back"
+    except (ConflictError, PrefectError, UnknownNameError) as error:
+        what, happened = error.message, "not taken back"
+    if what is not None:
+        detail = {"what": what, "remedy": getattr(remedy, "kind", "")}
+        await desk.store.audit(desk.holder, happened, session_id, detail, desk.clock())

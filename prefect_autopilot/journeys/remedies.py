@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from prefect_autopilot.adapters import run_life
 from prefect_autopilot.adapters.lock_files import remove_stale
 from prefect_autopilot.adapters.stored_results import remove_record
-from prefect_autopilot.errors import AutopilotError, ConflictError, PrefectError
+from prefect_autopilot.errors import AutopilotError, PrefectError
 from prefect_autopilot.journeys import means
 from prefect_autopilot.journeys.desk import Desk
 from prefect_autopilot.models import (
@@ -86,8 +86,8 @@ async def apply_once(
         async with _held(desk, lease, token):
             started = await _act(desk, remedy, session, state_id=state_id, number=number)
     except AutopilotError as error:
-        if isinstance(error, PrefectError) and not error.permanent and remedy.resumes:
-            raise  # the server fell silent: nobody knows, the intent stays open and the session due
+        if _may_pass(error) and remedy.resumes:
+            raise  # the intent stays open and the session due
         await desk.store.journal_result(entry, "failed", error.message, desk.clock())
         return attempt.model_copy(update={"error": error.message})
     now = desk.clock()
@@ -157,13 +157,25 @@ async def _act(
             raise AssertionError("asking a person is no act")
     at = desk.clock() + timedelta(seconds=remedy.delay_s)
     said = f"{MARK}: attempt {number}, {why}"
-    try:
-        await desk.api.retry_run(remedy.flow_run_id, expected_state_id=state_id, at=at, message=said)
-    except ConflictError:
-        # Half of it is worse than none.
-        await means.take_back(desk, remedy)
-        raise
+    await _retry(desk, remedy, session.session_id, state_id=state_id, at=at, message=said)
     return None
+
+
+async def _retry(
+    desk: Desk, remedy: Remedy, session_id: str, *, state_id: str, at: datetime, message: str
+) -> None:
+    """Set the run to be retried, or change back what was changed for it: half of it is worse than none."""
+    try:
+        await desk.api.retry_run(remedy.flow_run_id, expected_state_id=state_id, at=at, message=message)
+    except AutopilotError as error:
+        if not _may_pass(error):
+            await means.try_to_take_back(desk, remedy, session_id)
+        raise
+
+
+def _may_pass(error: AutopilotError) -> bool:
+    """Tell whether the server fell silent, so that nobody knows what became of the act."""
+    return isinstance(error, PrefectError) and not error.permanent
 
 
 async def _make_way(

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from statistics import median
 
 from prefect_autopilot.adapters.evidence import read_evidence
-from prefect_autopilot.errors import ConflictError, PrefectError, UnknownNameError
+from prefect_autopilot.errors import ConflictError, UnknownNameError
 from prefect_autopilot.journeys import means, storms
 from prefect_autopilot.journeys.asking import ask_in_prefect
 from prefect_autopilot.journeys.breakers import look_at_paused
@@ -333,7 +333,7 @@ async def _look_at(desk: Desk, session: TroubleshootingSession, run: RunRecord) 
     if verification.outcome == "unverified":
         return steps.escalate(moved, f"unverified: {verification.reason}", now=now)
     if verification.outcome == "failed":
-        await _take_back(desk, session)
+        await means.try_to_take_back(desk, session.attempts[-1].remedy, session.session_id)
         return moved.model_copy(update={"due_at": now + _settle(run)})
     return await storms.spread(desk, moved) if storms.begins_to_spread(moved) else moved
 
@@ -341,20 +341,6 @@ async def _look_at(desk: Desk, session: TroubleshootingSession, run: RunRecord) 
 def _delay_s(session: TroubleshootingSession) -> float:
     remedy = session.attempts[-1].remedy
     return 0.0 if isinstance(remedy, AskOwner) else remedy.delay_s
-
-
-async def _take_back(desk: Desk, session: TroubleshootingSession) -> None:
-    """Change back what did not help; what cannot be changed back is told in the audit."""
-    remedy = session.attempts[-1].remedy
-    try:
-        what = await means.take_back(desk, remedy)
-    except (ConflictError, PrefectError, UnknownNameError) as error:
-        what, happened = error.message, "not taken back"
-    else:
-        happened = "taken back"
-    if what is not None:
-        detail = {"what": what, "remedy": remedy.kind}
-        await desk.store.audit(desk.holder, happened, session.session_id, detail, desk.clock())
 
 
 async def _look_elsewhere(

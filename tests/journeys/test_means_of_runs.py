@@ -36,7 +36,7 @@ class Server:
         self.twins: list[dict[str, Any]] = []
         self.pool_status = "READY"
         self.started: list[dict[str, Any]] = []
-        self.refuse_retry = False
+        self.refuse_retry = 0
         self.limits: dict[str, dict[str, Any]] = {}
 
     def __call__(self, request: httpx.Request) -> httpx.Response:  # noqa: PLR0911  # a routing table
@@ -62,7 +62,9 @@ class Server:
             self.prefect.add_state("other", "COMPLETED", "Completed")
             return httpx.Response(201, json=self.prefect.runs["other"])
         if path.endswith("/set_state") and self.refuse_retry:
-            return httpx.Response(200, json={"status": "REJECT", "details": {"reason": "not now"}})
+            return httpx.Response(
+                self.refuse_retry, json={"status": "REJECT", "details": {"reason": "not now"}}
+            )
         answer: httpx.Response = self.prefect(request)
         if path == "/deployments/dep-1":
             return httpx.Response(200, json=answer.json() | self.deployment)
@@ -219,10 +221,11 @@ async def test_a_person_may_ask_for_another_amount_but_not_for_more_than_the_pol
     assert server.changes[0][1]["job_variables"]["memory"] == 3000
 
 
+@pytest.mark.parametrize("status", [200, 403, 422])
 async def test_a_retry_that_prefect_refuses_leaves_nothing_half_done(
-    named: Any, server: Server, prefect: Any
+    named: Any, server: Server, prefect: Any, status: int
 ) -> None:
-    server.refuse_retry = True
+    server.refuse_retry = status
     session = await taken(named("more_memory", max_memory_mb=4096), prefect, MEMORY)
     assert [body["job_variables"] for _, body in server.changes] == [{"memory": 2048}, {}]
     assert session.resolution_status is ResolutionStatus.ESCALATED
