@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -36,6 +37,11 @@ class TestBlockStandards(BlockStandardTestSuite):
     @pytest.mark.skip(reason="reads the logo from the network")
     def test_has_a_valid_image(self, block: type[Block]) -> None:
         raise NotImplementedError
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_a_logo_is_that_of_one_commit_and_cannot_be_moved_away(block: type[Block]) -> None:
+    assert re.search(r"/prefect/[0-9a-f]{40}/assets/", str(block._logo_url))
 
 
 def connection(service: str, simulator_url: str = "http://simulator") -> ServiceConnection:
