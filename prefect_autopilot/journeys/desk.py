@@ -19,7 +19,7 @@ from prefect_autopilot.adapters.channels import Channel, configured_channels
 from prefect_autopilot.adapters.health import answers
 from prefect_autopilot.adapters.prefect_api import PrefectAPI
 from prefect_autopilot.adapters.prefect_target import PrefectTarget, find_target
-from prefect_autopilot.errors import PrefectError
+from prefect_autopilot.errors import PrefectError, ProofError, UsageError
 from prefect_autopilot.journeys.policy import policy_in_force, read_policy
 from prefect_autopilot.models import AlertPolicy, JSONDict, OptimizationPlan, Proof, RemedyPolicy
 from prefect_autopilot.settings import Settings
@@ -36,12 +36,24 @@ async def refresh_connection(connection: str, now: datetime) -> None:
 
 
 async def prove(plan: OptimizationPlan, original: str, function: str, parameters: JSONDict) -> Proof:
-    """Run a flow before and after a rewriting and compare; raises ``ProofError`` where that cannot be."""
+    """Run a flow before and after a rewriting and compare; raises ``ProofError`` where that cannot be.
+
+    Only a flow that writes nothing is run, on recorded reads: what fails without a network would be the same
+    before and after.
+    """
     from prefect_autopilot.journeys.improve import prove_plan
 
-    return await prove_plan(
-        plan, original, function=function, parameters=parameters, timeout_s=PROVED_WITHIN_S
-    )
+    try:
+        return await prove_plan(
+            plan,
+            original,
+            function=function,
+            parameters=parameters,
+            recorded=True,
+            timeout_s=PROVED_WITHIN_S,
+        )
+    except UsageError as error:
+        raise ProofError(str(error)) from error
 
 
 async def probe(url: str, private: bool) -> bool | None:  # noqa: FBT001  # a callable's parameter

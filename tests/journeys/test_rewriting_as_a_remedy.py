@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from prefect_autopilot.errors import ConflictError, ProofError
 from prefect_autopilot.journeys import proposals, remedies, resolve
-from prefect_autopilot.journeys.desk import Desk
+from prefect_autopilot.journeys.desk import Desk, prove
+from prefect_autopilot.journeys.lasting import planned_for
 from prefect_autopilot.models import (
     OptimizationPlan,
     Proof,
@@ -247,3 +249,17 @@ def test_a_rewriting_is_never_done_unattended() -> None:
         assert RemedyPolicy.model_validate(told).mode_for("apply_rewrite", frozenset({"x"})) != "auto"
     own = {"deployments": [{"match": ["x"], "remedies": {"apply_rewrite": "auto"}}]}
     assert RemedyPolicy.model_validate(own).mode_for("apply_rewrite", frozenset({"x"})) == "approve"
+
+
+async def test_a_flow_that_writes_is_not_run_for_a_proof(tmp_path: Path) -> None:
+    written = tmp_path / "paid.txt"
+    source = FANS_OUT.replace(
+        "    return fetch.map(numbers).result()",
+        f"    Path({str(written)!r}).write_text('paid')\n    return fetch.map(numbers).result()",
+    ).replace("import httpx\n", "from pathlib import Path\n\nimport httpx\n")
+    file = tmp_path / "orders.py"
+    file.write_text(source)
+    planned = planned_for(file).model_copy(update={"changed": True})
+    with pytest.raises(ProofError, match="really write"):
+        await prove(planned, source, "orders", {"numbers": [1]})
+    assert not written.exists()
