@@ -250,7 +250,10 @@ async def _elsewhere(desk: Desk, evidence: Evidence) -> RerunElsewhere | None:
 
 
 def _is_twin(raw: JSONDict, own: JSONDict) -> bool:
+    """Tell whether a deployment runs the same code, in the same image and environment, in another pool."""
+    mine, theirs = own.get("job_variables") or {}, raw.get("job_variables") or {}
     same = all(raw.get(key) == own.get(key) for key in ("flow_id", "entrypoint", "path", "pull_steps"))
+    same = same and all(mine.get(key) == theirs.get(key) for key in ("image", "env"))
     pool = raw.get("work_pool_name")
     return bool(
         same
