@@ -201,7 +201,7 @@ def find_service(service_id: str) -> Service:
     if service_id in catalogue:
         return catalogue.get(service_id)
     found = catalogue.find(service_id)
-    callable_ones = [one for one in found if one.operations]
+    callable_ones = tuple(one for one in found if one.operations)
     found = callable_ones if len(callable_ones) == 1 else found
     if len(found) > 1:
         ids = " or ".join(one.id for one in found)
