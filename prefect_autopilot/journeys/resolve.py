@@ -45,6 +45,7 @@ from prefect_autopilot.models import (
     RunRecord,
     RunRefresher,
     SessionStep,
+    TakenBack,
     TroubleshootingSession,
     Verification,
 )
@@ -331,11 +332,17 @@ async def _look_at(desk: Desk, session: TroubleshootingSession, run: RunRecord) 
         now,
     )
     if verification.outcome == "unverified":
-        return steps.escalate(moved, f"unverified: {verification.reason}", now=now)
+        return steps.escalate(moved, f"unverified: {verification.reason}{_stands(session)}", now=now)
     if verification.outcome == "failed":
         await means.try_to_take_back(desk, session.attempts[-1].remedy, session.session_id)
         return moved.model_copy(update={"due_at": now + _settle(run)})
     return await storms.spread(desk, moved) if storms.begins_to_spread(moved) else moved
+
+
+def _stands(session: TroubleshootingSession) -> str:
+    """Say what was changed for the last retry and is not changed back."""
+    remedy = session.attempts[-1].remedy
+    return f" It was not taken back: {remedy.told()}." if isinstance(remedy, TakenBack) else ""
 
 
 def _delay_s(session: TroubleshootingSession) -> float:

@@ -37,11 +37,15 @@ class Server:
         self.pool_status = "READY"
         self.started: list[dict[str, Any]] = []
         self.refuse_retry = 0
+        self.refuse_variables = False
         self.limits: dict[str, dict[str, Any]] = {}
 
     def __call__(self, request: httpx.Request) -> httpx.Response:  # noqa: PLR0911  # a routing table
         path = request.url.path.removeprefix("/api")
         body = json.loads(request.content) if request.content else {}
+        if request.method == "PATCH" and "job_variables" in body and self.refuse_variables:
+            detail = "Job variables for a flow run in state FAILED cannot be updated"
+            return httpx.Response(400, json={"detail": detail})
         if request.method == "PATCH":
             self.changes.append((path, body))
             target = self.prefect.runs["run-1"] if path.startswith("/flow_runs") else self.deployment
@@ -229,6 +233,29 @@ async def test_a_retry_that_prefect_refuses_leaves_nothing_half_done(
     session = await taken(named("more_memory", max_memory_mb=4096), prefect, MEMORY)
     assert [body["job_variables"] for _, body in server.changes] == [{"memory": 2048}, {}]
     assert session.resolution_status is ResolutionStatus.ESCALATED
+
+
+async def test_where_prefect_refuses_the_change_nothing_is_retried_and_a_person_is_told(
+    named: Any, server: Server, prefect: Any
+) -> None:
+    server.refuse_variables = True
+    session = await taken(named("more_memory", max_memory_mb=4096), prefect, MEMORY)
+    assert prefect.retries == []
+    assert session.resolution_status is ResolutionStatus.ESCALATED
+    assert "cannot be updated" in session.trail[-1]
+
+
+async def test_what_still_stands_changed_is_told_where_the_outcome_is_not_seen(
+    named: Any, server: Server, prefect: Any
+) -> None:
+    server.deployment = {"concurrency_limit": 8}
+    desk = named("lower_concurrency")
+    session = await taken(desk, prefect, TOO_MANY)
+    prefect.start("run-1")
+    desk.clock.forward(7200)
+    session = await resolve.advance(desk, session.session_id)
+    assert session.resolution_status is ResolutionStatus.ESCALATED
+    assert "not taken back: Let 4 at once of the deployment instead of 8" in session.trail[-1]
 
 
 @pytest.mark.usefixtures("worker_here")
@@ -567,6 +594,8 @@ async def test_a_run_that_never_began_is_run_once_by_its_twin_in_another_pool(
         [own, twin(entrypoint="other.py:orders")],
         [own, twin(paused=True)],
         [own, twin(flow_id="flow-2")],
+        [own, twin(job_variables={"image": "orders:old"})],
+        [own, twin(job_variables={"env": {"SHOP": "test"}})],
     ):
         server.twins = other
         assert await means._elsewhere(desk, evidence) is None
