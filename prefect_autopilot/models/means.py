@@ -48,7 +48,9 @@ class MoreMemory(ChangeRun):
 
     plan: ClassVar[str] = "Give the run {amount:.0f}{unit} in job variable {name}, then retry"
     when: ClassVar[str] = (
-        "memory ran out, the pool has one job variable for it, and the policy names this and `max_memory_mb`"
+        "memory ran out, the pool has one job variable for it, and the policy names this and `max_memory_mb`;"
+        " a server that changes job variables only while a run waits to begin (Prefect 3.8 does) refuses it,"
+        " and then nothing is done and a person is told"
     )
     cost: ClassVar[str] = "the larger machine, for this run"
     changeable: ClassVar[Mapping[str, str]] = MappingProxyType(
@@ -62,7 +64,9 @@ class LongerTimeout(ChangeRun):
 
     plan: ClassVar[str] = "Raise {name} of the run to {amount:.0f} s, then retry"
     when: ClassVar[str] = (
-        "a limit of time was met, the run has one number for it, the policy names this and `max_timeout_s`"
+        "a limit of time was met, the run has one number for it, the policy names this and `max_timeout_s`;"
+        " a parameter is raised always, a job variable only where the server lets those of a failed run be"
+        " changed (Prefect 3.8 does not): else nothing is done and a person is told"
     )
     cost: ClassVar[str] = "a run that hangs is noticed later"
     changeable: ClassVar[Mapping[str, str]] = MappingProxyType(
