@@ -12,6 +12,7 @@ from prefect_autopilot.intelligence.clock import zone_name
 from prefect_autopilot.intelligence.data import table
 from prefect_autopilot.intelligence.directions import Placed, place
 from prefect_autopilot.intelligence.document import Document, read, without_surrogates
+from prefect_autopilot.intelligence.event_days import days_question
 from prefect_autopilot.intelligence.kinds import Slot
 from prefect_autopilot.intelligence.language import detect, language_name
 from prefect_autopilot.intelligence.left_out import (
@@ -237,6 +238,9 @@ def _questions(reading: _Reading, catalogue: Catalogue) -> list[Question]:
     questions += [q for q in (branch, sweep) if q]
     if reading.steps and not branch:
         told = [p for p in reading.unread[0] if not any(one in p.text for one in reading.unknown)]
+        if days := days_question(reading.scene, reading.clauses):
+            questions.append(days[0])
+            told = [p for p in told if p.end <= days[1].start or days[1].end <= p.start]
         approval = [] if questions else approval_question(reading.scene)
         questions += [
             *approval,

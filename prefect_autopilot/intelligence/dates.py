@@ -92,7 +92,8 @@ def read_days(text: str, found: Calendar) -> None:
     """Read the weekdays meant, and those excepted."""
     excepted: set[int] = set()
     exception = find(
-        rf"\b(?:except|but not|excluding|apart from|other than|not) (?:on |for )?(?P<days>(?:{DAY}"
+        rf"\b(?:except|but not|excluding|apart from|other than|not|unless (?:it'?s|it is))"
+        rf" (?:on |for |an? |the )?(?P<days>(?:{DAY}"
         rf"|weekends?)(?:(?:,| and| or|,? &) (?:{DAY}|weekends?))*)",
         text,
     )

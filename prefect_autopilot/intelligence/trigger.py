@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from prefect_autopilot.intelligence.clauses import Clause, verbs
 from prefect_autopilot.intelligence.data import table, words
 from prefect_autopilot.intelligence.directions import Placed
+from prefect_autopilot.intelligence.event_days import without_days
 from prefect_autopilot.intelligence.events import (
     announces,
     is_filler,
@@ -95,7 +96,7 @@ def _find_start(
     timezone: str,
     happening: Clause | None,
 ) -> Start:
-    schedule = read_schedule(scene.text)
+    schedule = read_schedule(without_days(scene, clauses))
     source = _source(scene, placed, catalogue, is_told=happening is None)
     through = goes_through_rows(scene, source, catalogue)
     if through:
