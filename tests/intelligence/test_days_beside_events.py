@@ -47,3 +47,11 @@ def test_without_an_event_days_are_the_schedule(text: str, cron: str) -> None:
     found = analyze(text, RequestContext(), load_catalogue())
     assert found.trigger is not None
     assert found.trigger.cron == cron
+
+
+@pytest.mark.parametrize("word", ["is", "gets", "got"])
+def test_what_something_gets_is_a_condition_as_what_it_is(word: str) -> None:
+    request = f"when a pull request {word} merged in github post to slack #releases"
+    trigger = analyze(request, RequestContext(), load_catalogue()).trigger
+    assert trigger is not None
+    assert trigger.filter == f"{word} merged"
