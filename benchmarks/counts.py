@@ -32,14 +32,19 @@ def table(counted: CatalogueStats) -> str:
     )
 
 
+def between(text: str, begin: str, end: str, told: str) -> str:
+    """Return ``text`` with ``told`` between two marks; raises ValueError where it has none."""
+    before, found_begin, rest = text.partition(begin)
+    _, found_end, after = rest.partition(end)
+    if not found_begin or not found_end:
+        msg = f"There is no {begin} … {end} to write between."
+        raise ValueError(msg)
+    return f"{before}{begin}\n{told}\n{end}{after}"
+
+
 def filled(text: str, counted: CatalogueStats) -> str:
     """Return ``text`` with the counts between its marks; raises ValueError where it has none."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        msg = f"There is no {BEGIN} … {END} to write the counts between."
-        raise ValueError(msg)
-    return f"{before}{BEGIN}\n{table(counted)}\n{END}{after}"
+    return between(text, BEGIN, END, table(counted))
 
 
 def main() -> int:

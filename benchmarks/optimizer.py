@@ -24,6 +24,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from counts import between
+
 from prefect_autopilot.adapters.embedded import running_server
 from prefect_autopilot.adapters.proof import prove
 from prefect_autopilot.errors import AutopilotError, InvalidFlowError
@@ -228,8 +230,7 @@ def main() -> None:
         print(text)
         if given.readme:
             page = README.read_text(encoding="utf-8")
-            before, rest = page.split(BEGIN, 1)
-            README.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.split(END, 1)[1]}", encoding="utf-8")
+            README.write_text(between(page, BEGIN, END, text), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from typing import NamedTuple
 import catalogue_load
 import client_overhead
 import openapi_import
+from counts import between
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "services.md"
@@ -155,16 +156,6 @@ def table(figures: list[Figure]) -> str:
     return "\n".join([*lines, "", f"Python {platform.python_version()}, {busy} while it was measured."])
 
 
-def filled(text: str, told: str) -> str:
-    """Return a page with the table between its marks; raises ValueError where it has none."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        msg = f"There is no {BEGIN} … {END} to write the figures between."
-        raise ValueError(msg)
-    return f"{before}{BEGIN}\n{told}\n{END}{after}"
-
-
 def main() -> int:
     """Measure, write and print; 1 when a limit is missed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -174,7 +165,7 @@ def main() -> int:
     told = table(figures)
     sys.stdout.write(told + "\n")
     if not only:
-        PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), told), encoding="utf-8")
+        PAGE.write_text(between(PAGE.read_text(encoding="utf-8"), BEGIN, END, told), encoding="utf-8")
     return 0 if all(one.good for one in figures) else 1
 
 
