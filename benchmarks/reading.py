@@ -132,8 +132,8 @@ def timed(texts: list[str], catalogue: Catalogue) -> None:
         seconds.append(time.perf_counter() - started)
     parts = statistics.quantiles(seconds, n=20)
     sys.stdout.write(
-        f"milliseconds of a request, warm (n = {len(seconds)}): median {statistics.median(seconds) * 1000:.1f},"
-        f" p95 {parts[-1] * 1000:.1f}, longest {max(seconds) * 1000:.1f}\n"
+        f"milliseconds of a request, warm (n = {len(seconds)}):"
+        f" median {statistics.median(seconds) * 1000:.1f}, p95 {parts[-1] * 1000:.1f}, longest {max(seconds) * 1000:.1f}\n"
     )
 
 
