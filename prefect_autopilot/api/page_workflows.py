@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
+from html import unescape
 from http import HTTPStatus
 from typing import Any, Literal
 from uuid import UUID
@@ -25,7 +27,7 @@ from prefect_autopilot.journeys.observe import workflow_id
 from prefect_autopilot.journeys.workflows import find_workflow, runs_of
 from prefect_autopilot.models import Anomaly, RunRecord, Strategy, Trend
 from prefect_autopilot.monitoring import health, trends
-from prefect_autopilot.monitoring.charts import STYLE, duration_chart, success_chart
+from prefect_autopilot.monitoring.charts import duration_chart, success_chart
 from prefect_autopilot.monitoring.detection import detect
 from prefect_autopilot.monitoring.limits import limits_of
 from prefect_autopilot.monitoring.outlook import Outlook, outlook
@@ -33,7 +35,6 @@ from prefect_autopilot.redaction import redact
 from prefect_autopilot.store import Scope, Store, Workflow
 
 MOST_LISTED = 10
-CHART_POLICY = f"default-src 'none'; style-src 'sha256-{views.digest_of(STYLE)}'; frame-ancestors 'none'"
 Kind = Literal["durations", "success"]
 
 
@@ -78,8 +79,7 @@ async def chart(kind: Kind, request: Request, workflow: str = "") -> Response:
     known = await _known(store, workflow)
     runs = await runs_of(store, known)
     svg = await worked(_drawn, kind, workflow_id(known), _name(known), runs, now)
-    headers = {"Content-Security-Policy": CHART_POLICY, "Cache-Control": "private, max-age=30"}
-    return Response(svg, media_type="image/svg+xml", headers=headers)
+    return _image(svg, "private, max-age=30")
 
 
 async def improve_page(deployment_id: UUID, request: Request) -> Response:
@@ -118,10 +118,7 @@ async def improve_picture(deployment_id: UUID, request: Request, strategy: str =
     svg = await worked(improve.drawn, plan, found.source, found.history)
     if svg is None:
         raise UnknownNameError("timeline of the deployment", str(deployment_id))
-    style = views.digest_of(svg.partition("<style>")[2].partition("</style>")[0])
-    policy = f"default-src 'none'; style-src 'sha256-{style}'; frame-ancestors 'none'"
-    headers = {"Content-Security-Policy": policy, "Cache-Control": "private, no-store"}
-    return Response(redact(svg), media_type="image/svg+xml", headers=headers)
+    return _image(redact(svg), "private, no-store")
 
 
 async def improve_apply(deployment_id: UUID, request: Request) -> Response:
@@ -161,6 +158,14 @@ def names_of(workflows: Sequence[Workflow]) -> dict[str, str]:
 
 def _name(workflow: Workflow) -> str:
     return "/".join(filter(None, (workflow.flow_name, workflow.deployment_name)))
+
+
+def _image(svg: str, kept: str) -> Response:
+    """Return a picture that may use its own style and nothing else."""
+    style = unescape(re.findall(r"<style[^>]*>(.*?)</style>", svg, re.DOTALL)[0])
+    policy = f"default-src 'none'; style-src 'sha256-{views.digest_of(style)}'; frame-ancestors 'none'"
+    headers = {"Content-Security-Policy": policy, "Cache-Control": kept}
+    return Response(svg, media_type="image/svg+xml", headers=headers)
 
 
 def _is_uuid(text: str | None) -> bool:

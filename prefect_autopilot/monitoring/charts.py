@@ -2,35 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from html import escape
+from datetime import UTC, datetime, timedelta
 from math import exp, log, log10
 from statistics import median
+from types import ModuleType
+from typing import cast
+from xml.etree.ElementTree import Element
 
 from prefect_autopilot.models import FAILURE_STATES, Anomaly, RunRecord, Trend
 from prefect_autopilot.monitoring.measures import began, duration, finished
 from prefect_autopilot.monitoring.statistics import mad
 
-WIDTH, HEIGHT = 720, 260
-LEFT, RIGHT, TOP, BOTTOM = 64, 12, 34, 30
+WIDTH, HEIGHT = 720, 280
 MOST_POINTS = 400
 BAND_RUNS = 60
 BAND_WIDTH = 3.0
 LEAST_BAND = 10
-TICKS = 4
+DATES = 4
 WINDOW = 20
-STYLE = """
-text{font:12px system-ui,sans-serif;fill:#3d4451}
-.title{font-weight:600;font-size:14px}
-.grid{stroke:#d5d9e0;stroke-width:1}
-.band{fill:#2f6fde;fill-opacity:.16}
-.line{fill:none;stroke:#2f6fde;stroke-width:1.5}
-.run{fill:#2f6fde}.failed{fill:#c4314b}.alarm{stroke:#c4314b;stroke-width:1.5;stroke-dasharray:4 3}
-.ahead{fill:none;stroke:#b26a00;stroke-width:2;stroke-dasharray:6 4}
-@media (prefers-color-scheme:dark){text{fill:#d6dae2}.grid{stroke:#3d4451}.band{fill:#7fa9f5}
-.line{stroke:#7fa9f5}.run{fill:#7fa9f5}.failed{fill:#ff8296}.alarm{stroke:#ff8296}.ahead{stroke:#f0b45a}}
+NO_RUN = "No finished run was seen yet."
+# Colour alone must not tell: failed runs are rings, alarms dashed, what is expected to come dotted.
+COLOURS = {
+    "runs": "#2f6fde",
+    "succeeded": "#2f6fde",
+    "expected": "#8fb0ec",
+    "failed": "#c4314b",
+    "alarms": "#8250df",
+    "forecast": "#b26a00",
+}
+LOOKS = {
+    "expected": ".line{fill-opacity:.35;stroke:none}",
+    "failed": ".dot{fill:none;stroke-width:2;stroke-opacity:1}",
+    "alarms": ".line{stroke-dasharray:4 3}",
+    "succeeded": ".line{stroke-width:2}",
+    "forecast": ".line{stroke-dasharray:1 4;stroke-width:3;stroke-linecap:round}",
+}
+CSS = """
+.axis .guide.line,.axis .line{stroke:#8a94a6!important;stroke-opacity:.4}
+@media (prefers-color-scheme:dark){.title,.legend text,.axis text,.no_data{fill:#d6dae2!important}}
 """
 
 
@@ -44,25 +56,13 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
-    """Where times and values lie in the picture."""
+class Series:
+    """What is drawn under one name: its places as seconds since 1970 and value; a gap is (None, None)."""
 
-    begin: datetime
-    end: datetime
-    low: float
-    high: float
-
-    def x(self, at: datetime) -> float:
-        """Return the horizontal place of a time."""
-        span = (self.end - self.begin).total_seconds() or 1.0
-        share = min(1.0, max(0.0, (at - self.begin).total_seconds() / span))
-        return LEFT + share * (WIDTH - LEFT - RIGHT)
-
-    def y(self, value: float) -> float:
-        """Return the vertical place of a value."""
-        span = (self.high - self.low) or 1.0
-        share = min(1.0, max(0.0, (value - self.low) / span))
-        return HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
+    name: str
+    places: Sequence[tuple[float | None, float | None]]
+    dots: bool = False
+    area: bool = False
 
 
 def duration_chart(
@@ -74,53 +74,49 @@ def duration_chart(
     of the logarithm). Failed runs stand at the bottom; alarms are dashed lines; a trend is drawn as far
     ahead as the picture looks back.
     """
+    title = f"Durations of {name} (UTC)"
     points = _points(runs)
     if not points:
-        return _empty(f"Durations of {name}")
+        return _drawn(title, NO_RUN, [], _seconds)
     good = [point for point in points if not point.failed]
     band = _band(good)
     ahead = _ahead(points, good, trend)
-    ends = [*points, *ahead]
-    values = [point.value for point in (*good, *ahead)] + [high for _, _, high in band]
-    frame = Frame(ends[0].at, ends[-1].at, 0.0, 1.08 * max(values, default=1.0))
-    inside = [one for one in alarms if frame.begin <= one.start <= frame.end]
-    parts = [*_axes(frame, _seconds)]
-    if band:
-        upper = " ".join(f"{frame.x(at):.1f},{frame.y(high):.1f}" for at, _, high in band)
-        lower = " ".join(f"{frame.x(at):.1f},{frame.y(low):.1f}" for at, low, _ in reversed(band))
-        parts.append(f'<polygon class="band" points="{upper} {lower}"/>')
-    for alarm in inside:
-        x = f"{frame.x(alarm.start):.1f}"
-        words = escape(_visible(f"{alarm.kind.replace('_', ' ')}: {alarm.reason}"))
-        line = f'x1="{x}" x2="{x}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"'
-        parts.append(f'<line class="alarm" {line}><title>{words}</title></line>')
-    parts += (_dot(frame, point) for point in points)
-    if ahead:
-        parts.append(_path(frame, ahead, "ahead"))
+    begin, end = points[0].at, (ahead or points)[-1].at
+    top = max([point.value for point in (*good, *ahead)] + [high for _, _, high in band], default=0.0) or 1.0
+    inside = [one for one in alarms if begin <= one.start <= end]
+    lines = [
+        Series("expected", _around(band), area=True),
+        Series("runs", _places(good), dots=True),
+        Series("failed", _places(point for point in points if point.failed), dots=True),
+        Series("alarms", [place for one in inside for place in _upright(one.start, top)]),
+        Series("forecast", _places(ahead)),
+    ]
     failed = len(points) - len(good)
     told = f"{len(points)} runs, {failed} failed, {len(inside)} alarms."
     if good:
         told += f" Median {_seconds(median(point.value for point in good))}."
     if ahead:
         told += f" At this rate {_seconds(ahead[-1].value)} on {ahead[-1].at:%Y-%m-%d}."
-    return _svg(f"Durations of {name}", told, parts)
+    return _drawn(title, told, lines, _seconds, (begin, end, top))
 
 
 def success_chart(name: str, runs: Iterable[RunRecord]) -> str:
     """Return an SVG of the share of successful runs among the newest 20 at each of the newest 400 runs."""
+    title = f"Success rate of {name} (UTC)"
     points = _points(runs)
     if not points:
-        return _empty(f"Success rate of {name}")
+        return _drawn(title, NO_RUN, [], _percent)
     rates = []
     for place, point in enumerate(points):
         window = points[max(0, place + 1 - WINDOW) : place + 1]
         rates.append(Point(point.at, 1 - sum(one.failed for one in window) / len(window)))
-    frame = Frame(points[0].at, points[-1].at, 0.0, 1.0)
-    parts = [*_axes(frame, lambda share: f"{100 * share:.0f} %"), _path(frame, rates, "line")]
-    parts += (_dot(frame, Point(one.at, 0.0, failed=True)) for one in points if one.failed)
-    share, seen = 100 * rates[-1].value, min(WINDOW, len(points))
-    told = f"{share:.0f} % of the last {seen} runs succeeded, {len(points)} shown."
-    return _svg(f"Success rate of {name}", told, parts)
+    lines = [
+        Series("succeeded", _places(rates)),
+        Series("failed", _places(Point(one.at, 0.0) for one in points if one.failed), dots=True),
+    ]
+    share, seen = _percent(rates[-1].value), min(WINDOW, len(points))
+    told = f"{share} of the last {seen} runs succeeded, {len(points)} shown."
+    return _drawn(title, told, lines, _percent, (points[0].at, points[-1].at, 1.0))
 
 
 def _points(runs: Iterable[RunRecord]) -> list[Point]:
@@ -154,28 +150,22 @@ def _ahead(points: Sequence[Point], good: Sequence[Point], trend: Trend | None) 
     return [Point(last, level), Point(last + reach, then)]
 
 
-def _axes(frame: Frame, say: Callable[[float], str]) -> Iterator[str]:
-    for tick in range(TICKS + 1):
-        value = frame.low + (frame.high - frame.low) * tick / TICKS
-        y = f"{frame.y(value):.1f}"
-        yield f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y}" y2="{y}"/>'
-        yield f'<text x="{LEFT - 6}" y="{y}" text-anchor="end" dominant-baseline="middle">{say(value)}</text>'
-    foot = HEIGHT - 8
-    yield f'<text x="{LEFT}" y="{foot}">{frame.begin:%Y-%m-%d %H:%M}</text>'
-    yield f'<text x="{WIDTH - RIGHT}" y="{foot}" text-anchor="end">{frame.end:%Y-%m-%d %H:%M} UTC</text>'
+def _places(points: Iterable[Point]) -> list[tuple[float | None, float | None]]:
+    return [(point.at.timestamp(), point.value) for point in points]
 
 
-def _dot(frame: Frame, point: Point) -> str:
-    # Failed runs are squares: colour alone must not tell.
-    x, y = frame.x(point.at), frame.y(point.value)
-    if point.failed:
-        return f'<rect class="failed" x="{x - 3:.1f}" y="{frame.y(frame.low) - 3:.1f}" width="6" height="6"/>'
-    return f'<circle class="run" cx="{x:.1f}" cy="{y:.1f}" r="2"/>'
+def _around(band: Sequence[tuple[datetime, float, float]]) -> list[tuple[float | None, float | None]]:
+    """Return the outline of the band: its upper side there, its lower side back."""
+    upper = [(at.timestamp(), high) for at, _, high in band]
+    return [*upper, *((at.timestamp(), low) for at, low, _ in reversed(band))]
 
 
-def _path(frame: Frame, points: Sequence[Point], kind: str) -> str:
-    places = " ".join(f"{frame.x(point.at):.1f},{frame.y(point.value):.1f}" for point in points)
-    return f'<polyline class="{kind}" points="{places}"/>'
+def _upright(at: datetime, top: float) -> list[tuple[float | None, float | None]]:
+    return [(at.timestamp(), 0.0), (at.timestamp(), top), (None, None)]
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
 
 
 def _seconds(value: float) -> str:
@@ -187,22 +177,92 @@ def _seconds(value: float) -> str:
     return f"{value:.{digits}f} s"
 
 
-def _empty(title: str) -> str:
-    words = (
-        f'<text x="{WIDTH / 2}" y="{HEIGHT / 2}" text-anchor="middle">No finished run was seen yet.</text>'
+def _drawn(
+    title: str,
+    told: str,
+    lines: Sequence[Series],
+    say: Callable[[float], str],
+    window: tuple[datetime, datetime, float] | None = None,
+) -> str:
+    """Return the series as SVG; the window is begin, end and the highest value."""
+    lines = [line for line in lines if line.places]
+    looks = "".join(f".serie-{at} {LOOKS[line.name]}" for at, line in enumerate(lines) if line.name in LOOKS)
+    pygal = _library()
+    style = pygal.style.Style(
+        background="transparent",
+        plot_background="transparent",
+        foreground="#3d4451",
+        foreground_strong="#3d4451",
+        font_family="system-ui, sans-serif",
+        title_font_size=14,
+        legend_font_size=12,
+        label_font_size=12,
+        major_label_font_size=12,
+        no_data_font_size=14,
+        guide_stroke_dasharray="none",
+        colors=tuple(COLOURS[line.name] for line in lines),
     )
-    return _svg(title, "No finished run was seen yet.", [words])
+    chart = pygal.XY(
+        width=WIDTH,
+        height=HEIGHT,
+        margin=8,
+        margin_bottom=24,
+        title=_visible(title),
+        style=style,
+        css=("file://style.css", "file://graph.css", f"inline:{CSS}{looks}"),
+        js=(),
+        no_prefix=True,
+        legend_at_bottom=True,
+        legend_at_bottom_columns=len(COLOURS),
+        truncate_label=-1,
+        max_scale=6,
+        value_formatter=say,
+        x_value_formatter=lambda at: f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M}",
+        allow_interruptions=True,
+        no_data_text=NO_RUN,
+        show_x_labels=window is not None,
+        show_y_labels=window is not None,
+    )
+    if window is not None:
+        begin, end, top = window
+        chart.range = (0.0, top)
+        step = max(end - begin, timedelta(minutes=1)) / DATES
+        chart.x_labels = [(begin + step * number).timestamp() for number in range(DATES)]
+    for line in lines:
+        chart.add(
+            line.name, line.places, show_dots=line.dots, stroke=not line.dots, fill=line.area, dots_size=2
+        )
+    chart.add_xml_filter(lambda root: _still(root, _visible(title), told))
+    return str(chart.render(is_unicode=True, disable_xml_declaration=True))
 
 
-def _svg(title: str, told: str, parts: Iterable[str]) -> str:
-    head = escape(_visible(title))
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">'
-        f"<title>{head}</title><desc>{escape(told)}</desc><style>{STYLE}</style>"
-        f'<text class="title" x="{LEFT}" y="20">{head}</text>{"".join(parts)}</svg>'
-    )
+def _library() -> ModuleType:
+    """Return pygal, imported where something is drawn.
+
+    It leaves a hook among Python's importers, which only its plug-ins for maps need and of which Python 3.11
+    warns at every module that is not found: the hook is taken out.
+    """
+    import pygal
+
+    sys.meta_path[:] = [one for one in sys.meta_path if type(one).__module__ != pygal.__name__]
+    return cast("ModuleType", pygal)
+
+
+def _still(root: Element, title: str, told: str) -> Element:
+    """Return the picture without scripts and tooltips, with its title and meaning for those who hear it."""
+    for parent in list(root.iter()):
+        for child in list(parent):
+            if not isinstance(child.tag, str) or child.tag in {"script", "desc"}:
+                parent.remove(child)
+    root.set("role", "img")
+    root.attrib.pop("id", None)
+    for place, (tag, words) in enumerate((("title", title), ("desc", told))):
+        element = Element(tag)
+        element.text = words
+        root.insert(place, element)
+    return root
 
 
 def _visible(text: str) -> str:
     """Return text without the characters that XML refuses or that turn its direction around."""
-    return "".join(letter if letter.isprintable() else "�" for letter in text)
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
