@@ -21,13 +21,16 @@ from prefect_autopilot.intelligence.left_out import (
     part_questions,
     second_start,
     sweeping,
+    time_questions,
     unread,
     unwritten,
+    wait_questions,
 )
 from prefect_autopilot.intelligence.lexicon import lexicon
 from prefect_autopilot.intelligence.lookups import lookup_questions
 from prefect_autopilot.intelligence.matches import matches
 from prefect_autopilot.intelligence.mentions import find_mentions
+from prefect_autopilot.intelligence.no_operation import format_questions, operation_questions
 from prefect_autopilot.intelligence.questions import choice_question, merged, slot_question
 from prefect_autopilot.intelligence.recommend import recommend
 from prefect_autopilot.intelligence.remembered import with_places
@@ -234,6 +237,10 @@ def _questions(reading: _Reading, catalogue: Catalogue) -> list[Question]:
             Question(id="steps", text="What should start it, and what should be done with these services?")
         )
     branch = missing_branch(reading.scene, reading.steps) if reading.steps and not questions else None
+    questions += format_questions(reading.scene, reading.steps) or operation_questions(
+        reading.scene, reading.steps, catalogue
+    )
+    questions += wait_questions(reading.scene)
     sweep = sweeping(reading.steps, catalogue)
     questions += [q for q in (branch, sweep) if q]
     if reading.steps and not branch:
@@ -244,6 +251,7 @@ def _questions(reading: _Reading, catalogue: Catalogue) -> list[Question]:
         approval = [] if questions else approval_question(reading.scene)
         questions += [
             *approval,
+            *time_questions(reading.scene, reading.start),
             *part_questions(told),
             *lookup_questions(reading.steps, reading.start.spec, catalogue),
         ]

@@ -18,7 +18,7 @@ _HALF = (
 )
 _DIGITS = (
     r"(?:(?P<together>(?:[01]\d|2[0-4])[0-5]\d)(?P<hours>\s?(?:hours|hrs|h)\b)?"
-    r"|(?P<hour>\d{1,2})(?:(?P<colon>[:.h])(?P<minute>\d{2}))?(?P<h>h\b)?)"
+    r"|(?P<hour>\d{1,2})(?:(?P<colon>[:.h]| (?=[0-5]\d ?[ap]\.?m))(?P<minute>\d{2}))?(?P<h>h\b)?)"
 )
 _HALF_DAY = r"(?P<half_day>a\.?m\.?|p\.?m\.?)(?![a-z0-9])"
 _PART = r"(?:in the |at |this )(?P<part>morning|afternoon|evening|night)"
@@ -150,7 +150,9 @@ def _with_shared_half_day(text: str, found: list[Clock]) -> list[Clock]:
             or after.hour is None
         ):
             continue
-        if (
+        if this.hour <= _NOON and after.hour < min(this.hour, _BUSINESS[0]) and _is_bare(text, after):
+            out[i + 1] = Clock(after.hour + _NOON, after.minute, after.start, after.end)
+        elif (
             after.hour > _NOON
             and this.hour < _NOON
             and this.hour + _NOON < after.hour
@@ -158,6 +160,11 @@ def _with_shared_half_day(text: str, found: list[Clock]) -> list[Clock]:
         ):
             out[i] = Clock(this.hour + _NOON, this.minute, this.start, this.end)
     return out
+
+
+def _is_bare(text: str, time: Clock) -> bool:
+    """Tell whether a time says neither half of the day nor minutes ("at 9 and 5": the second is 17:00)."""
+    return re.fullmatch(r"(?:at |@ ?)?\d{1,2}", text[time.start : time.end].strip()) is not None
 
 
 def _with_part_of_day(text: str, found: list[Clock]) -> list[Clock]:

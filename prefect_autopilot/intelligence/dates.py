@@ -22,18 +22,18 @@ _LEAP_YEAR = 2024
 DAY = r"(?:mon|tue|wed|thu|fri|sat|sun)(?:days?|sdays?|nesdays?|rsdays?|urdays?|s|rs|r)?\b"
 LONG_DAY = r"(?:mon|tues|wednes|thurs|fri|satur|sun)days?\b"
 EVERY = r"(?:every|each|evry|evrey|everry|ever)"
-_MONTH = (
+MONTH = (
     r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?"
     r"|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\b"
 )
-_ORDINAL = r"(?:first|second|third|fourth|fifth|last|final|1st|2nd|3rd|4th|5th)"
-_OF_MONTH = (
+ORDINAL = r"(?:first|second|third|fourth|fifth|last|final|1st|2nd|3rd|4th|5th)"
+OF_MONTH = (
     r"(?: (?:of|in) (?:the|each|every|a|any) (?:\w+ )?(?:month|quarter)"
     r"| (?:of )?(?:monthly|each month|every month|per month)| of month"
-    rf"| (?:of|in) (?:each |every )?{_MONTH}(?:(?:,? and |, ){_MONTH})*(?! \d))"
+    rf"| (?:of|in) (?:each |every )?{MONTH}(?:(?:,? and |, ){MONTH})*(?! \d))"
 )
 _QUARTER_ENDS = [3, 6, 9, 12]
-_WORKDAY = r"(?:week ?days?|business[ -]days?|working[ -]days?|work ?days?|weeknights?)"
+WORKDAY = r"(?:week ?days?|business[ -]days?|working[ -]days?|work ?days?|weeknights?)"
 
 
 @dataclass
@@ -89,21 +89,10 @@ def words_before(text: str, match: re.Match[str]) -> str:
 
 
 def read_days(text: str, found: Calendar) -> None:
-    """Read the weekdays meant, and those excepted."""
-    excepted: set[int] = set()
-    exception = find(
-        rf"\b(?:except|but not|excluding|apart from|other than|not|unless (?:it'?s|it is))"
-        rf" (?:on |for |an? |the )?(?P<days>(?:{DAY}"
-        rf"|weekends?)(?:(?:,| and| or|,? &) (?:{DAY}|weekends?))*)",
-        text,
-    )
-    if exception:
-        excepted = _days_in(exception["days"])
-        found.note(exception)
-        text = text[: exception.start()] + " " * len(exception[0]) + text[exception.end() :]
+    """Read the weekdays meant; what is excepted was taken out before."""
     if not found.nth:
         for match in compiled(
-            rf"\b(?P<lead>(?:(?:{EVERY}|on|all|mondays?|only)\s+(?:other |second )?)?)(?P<group>{_WORKDAY}"
+            rf"\b(?P<lead>(?:(?:{EVERY}|on|all|mondays?|only)\s+(?:other |second )?)?)(?P<group>{WORKDAY}"
             rf"|weekends?)\b"
         ).finditer(text):
             if find(r"\b(?:this|next|last|past|coming) $", words_before(text, match)):
@@ -111,8 +100,6 @@ def read_days(text: str, found: Calendar) -> None:
             found.days |= WEEKEND if match["group"].startswith("weekend") else WORKDAYS
             found.note(match)
         _read_named_days(text, found)
-    if excepted:
-        found.days = (found.days or set(range(7))) - excepted
 
 
 def _read_named_days(text: str, found: Calendar) -> None:
@@ -136,17 +123,18 @@ def _read_named_days(text: str, found: Calendar) -> None:
             not long and not listed and not lead
         ):
             continue
-        found.days |= _days_in(match["days"])
+        found.days |= days_in(match["days"])
         found.note(match, strong=lead != "from")
 
 
-def _days_in(text: str) -> set[int]:
+def days_in(text: str) -> set[int]:
+    """Return the numbers of the days named, of a span of days all in it; Sunday is 0."""
     days: set[int] = set(WEEKEND) if "weekend" in text else set()
     span = find(rf"({DAY}) ?(?:to|through|thru|until|-) ?({DAY})", text)
     if span:
-        first, last = _day_number(span[1]), _day_number(span[2])
+        first, last = day_number(span[1]), day_number(span[2])
         return {(first + i) % 7 for i in range((last - first) % 7 + 1)}
-    return days | {_day_number(word) for word in re.findall(DAY, text)}
+    return days | {day_number(word) for word in re.findall(DAY, text)}
 
 
 def read_dates(text: str, found: Calendar) -> None:
@@ -162,27 +150,31 @@ def read_dates(text: str, found: Calendar) -> None:
         return
     day_first = (
         rf"\b(?:on )?(?:the )?(?P<day>\d{{1,2}})(?:st|nd|rd"
-        rf"|th)?(?: of)? (?P<month>{_MONTH})\.?,?(?: (?P<year>20\d\d))?"
+        rf"|th)?(?: of)? (?P<month>{MONTH})\.?,?(?: (?P<year>20\d\d))?"
     )
     month_first = (
-        rf"\b(?:on )?(?P<month>{_MONTH})\.? (?:the )?(?P<day>\d{{1,2}})(?:st|nd|rd"
+        rf"\b(?:on )?(?P<month>{MONTH})\.? (?:the )?(?P<day>\d{{1,2}})(?:st|nd|rd"
         rf"|th)?\b(?!:)(?:,? (?P<year>20\d\d))?"
     )
     match = find(day_first, text) or find(month_first, text)
     if match:
-        _set_date(found, match, _month_number(match["month"]), int(match["day"]))
+        _set_date(found, match, month_number(match["month"]), int(match["day"]))
         return
-    several = find(rf"\b(?:every|each) (?P<months>{_MONTH}(?:(?:,? and |, ){_MONTH})*)", text)
+    several = find(rf"\b(?:every|each) (?P<months>{MONTH}(?:(?:,? and |, ){MONTH})*)", text)
     if several:
-        found.months = [_month_number(word) for word in re.findall(_MONTH, several["months"])]
+        found.months = [month_number(word) for word in re.findall(MONTH, several["months"])]
         found.note(several)
 
 
-def _month_number(word: str) -> int:
+def month_number(word: str) -> int:
+    """Return the number of a month by its name or the beginning of it."""
     return next(i for i, month in enumerate(MONTHS, 1) if month.startswith(word[:3]))
 
 
 def _set_date(found: Calendar, match: re.Match[str], month: int, day: int) -> None:
+    is_told = match[0].startswith(("on ", "every ", "each "))
+    if not is_told and (found.days or found.unit in {"minute", "hour", "day", "week"}):
+        return  # of what is listed or sent ("every monday … the orders from march 3rd")
     year = int(match["year"]) if match["year"] else None
     if not (1 <= month <= len(MONTHS) and 1 <= day <= monthrange(year or _LEAP_YEAR, month)[1]):
         found.problems.append(f"There is no such date as {match[0].strip()!r}.")
@@ -197,18 +189,16 @@ def _set_date(found: Calendar, match: re.Match[str], month: int, day: int) -> No
 def read_monthly(text: str, found: Calendar) -> None:
     """Read the n-th weekday, days of the month by number, its first and last day."""
     nth = (
-        rf"\b(?P<n>{_ORDINAL})(?:(?: and |,? ?& ?|, )(?:the )?(?P<m>{_ORDINAL}))?"
-        rf" (?P<day>{DAY}|{_WORKDAY}|day)(?P<of>{_OF_MONTH})?"
+        rf"\b(?P<n>{ORDINAL})(?:(?: and |,? ?& ?|, )(?:the )?(?P<m>{ORDINAL}))?"
+        rf" (?P<day>{DAY}|{WORKDAY}|day)(?P<of>{OF_MONTH})?"
     )
     for match in compiled(nth).finditer(text):
         if _is_monthly(match, text, found):
             ordinals = table("times")["ordinals"]
-            found.nth = [
-                (ordinals[n], _nth_day(match["day"])) for n in filter(None, (match["n"], match["m"]))
-            ]
+            found.nth = [(ordinals[n], nth_day(match["day"])) for n in filter(None, (match["n"], match["m"]))]
             found.every = found.every if found.unit in {"month", "quarter"} else 1
             found.unit = "quarter" if found.unit == "quarter" or "quarter" in (match["of"] or "") else "month"
-            found.months = [_month_number(word) for word in re.findall(_MONTH, match["of"] or "")]
+            found.months = [month_number(word) for word in re.findall(MONTH, match["of"] or "")]
             if found.unit == "quarter" and found.nth[0][0] < 0:
                 found.months = _QUARTER_ENDS
             _read_days_beside(text, match, found)
@@ -238,7 +228,13 @@ def _is_monthly(match: re.Match[str], text: str, found: Calendar) -> bool:
 
 
 def _read_edge(text: str, found: Calendar) -> bool:
-    """Read "end of the month" and "first of the month"; tell whether one was there."""
+    """Read "end of the month" and "first of the month", of a quarter too; tell whether one was there."""
+    quarter = find(r"\b(?:the )?(?:end of (?:the|each|every|a) quarter|quarter[- ]ends?)\b", text)
+    if quarter:
+        found.nth.append((-1, ANY_DAY))
+        found.unit, found.every, found.months = "quarter", 1, _QUARTER_ENDS
+        found.note(quarter)
+        return True
     last = find(r"\b(?:the )?(?:end of (?:the|each|every) month|month[- ]end|ends? of month)\b", text)
     first = find(r"\b(?:first|start|beginning) of (?:the|each|every) month\b", text)
     edge = last or first
@@ -253,13 +249,15 @@ def _read_edge(text: str, found: Calendar) -> bool:
     return True
 
 
-def _nth_day(word: str) -> int:
+def nth_day(word: str) -> int:
+    """Return the number of the day that is counted in a month: a weekday, a working day, any day."""
     if word == "day":
         return ANY_DAY
-    return _day_number(word) if find(rf"^{DAY}$", word) else BUSINESS_DAY
+    return day_number(word) if find(rf"^{DAY}$", word) else BUSINESS_DAY
 
 
-def _day_number(word: str) -> int:
+def day_number(word: str) -> int:
+    """Return the number of a weekday by its name or the beginning of it; Sunday is 0."""
     return next(i for i, day in enumerate(DAYS) if day.startswith(word[:3]))
 
 
@@ -269,13 +267,13 @@ def _read_monthdays(text: str, found: Calendar) -> None:
     match = find(
         rf"\b(?:on |every |each )?(?:the )?(?P<list>{one}(?:(?:,? and |, ?| ?& ?)(?:the )?\d{{1,2}}(?:st|nd"
         rf"|rd|th))*)"
-        rf"(?P<of>{_OF_MONTH})?(?! (?:{_MONTH}|of {_MONTH}|days?|weeks?|hours?|time|attempt|row|item|user"
+        rf"(?P<of>{OF_MONTH})?(?! (?:{MONTH}|of {MONTH}|days?|weeks?|hours?|time|attempt|row|item|user"
         rf"|customer|place|step|party|grade|\w+ (?:time|row)))(?!\w)",
         text,
     )
     if not match or not (match["of"] or find(r"^(?:on|every|each)", match[0]) or found.unit == "month"):
         return
-    if find(rf"{_MONTH}\W*$", words_before(text, match)) or find(rf"^ (?:{DAY})", text[match.end() :]):
+    if find(rf"{MONTH}\W*$", words_before(text, match)) or find(rf"^ (?:{DAY})", text[match.end() :]):
         return
     days = [int(n) for n in re.findall(r"\d+", match["list"])]
     if any(not 1 <= day <= 31 for day in days):  # noqa: PLR2004 - days of a month

@@ -8,11 +8,12 @@ from collections.abc import Iterable
 from prefect_autopilot.intelligence.branches import refers_back
 from prefect_autopilot.intelligence.clauses import Clause
 from prefect_autopilot.intelligence.data import words
+from prefect_autopilot.intelligence.deeds import deeds
 from prefect_autopilot.intelligence.operations import destroys
 from prefect_autopilot.intelligence.scene import Scene
 from prefect_autopilot.intelligence.trigger import Start, clause_span
-from prefect_autopilot.intelligence.waits import too_long
-from prefect_autopilot.models import Constant, Operation, Question, Span, StepSpec
+from prefect_autopilot.intelligence.waits import find_waits
+from prefect_autopilot.models import Constant, FromParameter, Operation, Question, Span, StepSpec
 from prefect_autopilot.services import Catalogue
 
 _OTHERWISE = re.compile(
@@ -21,6 +22,10 @@ _OTHERWISE = re.compile(
 _EVERYTHING = re.compile(
     r"\b(?:everything|(?:every|all|each|any)\b(?! (?:\w+day|day|night|week|weekend|month|quarter"
     r"|year|hour|minute|morning|afternoon|evening|other|\d+)s?\b))\b(?: [\w-]+){0,2}",
+    re.IGNORECASE,
+)
+_FILTERED = re.compile(
+    r"\b(?:[\w-]+ ){0,2}[a-z]{3,}s (?:that|which|older|with|whose|not|without|marked|tagged)\b(?: [\w-]+){0,4}",
     re.IGNORECASE,
 )
 _IDLE = re.compile(
@@ -90,22 +95,33 @@ def missing_branch(scene: Scene, steps: tuple[StepSpec, ...]) -> Question | None
 
 
 def sweeping(steps: tuple[StepSpec, ...], catalogue: Catalogue) -> Question | None:
-    """Return the question for a step that would take everything away ("delete every record")."""
+    """Return the question for a step on one thing that is asked to be done to many ("delete every record")."""
     for step in steps:
         operation = catalogue.get(step.service).operation(step.operation)
         said = step.span.text if step.span else ""
-        found = _EVERYTHING.search(said)
         method = step.arguments.get("method")
         by_hand = operation is None and isinstance(method, Constant) and method.value == "DELETE"
         destroying = by_hand or (operation is not None and destroys(operation))
-        if found and destroying and step.for_each is None:
+        found = _EVERYTHING.search(said) if destroying or _lacks_its_thing(step, operation) else None
+        found = found or (_FILTERED.search(said) if _lacks_its_thing(step, operation) else None)
+        if found and step.for_each is None:
             name = catalogue.get(step.service).name
             return Question(
                 id="everything",
                 text=f"{_told(operation)} takes one at a"
-                f" time: which ones in {name} do you mean by {found[0]!r}, and how are they found?",
+                f" time: which ones in {name} do you mean by {found[0].strip()!r}, and how are they found?",
             )
     return None
+
+
+def _lacks_its_thing(step: StepSpec, operation: Operation | None) -> bool:
+    """Tell whether a step changes or takes away a thing whose id nothing gives."""
+    if operation is None or not deeds(operation) & {"update", "delete"}:
+        return False
+    return any(
+        p.location == "path" and p.required and isinstance(step.arguments.get(p.name), FromParameter)
+        for p in operation.parameters[:3]
+    )
 
 
 def _told(operation: Operation | None) -> str:
@@ -201,6 +217,35 @@ def approval_question(scene: Scene) -> list[Question]:
     ]
 
 
+def wait_questions(scene: Scene) -> list[Question]:
+    """Ask about waits that no run should hold out: they are a schedule of their own, or left out."""
+    found = [(start, end) for start, end, seconds, _ in find_waits(scene.document.lower) if seconds is None]
+    parts = [scene.document.span(*place) for place in found[:1]]
+    return [
+        Question(
+            id=f"part_{part.start}_{part.end}",
+            text=f"A run waits a day at most, and {part.text!r} is longer: should it go on at once, wait a day,"
+            " or be a second flow on a schedule that looks for what is old enough?",
+            options=(LEAVE_OUT, "wait 1 day"),
+        )
+        for part in parts
+    ]
+
+
+def time_questions(scene: Scene, start: Start) -> list[Question]:
+    """Ask about what no schedule says ("except holidays", "until the end of june")."""
+    places = start.schedule.unsaid if start.schedule else ()
+    parts = [scene.document.span(*scene.clean(*place)) for place in places]
+    return [
+        Question(
+            id=f"part_{part.start}_{part.end}",
+            text=f"No schedule says {part.text.strip(' ,()')!r}: should it go on without?",
+            options=(LEAVE_OUT,),
+        )
+        for part in dict.fromkeys(parts)
+    ]
+
+
 def part_questions(parts: Iterable[Span]) -> list[Question]:
     """Return a question for each part of the request that nothing stands for; its id tells the place."""
     return [
@@ -222,7 +267,6 @@ def _overlap(one: Span, other: Span) -> bool:
 def unwritten(scene: Scene) -> tuple[str, ...]:
     """Return what the request asks for that a generated flow does not do."""
     lower = scene.document.lower
-    waits = [f"waiting longer than a day within a flow ({said!r})" for said in too_long(lower)]
     approval = _APPROVAL.search(lower)
     asked = [f"going on only after somebody's approval ({approval[0]!r})"] if approval else []
-    return (*dict.fromkeys(waits[:3]), *asked)
+    return tuple(asked)

@@ -8,13 +8,20 @@ from dataclasses import dataclass, field
 from prefect_autopilot.intelligence.clock import Clock, find_times, find_zone, zone_name
 from prefect_autopilot.intelligence.data import table
 from prefect_autopilot.intelligence.dates import ANY_DAY, BUSINESS_DAY, WORKDAYS, Calendar
+from prefect_autopilot.intelligence.excepted_rules import (
+    RULE_DAYS,
+    is_one_cron,
+    rule_of,
+    rule_without,
+    without,
+)
+from prefect_autopilot.intelligence.exceptions import Exceptions, read_exceptions
 from prefect_autopilot.intelligence.recurrence import read_calendar
 
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
-_RULE_DAYS = ("SU", "MO", "TU", "WE", "TH", "FR", "SA")
 _ANCHOR = "20240101"
 """A Monday, the first of a month and of a year: intervals of days, weeks and months count from it."""
-_PARTS = re.compile(r"(?:,| and|, and|,? plus|;|,? as well as) (?=(?:every|each|on)\b)")
+_PARTS = re.compile(r"(?:,| and|, and|,? plus|;|,? as well as) (?=(?:every|each|on|at)\b)")
 _BETWEEN = re.compile(r"\bbetween\b[^,.;]{1,20}\band\b")
 _HOUR, _DAY_HOURS, _YEAR_MONTHS = 60, 24, 12
 
@@ -58,48 +65,69 @@ class Schedule:
     problems: tuple[str, ...] = ()
     spans: tuple[tuple[int, int], ...] = ()
     strong: bool = False
+    unsaid: tuple[tuple[int, int], ...] = ()
+    """Places of what no schedule says ("except holidays", "until the end of june")."""
 
 
 @dataclass
 class _Draft:
     calendar: Calendar
     times: list[tuple[int, int]]
+    left_out: Exceptions = field(default_factory=lambda: Exceptions(""))
     proposed: list[str] = field(default_factory=list)
 
 
 def read_schedule(text: str) -> Schedule | None:
     """Read the schedule in lower-case text whose service names are masked; None where it states none."""
-    text = _CLOCK_CONDITION.sub(lambda found: " " * len(found[0]), text)
+    left_out = read_exceptions(_CLOCK_CONDITION.sub(lambda found: " " * len(found[0]), text))
+    text = left_out.text
     times = find_times(text)
     calendar = read_calendar(text, times)
     zone = find_zone(text, times)
     if calendar.is_empty and not times and not calendar.problems:
         return None
-    spans = tuple(
-        sorted([*calendar.spans, *((t.start, t.end) for t in times), *([zone[1:]] if zone else [])])
-    )
+    places = [*calendar.spans, *((t.start, t.end) for t in times), *([zone[1:]] if zone else [])]
+    spans = tuple(sorted([*places, *left_out.spans]))
     problems = [
         f"There is no such time as {text[t.start : t.end].strip()!r}." for t in times if t.hour is None
     ]
-    problems += [*calendar.problems, *_two_paces(text)]
+    problems += [*calendar.problems, *left_out.problems, *_two_paces(text)]
     if zone and zone_name(zone[0]) is None:
         problems.append(f"There is no time zone {zone[0]}: say a city.")
     strong = calendar.strong or bool(times) or bool(problems)
     timezone = zone_name(zone[0]) if zone else None
+    unsaid = (*left_out.unknown, *left_out.ends)
     if problems or calendar.once:
         once = (
             None
             if problems
             else " ".join(filter(None, (calendar.once, *(text[t.start : t.end] for t in times))))
         )
-        return Schedule(once=once, timezone=timezone, problems=tuple(problems), spans=spans, strong=strong)
-    draft = _Draft(calendar, _clock_times(calendar, times))
+        return Schedule(None, None, None, once, timezone, (), tuple(problems), spans, strong, unsaid)
+    draft = _Draft(calendar, _clock_times(calendar, times), left_out, list(left_out.proposed))
     if calendar.unit == "day" and len(draft.times) == 2 and _BETWEEN.search(text):  # noqa: PLR2004 - from, to
         draft.times = draft.times[:1]
         draft.proposed.append(f"A span of time is said: its start, {draft.times[0][0]:02d}:00, is proposed.")
     union = _union(text)
-    cron, rrule, interval = (None, union, None) if union else _written(draft)
-    return Schedule(cron, rrule, interval, None, timezone, tuple(draft.proposed), (), spans, strong)
+    cron, rrule, interval = _without((None, union, None) if union else _written(draft), left_out)
+    if not (cron or rrule or interval):
+        problems = ["Nothing is left of it: what it leaves out is all there is."]
+    return Schedule(
+        cron, rrule, interval, None, timezone, tuple(draft.proposed), tuple(problems), spans, strong, unsaid
+    )
+
+
+def _without(
+    written: tuple[str | None, str | None, int | None], left_out: Exceptions
+) -> tuple[str | None, str | None, int | None]:
+    """Take out of a schedule what it is to leave out; all of them None where nothing remains."""
+    cron, rrule, _ = written
+    if left_out.is_empty:
+        return written
+    if cron and is_one_cron(cron, left_out):
+        return without(cron, left_out), None, None
+    rule = rule_of(cron, f"DTSTART:{_ANCHOR}T000000") if cron else rrule
+    return None, rule_without(rule, left_out) if rule else None, None
 
 
 def _two_paces(text: str) -> list[str]:
@@ -179,13 +207,18 @@ def _short_interval(draft: _Draft) -> tuple[str | None, str | None, int | None]:
         last = min(last, _DAY_HOURS - 1)
         span = "*" if not calendar.window else f"{first}-{last}" if last > first else f"{first}-23,0-{last}"
         return f"{minute} {span}{'' if every == 1 else f'/{every}'} * * {weekdays}", None, None
-    return None, None, every * _SECONDS[calendar.unit]
+    seconds = every * _SECONDS[calendar.unit]
+    if (calendar.days or not draft.left_out.is_empty) and seconds % _SECONDS["minute"] == 0:
+        if _SECONDS["day"] % seconds:
+            draft.proposed.append("It counts anew from midnight of each day.")
+        return None, _window_rule(draft, every), None
+    return None, None, seconds
 
 
 def _window_rule(draft: _Draft, every: int) -> str:
     """Write every time of a window as a rule by the day: no cron counts from half past eight."""
     calendar = draft.calendar
-    hours = calendar.window or (0, _DAY_HOURS - 1)
+    hours = calendar.window or (0, _DAY_HOURS)
     first, last = calendar.bounds or (hours[0] * _HOUR, min(hours[1] * _HOUR, _DAY_HOURS * _HOUR - 1))
     step = every * (_HOUR if calendar.unit == "hour" else 1)
     minutes = range(first, (last if last >= first else last + _DAY_HOURS * _HOUR) + 1, step)
@@ -236,7 +269,7 @@ def _weekday_field(draft: _Draft) -> str:
     named = [(n, day) for n, day in calendar.nth if day >= 0]
     if named:
         return ",".join(f"L{day}" if n < 0 else f"{day}#{n}" for n, day in named)
-    if calendar.days and len(calendar.days) < len(_RULE_DAYS):
+    if calendar.days and len(calendar.days) < len(RULE_DAYS):
         return _runs(sorted(calendar.days))
     if calendar.unit == "week" and not calendar.days:
         if calendar.times_per > 1:
@@ -299,13 +332,13 @@ def _rule_clocks(parts: list[str], times: list[tuple[int, int]]) -> list[list[st
 def _rule_days(calendar: Calendar) -> list[str]:
     business = [n for n, day in calendar.nth if day == BUSINESS_DAY]
     if business:
-        days = ",".join(_RULE_DAYS[d] for d in sorted(WORKDAYS))
+        days = ",".join(RULE_DAYS[d] for d in sorted(WORKDAYS))
         return [f"BYDAY={days}", f"BYSETPOS={','.join(map(str, business))}"]
-    named = [f"{n}{_RULE_DAYS[day]}" for n, day in calendar.nth if day >= 0]
+    named = [f"{n}{RULE_DAYS[day]}" for n, day in calendar.nth if day >= 0]
     if named:
         return [f"BYDAY={','.join(named)}"]
     if calendar.days:
-        return ["BYDAY=" + ",".join(_RULE_DAYS[d] for d in sorted(calendar.days))]
+        return ["BYDAY=" + ",".join(RULE_DAYS[d] for d in sorted(calendar.days))]
     if calendar.unit == "week":
         return ["BYDAY=MO"]
     edges = [n for n, day in calendar.nth if day == ANY_DAY]
