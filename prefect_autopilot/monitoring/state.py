@@ -12,13 +12,13 @@ from prefect_autopilot.monitoring.shares import RisenShare
 
 IN_A_ROW = 3
 CHANCE = 4e-6
-COLD_RUNS = 30
+COLD_RUNS = 20
 WINDOW = 20
 SWITCHES = 9
 ALTERNATING = 7
 LEAST_SHARE = 0.15
-RISEN_SHARE = 10.0
-"""Log of the mean number of runs to a false alarm: one in 22,000."""
+RISEN_SHARE = 11.0
+"""Log of the mean number of runs to a false alarm: one in 60,000."""
 LAG = 80
 """A share that creeps up over so many runs does not become the usual one meanwhile."""
 JUDGED = frozenset({"COMPLETED"}) | FAILURE_STATES
