@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from recorded_shapes import Node, Shape, read_document, shape_of
+from recorded_shapes import Node, Shape, example_of, example_shape, read_document, shape_of
 
 METHODS = ("get", "put", "post", "delete", "patch", "head", "options")
 EMPTY = ("204", "205")
+COUNTED = re.compile(r"(?i)^(?!.*(?:size|limit|per_)).*(?:page|offset|skip|start|index|from)")
+"""Names of parameters that count pages or rows."""
+NUMBERS = {"zero": 0, "0": 0, "0.0": 0, "one": 1, "1": 1, "1.0": 1}
+BEGINS = (
+    re.compile(r"\b(zero|one|0|1)[- ](?:based|indexed)\b"),
+    re.compile(r"\b(?:start|begin)\w* (?:from|at|with) (zero|one|0|1)\b"),
+    re.compile(r"\bdefaults?(?: value)?(?: to| is|:)? ?[`'\"]?([01])\b(?!\.\d)"),
+    re.compile(r"\bfirst page is ([01])\b"),
+)
 Fact = dict[str, Any]
 
 
@@ -135,6 +145,8 @@ class OpenAPI:
             # A document that describes no content says nothing of it, unless the status does.
             silent = {"type": "none" if status in EMPTY else "any"}
             found[status] = {"content": kind, "shape": shape or silent}
+            if media and (shown := example_shape(shape, example_of(media[0][1]))):
+                found[status] |= {"shape": shown, "from": "example"}
             if headers := sorted(name for name, _ in response.items("headers")):
                 found[status]["headers"] = headers
         return _good(found)
@@ -198,6 +210,8 @@ class Swagger(OpenAPI):
             silent = {"type": "none" if status in EMPTY else "any"}
             shape = shape_of(schema) if schema else silent
             found[status] = {"content": kind if schema else None, "shape": shape}
+            if shown := example_shape(shape, example_of(response, kind)):
+                found[status] |= {"content": kind, "shape": shown, "from": "example"}
         return _good(found)
 
 
@@ -352,7 +366,22 @@ def _parameter_fact(value: Mapping[str, Any], schema: Node | None, style: str | 
         "type": kind,
         "fixed": fixed,
     }
+    if COUNTED.search(value["name"]) and (first := _first(value, told)) is not None:
+        fact["first"] = first
     return {**fact, "style": style} if style and kind in ("array", "object", "any") else fact
+
+
+def _first(value: Mapping[str, Any], schema: Mapping[str, Any]) -> int | None:
+    """Return the number that a count of pages or rows begins with, None where nothing tells it.
+
+    What is taken where nothing is asked is the first page; else what is said in words, or the least number;
+    an example of 0 is none of a count from 1.
+    """
+    words = f"{value.get('description', '')} {schema.get('description', '')}".lower()
+    said = [NUMBERS[found[1]] for known in BEGINS if (found := known.search(words))]
+    shown = [one for one in (value.get("example"), schema.get("example")) if str(one) == "0"]
+    told = (schema.get("default"), *said, schema.get("minimum"), *shown)
+    return next((NUMBERS[str(one)] for one in told if str(one) in NUMBERS), None)
 
 
 def body_fact(content: list[str], shape: Shape) -> Fact:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from prefect_autopilot.models import Operation
+from prefect_autopilot.services import first_of
 
 Fact = Mapping[str, Any]
 
@@ -109,11 +110,39 @@ def wrong_paging(operation: Operation, fact: Fact) -> str:
     """Return what an entry says of the pages of a list that its source does not, empty where they agree."""
     said = operation.pagination
     entry, source = Pager(said.kind, said.request_param, said.response_field), pagers(fact)
-    if operation.effect != "safe" or operation.list_at is None or entry in source:
+    if operation.effect != "safe" or operation.list_at is None:
         return ""
+    if entry in source:
+        return wrong_first(operation, fact)
     if entry.kind == "none":
         return f"the source tells of further pages: {source}" if source else ""
     return f"the entry pages by {tuple(entry)}, the source by {[tuple(one) for one in source]}"
+
+
+def wrong_first(operation: Operation, fact: Fact) -> str:
+    """Return what an entry counts pages or rows from where its source says another number, else nothing."""
+    said, told = first_of(operation.pagination), told_first(operation, fact)
+    if operation.pagination.kind not in ("page", "offset") or told in (None, said):
+        return ""
+    return f"the entry counts from {said}, the source from {told}"
+
+
+def told_first(operation: Operation, fact: Fact) -> int | None:
+    """Return the number the source counts pages or rows from; None where it does not say it."""
+    if "first" in fact:
+        return int(fact["first"]["number"])
+    asked = operation.pagination.request_param
+    wire = next((one.at or one.name for one in operation.parameters if one.name == asked), asked)
+    told = [one.get("first") for one in fact["parameters"] if one["name"] == wire]
+    return next((number for number in told if number is not None), None)
+
+
+def left_out(operation: Operation, fact: Fact) -> str:
+    """Return what an entry leaves out of a list: the place of its rows, or how the next page is asked for."""
+    if operation.list_at is not None or operation.effect != "safe":
+        return ""
+    found = pagers(fact)
+    return f"no list_at, though the source pages by {tuple(found[0])}" if found else ""
 
 
 READS = frozenset({"download", "find", "get", "list", "query", "read", "scan", "search"})

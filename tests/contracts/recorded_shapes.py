@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +19,8 @@ MOST_NAMES = 400
 """Names of one shape; beyond that it is recorded with fewer levels."""
 
 Shape = dict[str, Any]
+BY_ID = re.compile(r"(?i)\d+|[0-9a-f]{8}-[0-9a-f-]{27}")
+"""Names of an example that are ids of things: of others the answer will have others."""
 
 
 class UnknownReferenceError(LookupError):
@@ -227,6 +230,54 @@ def _object(properties: Mapping[str, Shape], required: Iterable[str], *, is_open
     if is_open:
         shape["open"] = True
     return shape
+
+
+def example_of(media: Node, kind: str | None = None) -> Any:
+    """Return an example of an answer that a document shows with it, None where it shows none."""
+    schema = media.get("schema")
+    named = media.items("examples")
+    shown = [media.value.get("example")]
+    shown += [one.value.get("value") for _, one in named if isinstance(one.value, Mapping)]
+    shown += [one.value for name, one in named if name == kind]
+    shown += [schema.value.get("example")] if schema and isinstance(schema.value, Mapping) else []
+    for one in shown:
+        try:
+            value = json.loads(one) if isinstance(one, str) else one
+        except ValueError:
+            continue
+        if isinstance(value, (dict, list)) and value:
+            return value
+    return None
+
+
+def example_shape(schema: Shape | None, example: Any) -> Shape | None:
+    """Return names and types of an example, where the schema beside it says nothing of them."""
+    told = schema or {"type": "any"}
+    silent = told["type"] == "any" or not (told.get("properties") or told.get("items"))
+    if example is None or not silent or (told["type"] == "object" and isinstance(example, list)):
+        return None
+    for levels in range(LEVELS, 0, -1):
+        shape = _shown(example, levels)
+        if count_names(shape) <= MOST_NAMES:
+            return shape
+    return None
+
+
+def _shown(value: Any, levels: int) -> Shape:
+    if isinstance(value, list):
+        items = [_shown(one, levels) for one in value[:3] if one is not None]
+        item = _united(items) if items else {"type": "any"}
+        return {"type": "array"} if item == {"type": "any"} else {"type": "array", "items": item}
+    if isinstance(value, Mapping):
+        named = {str(name): one for name, one in list(value.items())[:WIDTH]}
+        if not levels or not named or all(map(BY_ID.fullmatch, named)):
+            return {"type": "object", "open": True}
+        return {
+            "type": "object",
+            "properties": {name: _shown(one, levels - 1) for name, one in named.items()},
+        }
+    kinds = {bool: "boolean", int: "integer", float: "number", str: "string"}
+    return {"type": kinds.get(type(value), "any")}
 
 
 def fits(value: Any, kind: str) -> bool:

@@ -146,7 +146,7 @@ def operation_of(
         return operation_in_code(asked, sources, place)
     fact = sources.document(place).operation(asked["operation"])
     for more in asked.get("answer", ()):
-        _add_to_answer(fact, more, sources)
+        add_to_answer(fact, more, sources, more["source"])
     own = [url for url in fact.pop("servers") if "://" in url]
     if "servers" in plan or plan.get("self_hosted"):
         own = []  # the plan's servers stand for those of the document
@@ -163,8 +163,11 @@ def operation_of(
     return {"source": place, **fact}
 
 
-def _add_to_answer(fact: Fact, more: Mapping[str, Any], sources: Sources) -> None:
-    """Add a field of the answer that another source reads (``response_metadata.next_cursor``)."""
+def add_to_answer(fact: Fact, more: Mapping[str, Any], sources: Sources, place: int) -> None:
+    """Add a field of the answer that another source reads (``response_metadata.next_cursor``).
+
+    ``place`` is that of the source in the fixture.
+    """
     *outer, name = more["at"].split(".")
     at = sources.place_of(more["source"], more.get("literal", more["at"]), more.get("line"))
     for answer in fact["responses"].values():
@@ -172,7 +175,8 @@ def _add_to_answer(fact: Fact, more: Mapping[str, Any], sources: Sources) -> Non
         for step in outer:
             shape = shape.setdefault("properties", {}).setdefault(step, {"type": "object"})
             shape["type"] = "object"
-        told = {"type": more["type"], "source": more["source"], "at": at}
+        shape["type"] = "object"
+        told = {"type": more["type"], "source": place, "at": at}
         shape.setdefault("properties", {}).setdefault(name, told)
 
 

@@ -2,7 +2,8 @@
 
     python tests/contracts/recording_more.py --root npm:n8n-nodes-base=FOLDER ... [--only ID]
 
-The plan (``more_plan.toml``) names the sources of a service, and below each operation what they say:
+The plans (``more_plan.toml``, ``paging_plan.toml``) name the sources of a service, and below each operation
+what they say:
 
     [okta.operations.list_users]
     paging = [{ kind = "link", source = 0, literals = ["headers?.link"] }]   # how its pages follow
@@ -11,6 +12,8 @@ The plan (``more_plan.toml``) names the sources of a service, and below each ope
     repeatable = { why = "...", source = 0, literals = ["..."] }             # why a POST does no harm twice
     raw = { source = 1, literals = ["..."] }                                 # the body is sent as it is
     wrapped = { field = "value", source = 0, literals = ["..."] }            # where an object holds the list
+    first = { number = 0, source = 0, literals = ["query.page = 0"] }        # what its pages are counted from
+    answer_fields = [{ at = "rows", type = "array", source = 0, literal = "..." }]  # what its answer holds
     credentials = ["api_key"]                                                # fields a header stands for
 
 Every literal, name and value must stand in its source. An operation with a ``method`` is recorded as by
@@ -26,10 +29,10 @@ from pathlib import Path
 from typing import Any
 
 from recorded_documents import Fact, body_fact
-from recording import Sources, operation_in_code, operation_of, stated
+from recording import Sources, add_to_answer, operation_in_code, operation_of, stated
 from recording_command import arguments_of, carry_out
 
-PLAN = Path(__file__).parent / "more_plan.toml"
+PLANS = [Path(__file__).parent / name for name in ("more_plan.toml", "paging_plan.toml")]
 
 
 def supplement(fixture: Fact, plan: Mapping[str, Any], roots: Mapping[str, Path], today: str) -> Fact:
@@ -96,12 +99,14 @@ def _add(fact: Fact, asked: Mapping[str, Any], sources: Sources, places: Sequenc
             known[name]["fixed"] = value
     if "paging" in asked:
         fact["paging"] = [_proved(one, sources, places) for one in asked["paging"]]
+    for more in asked.get("answer_fields", ()):
+        add_to_answer(fact, more, sources, places[more["source"]])
     if "wrapped" in asked and "wrapped" not in fact:
         fact["wrapped"] = _proved(asked["wrapped"], sources, places)
         for answer in fact["responses"].values():
             answer["shape"] = {"type": "object", "properties": {asked["wrapped"]["field"]: answer["shape"]}}
-    if "repeatable" in asked:
-        fact["repeatable"] = _proved(asked["repeatable"], sources, places)
+    for key in {"first", "repeatable"} & asked.keys():
+        fact[key] = _proved(asked[key], sources, places)
 
 
 def _proved(told: Mapping[str, Any], sources: Sources, places: Sequence[int]) -> Fact:
@@ -120,7 +125,7 @@ def known(service: str, folder: Path) -> Fact:
 
 def main(arguments: Sequence[str]) -> int:
     """Add what the plan asks for to the fixtures; say what it claims without proof."""
-    told = arguments_of(__doc__, [PLAN]).parse_args(arguments)
+    told = arguments_of(__doc__, PLANS).parse_args(arguments)
     return carry_out(told, lambda service, *asked: supplement(known(service, told.into), *asked))
 
 

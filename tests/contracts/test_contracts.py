@@ -7,6 +7,7 @@ from datetime import datetime
 import httpx
 import pytest
 from contract_cases import (
+    CATALOGUE,
     PAGES,
     Pages,
     answer_shape,
@@ -20,7 +21,7 @@ from contract_cases import (
     stub,
     told,
 )
-from recorded_paging import wrong_effect, wrong_paging
+from recorded_paging import left_out, told_first, wrong_effect, wrong_paging
 from recorded_service import RENEWED, Answer
 
 from prefect_autopilot.adapters.oauth import renewal
@@ -98,6 +99,41 @@ async def test_a_list_stands_where_the_source_has_it_and_all_its_pages_are_read(
     assert pages.asked[1:PAGES] == pages.expected()
 
 
+NO_LIST = {
+    "snowflake.get_statement": "tells how a statement stands; list_rows reads its rows to the end",
+    "spotify.search": "has rows at a place of their own for each kind that is asked for (tracks.items)",
+    "google_analytics.run_report": "has rows that mean nothing without the headers beside them",
+}
+"""Operations that page, but are no list that could be read to its end, and why."""
+
+
+def test_no_list_pages_without_a_place_of_its_rows() -> None:
+    paging = {
+        f"{service.id}.{operation.id}"
+        for service in CATALOGUE.services
+        for operation in service.operations
+        if operation.pagination.kind != "none" and operation.list_at is None
+    }
+    assert paging == set()
+
+
+def test_no_pages_of_a_recorded_list_are_left_out() -> None:
+    assert {case for case in CASES if left_out(told(case)[3], told(case)[1])} == set(NO_LIST)
+
+
+PROVED = 55
+"""Lists by page number whose first page a source tells; the others follow the habit of counting from 1."""
+
+
+def test_the_first_page_is_told_by_a_source_mostly() -> None:
+    numbered = [case for case in LISTS if told(case)[3].pagination.kind == "page"]
+    proved = [case for case in numbered if told_first(told(case)[3], told(case)[1]) is not None]
+    zero = [case for case in numbered if told(case)[3].pagination.first == 0]
+
+    assert len(proved) >= PROVED
+    assert set(zero) - set(proved) == set()
+
+
 def narrower(case: str) -> list[str]:
     """Name the parameters whose type refuses what the source takes; in an address a text is all."""
     _, fact, _, operation = told(case)
@@ -147,6 +183,9 @@ def changed(case: str, **change: object) -> Operation:
         ("okta.list_users", Pagination(kind="page", request_param="limit")),
         ("salesforce.query", Pagination()),
         ("hetzner.list_servers", Pagination(kind="offset", request_param="page")),
+        ("braze.list_campaigns", Pagination(kind="page", request_param="page", first=1)),
+        ("clickup.list_tasks", Pagination(kind="page", request_param="page")),
+        ("wordpress.list_posts", Pagination(kind="page", request_param="page", first=0)),
     ],
 )
 def test_a_wrong_way_to_the_next_page_is_seen(case: str, paging: Pagination) -> None:

@@ -9,7 +9,17 @@ from typing import Any
 import pytest
 from recorded_documents import UnknownOperationError, open_document
 from recorded_providers import Provider, UnknownProviderError
-from recorded_shapes import LEVELS, MOST_NAMES, WIDTH, Node, UnknownReferenceError, count_names, shape_of
+from recorded_shapes import (
+    LEVELS,
+    MOST_NAMES,
+    WIDTH,
+    Node,
+    UnknownReferenceError,
+    count_names,
+    example_of,
+    example_shape,
+    shape_of,
+)
 from recording import main, record
 from recording_command import WrongPlanError, report, write
 
@@ -525,3 +535,59 @@ def test_the_report_counts_services_and_operations_by_source(roots: dict[str, Pa
     write(record("made", plan(), roots, TODAY), folder)
     last = report(folder).splitlines()[-1].split()
     assert last == ["all", "1", "1", "1"]
+
+
+@pytest.mark.parametrize(
+    ("media", "shape"),
+    [
+        ({"example": {"rows": [{"id": 1}]}}, {"rows": {"type": "array", "items": {"type": "object"}}}),
+        ({"example": '{"rows": ["a"]}'}, {"rows": {"type": "array", "items": {"type": "string"}}}),
+        ({"examples": {"one": {"value": {"ok": True, "n": None}}}}, {"ok": {"type": "boolean"}, "n": {}}),
+        ({"schema": {"type": "object", "example": {"at": 1.5}}}, {"at": {"type": "number"}}),
+        ({"example": {"7": {"id": 1}, "12": {"id": 2}}}, {}),
+        ({"example": "no JSON"}, {}),
+        ({"schema": {"properties": {"a": {"type": "string"}}}, "example": {"b": 1}}, {}),
+        ({"schema": {"type": "object"}, "example": [1]}, {}),
+    ],
+    ids=["example", "as text", "named", "in the schema", "by ids", "no JSON", "schema says", "other type"],
+)
+def test_an_example_is_read_where_no_schema_says_what_is_answered(
+    tmp_path: Path, media: dict[str, Any], shape: dict[str, Any]
+) -> None:
+    shown = example_shape(shape_of(Node(media, tmp_path).get("schema")), example_of(Node(media, tmp_path)))
+
+    properties = (shown or {}).get("properties", {})
+    assert properties.keys() == shape.keys()
+    for name, told in shape.items():
+        assert told.items() <= properties[name].items() or told["items"]["type"] == "object"
+
+
+@pytest.mark.parametrize(
+    ("parameter", "first"),
+    [
+        ({"name": "page", "schema": {"type": "integer", "default": 1}}, 1),
+        ({"name": "page", "schema": {"type": "integer", "minimum": 0, "default": 1}}, 1),
+        ({"name": "pageNum", "schema": {"type": "integer", "minimum": 1}}, 1),
+        ({"name": "page", "description": "Page of rows, defaults to `0`.", "schema": {"type": "string"}}, 0),
+        ({"name": "page", "description": "Zero-based number.", "schema": {"minimum": 1}}, 0),
+        ({"name": "start", "description": "Pages start at 1."}, 1),
+        ({"name": "page", "example": 0, "schema": {}}, 0),
+        ({"name": "page", "example": 1, "schema": {}}, None),
+        ({"name": "page", "description": "Defaults to 10.", "schema": {"default": 10}}, None),
+        ({"name": "page_size", "schema": {"default": 1}}, None),
+        ({"name": "limit", "schema": {"default": 1}}, None),
+    ],
+    ids=lambda value: json.dumps(value) if isinstance(value, dict) else str(value),
+)
+def test_what_pages_are_counted_from_is_read_where_it_is_said(
+    tmp_path: Path, parameter: dict[str, Any], first: int | None
+) -> None:
+    file = tmp_path / "api.json"
+    told = {"in": "query", **parameter}
+    file.write_text(
+        json.dumps({"openapi": "3.0.0", "paths": {"/a": {"get": {"parameters": [told]}}}}), "utf-8"
+    )
+
+    (found,) = open_document(file).operation("GET /a")["parameters"]
+
+    assert found.get("first") == first
