@@ -191,6 +191,12 @@ class PrefectAPI(EndedRuns, PrefectActs):
             found += await self._filter_runs({"id": {"any_": list(ids[start : start + PAGE])}}, "ID_DESC")
         return await self._records(found)
 
+    async def run_by_key(self, key: str) -> str | None:
+        """Return the id of the run that was started with an idempotency key, None where there is none."""
+        raws = await self._filter_runs({"idempotency_key": {"any_": [key]}}, "ID_DESC", 1)
+        # Whoever does not know the filter answers with any run.
+        return next((str(raw["id"]) for raw in raws if raw.get("idempotency_key") == key), None)
+
     async def states(self, run_id: str) -> tuple[StateRecord, ...]:
         """Return a run's states, oldest first."""
         raws = await self.request("GET", f"/flow_run_states/?flow_run_id={run_id}")

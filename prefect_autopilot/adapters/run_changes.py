@@ -21,14 +21,23 @@ async def pool_defaults(api: PrefectAPI, pool: str) -> JSONDict:
     return {name: told.get("default") for name, told in variables.items() if isinstance(told, dict)}
 
 
-async def change_value(api: PrefectAPI, run_id: str, place: Place, name: str, value: Any) -> None:
-    """Set one parameter or job variable of a run; None takes a job variable away again."""
+async def move_value(
+    api: PrefectAPI, run_id: str, place: Place, name: str, *, before: Any, after: Any
+) -> None:
+    """Set one parameter or job variable of a run; None for one that the run itself does not name.
+
+    Done already counts as done; ``ConflictError`` where somebody has set it to something else.
+    """
     raw = await api.request("GET", f"/flow_runs/{quote(run_id, safe='')}")
     told: JSONDict = dict(raw.get(place) or {})
-    if value is None:
-        told.pop(name, None)
+    if told.get(name) == after:
+        return
+    if told.get(name) != before:
+        raise ConflictError(f"{name} of the run was changed meanwhile; nothing was done.")
+    if after is None:
+        del told[name]
     else:
-        told[name] = value
+        told[name] = after
     await api.request("PATCH", f"/flow_runs/{quote(run_id, safe='')}", {place: told})
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from prefect_autopilot.adapters.files import digest, read_source, replace
 from prefect_autopilot.errors import AutopilotError, ConflictError, PrefectError, UnknownNameError
 from prefect_autopilot.journeys.known_around import NEAR
+from prefect_autopilot.journeys.leased import is_paused
 from prefect_autopilot.models import (
     AppliedRewrite,
     IssueCategory,
@@ -174,7 +175,7 @@ async def _look(desk: Desk, rewrite: AppliedRewrite) -> AppliedRewrite | None:
         return None
     if judgement.verdict == "keep":
         return await _end(desk, rewrite, "kept", judgement.reason)
-    if await desk.store.pause() is not None:
+    if await is_paused(desk):
         return None
     return await _revert(desk, rewrite, judgement.reason)
 

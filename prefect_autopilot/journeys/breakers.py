@@ -5,13 +5,14 @@ Only where the owner names the remedy in the policy: it changes a deployment, an
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
-from prefect_autopilot.adapters import run_life
 from prefect_autopilot.errors import ConflictError, PrefectError, UnknownNameError
 from prefect_autopilot.journeys.desk import Desk
+from prefect_autopilot.journeys.leased import is_paused, may_pass
 from prefect_autopilot.journeys.probing import address_of, healthy
+from prefect_autopilot.journeys.taking_back import take_back_once
 from prefect_autopilot.models import (
     Evidence,
     Observation,
@@ -47,7 +48,9 @@ async def to_pause(desk: Desk, evidence: Evidence, failed: int) -> PauseDeployme
     return PauseDeployment(flow_run_id=run.id, deployment_id=run.deployment_id, proof=proof)
 
 
-async def look_at_paused(desk: Desk, session: TroubleshootingSession) -> TroubleshootingSession:
+async def look_at_paused(
+    desk: Desk, session: TroubleshootingSession, *, token: int, lease: str
+) -> TroubleshootingSession:
     """Resume a deployment that we paused when a run of it has completed since, or its service answers."""
     attempt, now = session.attempts[-1], desk.clock()
     remedy, since = attempt.remedy, attempt.applied_at
@@ -59,20 +62,29 @@ async def look_at_paused(desk: Desk, session: TroubleshootingSession) -> Trouble
     except UnknownNameError:
         return steps.close(session, "the deployment was deleted", now=now)
     if not raw.get("paused"):
-        return steps.close(session, "somebody has resumed the deployment", now=now)
+        return steps.close(session, "the deployment was resumed meanwhile", now=now)
     good = next((r for r in runs if r.state.type == "COMPLETED" and r.state.timestamp > since), None)
     url = _address(session) if good is None and now - since > PROBED_AFTER else None
-    if url is not None and await healthy(desk, url):
-        return await _resumed(desk, session, f"{urlsplit(url).netloc} answers again", url)
-    if good is None:
+    what = None
+    if good is not None:
+        what, url = f"run {good.name or good.id} has completed since the pause", good.id
+    elif url is not None and await healthy(desk, url):
+        what = f"{urlsplit(url).netloc} answers again"
+    if what is None:
         if now > since + PAUSED_AT_MOST:
             said = "no run has completed since the deployment was paused; it is paused still"
             return steps.escalate(session, said, now=now)
-        waits = Verification(
-            outcome="pending", reason="No run has completed since the pause.", checked_at=now
-        )
-        return steps.checked(session, waits, now=now, look_after_s=LOOK_EVERY_S)
-    return await _resumed(desk, session, f"run {good.name or good.id} has completed since the pause", good.id)
+        return _waits(session, "No run has completed since the pause.", now)
+    if await is_paused(desk):
+        said = "While everything is paused, the deployment is not resumed, either."
+        return _waits(session, said, now)
+    seen = Observation(at=now, what=what, ok=True, subject=url or "")
+    return await _resumed(desk, session, seen, token=token, lease=lease)
+
+
+def _waits(session: TroubleshootingSession, reason: str, now: datetime) -> TroubleshootingSession:
+    pending = Verification(outcome="pending", reason=reason, checked_at=now)
+    return steps.checked(session, pending, now=now, look_after_s=LOOK_EVERY_S)
 
 
 def _address(session: TroubleshootingSession) -> str | None:
@@ -80,25 +92,21 @@ def _address(session: TroubleshootingSession) -> str | None:
 
 
 async def _resumed(
-    desk: Desk, session: TroubleshootingSession, what: str, subject: str
+    desk: Desk, session: TroubleshootingSession, seen: Observation, *, token: int, lease: str
 ) -> TroubleshootingSession:
     """Resume the deployment, for what was seen."""
-    attempt, now = session.attempts[-1], desk.clock()
-    assert isinstance(attempt.remedy, PauseDeployment)
-    seen = (Observation(at=now, what=what, ok=True, subject=subject),)
+    attempt, now, what = session.attempts[-1], desk.clock(), seen.what
     try:
-        await resume(desk, attempt.remedy)
-    except (ConflictError, PrefectError) as error:
+        await take_back_once(desk, session, token=token, lease=lease)
+    except (ConflictError, PrefectError, UnknownNameError) as error:
+        if may_pass(error):
+            raise
+        await desk.store.must_hold(lease, token, now)
         return steps.escalate(
             session, f"{what}, but the deployment was not resumed: {error.message}", now=now
         )
-    told = Verification(outcome="verified", observations=seen, reason=f"{what}.", checked_at=now)
+    told = Verification(outcome="verified", observations=(seen,), reason=f"{what}.", checked_at=now)
     attempts = (*session.attempts[:-1], attempt.model_copy(update={"verification": told}))
     known = session.model_copy(update={"attempts": attempts})
     said = f"{what}, so the deployment was resumed"
     return steps.close(known, said, now=now, status=ResolutionStatus.PARTIAL)
-
-
-async def resume(desk: Desk, remedy: PauseDeployment) -> None:
-    """Resume the deployment; ``ConflictError`` where somebody has done so already."""
-    await run_life.set_paused(desk.api, remedy.deployment_id, paused=False)

@@ -9,14 +9,14 @@ import math
 import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeGuard, get_args
 
 from prefect_autopilot.adapters import inputs, lock_files, run_changes
 from prefect_autopilot.adapters.deployed_code import set_code
-from prefect_autopilot.errors import ConflictError, PrefectError, UnknownNameError
+from prefect_autopilot.errors import PrefectError, UnknownNameError
 from prefect_autopilot.journeys.desk import Desk
 from prefect_autopilot.journeys.good_code import prove_roll_back
-from prefect_autopilot.journeys.rewriting import find_rewrite, take_rewrite_back, write_rewrite
+from prefect_autopilot.journeys.rewriting import find_rewrite, write_rewrite
 from prefect_autopilot.models import (
     ApplyRewrite,
     Attempt,
@@ -30,9 +30,11 @@ from prefect_autopilot.models import (
     LowerConcurrency,
     MoreMemory,
     QuarantineInput,
+    Remedy,
     Repair,
     RerunElsewhere,
     RollBack,
+    RunRecord,
 )
 from prefect_autopilot.models.means import MeansKind
 from prefect_autopilot.models.names import OWN_PREFIX
@@ -43,6 +45,8 @@ from prefect_autopilot.troubleshooting.source_facts import limits_used, tags_of_
 
 FACTOR = 2.0
 """How much more memory or time is given at once."""
+LATE_S = 25.0
+"""A worker of Prefect 3.8 takes a run ten seconds before it is due; its job variables are set until then."""
 _MEMORY = frozenset({"memory", "memory_mb", "mem_limit", "memory_limit"})
 _TIMEOUT = re.compile(r"(?:^|_)time_?out(?:_s|_sec|_secs|_seconds)?$")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMG]i?B?|[kmg]b?)")
@@ -130,7 +134,7 @@ async def _memory(desk: Desk, evidence: Evidence) -> MoreMemory | None:
         most=most,
         before=run.job_variables.get(name),
         proof=f"memory ran out with {name} {told[name]}, and the policy allows {most_mb:.0f} MiB",
-        delay_s=SETTLE_S,
+        delay_s=LATE_S,
     )
 
 
@@ -173,7 +177,7 @@ async def _timeout(desk: Desk, evidence: Evidence) -> LongerTimeout | None:
         most=most,
         before=before,
         proof=f"a limit of time was met with {name} {told[name]:g} s, and the policy allows {most:g} s",
-        delay_s=SETTLE_S,
+        delay_s=LATE_S if place == "job_variables" else SETTLE_S,
     )
 
 
@@ -341,9 +345,8 @@ async def make_way(
     """Change what the remedy changes, and return what the retry's message says of it; twice is as once."""
     match remedy:
         case MoreMemory() | LongerTimeout():
-            await run_changes.change_value(
-                desk.api, remedy.flow_run_id, remedy.place, remedy.name, remedy.value()
-            )
+            if not is_late(remedy):
+                await change_run(desk, remedy)
             return f"{remedy.name} is {remedy.value()}"
         case LowerConcurrency():
             limit = int(remedy.limit)
@@ -362,38 +365,18 @@ async def make_way(
             return f"{freed:.0f} MB of scratch were removed"
 
 
-async def take_back(desk: Desk, remedy: object) -> str | None:
-    """Change back what a remedy has changed, and return what that was; None where it changed nothing.
-
-    Raises ``ConflictError`` where somebody has changed it since.
-    """
-    match remedy:
-        case ChangeRun():
-            await run_changes.change_value(
-                desk.api, remedy.flow_run_id, remedy.place, remedy.name, remedy.before
-            )
-            return f"{remedy.name} of the run"
-        case LowerConcurrency():
-            await run_changes.set_limit(desk.api, remedy.path, limit=remedy.before, before=int(remedy.limit))
-            return f"the limit of {remedy.limited}"
-        case QuarantineInput():
-            inputs.move_file(remedy.target, remedy.path)
-            return f"{Path(remedy.path).name}, which was set aside"
-        case RollBack():
-            await set_code(desk.api, remedy.deployment_id, before=remedy.after, after=remedy.before)
-            return f"the code of deployment {remedy.deployment_name}"
-        case ApplyRewrite():
-            return await take_rewrite_back(desk, remedy)
-        case _:
-            return None
+def is_late(remedy: Remedy) -> TypeGuard[ChangeRun]:
+    """Tell whether a remedy changes what Prefect lets be changed only while the run waits for its retry."""
+    return isinstance(remedy, ChangeRun) and remedy.place == "job_variables"
 
 
-async def try_to_take_back(desk: Desk, remedy: object, session_id: str) -> None:
-    """Change back what did not help; what cannot be changed back is told in the audit."""
-    try:
-        what, happened = await take_back(desk, remedy), "taken back"
-    except (ConflictError, PrefectError, UnknownNameError) as error:
-        what, happened = error.message, "not taken back"
-    if what is not None:
-        detail = {"what": what, "remedy": getattr(remedy, "kind", "")}
-        await desk.store.audit(desk.holder, happened, session_id, detail, desk.clock())
+async def change_run(desk: Desk, remedy: ChangeRun) -> None:
+    """Set the value of the run that the remedy is about; ``ConflictError`` where somebody has set another."""
+    told = remedy.flow_run_id, remedy.place, remedy.name
+    await run_changes.move_value(desk.api, *told, before=remedy.before, after=remedy.value())
+
+
+async def finish_change(desk: Desk, remedy: Remedy, run: RunRecord) -> None:
+    """Make the change that a crash left out behind the retry, where the run still waits for that."""
+    if is_late(remedy) and run.state.type == "SCHEDULED":
+        await change_run(desk, remedy)

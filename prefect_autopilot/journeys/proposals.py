@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from prefect_autopilot.errors import ConflictError, UnknownNameError, UsageError
-from prefect_autopilot.journeys import means
-from prefect_autopilot.journeys.breakers import resume
 from prefect_autopilot.journeys.desk import Desk
+from prefect_autopilot.journeys.leased import LEASE_TTL_S, lease_of
+from prefect_autopilot.journeys.taking_back import take_back_once
 from prefect_autopilot.models import (
     FAILURE_STATES,
     Approval,
+    Attempt,
     Evidence,
     PauseDeployment,
     ResolutionStatus,
@@ -90,28 +92,38 @@ async def undo(desk: Desk, session_id: str, *, by: str) -> TroubleshootingSessio
 
     A retry can be taken back until it begins: the run is set to failed again, and what was changed for it is
     changed back. A deployment that was paused is resumed. What is removed with proof (a dead lock, a wrong
-    result, slots of nobody) has no way back.
-    Raises ConflictError where it is too late, or there is none.
+    result, slots of nobody) has no way back. Journalled as any act, under the session's lease; a person may
+    do so while everything is paused.
+    Raises ConflictError where it is too late, there is none, or somebody works on the session just now.
     """
-    session, version = await _stored(desk.store, session_id)
+    lease, holder = lease_of(session_id), f"{desk.holder}/undo-{uuid.uuid4().hex[:8]}"
+    _undoable((await _stored(desk.store, session_id))[0])
+    token = await desk.store.acquire_lease(lease, holder, LEASE_TTL_S, desk.clock())
+    if token is None:
+        raise ConflictError(f"Session {session_id} is being worked on just now; try again in a moment.")
+    try:
+        session, version = await _stored(desk.store, session_id)
+        attempt = _undoable(session)
+        what = await take_back_once(desk, session, token=token, lease=lease, person=by)
+        if what is None:
+            raise ConflictError(f"The last act of session {session_id} was taken back before.")
+        moved = steps.escalate(session, f"the {what} was taken back by {by}", now=desk.clock())
+        await desk.store.save_session(moved, version)
+    finally:
+        await desk.store.release_lease(lease, token)
+    await desk.store.audit(by, "undone", session_id, {"attempt": attempt.number}, desk.clock())
+    return moved
+
+
+def _undoable(session: TroubleshootingSession) -> Attempt:
+    """Return the act that can be taken back; raises ConflictError where there is none."""
     attempt = session.attempts[-1] if session.attempts else None
     if attempt is None or session.resolution_status not in steps.OPEN:
-        raise ConflictError(f"Session {session_id} has no act under way that could be taken back.")
+        raise ConflictError(f"Session {session.session_id} has no act under way that could be taken back.")
     if not isinstance(attempt.remedy, UNDOABLE):
         kind = attempt.remedy.kind.replace("_", " ")
         raise ConflictError(f"The act ({kind}) cannot be taken back; cancel the run in Prefect instead.")
-    now = desk.clock()
-    if isinstance(attempt.remedy, PauseDeployment):
-        await resume(desk, attempt.remedy)
-        what = "pause"
-    else:
-        await desk.api.withdraw_retry(attempt.remedy.flow_run_id, message=f"autopilot: taken back by {by}")
-        changed = await means.take_back(desk, attempt.remedy)
-        what = f"retry, and {changed}," if changed else "retry"
-    moved = steps.escalate(session, f"the {what} was taken back by {by}", now=now)
-    await desk.store.save_session(moved, version)
-    await desk.store.audit(by, "undone", session_id, {"attempt": attempt.number}, now)
-    return moved
+    return attempt
 
 
 async def pause_all(store: Store, *, by: str, clock: Clock) -> GlobalPause:

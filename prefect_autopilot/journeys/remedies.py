@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 
 from prefect_autopilot.adapters import run_life
 from prefect_autopilot.adapters.lock_files import remove_stale
 from prefect_autopilot.adapters.stored_results import remove_record
-from prefect_autopilot.errors import AutopilotError, PrefectError
+from prefect_autopilot.errors import AutopilotError, ConflictError, PrefectError, UnknownNameError
 from prefect_autopilot.journeys import means
 from prefect_autopilot.journeys.desk import Desk
+from prefect_autopilot.journeys.leased import may_pass, prolonged
+from prefect_autopilot.journeys.taking_back import TAKEN_BACK, change_back
 from prefect_autopilot.models import (
     ApplyRewrite,
     AskOwner,
     Attempt,
+    ChangeRun,
     EndStuckRun,
     ForgetCachedResult,
     FreeScratch,
@@ -38,8 +38,6 @@ from prefect_autopilot.models import (
 )
 from prefect_autopilot.models.names import MARK
 
-LEASE_TTL_S = 30.0
-"""A killed process holds a session no longer than this; the journal refuses a token that has expired."""
 STARTED = "started run "
 """How the journal tells of another run that a remedy started."""
 
@@ -83,10 +81,10 @@ async def apply_once(
         return attempt.model_copy(update={"error": "this remedy was begun before for this state of the run"})
     try:
         await desk.store.must_hold(lease, token, desk.clock())
-        async with _held(desk, lease, token):
+        async with prolonged(desk, lease, token):
             started = await _act(desk, remedy, session, state_id=state_id, number=number)
     except AutopilotError as error:
-        if _may_pass(error) and remedy.resumes:
+        if may_pass(error) and remedy.resumes:
             raise  # the intent stays open and the session due
         await desk.store.journal_result(entry, "failed", error.message, desk.clock())
         return attempt.model_copy(update={"error": error.message})
@@ -95,22 +93,26 @@ async def apply_once(
     return attempt.model_copy(update={"applied_at": now, "started_run_id": started})
 
 
-@asynccontextmanager
-async def _held(desk: Desk, lease: str, token: int) -> AsyncIterator[None]:
-    """Prolong the lease while the block lasts: an act may take longer than it."""
+def said_by(session_id: str, number: int) -> str:
+    """Return how the message of a retry begins: which attempt of which session it is."""
+    return f"{MARK}: attempt {number} of session {session_id[:8]},"
 
-    async def prolong() -> None:
-        held = True
-        while held:
-            await asyncio.sleep(LEASE_TTL_S / 3)
-            held = await desk.store.renew_lease(lease, token, LEASE_TTL_S, desk.clock())
 
-    work = asyncio.create_task(prolong())
-    try:
-        yield
-    finally:
-        work.cancel()
-        await asyncio.gather(work, return_exceptions=True)
+def key_of(remedy: Remedy, session_id: str, state_id: str, number: int) -> str | None:
+    """Return the idempotency key of the run that a remedy starts, None where it starts none.
+
+    A call that is made again with it returns the same run.
+    """
+    match remedy:
+        case RerunElsewhere():
+            return f"{MARK}-elsewhere-{remedy.flow_run_id}-{state_id}"
+        case RunRefresher():
+            return f"{MARK}-{session_id}-{number}"
+        case RunMissed():
+            # That of the time, whoever makes up for it.
+            return f"{MARK}-missed-{remedy.deployment_id}-{remedy.due.isoformat()}"
+        case _:
+            return None
 
 
 async def _act(
@@ -132,23 +134,10 @@ async def _act(
             | ApplyRewrite()
         ):
             why = await means.make_way(desk, remedy)
-        case RerunElsewhere():
-            key = f"{MARK}-elsewhere-{remedy.flow_run_id}-{state_id}"
-            run = await desk.api.start_run(
-                remedy.deployment_id, parameters=remedy.parameters, idempotency_key=key
-            )
-            return run.id
-        case RunRefresher():
-            # The key makes a repeated call return the same run.
-            key = f"{MARK}-{session.session_id}-{number}"
-            run = await desk.api.start_run(remedy.deployment_id, parameters={}, idempotency_key=key)
-            return run.id
-        case RunMissed():
-            # The key is that of the time, whoever makes up for it.
-            key = f"{MARK}-missed-{remedy.deployment_id}-{remedy.due.isoformat()}"
-            run = await desk.api.start_run(
-                remedy.deployment_id, parameters=remedy.parameters, idempotency_key=key
-            )
+        case RerunElsewhere() | RunRefresher() | RunMissed():
+            key = key_of(remedy, session.session_id, state_id, number)
+            parameters = {} if isinstance(remedy, RunRefresher) else remedy.parameters
+            run = await desk.api.start_run(remedy.deployment_id, parameters=parameters, idempotency_key=key)
             return run.id
         case ReleaseSlots() | EndStuckRun() | PauseDeployment():
             await _act_alone(desk, remedy, state_id)
@@ -156,7 +145,7 @@ async def _act(
         case AskOwner():
             raise AssertionError("asking a person is no act")
     at = desk.clock() + timedelta(seconds=remedy.delay_s)
-    said = f"{MARK}: attempt {number}, {why}"
+    said = f"{said_by(session.session_id, number)} {why}"
     await _retry(desk, remedy, session.session_id, state_id=state_id, at=at, message=said)
     return None
 
@@ -168,14 +157,34 @@ async def _retry(
     try:
         await desk.api.retry_run(remedy.flow_run_id, expected_state_id=state_id, at=at, message=message)
     except AutopilotError as error:
-        if not _may_pass(error):
-            await means.try_to_take_back(desk, remedy, session_id)
+        if not may_pass(error):
+            await _try_to_change_back(desk, remedy, session_id)
+        raise
+    if means.is_late(remedy):
+        await _change_late(desk, remedy)
+
+
+async def _change_late(desk: Desk, remedy: ChangeRun) -> None:
+    """Change the run that waits for its retry, or withdraw that: without the change it would be in vain."""
+    try:
+        await means.change_run(desk, remedy)
+    except AutopilotError as error:
+        if not may_pass(error):
+            await desk.api.withdraw_retry(remedy.flow_run_id, message=f"{TAKEN_BACK}: {error.message}")
         raise
 
 
-def _may_pass(error: AutopilotError) -> bool:
-    """Tell whether the server fell silent, so that nobody knows what became of the act."""
-    return isinstance(error, PrefectError) and not error.permanent
+async def _try_to_change_back(desk: Desk, remedy: Remedy, session_id: str) -> None:
+    """Change back what was changed for a retry that is refused, and write down what came of it."""
+    if means.is_late(remedy):
+        return  # it comes after the retry
+    try:
+        what, happened = await change_back(desk, remedy), "taken back"
+    except (ConflictError, PrefectError, UnknownNameError) as error:
+        what, happened = error.message, "not taken back"
+    if what is not None:
+        detail = {"what": what, "remedy": remedy.kind}
+        await desk.store.audit(desk.holder, happened, session_id, detail, desk.clock())
 
 
 async def _make_way(

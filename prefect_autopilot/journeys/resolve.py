@@ -10,44 +10,36 @@ import asyncio
 import uuid
 from contextlib import suppress
 from datetime import datetime, timedelta
+from math import ceil
 from statistics import median
 
 from prefect_autopilot.adapters.evidence import read_evidence
 from prefect_autopilot.errors import ConflictError, UnknownNameError
-from prefect_autopilot.journeys import means, storms
+from prefect_autopilot.journeys import storms
 from prefect_autopilot.journeys.asking import ask_in_prefect
-from prefect_autopilot.journeys.breakers import look_at_paused
 from prefect_autopilot.journeys.circumstances import circumstances_of
 from prefect_autopilot.journeys.code_fault import with_proposal
 from prefect_autopilot.journeys.desk import Desk
-from prefect_autopilot.journeys.expectations import meet_expectations
 from prefect_autopilot.journeys.held import look_whether_held
 from prefect_autopilot.journeys.known_around import read_around
+from prefect_autopilot.journeys.leased import LEASE_TTL_S, lease_of
 from prefect_autopilot.journeys.left_open import acts_before, left_open
-from prefect_autopilot.journeys.missed_runs import look_at_made_up
 from prefect_autopilot.journeys.proposals import look_at_proposal
-from prefect_autopilot.journeys.remedies import LEASE_TTL_S, apply_once
-from prefect_autopilot.journeys.stuck_runs import is_stuck_run, look_at_ended
+from prefect_autopilot.journeys.remedies import apply_once
+from prefect_autopilot.journeys.stuck_runs import is_stuck_run
 from prefect_autopilot.journeys.tell import publish, recognise
+from prefect_autopilot.journeys.verifying import LONGEST_LOOK_S, LOOK_AGAIN_S, look_at, settle_of
 from prefect_autopilot.models import (
     FAILURE_STATES,
-    TERMINAL_STATES,
-    AskOwner,
     EndStuckRun,
     Evidence,
-    Observation,
     Origin,
-    PauseDeployment,
     ReleaseSlots,
-    RerunElsewhere,
     ResolutionStatus,
-    RunMissed,
     RunRecord,
     RunRefresher,
     SessionStep,
-    TakenBack,
     TroubleshootingSession,
-    Verification,
 )
 from prefect_autopilot.models.names import MARK, OWN_PREFIX
 from prefect_autopilot.troubleshooting import (
@@ -56,23 +48,14 @@ from prefect_autopilot.troubleshooting import (
     finding_from,
     issue_from,
     recommendations,
-    verify,
     with_what_is_shared,
 )
 from prefect_autopilot.troubleshooting import session as steps
 
-LOGS_SETTLE = timedelta(seconds=3)
-"""Prefect ships logs in batches of about two seconds; the traceback is only there."""
-DEATH_SETTLE = timedelta(seconds=12)
-"""A death is told twice, by runner and worker; a retry set in between would be overwritten."""
 READ_LASTS = timedelta(seconds=5)
 """How long what was read for the diagnosis is good for the decision; the state is read again anyway."""
-LOOK_AGAIN_S, LOOK_AFTER_S, LONGEST_LOOK_S = 5.0, 15.0, 300.0
-"""A remedied run is looked at when it usually ends, then after half of what it has lasted since."""
-VERIFY_WITHIN = timedelta(minutes=15)
-"""How long after its expected end a remedied run may take before the outcome is unverified."""
-RENEW_WITHIN = timedelta(minutes=5)
-"""How long a deployment that renews credentials may take."""
+LOOK_AFTER_S = 15.0
+"""A remedied run is first looked at when runs like it usually end, not before."""
 
 
 async def take_up(
@@ -98,7 +81,7 @@ async def take_up(
         flow_run_id=run.id,
         run_count=run.run_count,
         now=now,
-    ).model_copy(update={"due_at": run.state.timestamp + _settle(run), "origin": origin})
+    ).model_copy(update={"due_at": run.state.timestamp + settle_of(run), "origin": origin})
     if not await desk.store.claim_session(session, desk.holder, now):
         return None
     await desk.store.audit(desk.holder, "opened", session.session_id, {"run": run.id, "origin": origin}, now)
@@ -123,10 +106,6 @@ async def _seen_to_fail(desk: Desk, known: TroubleshootingSession, run: RunRecor
     return moved
 
 
-def _settle(run: RunRecord) -> timedelta:
-    return DEATH_SETTLE if run.state.type == "CRASHED" else LOGS_SETTLE
-
-
 async def advance(desk: Desk, session_id: str) -> TroubleshootingSession:
     """Take a session as far as it can go now and return it.
 
@@ -138,7 +117,7 @@ async def advance(desk: Desk, session_id: str) -> TroubleshootingSession:
     session, version = await _stored(desk, session_id)
     if not _is_due(session, desk.clock()):
         return session
-    lease = _lease(session_id)
+    lease = lease_of(session_id)
     # A name for each call: two calls in one process must exclude each other, too.
     holder = f"{desk.holder}/{uuid.uuid4().hex[:8]}"
     token = await desk.store.acquire_lease(lease, holder, LEASE_TTL_S, desk.clock())
@@ -186,10 +165,6 @@ def _to_be_told(before: TroubleshootingSession, after: TroubleshootingSession) -
     return proposed or (after.due_at is None and after.resolution_status is not manual)
 
 
-def _lease(session_id: str) -> str:
-    return f"session:{session_id}"
-
-
 def _happened(before: TroubleshootingSession, after: TroubleshootingSession) -> str:
     """Name what an audit entry is about: the step that was taken, or the end of the session."""
     if _to_be_told(before, after):
@@ -209,14 +184,14 @@ async def _step(
 ) -> TroubleshootingSession:
     """Take one step; ``seen`` is what was read for the steps before it in this moment."""
     if session.storm is not None and session.storm.spreads:
-        return await storms.release(desk, session, token=token, lease=_lease(session.session_id))
+        return await storms.release(desk, session, token=token, lease=lease_of(session.session_id))
     try:
         run = _just_read(session, seen, desk.clock()) or await desk.api.run(session.flow_run_id or "")
     except UnknownNameError:
         return _deleted(session, desk.clock())
     match session.current_step:
         case SessionStep.VERIFICATION:
-            return await _look_at(desk, session, run)
+            return await look_at(desk, session, run, token)
         case SessionStep.RESOLUTION if session.resolution_status is ResolutionStatus.MANUAL:
             return await look_at_proposal(desk, session, run)
         case SessionStep.RESOLUTION:
@@ -275,11 +250,13 @@ async def _resolve(
     resolving = steps.resolve(session, decision, now=now)
     if decision.action != "act":
         return resolving
+    lease = lease_of(session.session_id)
     attempt = await apply_once(
-        desk, resolving, decision.remedy, state_id=run.state.id, token=token, lease=_lease(session.session_id)
+        desk, resolving, decision.remedy, state_id=run.state.id, token=token, lease=lease
     )
     if attempt.error is not None:
         return steps.escalate(resolving, attempt.error, now=desk.clock())
+    attempt = attempt.model_copy(update={"lasts_s": _longest_s(evidence)})
     # What must be done before the retry is looked at soon, the retry when it usually ends.
     first = isinstance(attempt.remedy, RunRefresher | EndStuckRun | ReleaseSlots)
     look_after_s = LOOK_AGAIN_S if first else _usual_s(evidence)
@@ -295,12 +272,23 @@ def _just_read(session: TroubleshootingSession, seen: list[Evidence], now: datet
 
 def _usual_s(evidence: Evidence) -> float:
     """Return how long runs like this usually take, so that the first look may find it ended."""
-    lasted = [
-        run.duration_s
-        for run in evidence.recent_runs
-        if run.state.type == "COMPLETED" and run.duration_s is not None
-    ]
+    lasted = _completed_s(evidence)
     return min(max(median(lasted) if lasted else 0.0, LOOK_AFTER_S), LONGEST_LOOK_S)
+
+
+def _longest_s(evidence: Evidence) -> float:
+    """Return how long a good run may take: 95 of 100 of its deployment's took no longer, nor this one so far.
+
+    Nearest rank of those that were read (Hyndman and Fan 1996, definition 1).
+    """
+    lasted = sorted(_completed_s(evidence))
+    rank = lasted[ceil(0.95 * len(lasted)) - 1] if lasted else 0.0
+    return max(rank, evidence.run.duration_s or 0.0)
+
+
+def _completed_s(evidence: Evidence) -> list[float]:
+    runs = (run for run in evidence.recent_runs if run.state.type == "COMPLETED")
+    return [run.duration_s for run in runs if run.duration_s is not None]
 
 
 def _still_true(seen: list[Evidence], run: RunRecord, now: datetime) -> Evidence | None:
@@ -308,80 +296,3 @@ def _still_true(seen: list[Evidence], run: RunRecord, now: datetime) -> Evidence
     last = seen[-1] if seen else None
     fresh = last is not None and now - last.read_at <= READ_LASTS and last.run.state.id == run.state.id
     return last if fresh else None
-
-
-async def _look_at(desk: Desk, session: TroubleshootingSession, run: RunRecord) -> TroubleshootingSession:
-    """Verify by what the run shows now; unverified goes to a person, for nobody may believe it resolved."""
-    now = desk.clock()
-    if (other := await _look_elsewhere(desk, session, run)) is not None:
-        return other
-    verification = verify(session, run, now=now, timeout_s=VERIFY_WITHIN.total_seconds())
-    since = session.attempts[-1].applied_at or now
-    verification = await meet_expectations(desk, run, verification, since)
-    since_due = (now - since).total_seconds() - _delay_s(session)
-    again = min(max(since_due / 2, LOOK_AGAIN_S), LONGEST_LOOK_S)
-    moved = steps.checked(session, verification, now=now, look_after_s=again)
-    if verification.outcome == "pending":
-        return moved
-    await desk.store.record_verification(
-        session.session_id,
-        session.attempts[-1].number,
-        session.fingerprint,
-        run.deployment_id,
-        verification.outcome,
-        now,
-    )
-    if verification.outcome == "unverified":
-        return steps.escalate(moved, f"unverified: {verification.reason}{_stands(session)}", now=now)
-    if verification.outcome == "failed":
-        await means.try_to_take_back(desk, session.attempts[-1].remedy, session.session_id)
-        return moved.model_copy(update={"due_at": now + _settle(run)})
-    return await storms.spread(desk, moved) if storms.begins_to_spread(moved) else moved
-
-
-def _stands(session: TroubleshootingSession) -> str:
-    """Say what was changed for the last retry and is not changed back."""
-    remedy = session.attempts[-1].remedy
-    return f" It was not taken back: {remedy.told()}." if isinstance(remedy, TakenBack) else ""
-
-
-def _delay_s(session: TroubleshootingSession) -> float:
-    remedy = session.attempts[-1].remedy
-    return 0.0 if isinstance(remedy, AskOwner) else remedy.delay_s
-
-
-async def _look_elsewhere(
-    desk: Desk, session: TroubleshootingSession, run: RunRecord
-) -> TroubleshootingSession | None:
-    """Look at what shows whether the last remedy helped; None where that is the run itself."""
-    match session.attempts[-1].remedy:
-        case RunRefresher():
-            return await _look_at_refresher(desk, session)
-        case EndStuckRun():
-            return await look_at_ended(desk, session, run)
-        case RunMissed() | RerunElsewhere():
-            return await look_at_made_up(desk, session)
-        case PauseDeployment():
-            return await look_at_paused(desk, session)
-        case _:
-            return None
-
-
-async def _look_at_refresher(desk: Desk, session: TroubleshootingSession) -> TroubleshootingSession:
-    """Look at the run that renews the credentials; only when it has completed may the retry follow."""
-    attempt, now = session.attempts[-1], desk.clock()
-    try:
-        run = await desk.api.run(attempt.started_run_id or "")
-    except UnknownNameError:
-        return steps.escalate(session, "the run that was to renew the credentials is gone", now=now)
-    state = run.state
-    what = f"{run.flow_name or 'the renewing run'} is {state.name}"
-    seen = (Observation(at=now, what=what, ok=state.type == "COMPLETED", subject=run.id),)
-    late = attempt.applied_at is not None and now > attempt.applied_at + RENEW_WITHIN
-    if state.type == "COMPLETED":
-        done = Verification(outcome="verified", observations=seen, reason=f"{what}.", checked_at=now)
-        return steps.prepared(session, done, now=now)
-    if state.type in TERMINAL_STATES or late:
-        return steps.escalate(session, f"the credentials were not renewed: {what}", now=now)
-    waits = Verification(outcome="pending", observations=seen, reason=f"{what}.", checked_at=now)
-    return steps.checked(session, waits, now=now, look_after_s=2)

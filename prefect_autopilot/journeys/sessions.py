@@ -17,7 +17,7 @@ from prefect_autopilot.errors import ConflictError, UnknownNameError
 from prefect_autopilot.journeys import observe, reported
 from prefect_autopilot.journeys.reading import ReadsRuns
 from prefect_autopilot.journeys.reported import Recommendation
-from prefect_autopilot.journeys.resolve import VERIFY_WITHIN
+from prefect_autopilot.journeys.verifying import VERIFY_WITHIN
 from prefect_autopilot.journeys.workflows import find_workflow, runs_of
 from prefect_autopilot.models import (
     FAILURE_STATES,

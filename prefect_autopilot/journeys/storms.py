@@ -14,6 +14,7 @@ from prefect_autopilot.adapters.evidence import read_evidence
 from prefect_autopilot.errors import ConflictError, UnknownNameError
 from prefect_autopilot.journeys.circumstances import circumstances_of
 from prefect_autopilot.journeys.desk import Desk
+from prefect_autopilot.journeys.left_open import acts_before, made_before_a_crash
 from prefect_autopilot.journeys.remedies import apply_once
 from prefect_autopilot.models import (
     FAILURE_STATES,
@@ -269,7 +270,7 @@ async def _release_one(
     except UnknownNameError:
         return "left"
     if run.state.type not in FAILURE_STATES or run.run_count != start[1]:
-        return "left"
+        return "released" if await made_before_a_crash(desk, session, run) else "left"
     evidence = await read_evidence(desk.api, run, now=desk.clock())
     diagnosis = diagnose(evidence)
     if not _alike(diagnosis, session.diagnosis):
@@ -285,9 +286,9 @@ async def _release_one(
         }
     )
     circumstances = await circumstances_of(desk, own, evidence)
-    decision = decide(
-        diagnosis, evidence, desk.policy, **circumstances, now=desk.clock(), jitter=desk.jitter()
-    )
+    acts, _ = await acts_before(desk, own, run)
+    now, jitter = desk.clock(), desk.jitter()
+    decision = decide(diagnosis, evidence, desk.policy, **circumstances, acts=acts, now=now, jitter=jitter)
     if decision.action != "act" or not isinstance(decision.remedy, RetryRun):
         return None if _not_now(decision) else "left"
     # One number for each run of the storm, so that what became of it is told apart in the records.

@@ -187,6 +187,8 @@ class Attempt(Value):
     error: str | None = None
     started_run_id: str | None = None
     """Another run that the remedy started and that has to complete first."""
+    lasts_s: float = Field(default=0, ge=0)
+    """How long a good run may take, in seconds, by its deployment's history; 0 where nothing is known."""
     verification: Verification | None = None
 
 

@@ -49,9 +49,9 @@ class MoreMemory(ChangeRun):
     plan: ClassVar[str] = "Give the run {amount:.0f}{unit} in job variable {name}, then retry"
     when: ClassVar[str] = (
         "memory ran out, the pool has one job variable for it, and the policy names this and `max_memory_mb`;"
-        " a server that changes job variables only while a run waits to begin (Prefect 3.8 does) refuses it,"
-        " and then nothing is done and a person is told"
+        " set while the run waits for its retry, for Prefect changes job variables only then"
     )
+    undo: ClassVar[str] = "`undo`, until the retry begins; afterwards it stays with this run"
     cost: ClassVar[str] = "the larger machine, for this run"
     changeable: ClassVar[Mapping[str, str]] = MappingProxyType(
         {"amount": "Memory in the unit of the job variable; never more than the policy allows."}
@@ -64,9 +64,8 @@ class LongerTimeout(ChangeRun):
 
     plan: ClassVar[str] = "Raise {name} of the run to {amount:.0f} s, then retry"
     when: ClassVar[str] = (
-        "a limit of time was met, the run has one number for it, the policy names this and `max_timeout_s`;"
-        " a parameter is raised always, a job variable only where the server lets those of a failed run be"
-        " changed (Prefect 3.8 does not): else nothing is done and a person is told"
+        "a limit of time was met, the run has one number for it among parameters or job variables, and the"
+        " policy names this and `max_timeout_s`"
     )
     cost: ClassVar[str] = "a run that hangs is noticed later"
     changeable: ClassVar[Mapping[str, str]] = MappingProxyType(

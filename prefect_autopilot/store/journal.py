@@ -24,6 +24,10 @@ JournalOutcome = Literal["applied", "failed", "skipped", "unknown"]
 """What became of an intent; unknown: a crash came in between and the world did not tell."""
 
 
+UNDO = "undo "
+"""How the kind of an entry begins that takes a remedy back; its attempt is that of the remedy, negative."""
+
+
 class JournalEntry(Value):
     """An intended remedy; without ``outcome`` nobody knows yet whether it was applied."""
 
@@ -32,6 +36,8 @@ class JournalEntry(Value):
     flow_run_id: str
     state_id: str
     attempt: int
+    kind: str
+    """What was to be done: the remedy of that name, or its taking back."""
     remedy: Remedy
     lease_token: int | None = None
     intended_at: datetime
@@ -55,6 +61,8 @@ class Journal(Switches, Leases):
         *,
         lease: str = WATCHER_LEASE,
         most_per_minute: int | None = None,
+        undo: bool = False,
+        by_person: bool = False,
     ) -> int | None:
         """Journal that a remedy is about to be applied to this state of a run; return the entry's id.
 
@@ -62,14 +70,16 @@ class Journal(Switches, Leases):
         whatever became of it. Raises ConflictError when ``lease_token`` is not the lease's newest, checked
         in the same transaction; without a token (a person asks) no lease is checked. Raises ConflictError,
         too, while all remedies are paused, and when ``most_per_minute`` others were intended in the last
-        minute: sessions that decide side by side must not spend the same budget.
+        minute: sessions that decide side by side must not spend the same budget. ``undo`` journals that the
+        remedy is about to be taken back, which no budget counts; ``by_person`` that somebody asks for it,
+        whom no pause holds.
         """
         insert = self._database.insert(tables.journal).values(
             session_id=session_id,
             flow_run_id=flow_run_id,
             state_id=state_id,
-            attempt=attempt,
-            kind=remedy.kind,
+            attempt=-attempt if undo else attempt,
+            kind=_kind(remedy, undo=undo),
             remedy=dump(remedy, self._secrets),
             lease_token=lease_token,
             intended_at=now,
@@ -77,7 +87,8 @@ class Journal(Switches, Leases):
         )
         statement = insert.on_conflict_do_nothing().returning(tables.journal.c.id)
         async with self._database.write() as connection:
-            await self._refuse_if_paused(connection)
+            if not by_person:
+                await self._refuse_if_paused(connection)
             if lease_token is not None:
                 await self._check_lease(connection, lease, lease_token, now)
             if most_per_minute is not None:
@@ -86,7 +97,16 @@ class Journal(Switches, Leases):
         return entry_id
 
     async def journal_resume(
-        self, session_id: str, state_id: str, remedy: Remedy, lease_token: int, now: datetime, *, lease: str
+        self,
+        session_id: str,
+        state_id: str,
+        remedy: Remedy,
+        lease_token: int,
+        now: datetime,
+        *,
+        lease: str,
+        undo: bool = False,
+        by_person: bool = False,
     ) -> int | None:
         """Take an intent of the session on that a crash left without a result; return its id, None if none.
 
@@ -99,7 +119,7 @@ class Journal(Switches, Leases):
             .where(
                 column.session_id == session_id,
                 column.state_id == state_id,
-                column.kind == remedy.kind,
+                column.kind == _kind(remedy, undo=undo),
                 column.outcome.is_(None),
                 column.lease_token < lease_token,
             )
@@ -107,15 +127,19 @@ class Journal(Switches, Leases):
             .returning(column.id)
         )
         async with self._database.write() as connection:
-            await self._refuse_if_paused(connection)
+            if not by_person:
+                await self._refuse_if_paused(connection)
             await self._check_lease(connection, lease, lease_token, now)
             entry_id: int | None = (await connection.execute(statement)).scalar_one_or_none()
         return entry_id
 
-    async def must_hold(self, lease: str, lease_token: int, now: datetime) -> None:
+    async def must_hold(
+        self, lease: str, lease_token: int, now: datetime, *, by_person: bool = False
+    ) -> None:
         """Raise ConflictError where the lease is another's by now, or all remedies are paused."""
         async with self._database.write() as connection:
-            await self._refuse_if_paused(connection)
+            if not by_person:
+                await self._refuse_if_paused(connection)
             await self._check_lease(connection, lease, lease_token, now)
 
     async def journal_result(
@@ -145,13 +169,17 @@ class Journal(Switches, Leases):
         """Return the entries of a session in the order they were made."""
         return await self._entries(tables.journal.c.session_id == session_id)
 
-    async def remedies_since(self, when: datetime) -> int:
-        """Count the acts intended since, whatever became of them; questions to a person do not count."""
-        return await self._count(tables.journal.c.intended_at >= when)
+    async def journal_of_run(self, flow_run_id: str) -> tuple[JournalEntry, ...]:
+        """Return the entries for a run in any session, in the order they were made."""
+        return await self._entries(tables.journal.c.flow_run_id == flow_run_id)
 
     async def attempts_for(self, flow_run_id: str) -> int:
         """Count the acts intended for a run, whatever became of them."""
         return await self._count(tables.journal.c.flow_run_id == flow_run_id)
+
+    async def remedies_since(self, when: datetime) -> int:
+        """Count the acts intended since, whatever became of them; questions to a person do not count."""
+        return await self._count(tables.journal.c.intended_at >= when)
 
     async def record_verification(
         self,
@@ -316,8 +344,16 @@ class Journal(Switches, Leases):
         return tuple(load(JournalEntry, dict(row)) for row in rows)
 
 
+def _kind(remedy: Remedy, *, undo: bool) -> str:
+    return f"{UNDO}{remedy.kind}" if undo else remedy.kind
+
+
 def _acts(condition: ColumnElement[bool]) -> Select[int]:
-    """Count the acts that were intended; questions to a person and what was skipped are none."""
+    """Count the acts that were intended; questions to a person, what was skipped or undone are none."""
     column = tables.journal.c
-    counted = and_(column.kind != "ask_owner", or_(column.outcome.is_(None), column.outcome != "skipped"))
+    counted = and_(
+        column.kind != "ask_owner",
+        column.kind.not_like(f"{UNDO}%"),
+        or_(column.outcome.is_(None), column.outcome != "skipped"),
+    )
     return select(func.count()).select_from(tables.journal).where(condition, counted)

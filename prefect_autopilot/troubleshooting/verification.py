@@ -22,7 +22,8 @@ def verify(
     """Return what the run, as read now, says about the last remedy.
 
     Verified only when the run has completed by really running again after the act. ``timeout_s``
-    counts from the moment at which the retry was due.
+    counts from the moment at which the run should have ended: when the retry was due, and as long as runs of
+    its deployment last.
     """
     attempt = next((item for item in reversed(session.attempts) if item.applied_at is not None), None)
     if attempt is None or attempt.applied_at is None:
@@ -31,7 +32,8 @@ def verify(
             reason="No remedy was applied, so there is nothing to verify.",
             checked_at=now,
         )
-    overdue = now > attempt.applied_at + timedelta(seconds=_delay(attempt) + timeout_s)
+    ends_s = _delay(attempt) + attempt.lasts_s
+    overdue = now > attempt.applied_at + timedelta(seconds=ends_s + timeout_s)
     if latest is None:
         reason = "The run could not be read."
         return Verification(outcome="unverified" if overdue else "pending", reason=reason, checked_at=now)

@@ -134,8 +134,8 @@ async def test_what_reads_is_asked_again_after_a_lost_answer(server: Server) -> 
 
 async def test_one_value_is_changed_and_the_others_stay(api: PrefectAPI, server: Server) -> None:
     server.run["job_variables"] = {"cpu": 256}
-    await run_changes.change_value(api, "run-1", "job_variables", "memory", "2Gi")
-    await run_changes.change_value(api, "run-1", "parameters", "timeout_s", 120)
+    await run_changes.move_value(api, "run-1", "job_variables", "memory", before=None, after="2Gi")
+    await run_changes.move_value(api, "run-1", "parameters", "timeout_s", before=None, after=120)
     assert server.sent == [
         ("/flow_runs/run-1", {"job_variables": {"cpu": 256, "memory": "2Gi"}}),
         ("/flow_runs/run-1", {"parameters": {"day": 1, "timeout_s": 120}}),
@@ -144,10 +144,20 @@ async def test_one_value_is_changed_and_the_others_stay(api: PrefectAPI, server:
 
 async def test_a_value_that_the_run_did_not_have_is_taken_away_again(api: PrefectAPI, server: Server) -> None:
     server.run["job_variables"] = None
-    await run_changes.change_value(api, "run-1", "job_variables", "memory", 2048)
-    await run_changes.change_value(api, "run-1", "job_variables", "memory", None)
-    await run_changes.change_value(api, "run-1", "job_variables", "memory", None)
+    for before, after in ((None, 2048), (2048, None), (2048, None)):
+        await run_changes.move_value(api, "run-1", "job_variables", "memory", before=before, after=after)
     assert server.run["job_variables"] == {}
+    assert len(server.sent) == 2, "done already is done"
+
+
+@pytest.mark.parametrize("after", [2048, None], ids=["changed", "changed back"])
+async def test_a_value_that_somebody_set_meanwhile_is_theirs(
+    api: PrefectAPI, server: Server, after: Any
+) -> None:
+    server.run["job_variables"] = {"memory": 777}
+    with pytest.raises(ConflictError, match="changed meanwhile"):
+        await run_changes.move_value(api, "run-1", "job_variables", "memory", before=512, after=after)
+    assert server.sent == []
 
 
 async def test_defaults_of_a_pool_are_read_as_far_as_it_has_them(api: PrefectAPI) -> None:

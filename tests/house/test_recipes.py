@@ -213,8 +213,8 @@ def follow(package: Path) -> None:
     lines = "import ChargeFlux\nfrom prefect_autopilot.models.remedies "
     put(
         acts,
-        "\nLEASE_TTL_S = ",
-        instead=f"\nfrom prefect_autopilot.models.remedies {lines}import RetryRun\n\nLEASE_TTL_S = ",
+        "\nSTARTED = ",
+        instead=f"\nfrom prefect_autopilot.models.remedies {lines}import RetryRun\n\nSTARTED = ",
     )
 
 
@@ -245,7 +245,7 @@ def test_a_command_is_a_function_and_a_line(told: dict[str, Any]) -> None:
 def test_a_remedy_is_a_class_and_an_act(told: dict[str, Any]) -> None:
     assert told["plan"] == "Charge it to 1.21, then retry"
     assert told["policy"] == "approve"
-    assert told["act"] == "autopilot: attempt 1, charged"
+    assert told["act"] == "autopilot: attempt 1 of session session, charged"
 
 
 def test_every_place_a_recipe_names_is_there() -> None:

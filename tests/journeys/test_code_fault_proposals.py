@@ -14,7 +14,8 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 from prefect_autopilot.journeys.code_fault import LONGEST_S, with_proposal
 from prefect_autopilot.journeys.desk import Desk
-from prefect_autopilot.journeys.resolve import LEASE_TTL_S, advance, take_up
+from prefect_autopilot.journeys.leased import LEASE_TTL_S
+from prefect_autopilot.journeys.resolve import advance, take_up
 from prefect_autopilot.models import (
     Evidence,
     LogRecord,

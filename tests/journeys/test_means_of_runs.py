@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from taken_runs import kinds, looked
 
 from prefect_autopilot.adapters import lock_files
 from prefect_autopilot.adapters.prefect_api import PrefectAPI
-from prefect_autopilot.journeys import proposals, resolve
+from prefect_autopilot.journeys import means, proposals, resolve
 from prefect_autopilot.journeys.desk import Desk
 from prefect_autopilot.models import RemedyPolicy, ResolutionStatus, TroubleshootingSession
 
@@ -40,12 +41,14 @@ class Server:
         self.refuse_variables = False
         self.limits: dict[str, dict[str, Any]] = {}
 
-    def __call__(self, request: httpx.Request) -> httpx.Response:  # noqa: PLR0911  # a routing table
+    def __call__(self, request: httpx.Request) -> httpx.Response:  # noqa: C901, PLR0911  # a routing table
         path = request.url.path.removeprefix("/api")
         body = json.loads(request.content) if request.content else {}
-        if request.method == "PATCH" and "job_variables" in body and self.refuse_variables:
-            detail = "Job variables for a flow run in state FAILED cannot be updated"
-            return httpx.Response(400, json={"detail": detail})
+        if request.method == "PATCH" and "job_variables" in body:
+            state = self.prefect.runs["run-1"]["state_type"]
+            if state != "SCHEDULED" or self.refuse_variables:  # as Prefect 3.8 does
+                detail = f"Job variables for a flow run in state {state} cannot be updated"
+                return httpx.Response(400, json={"detail": detail})
         if request.method == "PATCH":
             self.changes.append((path, body))
             target = self.prefect.runs["run-1"] if path.startswith("/flow_runs") else self.deployment
@@ -155,15 +158,17 @@ async def test_a_run_that_ran_out_of_memory_gets_twice_as_much_and_is_resolved_w
     session = await taken(desk, prefect, MEMORY)
     assert kinds(session) == ["more_memory"]
     assert server.changes == [("/flow_runs/run-1", {"job_variables": {"memory": 2048}})]
-    assert len(prefect.retries) == 1, "changed first, retried then"
-    assert "memory is 2048" in prefect.retries[0]["state"]["message"]
+    (retry,) = prefect.retries
+    assert "memory is 2048" in retry["state"]["message"]
+    due = datetime.fromisoformat(retry["state"]["state_details"]["scheduled_time"])
+    assert (due - desk.clock()).total_seconds() > 20, "a worker takes it ten seconds before"
     prefect.finish("run-1")
     session = await looked(desk, session)
     assert session.resolution_status is ResolutionStatus.AUTO_RESOLVED
     assert len(server.changes) == 1, "what helped stays"
 
 
-async def test_memory_that_did_not_help_is_taken_back_and_not_given_again(
+async def test_memory_that_did_not_help_is_not_given_again_and_stays_with_this_run(
     named: Any, server: Server, prefect: Any
 ) -> None:
     desk = named("more_memory", max_memory_mb=4096)
@@ -172,11 +177,11 @@ async def test_memory_that_did_not_help_is_taken_back_and_not_given_again(
     desk.clock.forward(20)
     prefect.fail("run-1", error=MEMORY)
     session = await looked(desk, session)
-    assert server.changes[-1][1] == {"job_variables": {"memory": "1Gi", "cpu": 256}}
+    assert len(server.changes) == 1
     assert session.resolution_status is ResolutionStatus.ESCALATED
     assert kinds(session) == ["more_memory"]
-    told = [entry.action for entry in await desk.store.audit_trail(session.session_id)]
-    assert "taken back" in told
+    told = {entry.action: entry.detail for entry in await desk.store.audit_trail(session.session_id)}
+    assert "state FAILED cannot be updated" in told["not taken back"]["what"]
 
 
 @pytest.mark.parametrize(
@@ -230,19 +235,22 @@ async def test_a_retry_that_prefect_refuses_leaves_nothing_half_done(
     named: Any, server: Server, prefect: Any, status: int
 ) -> None:
     server.refuse_retry = status
-    session = await taken(named("more_memory", max_memory_mb=4096), prefect, MEMORY)
-    assert [body["job_variables"] for _, body in server.changes] == [{"memory": 2048}, {}]
+    desk = named("longer_timeout", max_timeout_s=300)
+    session = await taken(desk, prefect, TIMED_OUT, parameters={"timeout_s": 60})
+    assert [body["parameters"]["timeout_s"] for _, body in server.changes] == [120, 60]
     assert session.resolution_status is ResolutionStatus.ESCALATED
 
 
-async def test_where_prefect_refuses_the_change_nothing_is_retried_and_a_person_is_told(
+async def test_where_prefect_refuses_the_change_the_retry_is_withdrawn_and_a_person_is_told(
     named: Any, server: Server, prefect: Any
 ) -> None:
     server.refuse_variables = True
     session = await taken(named("more_memory", max_memory_mb=4096), prefect, MEMORY)
-    assert prefect.retries == []
+    assert [one["state"]["type"] for one in prefect.retries] == ["SCHEDULED", "FAILED"]
+    assert prefect.runs["run-1"]["run_count"] == 1
     assert session.resolution_status is ResolutionStatus.ESCALATED
     assert "cannot be updated" in session.trail[-1]
+    assert await resolve.take_up(named(), await named().api.run("run-1")) is None
 
 
 async def test_what_still_stands_changed_is_told_where_the_outcome_is_not_seen(
@@ -292,8 +300,28 @@ async def test_killed_between_the_change_and_the_retry_the_change_is_made_once(
     await looked(desk, session)
     assert server.deployment == {"concurrency_limit": 10}
     assert prefect.runs["run-1"]["parameters"] == {"timeout_s": 60}
-    assert not prefect.runs["run-1"].get("job_variables")
     assert bad.exists()
+
+
+async def test_killed_between_the_retry_and_its_memory_the_memory_is_given_while_the_run_waits(
+    named: Any, server: Server, prefect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = named("more_memory", max_memory_mb=4096)
+
+    async def killed(*_args: Any, **_named: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(means, "change_run", killed)
+        with pytest.raises(KeyboardInterrupt):
+            await taken(desk, prefect, MEMORY)
+    assert (len(prefect.retries), server.changes) == (1, [])
+    begun = await desk.store.session_for_run("run-1")
+    assert begun is not None
+    desk.clock.forward(31)
+    session = await resolve.advance(desk, begun.session_id)
+    assert server.changes == [("/flow_runs/run-1", {"job_variables": {"memory": 2048}})]
+    assert (kinds(session), len(prefect.retries)) == (["more_memory"], 1)
 
 
 async def test_undo_takes_the_retry_and_the_memory_back(named: Any, server: Server, prefect: Any) -> None:

@@ -71,7 +71,7 @@ async def test_a_retry_resumes_the_same_run_later_and_says_who_did_it_and_why(
     assert made["run"] == "run-1"
     assert made["force"] is False
     assert made["state"]["name"] == "AwaitingRetry"
-    assert made["state"]["message"] == "autopilot: attempt 1, wait rate limit"
+    assert made["state"]["message"] == "autopilot: attempt 1 of session s-1, wait rate limit"
     due = datetime.fromisoformat(made["state"]["state_details"]["scheduled_time"])
     assert due == clock.now + timedelta(seconds=30)
     assert (attempt.number, attempt.state_id_before, attempt.error) == (1, before, None)
@@ -110,7 +110,7 @@ async def test_the_intent_stands_before_the_act_begins(
 async def test_the_number_of_an_attempt_follows_those_before(desk: Desk, failed: Any) -> None:
     attempt = await apply(desk, attempts=2)
     assert attempt.number == 3
-    assert "attempt 3," in failed.retries[0]["state"]["message"]
+    assert "attempt 3 of" in failed.retries[0]["state"]["message"]
 
 
 async def test_a_second_try_for_the_same_state_is_refused_and_nothing_is_done(
@@ -297,7 +297,7 @@ async def test_a_token_is_refreshed_first_and_the_run_retried_then(
     assert order == [f"asana-default at {clock.now.isoformat()}, 0 retries"]
     assert attempt.error is None
     (made,) = failed.retries
-    assert made["state"]["message"] == "autopilot: attempt 1, new access token in asana-default"
+    assert made["state"]["message"] == "autopilot: attempt 1 of session s-1, new access token in asana-default"
 
 
 async def test_a_token_that_is_not_renewed_retries_nothing(

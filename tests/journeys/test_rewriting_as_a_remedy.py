@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from prefect_autopilot.errors import ConflictError, ProofError
-from prefect_autopilot.journeys import proposals, remedies, resolve
+from prefect_autopilot.journeys import leased, proposals, resolve
 from prefect_autopilot.journeys.desk import Desk, prove
 from prefect_autopilot.journeys.lasting import planned_for
 from prefect_autopilot.models import (
@@ -221,7 +221,7 @@ async def test_what_is_in_git_is_left_to_review(desk: Desk, prefect: Any) -> Non
 async def test_an_act_that_takes_long_keeps_its_lease(
     desk: Desk, prefect: Any, proofs: Proofs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remedies, "LEASE_TTL_S", 0.03)
+    monkeypatch.setattr(leased, "LEASE_TTL_S", 0.03)
     session = await taken(desk, prefect)
     renewed: list[bool] = []
     often = asyncio.Event()
