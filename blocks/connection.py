@@ -22,6 +22,8 @@ LEASE_S = 60.0
 """Seconds after which the lease of a process that died during a renewal is free again."""
 
 LEASE_WAIT_S = 90.0
+MOST_TIMEOUT_S = 3600.0
+"""Seconds of silence that a connection may wait through at most."""
 
 
 class ServiceConnection(Block):
@@ -77,6 +79,12 @@ class ServiceConnection(Block):
         gt=0,
         description="Calls a second of one process at most, where the usual limit is another.",
     )
+    timeout_s: float | None = Field(
+        default=None,
+        gt=0,
+        le=MOST_TIMEOUT_S,
+        description="Seconds of silence after which a call is given up, mostly 30 where none are given.",
+    )
 
     @property
     def name(self) -> str | None:
@@ -114,6 +122,7 @@ class ServiceConnection(Block):
             connection=name,
             renew=self._renewal(service, transport),
             gate=gate_of(name, per_s) if name else None,
+            timeout_s=self.timeout_s,
             allow_private_network=self.allow_private_network,
         )
 
@@ -153,6 +162,7 @@ class ServiceConnection(Block):
         Raises ServiceError, permanent when a person has to reconnect.
         """
         from prefect_autopilot.adapters import oauth
+        from prefect_autopilot.adapters.network import TIMEOUT_S
 
         renewed = await oauth.refresh(
             self.definition(),
@@ -162,6 +172,7 @@ class ServiceConnection(Block):
             transport=transport,
             connection=self.name,
             allow_private_network=self.allow_private_network,
+            timeout_s=self.timeout_s or TIMEOUT_S,
         )
         plain: dict[str, Any] = {name: secret.get_secret_value() for name, secret in renewed.items()}
         self.credentials = SecretDict(plain)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import httpx
 from pydantic import SecretStr
 
+from prefect_autopilot.adapters.network import TIMEOUT_S, outgoing, proxy_of
 from prefect_autopilot.adapters.rates import RateGate
-from prefect_autopilot.adapters.service_answers import CallByCall
 from prefect_autopilot.adapters.services import ServiceClient
 from prefect_autopilot.errors import UsageError
 from prefect_autopilot.models import Auth, Operation, OperationEffect, Parameter, Service
@@ -20,8 +22,8 @@ _SAFE = ("GET", "HEAD")
 _IDEMPOTENT = ("PUT", "DELETE")
 
 
-class AnyHTTPClient(CallByCall):
-    """Calls the address of each request; use it as an async context manager."""
+class AnyHTTPClient:
+    """Calls the address of each request; use it as an async context manager, so that connections are kept."""
 
     def __init__(
         self,
@@ -32,11 +34,13 @@ class AnyHTTPClient(CallByCall):
         transport: httpx.AsyncBaseTransport | None = None,
         connection: str | None = None,
         gate: RateGate | None = None,
+        timeout_s: float = TIMEOUT_S,
         allow_private_network: bool = False,
     ) -> None:
         """Prepare calls; a ``token`` is sent to the host of ``base_url`` and to nobody else.
 
-        ``gate`` is shared by clients that share a rate limit.
+        ``gate`` is shared by clients that share a rate limit. After ``timeout_s`` of silence a call is
+        given up.
         """
         self.service = service
         self.connection = connection
@@ -44,7 +48,30 @@ class AnyHTTPClient(CallByCall):
         self._base_url = base_url
         self._transport = transport
         self._gate = gate or RateGate(service.rate_limit_per_s)
+        self._timeout_s = timeout_s
         self._allow_private = allow_private_network
+        self._kept: dict[str | None, httpx.AsyncBaseTransport] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._kept = {}
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        kept, self._kept = self._kept or {}, None
+        async with AsyncExitStack() as stack:
+            for transport in kept.values():
+                stack.push_async_callback(transport.aclose)
+
+    def _way(self, url: httpx.URL) -> httpx.AsyncBaseTransport | None:
+        """Return the way out that is kept between calls, the same for all hosts behind one proxy or none."""
+        if self._transport is not None or self._kept is None:
+            return self._transport
+        proxy = proxy_of(url)
+        if proxy not in self._kept:
+            self._kept[proxy] = outgoing(_origin(url), None, allow_private=self._allow_private)
+        return _Lent(self._kept[proxy])
 
     async def call(
         self,
@@ -74,12 +101,23 @@ class AnyHTTPClient(CallByCall):
         async with ServiceClient(
             service,
             held,
-            transport=self._transport,
+            transport=self._way(url),
             connection=self.connection,
             gate=self._gate,
+            timeout_s=self._timeout_s,
             allow_private_network=self._allow_private,
         ) as client:
             return await client.call(meant.id, sent, save_to=save_to)
+
+
+class _Lent(httpx.AsyncBaseTransport):
+    """A way out that stays open after the call it is lent to."""
+
+    def __init__(self, kept: httpx.AsyncBaseTransport) -> None:
+        self._kept = kept
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return await self._kept.handle_async_request(request)
 
 
 def address(text: str) -> httpx.URL:

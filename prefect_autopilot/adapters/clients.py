@@ -9,6 +9,7 @@ from typing import Any, Protocol, Self
 import httpx
 from pydantic import SecretStr
 
+from prefect_autopilot.adapters.network import TIMEOUT_S
 from prefect_autopilot.adapters.oauth import Renew
 from prefect_autopilot.adapters.rates import RateGate
 from prefect_autopilot.adapters.services import ServiceClient
@@ -48,20 +49,24 @@ def open_client(
     connection: str | None = None,
     renew: Renew | None = None,
     gate: RateGate | None = None,
+    timeout_s: float | None = None,
     allow_private_network: bool = False,
 ) -> Client:
     """Return the client for what the service speaks; ``transport``, ``renew`` and ``gate`` are for HTTP only.
 
-    Raises ConfigurationError when the address is incomplete, or a credential or driver is missing.
+    After ``timeout_s`` of silence a call is given up; None leaves it to the client. Raises
+    ConfigurationError when the address is incomplete, or a credential or driver is missing.
     """
     kind = _own_client(service.protocol)
     if kind is not None:
+        told = {} if timeout_s is None else {"timeout_s": timeout_s}
         return kind(
             service,
             credentials,
             base_url=base_url,
             connection=connection,
             allow_private_network=allow_private_network,
+            **told,
         )
     if service.protocol == "any_http":
         from prefect_autopilot.adapters.any_http import AnyHTTPClient
@@ -73,6 +78,7 @@ def open_client(
             transport=transport,
             connection=connection,
             gate=gate,
+            timeout_s=timeout_s or TIMEOUT_S,
             allow_private_network=allow_private_network,
         )
     return ServiceClient(
@@ -83,6 +89,7 @@ def open_client(
         connection=connection,
         renew=renew,
         gate=gate,
+        timeout_s=timeout_s or TIMEOUT_S,
         allow_private_network=allow_private_network,
     )
 

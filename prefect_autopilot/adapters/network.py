@@ -22,6 +22,8 @@ import httpx
 from prefect_autopilot.errors import ConfigurationError
 
 _LOCAL_NAMES = ("localhost", ".localhost", ".local", ".internal")
+TIMEOUT_S = 30.0
+"""Seconds of silence after which a call is given up, where a connection names no others."""
 KEPT_S = 30.0
 """Seconds an unused connection stays open."""
 MOST_CONNECTIONS = 100
@@ -227,8 +229,13 @@ def outgoing(
         check_host(url.host)
     if transport is not None:
         return transport
-    proxies = urllib.request.getproxies()
-    proxy = proxies.get(url.scheme) or proxies.get("all")
-    if proxy and not urllib.request.proxy_bypass(url.host):
+    if proxy := proxy_of(url):
         return httpx.AsyncHTTPTransport(proxy=proxy, verify=_tls())
     return NetworkTransport(httpcore.AnyIOBackend() if allow_private else PublicNetwork())
+
+
+def proxy_of(url: httpx.URL) -> str | None:
+    """Return the proxy that calls of an address go through, as the environment says; None for none."""
+    proxies = urllib.request.getproxies()
+    proxy = proxies.get(url.scheme) or proxies.get("all")
+    return proxy if proxy and not urllib.request.proxy_bypass(url.host) else None

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import httpx
 from pydantic import SecretStr
 
-from prefect_autopilot.adapters.network import outgoing
+from prefect_autopilot.adapters.network import TIMEOUT_S, outgoing
 from prefect_autopilot.adapters.service_answers import CallFacts, read_answer
 from prefect_autopilot.errors import ConfigurationError, ServiceError
 from prefect_autopilot.models import Service
@@ -92,7 +92,7 @@ async def refresh(
     token_url: str | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
     connection: str | None = None,
-    timeout_s: float = 30.0,
+    timeout_s: float = TIMEOUT_S,
     allow_private_network: bool = False,
 ) -> dict[str, SecretStr]:
     """Return the credentials with a new access token, ``expires_at`` in UTC.

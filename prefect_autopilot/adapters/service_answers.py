@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import httpx
 
+from prefect_autopilot.adapters.decoding import TooLargeError, read_within
 from prefect_autopilot.adapters.rates import believable, reset_after
 from prefect_autopilot.adapters.xml_answers import from_xml
 from prefect_autopilot.errors import ServiceError
@@ -26,6 +27,7 @@ BODY_HEAD = 300
 LARGEST_ANSWER = 25 * 1024 * 1024
 """Bytes of an answer that are read; more is an error, not a memory problem."""
 
+_READ_AT_ONCE = 2**20
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504, 509, 520, 521, 522, 523, 524, 529})
 _TRANSIENT_CODES = frozenset(
     {
@@ -128,6 +130,22 @@ def is_expired(error: ServiceError) -> bool:
     """Tell whether a call was refused for its access token, so that it was not done."""
     good = error.status == httpx.codes.OK
     return error.status == httpx.codes.UNAUTHORIZED or (good and (error.code or "") in _EXPIRED_CODES)
+
+
+async def read_body(response: httpx.Response, facts: CallFacts) -> None:
+    """Read what was answered; raises ServiceError for more than ``LARGEST_ANSWER``."""
+    try:
+        told = response.headers.get("content-length", "")
+        if told.isdigit() and int(told) <= _READ_AT_ONCE and "content-encoding" not in response.headers:
+            await response.aread()
+            return
+        content = await read_within(response, LARGEST_ANSWER)
+        response._content = content  # noqa: SLF001  what aread() does, with a limit
+    except TooLargeError:
+        reason = f"{facts.service.name} answered with more than {LARGEST_ANSWER // 2**20} MB"
+        raise facts.error(reason, permanent=True, status=response.status_code) from None
+    finally:
+        await response.aclose()
 
 
 def read_answer(

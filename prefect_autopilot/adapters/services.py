@@ -18,11 +18,10 @@ import httpx
 from pydantic import SecretStr
 
 from prefect_autopilot.adapters.bodies import encoded, save
-from prefect_autopilot.adapters.decoding import TooLargeError, read_within
-from prefect_autopilot.adapters.network import check_host, outgoing
+from prefect_autopilot.adapters.network import TIMEOUT_S, check_host, outgoing
 from prefect_autopilot.adapters.oauth import Renew, is_due, token_of
 from prefect_autopilot.adapters.rates import RateGate
-from prefect_autopilot.adapters.service_answers import LARGEST_ANSWER, CallFacts, is_expired, read_answer
+from prefect_autopilot.adapters.service_answers import CallFacts, is_expired, read_answer, read_body
 from prefect_autopilot.adapters.signing import signer
 from prefect_autopilot.errors import ConfigurationError, ServiceError, UsageError
 from prefect_autopilot.models import Operation, OperationEffect, Service
@@ -49,7 +48,6 @@ MOST_PAGES = 200
 MOST_ROWS = 50_000
 _TIMEOUTS_OF_A_CALL = 4
 _TIMEOUTS_OF_A_FILE = 120
-_READ_AT_ONCE = 2**20
 _HEADERS = {
     "Accept": "application/json",
     "Accept-Encoding": "gzip, deflate",
@@ -83,7 +81,7 @@ class ServiceClient:
         base_url: str | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         connection: str | None = None,
-        timeout_s: float = 30.0,
+        timeout_s: float = TIMEOUT_S,
         clock: Callable[[], datetime] = utc_now,
         renew: Renew | None = None,
         gate: RateGate | None = None,
@@ -196,6 +194,9 @@ class ServiceClient:
             msg = f"{self.service.id}.{operation.id} is no list that could be read page by page."
             raise UsageError(msg)
         answer, response = await self._send(operation, build_request(operation, parameters), url=url)
+        if response.status_code == httpx.codes.ACCEPTED:
+            reason = f"{self.service.name} has not got the rows of {operation.id} ready; ask again later"
+            raise self._facts(operation).error(reason, permanent=False, status=response.status_code)
         if fault := list_fault(operation, answer):
             raise self._facts(operation).error(f"{self.service.name} {fault}", permanent=True)
         return answer, response
@@ -282,7 +283,7 @@ class ServiceClient:
                 response.request = request
                 if target is not None and response.is_success:
                     return await save(response, target, facts), response
-                await _read(response, facts)
+                await read_body(response, facts)
         # No cause is chained: httpx puts whole addresses into its texts, and a query may hold a key.
         except httpx.TimeoutException:
             reason = f"{self.service.name} did not answer within {self._timeout_s:g} s"
@@ -344,22 +345,6 @@ def _only_reads(service: Service, operation: Operation, given: Mapping[str, Any]
     # What any address is asked depends on the method of the call.
     reads = service.protocol == "any_http" and given.get("method") in ("GET", "HEAD")
     return reads or operation.effect is OperationEffect.SAFE
-
-
-async def _read(response: httpx.Response, facts: CallFacts) -> None:
-    """Read an answer that is not too large."""
-    try:
-        told = response.headers.get("content-length", "")
-        if told.isdigit() and int(told) <= _READ_AT_ONCE and "content-encoding" not in response.headers:
-            await response.aread()
-            return
-        content = await read_within(response, LARGEST_ANSWER)
-        response._content = content  # noqa: SLF001  what aread() does, with a limit
-    except TooLargeError:
-        reason = f"{facts.service.name} answered with more than {LARGEST_ANSWER // 2**20} MB"
-        raise facts.error(reason, permanent=True, status=response.status_code) from None
-    finally:
-        await response.aclose()
 
 
 def _following(

@@ -45,6 +45,10 @@ async def connect(
     allow_private_network: Annotated[
         Flag, Parameter(help="The service may be on this machine or in a private network.")
     ] = False,
+    timeout_s: Annotated[
+        float | None,
+        Parameter(help="Seconds of silence after which a call is given up, where 30 are too few."),
+    ] = None,
     replace: Annotated[Flag, Parameter(help="Replace a connection of this name.")] = False,
     verify: Annotated[
         bool,
@@ -84,6 +88,7 @@ async def connect(
             base_url=base_url,
             credentials=SecretDict(given),
             allow_private_network=allow_private_network,
+            timeout_s=_timeout(timeout_s),
         )
         told = await _verified(block, given) if verify else "not verified, as asked"
         await block.asave(stored, overwrite=replace)
@@ -175,6 +180,16 @@ def _renews(service: Service, told: AbstractSet[str]) -> bool:
     """Tell whether an access token can be had with credentials of these names, so that none is needed."""
     enough = "refresh_token" in told or {"client_id", "client_secret"} <= told
     return enough and bool(service.auth.token_url or service.auth.refresh_url)
+
+
+def _timeout(told: float | None) -> float | None:
+    """Return the seconds; raises UsageError for a number that no connection takes."""
+    from prefect_autopilot.blocks.connection import MOST_TIMEOUT_S
+
+    if told is not None and not 0 < told <= MOST_TIMEOUT_S:
+        msg = f"--timeout-s {told:g} is no time to wait; give more than 0 and at most {MOST_TIMEOUT_S:g}."
+        raise UsageError(msg)
+    return told
 
 
 def _at_terminal() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,35 @@ async def test_a_request_without_more_is_a_get_of_that_very_address() -> None:
     assert (request.method, str(request.url)) == ("GET", URL)
     assert request.content == b""
     assert "authorization" not in request.headers
+
+
+@pytest.mark.timeout(30)
+async def test_calls_of_an_open_client_share_a_connection() -> None:
+    opened = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal opened
+        opened += 1
+        while await reader.readline():
+            while await reader.readline() not in (b"\r\n", b""):
+                pass
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}")
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/orders"
+        calls = client(allow_private_network=True)
+        async with calls:
+            assert [await calls.call("request", {"url": url}) for _ in range(3)] == [{}] * 3
+        assert opened == 1
+        await calls.call("request", {"url": url})
+        assert opened == 2
+
+
+async def test_a_kept_connection_refuses_private_addresses_as_well() -> None:
+    async with client() as calls:
+        with pytest.raises(ConfigurationError, match="private network"):
+            await calls.call("request", {"url": "http://127.0.0.1:9/orders"})
 
 
 async def test_method_headers_and_json_are_sent() -> None:

@@ -519,6 +519,17 @@ def test_a_page_given_again_is_an_error_and_no_endless_loop(
     assert len(received) == 2
 
 
+def test_rows_that_are_not_ready_are_no_empty_list() -> None:
+    running = says(202, {"code": "333334", "statementHandle": "01b", "message": "in progress"})
+
+    with pytest.raises(ServiceError, match="later") as caught:
+        run(all_rows("snowflake", running, "list_rows", statementHandle="01b"))
+
+    assert not caught.value.permanent
+    assert caught.value.status == 202
+    assert run(call("snowflake", running, "get_statement", statementHandle="01b"))["code"] == "333334"
+
+
 def test_a_list_without_end_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     from prefect_autopilot.adapters import services as client_module
 

@@ -167,6 +167,42 @@ def test_calls_of_any_address_share_the_rate_of_their_connection() -> None:
     assert first._gate.per_s == 2
 
 
+@pytest.mark.parametrize("given", [None, 7.5], ids=["usual", "its own"])
+@pytest.mark.parametrize(("service", "usual"), [("asana", 30), ("http", 30), ("email", 60), ("postgres", 60)])
+def test_how_long_a_call_waits_is_said_by_the_connection(
+    service: str, usual: float, given: float | None
+) -> None:
+    block = connection(service)
+    block.timeout_s = given
+    block.base_url = {"email": "smtp://mail.example.com", "postgres": "postgresql://db.example.com/a"}.get(
+        service
+    )
+
+    client: Any = block.client()
+
+    assert client._timeout_s == (given or usual)
+
+
+def test_a_renewal_waits_as_long_as_the_connection_says() -> None:
+    asked: list[Any] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.extensions["timeout"]["read"])
+        return httpx.Response(200, json={"access_token": "new", "expires_in": 3600})
+
+    block = connection("gmail")
+    block.token_url, block.timeout_s = "https://oauth2.googleapis.com/token", 7.5
+    asyncio.run(block.refresh(NOW, httpx.MockTransport(answer)))
+
+    assert asked == [7.5]
+
+
+@pytest.mark.parametrize("seconds", [0, -1, 3601])
+def test_a_connection_cannot_wait_no_time_or_for_ever(seconds: float) -> None:
+    with pytest.raises(ValueError, match="timeout_s"):
+        ServiceConnection(service="asana", timeout_s=seconds)
+
+
 def test_a_renewed_token_works_and_is_kept() -> None:
     simulator = Simulator()
     transport = httpx.ASGITransport(simulator)
