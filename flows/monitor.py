@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from prefect import flow
-from prefect.artifacts import acreate_image_artifact, acreate_table_artifact
+from prefect.artifacts import acreate_table_artifact
 
 from prefect_autopilot.adapters.channels import deliver_pending
 from prefect_autopilot.journeys import observe
 from prefect_autopilot.journeys.aftermath import look_after
 from prefect_autopilot.journeys.deployed import read_deployed
 from prefect_autopilot.journeys.desk import open_desk
-from prefect_autopilot.journeys.pictures import pictures
+from prefect_autopilot.journeys.pictures import show_charts
 from prefect_autopilot.models import JSONDict
 from prefect_autopilot.settings import load_settings
 
 
 @flow(name="autopilot-monitor", description="Read new runs, judge every deployment, raise alerts.")
 async def monitor() -> JSONDict:
-    """Ingest what changed, assess health, raise alerts and tell them; artifacts show both tables."""
+    """Ingest what changed, assess health, raise alerts and tell them; artifacts show tables and charts."""
     async with open_desk(load_settings()) as desk:
         now = desk.clock()
         read = await observe.ingest(desk.api, desk.store, now)
@@ -31,11 +31,9 @@ async def monitor() -> JSONDict:
             ident: "/".join(filter(None, both)) for ident, both in (await observe.names(desk.store)).items()
         }
         standing = await desk.store.alerts(open_only=True)
-        charts = await pictures(desk.store, [one for one in scores if one.status != "healthy"], now)
+        await show_charts(desk.api, desk.store, scores, now)
         await look_after(desk)
         await deliver_pending(desk.store, desk.channels, desk.clock())
-    for chart in charts:
-        await acreate_image_artifact(chart.url, key=chart.key, description=f"Runs of {chart.name}")
     await acreate_table_artifact(
         [
             {

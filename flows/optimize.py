@@ -6,7 +6,7 @@ import base64
 from pathlib import Path
 
 from prefect import flow
-from prefect.artifacts import acreate_image_artifact, acreate_markdown_artifact
+from prefect.artifacts import acreate_markdown_artifact
 
 from prefect_autopilot.adapters.files import read_source
 from prefect_autopilot.adapters.prefect_api import PrefectAPI
@@ -47,17 +47,13 @@ async def optimize_flow(
         if path
         else improve.plan_source(text, "flow.py", strategy, history)
     )
+    report = improve.report(plan)
+    if (drawn := improve.drawn(plan, text, history)) is not None:
+        image = base64.b64encode(drawn.encode()).decode()
+        report += f"\n\n## Before and after\n\n![tasks over time](data:image/svg+xml;base64,{image})\n"
     await acreate_markdown_artifact(
-        markdown=improve.report(plan),
+        markdown=report,
         key="autopilot-optimization",
         description=f"{plan.file}: {plan.strategy}",
     )
-    drawn = improve.drawn(plan, text, history)
-    if drawn is not None:
-        encoded = base64.b64encode(drawn.encode()).decode()
-        await acreate_image_artifact(
-            image_url=f"data:image/svg+xml;base64,{encoded}",
-            key="autopilot-optimization-timeline",
-            description=f"{plan.file}: before and after",
-        )
     return plan.model_dump(mode="json")

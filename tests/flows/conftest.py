@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Callable, Coroutine, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import httpx
 import pytest
 from prefect.settings import get_current_settings
 
-from prefect_autopilot.journeys import resolve
+from prefect_autopilot.journeys import verifying
 from prefect_autopilot.store import Store
 
 
@@ -60,7 +61,7 @@ def server(prefect_harness: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("PREFECT_API_URL", url)
     monkeypatch.setenv("PREFECT_AUTOPILOT_HOME", str(home))
     # Logs are on the server already when a flow of this process has ended.
-    monkeypatch.setattr(resolve, "LOGS_SETTLE", resolve.timedelta(0))
+    monkeypatch.setattr(verifying, "LOGS_SETTLE", timedelta(0))
     yield Server(url, home)
     # Here, while its warnings are ignored: Prefect leaves sockets of its clients to the garbage collector.
     gc.collect()

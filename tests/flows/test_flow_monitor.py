@@ -43,6 +43,9 @@ def test_what_ran_is_read_once_and_judged(server: Any) -> None:
     assert second["runs_read"] == 0, "the same runs are not read again"
     assert second["workflows"] == first["workflows"]
     assert second["alerts_changed"] == 0
+    pages = server.call("POST", "/artifacts/filter", {"artifacts": {"key": {"like_": "autopilot-runs-%"}}})
+    charts = [one["data"] for one in pages if one["description"] == "Runs of monitored-good"]
+    assert [text.count("data:image/svg+xml") for text in charts] == [2], "one page, kept in its place"
 
 
 def test_few_runs_are_no_health(server: Any) -> None:
