@@ -50,8 +50,16 @@ class AutopilotPolicy(Block):
     max_attempts_per_run: int = Field(
         default=3, ge=0, le=10, description="Remedies carried out for one run at most."
     )
-    min_between_attempts_s: float = Field(
-        default=0, ge=0, description="Seconds between two remedies of one run, besides the backoff."
+    min_between_attempts_s: float | None = Field(
+        default=None,
+        ge=0,
+        description="Seconds between two remedies of one run, besides the backoff; empty: 300.",
+    )
+    quick_attempts: int | None = Field(
+        default=None,
+        ge=1,
+        le=10,
+        description="Remedies of a run that only keep their backoff; empty: 3, or 1 where seconds are said.",
     )
     max_remedies_per_minute: int = Field(
         default=10, ge=0, description="Remedies carried out in one minute at most, over all runs."

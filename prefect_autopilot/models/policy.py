@@ -22,6 +22,9 @@ ONLY_BY_NAME: frozenset[str] = frozenset({"pause_deployment", *get_args(MeansKin
 """Remedies that change what the owner has set up: no general mode allows them, only their own name does."""
 AFTER_A_YES: frozenset[str] = frozenset({"apply_rewrite"})
 """Remedies that write what people have written: ``auto`` asks for them as ``approve`` does."""
+BETWEEN_ATTEMPTS_S = 300.0
+QUICK_ATTEMPTS = 3
+"""Most outages are over within a minute or two: a second retry five minutes later comes late for them."""
 _STRICTEST_FIRST: tuple[Mode, ...] = ("propose", "approve", "auto")
 _Name = Annotated[str, Field(min_length=1, max_length=500)]
 
@@ -118,8 +121,13 @@ class RemedyPolicy(Value):
     """Where several fit a run, the strictest holds."""
     min_confidence: float = Field(default=0.7, ge=0, le=1)
     max_attempts_per_run: int = Field(default=3, ge=0, le=10)
-    min_between_attempts_s: float = Field(default=0, ge=0)
-    """Seconds between two remedies of one run, besides the backoff of a retry."""
+    min_between_attempts_s: float | None = Field(default=None, ge=0)
+    """Seconds between two remedies of one run, besides the backoff of a retry; None: 300."""
+    quick_attempts: int | None = Field(default=None, ge=1, le=10)
+    """Remedies of a run that only keep their own backoff, or the wait that the other side asks for.
+
+    None: three, which are all that a run has by default; one where ``min_between_attempts_s`` is said.
+    """
     max_remedies_per_minute: int = Field(default=10, ge=0)
     max_share_of_runs: float = Field(default=0.05, ge=0, le=1)
     """Remedies in an hour as a share of the runs that ended in it; looked at beyond ``free_remedies``."""
@@ -167,6 +175,13 @@ class RemedyPolicy(Value):
             if found:
                 return min(found, key=_STRICTEST_FIRST.index)
         return "propose" if kind in ONLY_BY_NAME else self.mode
+
+    @property
+    def pace(self) -> tuple[int, float]:
+        """Return how many remedies of a run keep their own backoff, and the seconds between further ones."""
+        if self.min_between_attempts_s is None:
+            return self.quick_attempts or QUICK_ATTEMPTS, BETWEEN_ATTEMPTS_S
+        return self.quick_attempts or 1, self.min_between_attempts_s
 
     @property
     def lets_act(self) -> bool:

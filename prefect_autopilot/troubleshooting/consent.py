@@ -99,14 +99,16 @@ def consent(
     attempts: tuple[Attempt, ...],
     usage: Usage,
     *,
+    used: int,
     now: datetime,
 ) -> tuple[Check, ...]:
-    """Return the checks of the owner's policy."""
+    """Return the checks of the owner's policy; ``used`` counts the acts on the run in any session."""
     run = evidence.run
     return (
         *_wishes(run, policy, remedy, usage, now),
         *_means(run, policy, remedy),
-        *_budgets(policy, remedy, attempts, usage, now),
+        *_budgets(policy, usage, now),
+        _interval(policy, remedy, attempts, used, now),
     )
 
 
@@ -166,9 +168,7 @@ def _means(run: RunRecord, policy: RemedyPolicy, remedy: Remedy) -> Iterator[Che
     )
 
 
-def _budgets(
-    policy: RemedyPolicy, remedy: Remedy, attempts: tuple[Attempt, ...], usage: Usage, now: datetime
-) -> Iterator[Check]:
+def _budgets(policy: RemedyPolicy, usage: Usage, now: datetime) -> Iterator[Check]:
     most = policy.max_remedies_per_minute
     said = f"{usage.last_minute} of {most} remedies a minute are used."
     # Nothing is ever free of a budget of none: a person is told instead of waiting for ever.
@@ -187,16 +187,20 @@ def _budgets(
         "wait" if allowed else "propose",
         until=now + SHARE_PAUSE if allowed else None,
     )
+
+
+def _interval(
+    policy: RemedyPolicy, remedy: Remedy, attempts: tuple[Attempt, ...], used: int, now: datetime
+) -> Check:
+    """Keep the remedies of one run apart, but for the first few, which keep their own backoff."""
+    quick, apart_s = policy.pace
     since = max((one.applied_at for one in attempts if one.applied_at is not None), default=None)
     prepared = bool(attempts) and attempts[-1].started_run_id is not None
-    next_at = since + timedelta(seconds=policy.min_between_attempts_s) if since and not prepared else now
-    yield Check(
-        "interval",
-        isinstance(remedy, AskOwner) or next_at <= now,
-        f"At least {policy.min_between_attempts_s:.0f} s lie between two remedies of one run.",
-        "wait",
-        until=next_at,
-    )
+    held = since is not None and used >= quick and not prepared
+    next_at = since + timedelta(seconds=apart_s) if since is not None and held else now
+    said = f"At least {apart_s:.0f} s lie between two remedies of one run, but for the first {quick}."
+    passed = isinstance(remedy, AskOwner) or next_at <= now
+    return Check("interval", passed, said, "wait", until=next_at)
 
 
 def answering(remedy: Remedy, outage: Outage | None) -> Check:

@@ -122,14 +122,15 @@ def decide(
         failing_effect=failing_effect,
         earlier_effect=earlier_effect,
     )
+    used = max(acts, len(attempts))
     checks = (
         *_standing(evidence, diagnosis, remedy, own_flow=own_flow, human_touched=human_touched, now=now),
-        *_fitness(diagnosis, evidence, policy, remedy, attempts, rerun=rerun, used=max(acts, len(attempts))),
+        *_fitness(diagnosis, evidence, policy, remedy, attempts, rerun=rerun, used=used),
         *_held(remedy, attempts, records.get(remedy.kind, Record()), breaker_open=breaker_open),
         _repeatable(repeat, remedy, approval),
         *within(remedy),
         answering(remedy, outage),
-        *consent(evidence, policy, remedy, attempts, usage or Usage(), now=now),
+        *consent(evidence, policy, remedy, attempts, usage or Usage(), used=used, now=now),
     )
     if approval is not None:
         checks = answered(checks, approval)

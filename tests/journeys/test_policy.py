@@ -37,6 +37,7 @@ deployments:
     remedies: {retry_run: approve}
     max_attempts_per_run: 1
 min_between_attempts_s: 300
+quick_attempts: 2
 max_share_of_runs: 0.1
 free_remedies: 5
 quiet_hours:
@@ -88,6 +89,7 @@ def test_every_setting_of_a_file_is_read(tmp_path: Path) -> None:
             ),
         ),
         min_between_attempts_s=300,
+        quick_attempts=2,
         max_share_of_runs=0.1,
         free_remedies=5,
         quiet_hours=(QuietHours(start=time(22), end=time(6), days=("fri", "sat"), timezone="Europe/Berlin"),),

@@ -214,12 +214,25 @@ def test_who_waits_is_told_until_when_and_keeps_the_plan(gate: Gate, now: dateti
 
 
 @pytest.mark.parametrize(
-    ("ago", "least", "action"),
-    [(299, 300, "wait"), (300, 300, "act"), (1, 0, "act")],
-    ids=["too soon", "just", "no interval"],
+    ("ago", "said", "acts", "action"),
+    [
+        (299, {"min_between_attempts_s": 300}, 1, "wait"),
+        (300, {"min_between_attempts_s": 300}, 1, "act"),
+        (1, {"min_between_attempts_s": 0}, 1, "act"),
+        (1, {}, 2, "act"),
+        (299, {"max_attempts_per_run": 10}, 3, "wait"),
+        (300, {"max_attempts_per_run": 10}, 3, "act"),
+        (1, {"quick_attempts": 2}, 1, "act"),
+        (299, {"quick_attempts": 2}, 2, "wait"),
+        (299, {"quick_attempts": 2, "min_between_attempts_s": 200}, 2, "act"),
+    ],
+    ids=[
+        *("too soon", "just", "no interval", "quick by default", "beyond the quick ones", "long enough"),
+        *("within those said", "beyond those said", "both said"),
+    ],
 )
-def test_two_remedies_of_one_run_lie_apart(
-    gate: Gate, now: datetime, ago: float, least: float, action: str
+def test_two_remedies_of_one_run_lie_apart_but_for_the_first_few(
+    gate: Gate, now: datetime, ago: float, said: dict[str, float], acts: int, action: str
 ) -> None:
     before = Attempt(
         number=1,
@@ -227,10 +240,10 @@ def test_two_remedies_of_one_run_lie_apart(
         state_id_before="s0",
         applied_at=now - timedelta(seconds=ago),
     )
-    decision = gate({"min_between_attempts_s": least}, attempts=(before,))
+    decision = gate(said, attempts=(before,), acts=acts)
     assert decision.action == action
     if action == "wait":
-        assert decision.wait_until == now + timedelta(seconds=least - ago)
+        assert decision.wait_until == now + timedelta(seconds=300 - ago)
 
 
 def test_an_overrides_attempts_hold_for_its_deployments_only(gate: Gate) -> None:
