@@ -39,7 +39,8 @@ class Outcome:
     @property
     def steps(self) -> list[str]:
         """Name the calls in order."""
-        return [f"{s.service}.{s.operation}" for s in self.analysis.steps]
+        named = (f"{s.service}.{s.operation}" for s in self.analysis.steps)
+        return ["http.request" if one == f"http.{STAND_IN}" else one for one in named]
 
     @property
     def told(self) -> str:
@@ -61,7 +62,7 @@ def main() -> int:
 
 
 def outcome_of(text: str) -> Outcome:
-    """Understand a request as somebody of whom nothing is known, and write its flow where nothing is asked."""
+    """Understand a request of somebody of whom nothing is known, and write its flow if nothing is asked."""
     catalogue = load_catalogue()
     analysis = analyze(text, RequestContext(), catalogue)
     values = [json.dumps(s.model_dump(mode="json"), ensure_ascii=False) for s in analysis.steps]

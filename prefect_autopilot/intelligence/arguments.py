@@ -9,6 +9,7 @@ from functools import cache
 from prefect_autopilot.intelligence.data import table
 from prefect_autopilot.intelligence.deeds import deeds
 from prefect_autopilot.intelligence.messages import message_of, title_of
+from prefect_autopilot.intelligence.named_values import named_value, parameter_name
 from prefect_autopilot.intelligence.same_thing import id_of_it, new_state
 from prefect_autopilot.models import (
     Argument,
@@ -38,13 +39,16 @@ _PHONE = re.compile(r"(?<![\w+])\+\d[\d ()-]{6,17}\d(?!\w)")
 _TITLED = re.compile(
     r"(?i)\b(?:titled|called|named|(?:with )?(?:the )?(?:title|subject|name|summary)) \"([^\"\n]{1,200})\""
 )
+_TITLED_PLAINLY = re.compile(
+    r"\b(?i:titled|called|named) ([A-Z0-9][\w&-]*(?: (?!(?:and|in|on|to|with|for|from|when|whenever|every"
+    r"|each|at|by|via|then|or)\b)[\w&-]+){0,6})"
+)
 _QUOTED = re.compile(
     r"(?i)"
     r"(?:saying|says|with the (?:text|message)|message|text|titled|called|named|group|list|board|folder"
     r"|project|channel|label|tag|table|sheet) \"([^\"\n]{1,200})\""
 )
 _QUOTED_ALONE = re.compile(r"(?<!\w)(?:\"([^\"\n]{1,200})\"|'([^'\n]{2,200})')(?!\w)")
-_ANY_QUOTED = re.compile(r"\"[^\"\n]{1,200}\"")
 _THEM = re.compile(
     r"\b(?:them|him|her|the (?:new )?(?:contact|customer|lead|person|subscriber|member|guest|attendee))\b"
 )
@@ -53,14 +57,6 @@ _PLACE = re.compile(
     r"\b(group|list|board|folder|project|channel|label|tag|table|sheet|titled|called"
     r"|named) \"([^\"\n]{1,200})\""
 )
-_PLACES = (
-    "group|list|board|folder|project|channel|table|sheet|workspace|database|calendar|repo|repository|base"
-)
-_NAME = r"(?:[A-Z0-9/][\w./&-]*(?: [A-Z][\w&-]*){0,3}|[\w]+[-_/][\w./-]+)"
-_PLACE_BEFORE = re.compile(
-    rf"\b(?:in|into|to|on|from|of|the|my|our) (?:the |my |our )?({_PLACES}) ({_NAME})(?![\w\"])"
-)
-_PLACE_AFTER = re.compile(rf"\b(?:in|into|to|on|from|of) (?:the |my |our )({_NAME}) ({_PLACES})\b(?! \")")
 
 
 @cache
@@ -68,13 +64,6 @@ def role_of(name: str) -> str | None:
     """Return what a parameter is for: title, text, recipient or place; None for anything else."""
     plain = re.sub(r"[_\-.]", "", name.lower())
     return next((role for role, names in table("arguments")["roles"].items() if plain in names), None)
-
-
-def parameter_name(service: str, parameter: str) -> str:
-    """Return the name of the flow parameter that asks for an operation's parameter."""
-    snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", parameter)
-    own = re.sub(r"[^a-z0-9]+", "_", f"{service}_{snake}".lower()).strip("_")
-    return own if own[:1].isalpha() else f"p_{own}"
 
 
 def fill(
@@ -94,26 +83,57 @@ def fill(
     filled: dict[str, Argument] = {}
     state = new_state(service, operation, said)
     is_its_own = source is not None and source.id == service.id and has_event
-    for parameter in _wanted(service, operation, said):
+    for parameter, told in _wanted(service, operation, said):
         known = id_of_it(operation, parameter, event) if is_its_own and event else None
-        filled[parameter.name] = known or _argument(
-            service, parameter, said, event=event, has_event=has_event, earlier=earlier, source=source
+        filled[parameter.name] = (
+            known
+            or told
+            or _argument(
+                service, parameter, said, event=event, has_event=has_event, earlier=earlier, source=source
+            )
         )
     return filled | state
 
 
-def _wanted(service: Service, operation: Operation, said: str) -> Iterable[Parameter]:
-    """Return required parameters without default; where one writes, also one text, one title, one place.
+def _wanted(
+    service: Service, operation: Operation, said: str
+) -> Iterable[tuple[Parameter, Constant | FromParameter | None]]:
+    """Return required parameters without default and those whose values are said, each with that value.
 
-    What is there already keeps its texts unless new ones are said.
+    Where one writes, also one text, one title, one place and one recipient; what is there already keeps its
+    texts unless new ones are said.
     """
-    required = [p for p in operation.parameters if p.required and p.default is None]
+    told = {p.name: _told(service, operation, p, said) for p in operation.parameters}
+    required = [p for p in operation.parameters if p.required and (p.default is None or told[p.name])]
+    named = [p for p in operation.parameters if told[p.name] and p not in required]
     if operation.method == "GET":
-        return required
+        return [(p, told[p.name]) for p in (*required, *named)]
     if "llm" in service.kinds and any(p.name == _MESSAGES for p in operation.parameters):
         fixed = table("arguments")["fixed"]
         wanted = {_MESSAGES, "model", *(p.name for p in required)}
-        return [p for p in operation.parameters if p.name in wanted or f"{service.id}.{p.name}" in fixed]
+        return [
+            (p, None) for p in operation.parameters if p.name in wanted or f"{service.id}.{p.name}" in fixed
+        ]
+    extra = _telling(service, operation, said, required)
+    return [(p, told[p.name]) for p in (*required, *extra, *(p for p in named if p not in extra))]
+
+
+def _told(
+    service: Service, operation: Operation, parameter: Parameter, said: str
+) -> Constant | FromParameter | None:
+    """Return the value of a parameter that the words name; a #channel is the place of a message."""
+    channel = CHANNEL.search(said) if "chan" in parameter.name.lower() else None
+    if channel and role_of(parameter.name) == "place":
+        return Constant(value=channel[0])
+    if f"{service.id}.{parameter.name}" in table("arguments")["fixed"]:
+        return None
+    if parameter.name.lower() in _URLS and not parameter.required and (address := written_address(said)):
+        return address
+    return named_value(service, operation, parameter, said)
+
+
+def _telling(service: Service, operation: Operation, said: str, required: list[Parameter]) -> list[Parameter]:
+    """Return the optional parameters worth filling: one for each of text, title, place and recipient."""
     optional = table("arguments")["optional"]
     roles = {role_of(p.name) for p in required}
     keeps = deeds(operation) == {"update"} and not _TOLD_KINDS & set(service.kinds)
@@ -122,13 +142,20 @@ def _wanted(service: Service, operation: Operation, said: str) -> Iterable[Param
         role = role_of(parameter.name)
         if parameter in required or parameter.location == "header" or role is None or role in roles:
             continue
-        names = optional["place"] if role == "place" else optional["fill"]
-        if keeps and _literal(role, parameter, said) is None:
+        is_said = _literal(role, parameter, said) is not None
+        if keeps and not is_said:
             continue
-        if parameter.name.lower() in names and (role == "place" or parameter.type in {"string", "any"}):
+        names = optional["place"] if role == "place" else optional["fill"]
+        is_mailed = (
+            role == "recipient" and "email" in service.kinds and parameter.name in optional["recipient"]
+        )
+        is_usual = parameter.name.lower() in names and (
+            role == "place" or parameter.type in {"string", "any"}
+        )
+        if is_usual or is_mailed:
             extra.append(parameter)
             roles.add(role)
-    return [*required, *extra]
+    return extra
 
 
 def _argument(
@@ -170,33 +197,13 @@ def _wants_address(service: Service, parameter: Parameter, said: str) -> bool:
 
 def _literal(role: str | None, parameter: Parameter, said: str) -> Argument | None:
     """Return a value the person wrote: a #channel, an address, words in quotation marks."""
-    if role == "place":
-        return _named_place(parameter, said)
     if role == "recipient":
         return _recipient(parameter, said)
     if parameter.name.lower() in _URLS and (address := written_address(said)):
         return address
-    if role == "title" and (titled := _TITLED.search(said)):
+    if role == "title" and (titled := _TITLED.search(said) or _TITLED_PLAINLY.search(said)):
         return Constant(value=titled[1])
     return quoted_text(said) if role == "text" else None
-
-
-def _named_place(parameter: Parameter, said: str) -> Constant | None:
-    """Return a #channel, or a place by its name: "project OPS", "the Leads list"."""
-    channel = CHANNEL.search(said)
-    if channel and "chan" in parameter.name.lower():
-        return Constant(value=channel[0])
-    for place in _PLACE.finditer(said):
-        if place[1].lower().rstrip("s") in parameter.name.lower():
-            return Constant(value=place[2])
-    unquoted = _ANY_QUOTED.sub(" ", said)
-    found = [(m[1], m[2]) for m in _PLACE_BEFORE.finditer(unquoted)]
-    found += [(m[2], m[1]) for m in _PLACE_AFTER.finditer(unquoted)]
-    wanted = parameter.name.lower()
-    for kind, name in found:
-        if kind.removesuffix("sitory") in wanted and not wanted.startswith("sheet_id"):
-            return Constant(value=name.rstrip(".,"))
-    return None
 
 
 def written_address(said: str) -> Constant | None:

@@ -63,6 +63,7 @@ _IF_NEXT = re.compile(r"if\b(?! (?:not|so|yes|no|none|found|missing)\b)")
 _IT_IS = re.compile(r"(?:(?:and|but) )?(?:if|when|unless) (?:it'?s|it is)")
 """What goes on with a time ("if it is after 10pm")."""
 
+_LABELLED = frozenset({"tagged", "labelled", "labeled", "marked", "tag", "label"})
 _PERIODIC = frozenset({"nightly", "daily", "weekly", "monthly", "hourly"})
 _JOINTS = frozenset({"", "only", "and", "but", "so", "then", "or"})
 
@@ -141,8 +142,8 @@ def _is_imperative(text: str, start: int, found: re.Match[str]) -> bool:
     if len(before) < 3 or before[-1] in _PERIODIC:  # noqa: PLR2004 - "when X posts" is not over yet
         return False  # nor "the nightly import fails"
     verb = _leading_verb().match(text, found.end())
-    if _PASSIVE.match(text, found.end()):
-        return False  # "when a booking gets cancelled" goes on
+    if before[-1] in _LABELLED or _PASSIVE.match(text, found.end()):
+        return False  # "is tagged refund", "when a booking gets cancelled" go on
     if verb is not None and _THIRD_PERSON.fullmatch(verb[1]) and not before[-1].endswith("ed"):
         return False  # "when a deal closes in X" is not over yet, orders have no such ending
     is_noun = verb is not None and verb[1] in words("verbs", "nouns")

@@ -8,6 +8,7 @@ from functools import cache, lru_cache
 from prefect_autopilot.intelligence.data import table, words
 from prefect_autopilot.models import Operation, Service
 
+_COUNTED = re.compile(r"\b(?:add|adds|sum|sums|total|totals) up\b")
 _DETERMINERS = frozenset(["a", "an", "the", "new", "each", "last", "latest", "my", "our", "no", "any", "of"])
 _BY_METHOD = {"GET": "read", "HEAD": "read", "PUT": "update", "PATCH": "update", "DELETE": "delete"}
 _METHODS = {"read": "GET", "delete": "DELETE", "update": "PATCH"}
@@ -33,7 +34,7 @@ def asked(said: str) -> frozenset[str]:
 
     A word with an article before it ("the update") is no verb, one in -s only behind what a verb follows.
     """
-    told = re.findall(r"[a-z]+", said.lower())
+    told = re.findall(r"[a-z]+", _COUNTED.sub("count", said.lower()))
     for i, word in enumerate(told):
         before = told[i - 1] if i else ""
         if word not in _deed_of() or before in _DETERMINERS:
@@ -93,5 +94,6 @@ def reads(operation: Operation) -> bool:
     """Tell whether an operation only looks: by its method, or by what its name says."""
     return (
         operation.method == "GET"
+        or (operation.effect == "safe" and operation.id.startswith("run_"))
         or table("verbs")["operations"].get(operation.id.lower().split("_")[0]) == "get"
     )

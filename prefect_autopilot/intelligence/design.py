@@ -6,7 +6,6 @@ import re
 from typing import Literal
 
 from prefect_autopilot.errors import UsageError
-from prefect_autopilot.intelligence.arguments import parameter_name
 from prefect_autopilot.intelligence.plain_http import GENERIC, as_request, described, is_reachable
 from prefect_autopilot.models import (
     Analysis,
@@ -83,29 +82,34 @@ def _parameters(steps: tuple[StepSpec, ...], catalogue: Catalogue) -> tuple[Para
     for step in steps:
         service = catalogue.get(step.service)
         operation = service.operation(step.operation)
-        known = {parameter_name(step.service, p.name): p for p in operation.parameters} if operation else {}
-        for name in _asked(step):
-            plain = described(name, service) if operation is None else None
-            found.setdefault(name, plain or _described(name, known.get(name), service.name, step))
+        known = {p.name: p for p in operation.parameters} if operation else {}
+        for argument, asked in _asked(step):
+            plain = described(asked.name, service) if operation is None else None
+            own = plain or _described(asked, known.get(argument), service.name, step)
+            found.setdefault(asked.name, own)
     return tuple(found.values())
 
 
-def _asked(step: StepSpec) -> list[str]:
+def _asked(step: StepSpec) -> list[tuple[str, FromParameter]]:
+    """Return each flow parameter of a step with the argument it is for."""
     parts = [
-        part
-        for argument in step.arguments.values()
+        (name, part)
+        for name, argument in step.arguments.items()
         for part in (argument.parts if isinstance(argument, Text) else (argument,))
     ]
-    return [part.name for part in parts if isinstance(part, FromParameter)]
+    return [(name, part) for name, part in parts if isinstance(part, FromParameter)]
 
 
-def _described(name: str, parameter: Parameter | None, service: str, step: StepSpec) -> ParameterSpec:
-    about = parameter.name.replace("_", " ") if parameter else name.replace("_", " ")
+def _described(
+    asked: FromParameter, parameter: Parameter | None, service: str, step: StepSpec
+) -> ParameterSpec:
+    about = parameter.name.replace("_", " ") if parameter else asked.name.replace("_", " ")
     detail = f" {parameter.description}" if parameter and parameter.description else ""
+    called = f" The request calls it {asked.said!r}." if asked.said else ""
     return ParameterSpec(
-        name=name,
+        name=asked.name,
         type=_TYPES.get(parameter.type, "str") if parameter else "str",
         required=True,
-        description=f"{service}: {about} for {step.operation.replace('_', ' ')}.{detail}",
+        description=f"{service}: {about} for {step.operation.replace('_', ' ')}.{detail}{called}",
         example=parameter.example if parameter else None,
     )

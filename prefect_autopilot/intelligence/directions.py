@@ -9,7 +9,7 @@ from typing import Literal
 
 from prefect_autopilot.intelligence.clauses import Clause, verbs
 from prefect_autopilot.intelligence.data import words
-from prefect_autopilot.intelligence.scene import ANY, Part, Scene
+from prefect_autopilot.intelligence.scene import ANY, KIND, ORDER, Part, Scene
 from prefect_autopilot.intelligence.sent import part_when_sent
 
 Direction = Literal["source", "sink", "tool"]
@@ -61,6 +61,16 @@ _TOLD = re.compile(
     r"^\s*(?:messages?|notifications?|alerts?|reminders?|notices?)\s+(?:for|when\w*|of|about|if|each|every"
     r"|on)\b"
 )
+_MAILERS = frozenset(
+    {"gmail", "microsoft_outlook", "sendgrid", "mailgun", "postmark", "brevo", "resend", "twilio"}
+)
+_SENT_FROM = re.compile(
+    rf"(?:\b(?:(?:e?mail|message|text|dm|write)s?|sends?)|{KIND}|{ORDER}) "
+    r"(?:[\w.+-]+@[\w.-]+\w|them|him|her|[#@][\w-]+|\+\d[\d ]+"
+    r"|the (?:customer|contact|lead|client|buyer|guest|person|user)s?)\b[^.;]{0,60}\bfrom (?:my |our |the )?$"
+)
+"""Somebody is written to from an account, and nothing is read of it."""
+
 _ARRIVING = re.compile(r"\b(?:incoming|inbound|new)\s+$")
 _WATCHED = re.compile(
     r"\b(?:monitor|watch|check|read|parse|process|scan|triage|sort|classif|categori[sz])"
@@ -180,11 +190,13 @@ def _by_words_beside(part: Part, before: str, after: str) -> tuple[Direction, st
     is_kind = part.mention.form == "kind"
     if part.mention.kind == "llm" and re.search(r"\b(?:use|using|with|by|via|an?)\s*$", before):
         return "tool", "it works on content"
+    is_told = _TOLD.match(after) or (is_kind and _NOTICE.match(after))
     if _HELD.search(before) or _PUT_THERE.search(before) or _LISTENS.search(before):
         return "source", "things are in it"
     if _BY_SENDING.search(before) or (is_kind and _WATCHED.search(before)):
         return "source", "sending to it starts the rest"
-    if _TOLD.match(after) or (is_kind and _NOTICE.match(after)):
+    sends = part.mention.service in words("triggers", "messengers") | _MAILERS and _SENT_FROM.search(before)
+    if is_told or sends:
         return "sink", "the notice goes through it"
     arrives = (is_kind and _ARRIVING.search(before) is not None) or _OF_A_NEW.search(before) is not None
     return ("source", "something new in it starts the rest") if arrives else None

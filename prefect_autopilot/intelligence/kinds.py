@@ -15,7 +15,8 @@ _MASKED = "\ue000-\uf8ff"
 MAX_OPTIONS = 6
 _NEAR = 120
 _BY_ADDRESS = re.compile(
-    r"\b(?:look(?:s|ed|ing)? up|find|search|match|check|identif\w+)\b(?:(?! and )[^.;,]){0,60}"
+    r"\b(?:look(?:s|ed|ing)?(?: [\w' ]{1,30}?)? up|find|search|match|check|identif\w+)\b"
+    r"(?:(?! and )[^.;,]){0,60}"
     r"\b(?:by|with|via|using|on) (?:the |their |the same |his |her |its |same )?$"
 )
 """What something is looked up by is no service."""

@@ -23,12 +23,26 @@ _DECISIVE = frozenset({"upload", "delete", "update", "invite", "comment", "creat
 
 _WHERE = re.compile(
     r"\b(?:in|into|to|onto|on|at|inside) (?:(?:the|our|my|this|that) (?:[\w-]+ ){0,2}?|(?=#))"
-    r"(?:channel|board|folder|group|workspace|room|space)\b"
+    r"(?:channel|board|folder|group|workspace|room|space)\b|\b(?:in|into|to|on|at) #[\w-]+"
 )
 """Where something happens; it is no thing to be made ("drop it in the finance channel")."""
 
 _PAY = re.compile(r"\bpay(?:s|ing)?\b")
 """Who pays an invoice makes none."""
+
+_SAID = re.compile(r"\"[^\"\n]*\"")
+_NAMED = re.compile(
+    r"\b(?:named|called|titled) [A-Z0-9][\w&-]*(?: (?!(?:and|in|on|to|with|for|from|every|each)\b)[\w&-]+)*"
+)
+_HEAD = re.compile(
+    r"\W*(?:(?:and|then|also|please|just|finally|automatically|instantly|always|to|i want to|let'?s)\b\W*)*"
+    r"([a-z]+)"
+)
+_READS = re.compile(
+    r"(?i)\b(?:export|get|fetch|read|pull|list|download|retrieve|collect|grab|take)(?:s|es)?\b"
+)
+_READ_TOO = frozenset({"look", "search", "find", "check", "query"})
+"""What is done to a service that other things go to as well; who exports to it reads nothing of it."""
 
 _CHANNEL_CLOSED = re.compile(r"\barchives? (?:[\w-]+ ){0,3}?(?:channels?|rooms?|groups?)\b")
 _MADE_THING = re.compile(
@@ -58,12 +72,21 @@ class _Shape:
     own_verbs: frozenset[str]
 
 
-def choose_operation(service: Service, said: str, direction: Direction) -> Operation | None:
+def choose_operation(
+    service: Service, said: str, direction: Direction, *, is_filled: bool = False
+) -> Operation | None:
     """Return the operation nearest to the clause ``said``, None where none fits.
 
     One that does something else than the verb asks for is never taken: who deletes is given no creating.
+    ``is_filled``: the same words say what comes from another service.
     """
+    said = _NAMED.sub(" ", _SAID.sub(" ", said))
     wanted = asked(said)
+    head = head_verb(said)
+    if is_filled and direction == "sink" and head not in _READ_TOO:
+        said = _READS.sub(" ", said)
+        wanted = asked(said)
+    special = _special(head) if direction != "source" else frozenset()
     is_archived = "archive" in said.lower()  # what is archived is not gone
     is_closed = _CHANNEL_CLOSED.search(said.lower()) is not None
     told = re.findall(r"[a-z]+", said.lower())
@@ -78,30 +101,75 @@ def choose_operation(service: Service, said: str, direction: Direction) -> Opera
         and not (is_closed and not reads(o) and "archive" not in o.id)
         and not (must_be_named(service, o) and stems.isdisjoint(_things(o)))
         and not (_PAY.search(said.lower()) and "invoice" in _things(o) and not reads(o))
+        and not (special and special.isdisjoint(_own_words(o)))
+        and not (is_filled and direction == "sink" and reads(o) and head not in _READ_TOO)
     ]
     meanings = frozenset(
         m for m, verbs in table("verbs")["meaning"].items() if not set(told).isdisjoint(verbs)
     )
     best = max(
-        ((_score(service, o, stems, meanings, direction), -i, o) for i, o in open_),
+        ((_score(service, o, stems, meanings, direction) + _named(o, head, stems), -i, o) for i, o in open_),
         key=lambda item: item[:2],
         default=None,
     )
     made = _MADE_THING.search(said.lower()) if direction == "sink" else None
     if made and not any((made[1] or made[2]) in _things(o) for _, o in open_):
         return None
-    if best and best[0] >= _LEAST:
+    if best and (best[0] >= _LEAST or special):
         return best[2]
     told_clearly = any(
         word != "new" and word in _decisive() and (not i or told[i - 1] not in {"new", "the", "a"})
         for i, word in enumerate(told)
     )
-    is_message = bool({"chat", "sms"} & set(service.kinds)) and _WHERE.search(said.lower()) is not None
+    is_messenger = service.id in table("triggers")["messengers"]
+    is_message = (is_messenger or bool({"chat", "sms"} & set(service.kinds))) and _WHERE.search(
+        said.lower()
+    ) is not None
     is_put = is_message or "llm" in service.kinds
-    return (
-        None
-        if (told_clearly and not is_put) or wanted == {"delete"}
-        else _usual(service, [o for _, o in open_], direction)
+    left = [o for _, o in open_]
+    if (told_clearly and not is_put) or wanted == {"delete"}:
+        return None if wanted == {"delete"} else _statement(left)
+    return _usual(service, left, direction) or _statement(left)
+
+
+def head_verb(said: str) -> str:
+    """Return the word an order begins with, empty where it begins with none."""
+    found = _HEAD.match(said.lower())
+    return found[1] if found else ""
+
+
+def _special(head: str) -> frozenset[str]:
+    """Return the words for a deed that no other one stands for ("block", "merge"), none for other verbs."""
+    return next((frozenset(group) for group in table("verbs")["special"] if head in group), frozenset())
+
+
+def _own_words(operation: Operation) -> frozenset[str]:
+    told = " ".join((operation.id.replace("_", " "), *operation.verbs)).lower()
+    return frozenset(re.findall(r"[a-z]+", told))
+
+
+def _named(operation: Operation, head: str, stems: frozenset[str]) -> float:
+    """Return what speaks for an operation that is called by its own phrase, or by its thing ("call her")."""
+    if not head or reads(operation):
+        return 0.0
+    own = operation.id.lower().split("_")
+    if own[0] in {"create", "make", "send", "add"} and stem(head) in own[1:]:
+        return 6.0
+    for phrase in operation.verbs:
+        first, *rest = phrase.lower().split()
+        if stem(first) == stem(head) and any(stem(word) in stems for word in rest if word not in _STOP):
+            return 3.0
+    return 0.0
+
+
+def does_itself(service: Service, said: str) -> bool:
+    """Tell whether words order one of a service's own writing operations by its phrase ("move a card")."""
+    head = head_verb(said)
+    stems = frozenset(stem(word) for word in re.findall(r"[a-z]+", said.lower()))
+    return any(
+        _named(one, head, stems) > 0 or not _special(head).isdisjoint(_own_words(one))
+        for one in service.operations
+        if not reads(one)
     )
 
 
@@ -129,7 +197,9 @@ def _decisive() -> frozenset[str]:
 def _usual(service: Service, operations: list[Operation], direction: Direction) -> Operation | None:
     """Return what is mostly done with a service of its kind, where the words say nothing of it at all."""
     usual = table("arguments")["usual_nouns"]
-    nouns = {stem(noun) for kind in service.kinds for noun in usual.get(kind, ())}
+    is_messenger = service.id in table("triggers")["messengers"]
+    kinds = (*service.kinds, "chat") if is_messenger else service.kinds
+    nouns = {stem(noun) for kind in kinds for noun in usual.get(kind, ())}
     if not nouns and direction != "source":
         return None
     about = [o for o in operations if _is_about(_shape(o.id, o.path, o.verbs).nouns, nouns)]
@@ -140,8 +210,13 @@ def _usual(service: Service, operations: list[Operation], direction: Direction) 
         for o in operations
         if _makes(o, service) and not is_money and (o in about or "llm" in service.kinds)
     ]
-    talks = bool({"chat", "sms"} & set(service.kinds)) or service.id in table("triggers")["messengers"]
+    talks = not {"chat", "sms"}.isdisjoint(kinds)
     return next(iter(looks if direction == "source" and not talks else makes), None)
+
+
+def _statement(operations: list[Operation]) -> Operation | None:
+    """Return what runs any statement of SQL: it does what no operation of its own does."""
+    return next((o for o in operations if "run sql" in o.verbs), None)
 
 
 def _is_about(own: frozenset[str], usual: set[str]) -> bool:
@@ -167,7 +242,8 @@ def stem(word: str) -> str:
 def _shape(operation_id: str, path: str, verbs: tuple[str, ...]) -> _Shape:
     parts = operation_id.lower().split("_")
     meaning = table("verbs")["operations"].get(parts[0])
-    nouns = {stem(p) for p in (parts[1:] if meaning else parts)}
+    bare = parts[1:] if meaning else parts
+    nouns = {stem(p) for p in bare}
     for phrase in verbs:
         nouns |= {stem(w) for w in re.findall(r"[a-z]+", phrase.lower())[1:] if w not in _STOP}
     return _Shape(
@@ -185,7 +261,8 @@ def _score(
     shape = _shape(operation.id, operation.path, operation.verbs)
     score = 2.0 * min(len(stems & shape.nouns), 2)
     is_read = reads(operation)
-    says = {shape.meaning, *(_ALSO[n] for n in shape.nouns & _ALSO.keys() if shape.meaning == "create")}
+    meaning = shape.meaning or ("get" if is_read else None)
+    says = {meaning, *(_ALSO[n] for n in shape.nouns & _ALSO.keys() if shape.meaning == "create")}
     if says & meanings:
         score += 3
     elif shape.meaning and meanings and not is_read:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
-from prefect_autopilot.intelligence.arguments import parameter_name, quoted_text, written_address
+from prefect_autopilot.intelligence.arguments import quoted_text, written_address
 from prefect_autopilot.intelligence.data import words
 from prefect_autopilot.intelligence.deeds import asked, method_for
+from prefect_autopilot.intelligence.named_values import parameter_name
 from prefect_autopilot.models import (
     Argument,
     Constant,

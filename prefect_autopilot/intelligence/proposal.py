@@ -14,8 +14,8 @@ from typing import Annotated
 from pydantic import Field
 
 from prefect_autopilot.errors import UsageError
-from prefect_autopilot.intelligence.arguments import parameter_name
 from prefect_autopilot.intelligence.literals import Literals
+from prefect_autopilot.intelligence.named_values import parameter_name
 from prefect_autopilot.intelligence.operations import destroys
 from prefect_autopilot.intelligence.proposed_start import ProposedTrigger, start_of
 from prefect_autopilot.intelligence.questions import merged

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prefect_autopilot.intelligence.arguments import parameter_name
+from prefect_autopilot.intelligence.named_values import parameter_name
 from prefect_autopilot.models import Constant, FromParameter, RequestContext, StepSpec
 
 _LONGEST = 200

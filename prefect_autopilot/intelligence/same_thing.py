@@ -54,6 +54,21 @@ def doing(service: Service, verb: str) -> Operation | None:
     return own or next((o for o in known if new_state(service, o, verb)), None)
 
 
+def doing_to(service: Service, verb: str, thing: str) -> Operation | None:
+    """Return the writing operation of a service whose phrase is this verb with this thing."""
+    return next(
+        (
+            o
+            for o in service.operations
+            if not reads(o)
+            and any(
+                {verb, thing} <= {p.split()[0], *p.split()[1:]} for p in (*o.verbs, o.id.replace("_", " "))
+            )
+        ),
+        None,
+    )
+
+
 def new_state(service: Service, operation: Operation, said: str) -> dict[str, Argument]:
     """Return the values by which an operation does what its verb says ("archive" a card, "star" a mail)."""
     told = " ".join(_WORDS.findall(said.lower()))

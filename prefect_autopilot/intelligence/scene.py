@@ -61,6 +61,15 @@ _REMINDER = re.compile(
 )
 """What somebody is reminded to do."""
 
+_REMINDER_THERE = re.compile(
+    r"(?:\b(?:remind|nudge)(?:s|ing)?\b|[\uf000-\uf3ff](?= #))[^.;\n\"]{1,80}?[\ue000-\uf8ff]"
+    r"[^.;\n\"\ue000-\uf8ff]{0,60}? to"
+    r"( )((?!(?:the|my|our|an?|new|any|all|every|each|incoming)\b)[a-z][^\n.;\"]{2,160}?)"
+    r"(?= (?:every|each|daily|weekly|monthly|when|whenever|if|once|unless|tomorrow|today|on \w+days?)\b"
+    r"|,| and (?:then|also|send|post|create|add|e?mail|tell)\b|[.;\n]|$)"
+)
+"""What somebody is reminded to do where it is said before in which service: others in it are its words."""
+
 _AFTER_COLON = re.compile(
     rf"\b{_TELLING}\b(?=[^:\n]{{0,120}}[\ue000-\uefff])[^:\n]{{0,160}}"
     r"(: )([^\n\ue000-\uefff>;]{1,200})(?=\n|$)"
@@ -173,14 +182,14 @@ def _with_marks(text: str) -> tuple[str, tuple[tuple[int, int], ...]]:
     Returns their places, too.
     """
     found = [m.span(1) for m in _BOLD.finditer(text)]
-    for pattern in (_SAYING, _GREETING, _REMINDER, _AFTER_COLON):
+    for pattern in (_SAYING, _GREETING, _REMINDER_THERE, _REMINDER, _AFTER_COLON):
         found += [
             (m.start(1), m.end(2))
             for m in pattern.finditer(text)
             if pattern is not _AFTER_COLON or not (_NO_TEXT.match(m[2]) or re.search(ANY, m[2]))
         ]
     kept: list[tuple[int, int]] = []
-    for start, end in sorted(found):
+    for start, end in sorted(found, key=lambda place: (place[0], -place[1])):
         if end - start > 3 and (not kept or start >= kept[-1][1]):  # noqa: PLR2004 - marks and a word
             kept.append((start, end))
             text = f'{text[:start]} "{"·" * (end - start - 3)}"{text[end:]}'

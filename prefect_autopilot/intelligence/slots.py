@@ -10,7 +10,7 @@ from prefect_autopilot.intelligence.data import table, words
 from prefect_autopilot.intelligence.kinds import Slot, members, resolve
 from prefect_autopilot.intelligence.mentions import Mention
 from prefect_autopilot.intelligence.scene import Part, Scene
-from prefect_autopilot.models import RequestContext
+from prefect_autopilot.models import RequestContext, Service
 from prefect_autopilot.services import Catalogue
 
 _ADJACENT = 14
@@ -93,6 +93,8 @@ def _resolved(
     entry = table("kinds")[mention.kind]
     beside = [p for p in named if clause is not None and clause.holds(p) and p.role == "used"]
     able = {service.id for service in members(mention.kind, catalogue)}
+    if any(_is_own_place(mention, catalogue.get(str(p.mention.service))) for p in beside):
+        return None
     if mention.kind == "notification":
         if beside and not _is_only_told_of(part, beside, able, scene):
             return None
@@ -102,6 +104,14 @@ def _resolved(
         if beside and not any(p.mention.service in able for p in beside):
             return None
     return resolve(mention.kind, (mention.start, mention.end), (p.mention for p in named), context, catalogue)
+
+
+def _is_own_place(mention: Mention, service: Service) -> bool:
+    """Tell whether a kind's word is a place within the service beside it ("a page in the database")."""
+    place = mention.name.split()[-1]
+    return place in words("values", "places") and any(
+        place in parameter.name.lower() for one in service.operations for parameter in one.parameters
+    )
 
 
 def _is_target(part: Part, beside: list[Part], scene: Scene) -> bool:

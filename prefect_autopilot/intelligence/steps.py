@@ -20,9 +20,9 @@ from prefect_autopilot.intelligence.deeds import reads
 from prefect_autopilot.intelligence.directions import Direction, Placed
 from prefect_autopilot.intelligence.lists import Items, filled_from, items_of
 from prefect_autopilot.intelligence.lookups import looked_up_by, lookup_of
-from prefect_autopilot.intelligence.operations import choose_operation
+from prefect_autopilot.intelligence.operations import choose_operation, does_itself
 from prefect_autopilot.intelligence.plain_http import GENERIC, plain_arguments, title
-from prefect_autopilot.intelligence.same_thing import doing
+from prefect_autopilot.intelligence.same_thing import doing, doing_to
 from prefect_autopilot.intelligence.scene import ANY, Scene
 from prefect_autopilot.intelligence.trigger import Start, clause_span
 from prefect_autopilot.intelligence.waits import waits_before
@@ -50,6 +50,7 @@ _EACH = re.compile(
 )
 _OF_IT = re.compile(
     r"\s*(?:(?:and|then|also|please|just|automatically|otherwise|else|if not)\s+)*(?P<verb>[a-z]+)"
+    r"(?:\s+(?:an?|the|my)\s+(?P<made>comment|note|reply|label|tag|reaction))?"
     r"(?:\s+\"[^\"]*\")?(?:\s+(?:on|to))?\s+(?:it|them|this|that|each|one|him|her|the (?P<thing>[a-z]+))\b"
 )
 _TO_ADDRESS = re.compile(r"\bto [\w.+-]+@[\w-]+\.[\w.-]*\w")
@@ -58,6 +59,7 @@ _HTTP = "http"
 _TURN: dict[Direction, int] = {"source": 0, "tool": 1, "sink": 2}
 """The order within one clause: read, worked on, written."""
 
+_COUNTED = re.compile(r"\b(?:add|adds|sum|sums|total|totals|count|counts) up\b")
 _TO_WEBHOOK = re.compile(r"\b(?:to|into) (?:an? |my |our |the |this |that )?(?:\w+ )?web ?hook\b")
 _TOLD = re.compile(r"\b(?:me|us|him|her|them|everyone|everybody)\b")
 _LOOKED_UP = re.compile(r"\b(?:get|gets|give|fetch|read|list|search|find|collect|export|pull|look|show)\b")
@@ -87,11 +89,13 @@ def wanted_calls(
         if service is None:
             continue
         is_start = start.source and (place is start.source or _is_beside(place, start.source))
-        if is_start and not _answers(scene, place, start, catalogue):
+        is_told = start.spec is not None and start.spec.service == service
+        is_ordered = is_told and _is_ordered_too(scene, clauses, place, catalogue.get(service))
+        if is_start and not is_ordered and not _answers(scene, place, start, catalogue):
             continue
         origin = start.source.clause if start.source else start.untold
         condition = condition_of(scene, clauses, place.clause, origin)
-        direction = _as_told(scene, place, catalogue.get(service))
+        direction = "sink" if is_ordered else _as_told(scene, place, catalogue.get(service), placed)
         found.append(Wanted(catalogue.get(service), direction, place.clause, place.part.at, condition))
     found += _to_webhook(scene, clauses, catalogue)
     if _HTTP in catalogue:
@@ -139,7 +143,9 @@ def _spoken_of(
             continue
         before = [call.service.id for call in found if call.at < clause.start]
         for service in [catalogue.get(one) for one in (*reversed(before), source) if one]:
-            does = doing(service, verb["verb"]) if verb["thing"] is None or service.id == source else None
+            order = verb["made"] or verb["verb"]
+            is_it = verb["thing"] is None or service.id == source
+            does = doing(service, order) if is_it else doing_to(service, order, verb["thing"])
             if does is not None:
                 condition = condition_before(scene, clauses, i) if i > 1 else None
                 calls.append(Wanted(service, "sink", clause, clause.start, condition, does))
@@ -152,11 +158,23 @@ def goes_through(clause: Clause) -> bool:
     return clause.lead is not None and _EACH.match(clause.lead) is not None and "new" not in clause.lead
 
 
-def _as_told(scene: Scene, place: Placed, service: Service) -> Direction:
-    """Return the direction of a call; somebody told by a messenger ("slack me when …") is written to."""
-    said = scene.words(place.clause.start, place.clause.end)
-    is_told = "chat" in service.kinds and _TOLD.search(said) and not _LOOKED_UP.search(said)
-    return "sink" if place.direction == "source" and is_told else place.direction
+def _as_told(scene: Scene, place: Placed, service: Service, placed: tuple[Placed, ...]) -> Direction:
+    """Return the direction of a call.
+
+    Somebody told by a messenger ("slack me when …") is written to, and so is who does alone what one of its
+    own phrases says ("move a card to the list Done").
+    """
+    clause = place.clause
+    said = scene.words(clause.start, clause.end)
+    if _COUNTED.search(said) and not {"chat", "sms", "email"} & set(service.kinds):
+        return "source"
+    if place.direction != "source":
+        return place.direction
+    if "chat" in service.kinds and _TOLD.search(said) and not _LOOKED_UP.search(said):
+        return "sink"
+    is_alone = not any(one.clause is clause and one is not place for one in placed)
+    is_ordered = clause.lead is None and not _TO_WEBHOOK.search(said) and not goes_through(clause)
+    return "sink" if is_alone and is_ordered and does_itself(service, said) else place.direction
 
 
 def _is_beside(place: Placed, source: Placed) -> bool:
@@ -170,6 +188,13 @@ def _answers(scene: Scene, place: Placed, start: Start, catalogue: Catalogue) ->
     kinds = catalogue.get(place.part.mention.services[0]).kinds
     said = scene.words(place.clause.start, place.clause.end)
     return "chat" in kinds and re.search(table("triggers")["answering"], said) is not None
+
+
+def _is_ordered_too(scene: Scene, clauses: tuple[Clause, ...], place: Placed, service: Service) -> bool:
+    """Tell whether what starts it is told what to do as well ("draft a Gmail reply when a mail arrives")."""
+    if place.clause.lead is not None or not any(c.lead and c.start >= place.clause.end for c in clauses):
+        return False
+    return does_itself(service, scene.words(place.clause.start, place.clause.end))
 
 
 def _without_repeats(found: list[Wanted], start: Start) -> list[Wanted]:
@@ -224,7 +249,10 @@ def write_steps(
     names: dict[str, int] = {}
     for number, call in enumerate(calls):
         said = _said(scene, call, calls)
-        operation = call.operation or choose_operation(call.service, said, call.direction)
+        is_filled = any(c.clause is call.clause and c.direction == "source" for c in calls if c is not call)
+        operation = call.operation or choose_operation(
+            call.service, said, call.direction, is_filled=is_filled
+        )
         is_looked_up = operation is not None and _is_looked_up(calls, number)
         if is_looked_up and operation:
             operation = lookup_of(call.service, operation)

@@ -34,11 +34,6 @@ def find_waits(text: str) -> list[tuple[int, int, int | None, str]]:
     return found
 
 
-def too_long(text: str) -> tuple[str, ...]:
-    """Return the words of the waits that no run should hold out."""
-    return tuple(dict.fromkeys(said for *_, seconds, said in find_waits(text) if seconds is None))
-
-
 def waits_before(text: str, places: Sequence[tuple[Clause, int]]) -> dict[int, int]:
     """Return the seconds to wait before a call, by its number among ``places`` (clause and place).
 

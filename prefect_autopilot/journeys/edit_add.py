@@ -10,8 +10,9 @@ from prefect_autopilot.codegen.names import step_title
 from prefect_autopilot.codegen.reading import Call, FlowSource
 from prefect_autopilot.effects.text import TextEdit
 from prefect_autopilot.intelligence import analyze
-from prefect_autopilot.intelligence.arguments import parameter_name, role_of
+from prefect_autopilot.intelligence.arguments import role_of
 from prefect_autopilot.intelligence.changes import Change
+from prefect_autopilot.intelligence.named_values import parameter_name
 from prefect_autopilot.intelligence.steps import GENERIC
 from prefect_autopilot.journeys.edit_place import Condition, ask, condition_of, find_step
 from prefect_autopilot.models import Constant, Operation, RequestContext, Service, StepSpec

@@ -87,6 +87,8 @@ class FromParameter(Value):
 
     kind: Literal["parameter"] = "parameter"
     name: str
+    said: str | None = None
+    """What the request calls the thing whose id is asked for."""
 
 
 class Text(Value):
@@ -164,6 +166,8 @@ class Analysis(Value):
     """What nobody said and the plan takes for granted: a zone, a time, an event."""
     open_parameters: tuple[str, ...] = ()
     """What is filled in when the flow is deployed, in the order of the steps."""
+    unused: tuple[Span, ...] = ()
+    """Words that nothing in the plan stands for; every other word is used, asked about or told."""
     language_model: LanguageModelUse | None = None
     """None: no language model was asked, and nothing was sent."""
 

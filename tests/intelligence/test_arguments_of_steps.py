@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from prefect_autopilot.codegen import generate
 from prefect_autopilot.intelligence import analyze, design
-from prefect_autopilot.intelligence.arguments import parameter_name, role_of
+from prefect_autopilot.intelligence.arguments import role_of
 from prefect_autopilot.intelligence.deeds import reads
+from prefect_autopilot.intelligence.named_values import parameter_name
 from prefect_autopilot.intelligence.operations import choose_operation
 from prefect_autopilot.models import (
     Analysis,
@@ -90,9 +91,8 @@ CALLS = [
     Call(
         PAID + 'create an asana task named "Call" in project "Sales"',
         "create_task",
-        {"name": "Call", "projects": "Sales"},
+        {"name": "Call", "projects": "?asana_sales_projects"},
     ),
-    Call(PAID + 'create an asana task in project "Sales"', "create_task", {"projects": "Sales"}),
     Call(PAID + 'create a notion page titled "Lead"', "create_page", {"title": "Lead"}),
     Call(PAID + 'create a slack channel called "vip"', "create_channel", {"name": "vip"}),
     Call(CARD + 'create a google calendar event called "Plan"', "create_event", {"summary": "Plan"}),

@@ -69,6 +69,9 @@ def test_arguments_are_parameters_the_operation_has(text: str, ask: Ask, catalog
         assert required <= set(step.arguments)
 
 
+UPLOADED = "when a trello card is new upload it to sharepoint by a request of its own"
+
+
 def test_fields_of_the_event_are_fields_the_trigger_offers(ask: Ask, catalogue: Catalogue) -> None:
     analysis = ask("when a gmail email arrives create a trello card and tell slack")
     assert analysis.trigger is not None
@@ -106,7 +109,7 @@ def test_what_is_still_open_cannot_be_designed(text: str, ask: Ask, catalogue: C
 
 
 def test_a_call_nobody_described_becomes_an_http_request(ask: Ask, catalogue: Catalogue) -> None:
-    [step] = design(ask("when a trello card is new upload it to sharepoint"), catalogue).steps
+    [step] = design(ask(UPLOADED), catalogue).steps
     assert (step.service, step.operation, step.connection) == ("http", "request", "http-microsoft-sharepoint")
     assert step.summary == "Send to SharePoint over HTTP"
 
@@ -114,7 +117,7 @@ def test_a_call_nobody_described_becomes_an_http_request(ask: Ask, catalogue: Ca
 @pytest.mark.parametrize(
     ("text", "method", "body"),
     [
-        ("when a trello card is new upload it to sharepoint", "POST", FromTrigger(path="")),
+        (UPLOADED, "POST", FromTrigger(path="")),
         ("every day at 9 post 'hello' to hipchat", "POST", Constant(value={"text": "hello"})),
         ("every day at 9 create a note in evernote", "POST", FromParameter(name="evernote_json")),
         (

@@ -95,6 +95,7 @@ def test_a_required_argument_the_plan_forgets_becomes_a_parameter(take: Take) ->
     assert analysis.steps[0].arguments["channel"].model_dump() == {
         "kind": "parameter",
         "name": "slack_channel",
+        "said": None,
     }
 
 
