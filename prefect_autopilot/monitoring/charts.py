@@ -96,7 +96,7 @@ def duration_chart(
     if good:
         told += f" Median {_seconds(median(point.value for point in good))}."
     if ahead:
-        told += f" At this rate {_seconds(ahead[-1].value)} on {ahead[-1].at:%Y-%m-%d}."
+        told += f" At this rate {_seconds(ahead[-1].value)} on {ahead[-1].at:%Y-%m-%d}.{_how_sure(trend)}"
     return _drawn(title, told, lines, _seconds, (begin, end, top))
 
 
@@ -148,6 +148,16 @@ def _ahead(points: Sequence[Point], good: Sequence[Point], trend: Trend | None) 
     reach = max(last - points[0].at, timedelta(days=1))
     then = max(0.0, level + trend.slope_per_day * reach.total_seconds() / 86_400)
     return [Point(last, level), Point(last + reach, then)]
+
+
+def _how_sure(trend: Trend | None) -> str:
+    """Return when the limit is met, and by how much such lines were off before; nothing where unknown."""
+    told = ""
+    if trend is not None and trend.eta_early is not None and trend.eta_late is not None:
+        told += f" Its limit is met between {trend.eta_early:%Y-%m-%d} and {trend.eta_late:%Y-%m-%d}."
+    if trend is not None and trend.error is not None:
+        told += f" Such lines missed later runs by {_percent(trend.error)} (median of {trend.tests})."
+    return told
 
 
 def _places(points: Iterable[Point]) -> list[tuple[float | None, float | None]]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
+from statistics import median
 
 from prefect_autopilot.models import Severity
-from prefect_autopilot.monitoring.sample import Finding, Sample
+from prefect_autopilot.monitoring.sample import Finding, Sample, moment
+from prefect_autopilot.monitoring.statistics import ONE_SIDED_95
 from prefect_autopilot.monitoring.windows import SortedWindow
 
 NEWEST = 9
@@ -18,6 +21,8 @@ LEAST_RISE = math.log(1.3)
 LEAST_SHARE = 0.3
 LATE_SHARE = 0.6
 SIGMAS = 6.0
+SCATTERED = 0.08
+"""Runs that differ so much (log) tell where a rise began only together."""
 FIT_RUNS = 300
 CLEARLY = 1.6
 AGREE = 0.2
@@ -77,23 +82,29 @@ class GrowthChannel:
         if len(segment) < NEWEST or not _rising(segment) or self._was_here(usual + rise, len(segment)):
             return
         eta: float | None = None
+        ahead = ""
         if self._limit is None:
             if rise < LEAST_RISE:
                 return
         else:
             share = rise / max(1e-9, math.log(self._limit) - usual)
-            line, power, evidence = _forecasts(segment, self._limit)
-            if share < LEAST_SHARE or line is None or power is None:
+            rise_of = segment if sigma < SCATTERED else self._smoothed()
+            forecast = _forecasts(rise_of, self._limit, hinged=sigma >= SCATTERED)
+            if share < LEAST_SHARE or forecast is None:
                 return
-            agreed = abs(line - power) <= AGREE * (min(line, power) - run.start)
+            line, power, evidence = forecast
+            agreed = abs(line.at - power.at) <= AGREE * (min(line.at, power.at) - run.start)
             if not agreed and share < LATE_SHARE and 1 / CLEARLY < evidence < CLEARLY:
                 return
-            eta = line if evidence < 1 else power
+            eta = max(run.start, (line if evidence < 1 else power).at)
+            early = max(run.start, min(line.at - line.either_way, power.at - power.either_way))
+            late = max(run.start, line.at + line.either_way, power.at + power.either_way)
+            ahead = f"; the limit is met between {_told(early)} and {_told(late)} UTC if it goes on so"
         self._alarmed = True
         times = math.exp(rise)
         name, unit = KNOWN.get(self._measure, (f"metric_{self._measure}", ""))
         shown = f"{amount:.0f}" if amount >= SHOWN_WHOLE else f"{amount:.3g}"
-        reason = f"{shown}{unit}, {times:.2f} times the usual and rising"
+        reason = f"{shown}{unit}, {times:.2f} times the usual and rising{ahead}"
         yield Finding(run.start, run.end, f"{name}_growth", Severity.HIGH, times, reason, eta)
 
     def _was_here(self, level: float, newest: int) -> bool:
@@ -104,6 +115,12 @@ class GrowthChannel:
             for first in range(0, len(values) - BLOCK + 1, BLOCK)
         ]
         return sum(high and not before for before, high in pairwise((False, *blocks))) >= SEASONS
+
+    def _smoothed(self) -> list[tuple[float, float]]:
+        """Return the middles of blocks: what scatters shows its course only there."""
+        points = list(self._points)
+        blocks = [points[first : first + BLOCK] for first in range(len(points) % BLOCK, len(points), BLOCK)]
+        return [(sum(at for at, _ in block) / BLOCK, median(value for _, value in block)) for block in blocks]
 
     def _segment(self, floor: float) -> list[tuple[float, float]]:
         """Return the newest points that lie above the usual level, block by block."""
@@ -137,29 +154,74 @@ def _rising(points: list[tuple[float, float]]) -> bool:
     return newer[third // 4] > older[third // 2] and newer[third // 2] - older[third // 2] > LEAST_RISE / 3
 
 
-def _forecasts(points: list[tuple[float, float]], limit: float) -> tuple[float | None, float | None, float]:
-    """Return when a line and an exponential meet the limit, and the ratio of their squared errors."""
+@dataclass(frozen=True, slots=True)
+class Meeting:
+    """When a curve meets the limit, and by how many seconds it may be off either way (nine of ten cases)."""
+
+    at: float
+    either_way: float
+
+
+def _forecasts(
+    points: list[tuple[float, float]], limit: float, *, hinged: bool
+) -> tuple[Meeting, Meeting, float] | None:
+    """Return when a line and an exponential meet the limit, and the ratio of their squared errors.
+
+    ``hinged`` finds where the rise begins as well: level before, straight after. None where one
+    falls.
+    """
     times = [at for at, _ in points]
     logs = [value for _, value in points]
-    origin, slope = _least_squares(times, [math.exp(value) for value in logs])
-    log_origin, log_slope = _least_squares(times, logs)
-    if slope <= 0 or log_slope <= 0:
-        return None, None, 1.0
-    line_error = sum(
-        (math.log(max(1e-9, origin + slope * at)) - value) ** 2 for at, value in zip(times, logs, strict=True)
-    )
-    power_error = sum(
-        (log_origin + log_slope * at - value) ** 2 for at, value in zip(times, logs, strict=True)
-    )
-    newest = times[-1]
-    line = max(newest, (limit - origin) / slope)
-    power = max(newest, (math.log(limit) - log_origin) / log_slope)
-    return line, power, (line_error + 1e-12) / (power_error + 1e-12)
+    amounts = [math.exp(value) for value in logs]
+    if hinged:
+        power = _hinge(times, logs)
+        # What is twice as high scatters twice as far.
+        line = _hinge(times, amounts, [math.exp(-2 * power(at)) for at in times])
+    else:
+        line, power = Line(times, amounts), Line(times, logs)
+    if line.slope <= 0 or power.slope <= 0:
+        return None
+    line_error = sum((math.log(max(1e-9, line(at))) - value) ** 2 for at, value in points)
+    power_error = sum((power(at) - value) ** 2 for at, value in points)
+    return line.meets(limit), power.meets(math.log(limit)), (line_error + 1e-12) / (power_error + 1e-12)
 
 
-def _least_squares(xs: list[float], ys: list[float]) -> tuple[float, float]:
-    """Return intercept and slope of the ordinary least squares line."""
-    mean_x, mean_y = sum(xs) / len(xs), sum(ys) / len(ys)
-    spread = sum((x - mean_x) ** 2 for x in xs)
-    slope = sum((x - mean_x) * (y - mean_y) for x, y in zip(xs, ys, strict=True)) / spread if spread else 0.0
-    return mean_y - slope * mean_x, slope
+class Line:
+    """The weighted least squares line through at least three points; level before ``begins``."""
+
+    def __init__(
+        self, xs: list[float], ys: list[float], weights: Sequence[float] = (), begins: float = -math.inf
+    ) -> None:
+        self._newest, self._begins = xs[-1], begins
+        points = list(zip((max(x, begins) for x in xs), ys, weights or (1.0,) * len(xs), strict=True))
+        self._weight = sum(weight for _, _, weight in points)
+        self._middle = sum(weight * x for x, _, weight in points) / self._weight
+        level = sum(weight * y for _, y, weight in points) / self._weight
+        self._spread = sum(weight * (x - self._middle) ** 2 for x, _, weight in points)
+        rise = sum(weight * (x - self._middle) * (y - level) for x, y, weight in points)
+        self.slope = rise / self._spread if self._spread else 0.0
+        self._origin = level - self.slope * self._middle
+        self.off = sum(weight * (self(x) - y) ** 2 for x, y, weight in points)
+        self._variance = self.off / max(1, len(xs) - 2)
+
+    def __call__(self, x: float) -> float:
+        """Return the height of the line."""
+        return self._origin + self.slope * max(x, self._begins)
+
+    def meets(self, height: float) -> Meeting:
+        """Return where a rising line meets a height, not before its newest point.
+
+        How far it may be off is the error of its height there, taken along the line (delta method).
+        """
+        at = max(self._newest, (height - self._origin) / self.slope)
+        variance = self._variance * (1 / self._weight + (at - self._middle) ** 2 / self._spread)
+        return Meeting(at, ONE_SIDED_95 * math.sqrt(variance) / self.slope)
+
+
+def _hinge(xs: list[float], ys: list[float], weights: Sequence[float] = ()) -> Line:
+    """Return the line that is level until one of the points and straight from there, by least squares."""
+    return min((Line(xs, ys, weights, begins) for begins in xs[:-2]), key=lambda line: line.off)
+
+
+def _told(at: float) -> str:
+    return f"{moment(at):%Y-%m-%d %H:%M}"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import random
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,6 +21,7 @@ from prefect_autopilot.models import (
     WorkflowAlert,
 )
 from prefect_autopilot.monitoring import detect, health, trends
+from prefect_autopilot.monitoring.forecasts import missed_by
 from prefect_autopilot.monitoring.groups import regroup
 from prefect_autopilot.monitoring.limits import limits_of
 
@@ -71,6 +75,80 @@ def test_a_limit_has_a_time_at_which_it_is_met() -> None:
     assert found.limit == 600
     assert found.eta is not None
     assert 270 < (found.eta - now) / HOUR < 330
+    assert found.eta_early is not None
+    assert found.eta_late is not None
+    assert found.eta_early < found.eta < found.eta_late
+    assert (found.eta_late - found.eta_early) / HOUR < 60
+    assert found.tests == 5
+    assert found.error is not None
+    assert found.error < 0.02
+
+
+def test_the_back_test_of_a_trend_tells_how_far_lines_were_off() -> None:
+    def back(values: list[float]) -> list[float]:
+        return missed_by([float(day) for day in range(len(values))], values)
+
+    assert max(back([10.0 + day for day in range(100)])) < 1e-9
+    # The newest tenth came down to half of what every line before had said.
+    assert back([100.0] * 90 + [50.0] * 10) == pytest.approx([0, 0, 0, 0, 1.0])
+    assert back([100.0] * 12) == []
+    assert back([0.0] * 100) == []
+
+
+@pytest.mark.parametrize(
+    ("metric", "limits", "expected"),
+    [
+        ("memory_mb", {}, True),
+        ("rows", {}, False),
+        ("rows", {"rows": 900.0}, True),
+        ("disk_mb", {"disk_mb": 900.0}, True),
+        ("disk_mb", {"rows": 900.0}, False),
+    ],
+)
+def test_memory_and_what_has_a_limit_have_a_trend(
+    metric: str,
+    limits: dict[str, float],
+    expected: bool,  # noqa: FBT001
+) -> None:
+    grown = {"memory_mb": 400.0, "rows": 400.0, "disk_mb": 400.0}
+    runs = [run(i, measures={name: value + i for name, value in grown.items()}) for i in range(100)]
+    found = {one.metric: one for one in trends(runs, limits, FIRST + 100 * HOUR)}
+    assert (metric in found) is expected
+    if expected:
+        assert found[metric].slope_per_day == pytest.approx(24, rel=0.01)
+        assert (found[metric].eta is not None) is (metric in limits)
+
+
+def test_failed_runs_and_impossible_measures_make_no_trend() -> None:
+    ended = StateRecord(id="s", type="FAILED", name="Failed", timestamp=FIRST)
+    failed = [run(i, state=ended, measures={"memory_mb": 5.0 * i}) for i in range(50)]
+    odd = [run(i, measures={"memory_mb": math.nan}) for i in range(50)]
+    for runs in (failed, odd):
+        assert "memory_mb" not in {one.metric for one in trends(runs, {}, FIRST + 50 * HOUR)}
+
+
+def rising(seed: int, scatter: float) -> tuple[datetime, datetime, datetime, datetime]:
+    """Return when a limit is met, when that was foretold for, and the two ends of what was told."""
+    chance = random.Random(seed)
+    met = FIRST + 350 * HOUR
+    runs = tuple(
+        HistoryRun(start=FIRST + i * HOUR, state="COMPLETED",
+                   duration_s=200 * 3 ** (max(0, i - 150) / 200) * math.exp(chance.gauss(0, scatter)))
+        for i in range(350)
+    )  # fmt: skip
+    anomalies = detect([RunSeries(id="d", runs=runs, limits={"duration_s": 600.0})])["d"]
+    found = [one for one in anomalies if one.eta is not None][-1]
+    early, late = re.findall(r"\d{4}-\d\d-\d\d \d\d:\d\d", found.reason)
+    assert found.eta is not None
+    return met, found.eta, *(datetime.fromisoformat(f"{text}+00:00") for text in (early, late))
+
+
+@pytest.mark.parametrize("scatter", [0.05, 0.2, 0.4])
+def test_the_time_of_a_limit_is_foretold_with_an_interval_that_holds(scatter: float) -> None:
+    told = [rising(seed, scatter) for seed in range(10)]
+    minute = timedelta(minutes=1)  # what is told is cut to it
+    assert all(early <= eta <= late + minute for _, eta, early, late in told)
+    assert sum(early <= met <= late for met, _, early, late in told) >= 8
 
 
 def changed(versions: list[str | None], slow_from: int) -> RunSeries:
