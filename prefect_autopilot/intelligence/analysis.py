@@ -7,12 +7,15 @@ from dataclasses import dataclass, replace
 
 from prefect_autopilot.errors import UsageError
 from prefect_autopilot.intelligence.addresses import address_questions, refused_address
+from prefect_autopilot.intelligence.alternatives import settle_alternatives
 from prefect_autopilot.intelligence.clauses import Clause, cut
 from prefect_autopilot.intelligence.clock import zone_name
+from prefect_autopilot.intelligence.coverage import keep_questions, left_over, narrowed, unused_reason
 from prefect_autopilot.intelligence.data import table
 from prefect_autopilot.intelligence.directions import Placed, place
 from prefect_autopilot.intelligence.document import Document, read, without_surrogates
 from prefect_autopilot.intelligence.event_days import days_question
+from prefect_autopilot.intelligence.event_questions import event_questions
 from prefect_autopilot.intelligence.kinds import Slot
 from prefect_autopilot.intelligence.language import detect, language_name
 from prefect_autopilot.intelligence.left_out import (
@@ -30,12 +33,12 @@ from prefect_autopilot.intelligence.lexicon import lexicon
 from prefect_autopilot.intelligence.lookups import lookup_questions
 from prefect_autopilot.intelligence.matches import matches
 from prefect_autopilot.intelligence.mentions import find_mentions
-from prefect_autopilot.intelligence.no_operation import format_questions, operation_questions
+from prefect_autopilot.intelligence.no_operation import file_questions, operation_questions
 from prefect_autopilot.intelligence.questions import choice_question, merged, slot_question
 from prefect_autopilot.intelligence.recommend import recommend
 from prefect_autopilot.intelligence.remembered import with_places
 from prefect_autopilot.intelligence.roles import assign_roles, settle_exclusions
-from prefect_autopilot.intelligence.scene import SERVICE, Part, Scene, make_scene
+from prefect_autopilot.intelligence.scene import Part, Scene, make_scene
 from prefect_autopilot.intelligence.slots import fill_slots
 from prefect_autopilot.intelligence.spelling import corrected
 from prefect_autopilot.intelligence.steps import GENERIC, wanted_calls, with_branches, write_steps
@@ -65,7 +68,6 @@ _RELATION = re.compile(
 )
 _ASSUMED = re.compile(r"\b(?:proposed|assumed|from your context|announces no|run by hand)\b")
 _ONE_PLACE = re.compile(r"\s*(?:'s )?(?:#|channel|board|list|project|group|folder|label)")
-_EITHER = re.compile(rf"({SERVICE}),? or (?:(?:in|on|to|via|maybe|even|with|the|use|my|our) )*({SERVICE})")
 
 
 @dataclass(frozen=True)
@@ -94,11 +96,20 @@ def analyze(text: str, context: RequestContext, catalogue: Catalogue) -> Analysi
     if refusal:
         return Analysis(text=text[:MAX_CHARACTERS], status="reject", confidence=1.0, reasons=(refusal,))
     document = read(text)
-    language = detect(document.cased)
     reading = _read(document, context, catalogue)
+    language = detect(_without_names(document, reading.scene))
     if language != "en":
         return _foreign(text, language, reading)
     return _judged(text, reading, catalogue)
+
+
+def _without_names(document: Document, scene: Scene) -> str:
+    """Return the cleaned text without the names of services, which are alike in every language."""
+    named = [part.mention for part in scene.parts if part.mention.form not in {"kind", "typo"}]
+    text = document.cased
+    for mention in named:
+        text = f"{text[: mention.start]}{' ' * (mention.end - mention.start)}{text[mention.end :]}"
+    return text
 
 
 def _refusal(text: str) -> str | None:
@@ -117,45 +128,20 @@ def _read(document: Document, context: RequestContext, catalogue: Catalogue) -> 
     document = corrected(document, names)
     named = find_mentions(document, names, context.connected_services)
     scene = assign_roles(make_scene(document, named))
-    scene, choices = _alternatives(scene, context, catalogue)
+    scene, choices = settle_alternatives(scene, context, catalogue)
     clauses = cut(scene)
     scene = settle_exclusions(scene, clauses)
     scene, slots = fill_slots(scene, clauses, context, catalogue)
     placed = place(scene, clauses)
     placed = _with_background(scene, clauses, placed)
     start = find_start(scene, clauses, placed, catalogue, context.timezone)
+    start = narrowed(scene, clauses, start, catalogue)
     calls, start = with_branches(wanted_calls(scene, clauses, placed, start, catalogue), start)
     scene = scene.with_parts(tuple(_promoted(part, placed) for part in scene.parts))
     steps, remembered = with_places(write_steps(scene, clauses, calls, start, catalogue), context)
     start = replace(start, reasons=(*start.reasons, *remembered))
     left = unread(scene, clauses, steps, start)
     return _Reading(scene, clauses, start, slots, choices, unknown_names(scene), steps, left)
-
-
-def _alternatives(
-    scene: Scene, context: RequestContext, catalogue: Catalogue
-) -> tuple[Scene, tuple[tuple[str, ...], ...]]:
-    """Settle "Slack or Teams" by what is connected; otherwise leave both to a question."""
-    by_place = {part.at: part for part in scene.parts if part.role == "used"}
-    dropped: dict[int, str] = {}
-    choices: list[tuple[str, ...]] = []
-    for found in _EITHER.finditer(scene.text):
-        pair = [by_place.get(found.start(1)), by_place.get(found.start(2))]
-        if pair[0] is None or pair[1] is None:
-            continue
-        ids = (pair[0].mention.services[0], pair[1].mention.services[0])
-        if ids[0] == ids[1] or not set(catalogue.get(ids[0]).kinds) & set(catalogue.get(ids[1]).kinds):
-            continue
-        connected = [i for i in ids if i in context.connected_services]
-        if len(connected) != 1:
-            choices.append(ids)
-        for part in (pair[0], pair[1]):
-            if part.mention.service not in connected or len(connected) != 1:
-                dropped[part.at] = "one of two alternatives"
-    parts = tuple(
-        replace(p, role="mentioned", reason=dropped[p.at]) if p.at in dropped else p for p in scene.parts
-    )
-    return scene.with_parts(parts), tuple(choices)
 
 
 def _with_background(
@@ -184,16 +170,24 @@ def _promoted(part: Part, placed: tuple[Placed, ...]) -> Part:
 
 def _judged(text: str, reading: _Reading, catalogue: Catalogue) -> Analysis:
     services = matches(reading.scene, reading.slots)
-    questions = _questions(reading, catalogue)
-    blocking = [q for q in questions if q.id != "time"]
     used = [m.service for m in services if m.role == "used"]
     if not used and not reading.steps and not reading.slots and not reading.choices and not reading.unknown:
         return _nothing(text, reading, services)
+    by_hand = list(dict.fromkeys(step.service for step in reading.steps if step.operation == GENERIC))
+    unsupported = (
+        *reading.unknown,
+        *unwritten(reading.scene),
+        *(f"{part.text!r}: no step does it" for part in reading.unread[1]),
+    )
+    questions, reasons = _questions(reading, catalogue), _reasons(reading, services, by_hand, catalogue)
+    told = (*(q.text for q in questions), *unsupported, *reasons)
+    unused = left_over(reading.scene, reading.clauses, reading.start, reading.steps, told, catalogue)
+    questions += keep_questions(text, unused) if reading.steps else []
+    blocking = [q for q in questions if q.id != "time"]
     if reading.unknown and not used and not reading.slots:
         status: AnalysisStatus = "unsupported"
     else:
         status = "clarify" if blocking else "flow"
-    by_hand = list(dict.fromkeys(step.service for step in reading.steps if step.operation == GENERIC))
     return Analysis(
         text=text,
         status=status,
@@ -202,15 +196,12 @@ def _judged(text: str, reading: _Reading, catalogue: Catalogue) -> Analysis:
         trigger=reading.start.spec,
         steps=reading.steps,
         questions=merged(questions),
-        unsupported=(
-            *reading.unknown,
-            *unwritten(reading.scene),
-            *(f"{part.text!r}: no step does it" for part in reading.unread[1]),
-        ),
+        unsupported=unsupported,
         recommendations=recommend(reading.start, reading.steps, by_hand, reading.unknown, catalogue),
-        reasons=_reasons(reading, services, by_hand, catalogue),
+        reasons=(*reasons, *unused_reason(unused)),
         assumptions=tuple(reason for reason in reading.start.reasons if _ASSUMED.search(reason)),
         open_parameters=open_parameters(reading.steps),
+        unused=unused,
     )
 
 
@@ -220,6 +211,7 @@ def _questions(reading: _Reading, catalogue: Catalogue) -> list[Question]:
     schedule = reading.start.schedule
     questions += _contradictions(reading.scene, catalogue)
     questions += second_start(reading.scene, reading.clauses, reading.start)
+    questions += event_questions(reading.scene, reading.start, catalogue)
     if schedule and schedule.problems:
         questions.append(Question(id="when", text=f"When should it run? {' '.join(schedule.problems)}"))
     questions += address_questions(reading.scene.document.text)
@@ -237,10 +229,6 @@ def _questions(reading: _Reading, catalogue: Catalogue) -> list[Question]:
             Question(id="steps", text="What should start it, and what should be done with these services?")
         )
     branch = missing_branch(reading.scene, reading.steps) if reading.steps and not questions else None
-    questions += format_questions(reading.scene, reading.steps) or operation_questions(
-        reading.scene, reading.steps, catalogue
-    )
-    questions += wait_questions(reading.scene)
     sweep = sweeping(reading.steps, catalogue)
     questions += [q for q in (branch, sweep) if q]
     if reading.steps and not branch:
@@ -255,6 +243,11 @@ def _questions(reading: _Reading, catalogue: Catalogue) -> list[Question]:
             *part_questions(told),
             *lookup_questions(reading.steps, reading.start.spec, catalogue),
         ]
+    if not questions:
+        questions += file_questions(reading.scene, reading.steps) or operation_questions(
+            reading.scene, reading.steps, catalogue
+        )
+        questions += wait_questions(reading.scene)
     if schedule and schedule.proposed and not schedule.problems and reading.start.spec:
         questions.append(Question(id="time", text=f"Is this right? {' '.join(schedule.proposed)}"))
     return questions

@@ -12,7 +12,7 @@ _NEW = "created"
 _CHANGE_WEIGHT = 2.0
 _HAPPENS = re.compile(
     r"\b(?P<thing>[a-z]{3,20}?)s?\s+(?:(?:is|are|was|were|gets?|got|has been|have been|being)\s+)?"
-    r"(?P<change>[a-z]+)\b"
+    r"(?P<change>[a-z]+)\b(?! up\b)"
 )
 
 
