@@ -39,8 +39,9 @@ def unseen() -> Iterator[tuple[dict[str, Any], Diagnosis]]:
     """Yield each failure that was held out with its diagnosis."""
     labels = tomllib.loads(HELD_OUT.with_name("labels.toml").read_text(encoding="utf-8"))
     for technology, entry in tomllib.loads(HELD_OUT.read_text(encoding="utf-8")).items():
-        for number, (kind, text) in enumerate(entry["cases"]):
+        for number, (kind, text, *also) in enumerate(entry["cases"]):
             label = dict(zip(("category", "alternatives", "transient", "remedy"), labels[kind], strict=True))
+            label["alternatives"] = [*label["alternatives"], *(also[0] if also else ())]
             yield {"id": f"{technology}-{number:02}", **label}, diagnose_text(text.strip())
 
 

@@ -28,9 +28,9 @@ MAX_STEP_DISCOUNT = 0.2
 THRESHOLD = 0.35
 ANSWERED, ANSWERED_BRIEF = 0.4, 0.6
 """What an opinion that no pattern shares must be sure of to be told at all; the second of a few words."""
-PASSES, PASSES_AGAINST_KIND, PASSES_UNKNOWN = 0.3, 0.5, 0.5
+PASSES, PASSES_AGAINST_KIND, PASSES_UNKNOWN = 0.3, 0.5, 0.3
 """From which probability on what no pattern knows is said to pass; the second where its kind mostly lasts,
-the third where its kind is not known."""
+the third where its kind is not known: that it lasts is said of what is known, and of little else."""
 LASTING = frozenset(
     {
         IssueCategory.CONFIGURATION,
@@ -270,7 +270,8 @@ def _learnt(
 
 def _may_pass(failure: Failure, learnt: Judgement | None) -> bool:
     """Tell whether an unknown failure may pass; what tells of no failure is nothing to try again."""
-    passes = learnt is not None and learnt.passes >= PASSES_UNKNOWN
+    # Of a traceback that lost its exception only the code is left to look at.
+    passes = learnt.passes >= PASSES_UNKNOWN if learnt else 'File "' not in failure.text
     return _tells_of_failure(failure) and (passes or _sounds_passing(failure))
 
 

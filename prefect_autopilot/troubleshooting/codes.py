@@ -38,7 +38,9 @@ _HTTP = re.compile(
     r"|: ([45]\d\d) \{[\"']"
     r"|^(?:[\w.]+: )?\(?([45]\d\d)\)?(?:[ :,]|$)"
     r"|\b(?:returned|answered|responded(?: with)?|got|received|failed with)"
-    r"(?: (?:a|an|http|status|code))*:? ([45]\d\d)\b",
+    r"(?: (?:a|an|http|status|code))*:? ([45]\d\d)\b"
+    r"|\b([45]\d\d) (?:from|on|for|at) (?:/|https?:|(?:GET|POST|PUT|PATCH|DELETE|HEAD) )"
+    r"|\b(?:GET|POST|PUT|PATCH|DELETE|HEAD) \S{1,200} (?:-+>|=+>|returned|failed:?|status:?)? ?([45]\d\d)\b",
     re.IGNORECASE,
 )
 _PHRASE_STATUS = re.compile(
@@ -66,10 +68,21 @@ _EXIT = re.compile(
     r"\bexit(?:ed|s)?(?: (?:with|by|status|code|non-?zero|return|error|exit|a|the))*"
     r"(?:[ _]?(?:status|code))*[\"']?\s*[:=(\[]?\s*[\"']?(-?\d{1,3})\b"
     r"|\b(?:return(?:ed)?|exit)[ _]?(?:exit )?(?:code|status)[\"']?\s*(?:[:=]|of|is)?\s*(-?\d{1,3})\b"
+    r"|\*\*\* \[[^\]\n]{1,80}\] Error (\d{1,3})\b"
     r"|\breturned non-zero exit status (-?\d{1,3})\b|\b(?:status|code)(?: code)?: (-\d{1,2})\b",
     re.IGNORECASE,
 )
 _SIGNAL = re.compile(r"\b(SIG(?:KILL|TERM|SEGV|ABRT|BUS|INT|HUP|ILL|FPE|XCPU|PIPE))\b")
+_SIGNAL_WORD = re.compile(
+    r"\bsignal: (killed|terminated|aborted|segmentation fault)\b|^(Killed|Terminated)$", re.MULTILINE
+)
+"""How Go and shells name a signal."""
+_SIGNAL_WORDS = {
+    "killed": "SIGKILL",
+    "terminated": "SIGTERM",
+    "aborted": "SIGABRT",
+    "segmentation fault": "SIGSEGV",
+}
 _SIGNAL_NUMBER = re.compile(r"\b(?:signal|killed by signal)[ :=]+(\d{1,2})\b", re.IGNORECASE)
 _ORACLE = re.compile(r"\b(?:ORA|DPY|DPI|TNS)-(\d{4,5})\b")
 _MYSQL = re.compile(
@@ -103,7 +116,13 @@ _FOREIGN_ERRNO = {
     10051: "ENETUNREACH", 10048: "EADDRINUSE", 10055: "ENOBUFS", 11001: "EAI_NONAME", -2: "EAI_NONAME",
     -3: "EAI_AGAIN", -5: "EAI_NODATA",
 }  # fmt: skip
-_KNOWN_ERRNO = frozenset(errno.errorcode.values()) | {"EAI_NONAME", "EAI_AGAIN", "EAI_NODATA", "ENOTFOUND"}
+_KNOWN_ERRNO = frozenset(errno.errorcode.values()) | {
+    "EAI_NONAME",
+    "EAI_AGAIN",
+    "EAI_NODATA",
+    "ENOTFOUND",
+    "ESOCKETTIMEDOUT",
+}
 _GRPC_BY_NUMBER = dict(enumerate(("OK", *_GRPC_NAMES.split("|"))))
 _SQLSTATE_CLASSES = frozenset(
     {"01", "02", "03", "08", "0A", "21", "22", "23", "24", "25", "26", "28", "2B", "34", "39", "3D", "3F"}
@@ -178,6 +197,8 @@ def _process(text: str) -> Iterator[str]:
             yield f"signal:{name}"
     for name in _SIGNAL.findall(text):
         yield f"signal:{name}"
+    for word in _groups(_SIGNAL_WORD, text):
+        yield f"signal:{_SIGNAL_WORDS[word.lower()]}"
     for value in _SIGNAL_NUMBER.findall(text):
         if int(value) in _SIGNALS:
             yield f"signal:{_SIGNALS[int(value)]}"

@@ -345,7 +345,9 @@ class _Reader:
         if wrapped and named:
             role = "raised"
         self.units.append(Unit(role, inner if wrapped else stripped, f"line {number}", name))
-        self.open_message = MAX_MESSAGE_LINES if role == "raised" else 0
+        # Rust writes where it stopped on one line and at what on the next.
+        goes_on = role == "raised" or ("panicked at" in stripped and stripped.endswith(":"))
+        self.open_message = MAX_MESSAGE_LINES if goes_on else 0
 
     def finish(self) -> list[Unit]:
         """Return what was read, in the order of the text."""

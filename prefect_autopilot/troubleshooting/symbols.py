@@ -16,7 +16,7 @@ from importlib import resources
 
 _KEY = (
     r"(?:error|err|api|status|fault|reason|exception|failure)?[_-]?"
-    r"(?:code(?:name)?|reason|type|name|error|title|status|subtype|description|key|class)"
+    r"(?:code(?:name)?|reason|type|name|error|title|status|subtype|description|key|class|kind)"
 )
 _VALUE = r"[A-Za-z][A-Za-z0-9]*(?:[_.:-][A-Za-z][A-Za-z0-9]*)*"
 _SAID = re.compile(rf"\b{_KEY}[\"']?\s*(?:=>|[:=])\s*[\"']?({_VALUE})(?![\w.:/@-])", re.IGNORECASE)
@@ -24,6 +24,8 @@ _BRACKETED = re.compile(
     r"[(\[]((?:[A-Z]{2,}(?:_[A-Z0-9]+)+|[A-Z]{8,}|[A-Z][a-z0-9]+(?:[A-Z][a-z0-9]+)+|[a-z]+(?:_[a-z]+)+))[)\]:]"
 )
 _CONSTANT = re.compile(r"\b([A-Z]{3,}(?:_[A-Z0-9]{2,})+)\b")
+_ERR_VALUE = re.compile(r"`Err` value: ([A-Z]\w+)")
+"""What a Rust program stopped at: the error that it did not expect."""
 _REASON = re.compile(
     r"[\s,\"'](\b[a-z]+(?:[A-Z][a-z]+)+(?:Exceeded|Denied|Required|Expired|Invalid|NotFound|Error|Unavailable"
     r"|Disabled|Limited|Forbidden))\b"
@@ -47,6 +49,7 @@ def symbols(text: str) -> frozenset[str]:
         *_BRACKETED.findall(head),
         *_CONSTANT.findall(head),
         *_REASON.findall(head),
+        *_ERR_VALUE.findall(head),
     )
     names = (name for value in found for part in re.split(r"[.:]", value) if (name := camel(part)))
     return frozenset(name for name in (*names, *_CLASS.findall(head)) if name not in LEVELS)

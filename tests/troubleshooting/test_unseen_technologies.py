@@ -28,7 +28,7 @@ def rows() -> Rows:
     return [
         (LABELS[kind], diagnose_text(text.strip()))
         for entry in HELD_OUT.values()
-        for kind, text in entry["cases"]
+        for kind, text, *_ in entry["cases"]
     ]
 
 
@@ -36,14 +36,14 @@ def rows() -> Rows:
 def test_each_technology_says_where_its_facts_are_from(name: str) -> None:
     entry = {**TOLD, **HELD_OUT}[name]
     assert all(source.strip() for source in entry["source"])
-    assert all(kind in LABELS for kind, _ in entry["cases"])
+    assert all(kind in LABELS for kind, *_ in entry["cases"])
 
 
 def test_nothing_that_is_held_out_is_trained_on() -> None:
     lines = (CORPUS / "provoked.jsonl").read_text(encoding="utf-8").splitlines()
     trained = {json.loads(line)["text"].strip() for line in lines}
     assert not set(TOLD) & set(HELD_OUT)
-    assert not trained & {text.strip() for entry in HELD_OUT.values() for _, text in entry["cases"]}
+    assert not trained & {text.strip() for entry in HELD_OUT.values() for _, text, *_ in entry["cases"]}
 
 
 def _share(marks: list[bool]) -> float:
@@ -72,4 +72,4 @@ def test_no_confident_answer_forbids_a_retry_that_would_help(rows: Rows) -> None
         for label, found in rows
         if label[2] and not found.transient and found.confidence >= 0.9
     ]
-    assert len(wrong) <= 3
+    assert len(wrong) <= len(rows) // 100, wrong
