@@ -121,6 +121,13 @@ class Settings(BaseSettings):
             " opsgenie://API_KEY, opsgenie://API_KEY@api.eu.opsgenie.com"
         ),
     ] = ()
+    notify_escalated: Annotated[
+        tuple[SecretStr, ...],
+        Field(
+            description="Addresses as in NOTIFY that are told only what is escalated: grave alerts nobody"
+            " acknowledged in time and failures that need a person, with how they end"
+        ),
+    ] = ()
     alert_escalate_minutes: Annotated[
         float, Field(ge=0, description="Minutes until a grave alert that nobody acknowledged is escalated")
     ] = 30
@@ -188,7 +195,7 @@ class Settings(BaseSettings):
             raise ValueError("must name a file that exists")
         return path
 
-    @field_validator("notify")
+    @field_validator("notify", "notify_escalated")
     @classmethod
     def _addresses(cls, urls: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
         # Never the value in the message, here as below: an address is a secret in itself.

@@ -46,6 +46,8 @@ class Channel(Value):
     url: SecretStr = SecretStr("")
     block: str | None = None
     """Of kind block: where the Prefect server keeps it, ``type-slug/name``."""
+    escalated_only: bool = False
+    """It is told what was escalated, and nothing else."""
 
 
 class Outbox(Protocol):
@@ -80,7 +82,11 @@ def configured_channels(settings: Settings) -> tuple[Channel, ...]:
     )
     # Named after the block, so that a notice finds its channel again when the list is rearranged.
     blocks = (Channel(name=place, kind="block", block=place) for place in settings.notify_blocks)
-    return (*anywhere, *first, *others, *services, *blocks)
+    late = (
+        channel_at(f"escalated-{number}", url).model_copy(update={"escalated_only": True})
+        for number, url in enumerate(settings.notify_escalated, start=1)
+    )
+    return (*anywhere, *first, *others, *services, *blocks, *late)
 
 
 def channel_at(name: str, url: SecretStr) -> Channel:
@@ -98,8 +104,11 @@ async def deliver(
     """Send a notice, redacted, to one channel; raises DeliveryError.
 
     The error is permanent where the same notice will be refused again (a wrong URL, 404), and where it is
-    nothing for this channel: a service that keeps incidents is not told what needs nobody.
+    nothing for this channel: a service that keeps incidents is not told what needs nobody, nor one for
+    what is escalated what is not.
     """
+    if channel.escalated_only and not _is_escalated(notice, channel):
+        raise DeliveryError(f"Passed over: channel {channel.name} takes what is escalated, this is not.")
     await SENDERS[channel.kind](notice, channel, transport)
 
 
@@ -134,7 +143,7 @@ def plain(text: str, limit: int = _LONGEST_TEXT) -> str:
 
 def payload(notice: Notice) -> JSONDict:
     """Return the JSON a webhook receives: ids and outcome for programs, title and text for people."""
-    body: JSONDict = redact_value(notice.model_dump(mode="json", exclude={"incidents"}))
+    body: JSONDict = redact_value(notice.model_dump(mode="json", exclude={"incidents", "escalated"}))
     if notice.incidents:
         shown = {"action", "key", "severity"}
         body["incidents"] = [event.model_dump(mode="json", include=shown) for event in notice.incidents]
@@ -143,6 +152,12 @@ def payload(notice: Notice) -> JSONDict:
         "text": plain(notice.text),
         "action": plain(notice.action) if notice.action is not None else None,
     }
+
+
+def _is_escalated(notice: Notice, channel: Channel) -> bool:
+    # An incident that a session opened ends under its key, whatever the notice of its end is.
+    ends = channel.kind == "incidents" and {event.action for event in events_of(notice)} == {"resolve"}
+    return notice.escalated or notice.outcome == "escalated" or ends
 
 
 async def _drain(

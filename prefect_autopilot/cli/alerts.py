@@ -175,7 +175,7 @@ async def send_test(
             )
             notice = Notice(
                 notice_id=f"{key}-{action}", outcome="info", title="Test of prefect-autopilot",
-                text="This channel works; nothing has happened.", incidents=(event,),
+                text="This channel works; nothing has happened.", incidents=(event,), escalated=True,
             )  # fmt: skip
             try:
                 await deliver(notice, one)

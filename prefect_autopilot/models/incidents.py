@@ -291,3 +291,5 @@ class Notice(Value):
     action: str | None = None
     incidents: tuple[IncidentEvent, ...] = ()
     """What a service such as PagerDuty is told of it; a digest has several."""
+    escalated: bool = False
+    """It tells of something that was escalated, now or before: its end as well."""

@@ -74,6 +74,7 @@ def acknowledged(alert: WorkflowAlert) -> Notice:
         text=f"{by} has seen it; it is neither repeated nor escalated.",
         deployment_id=alert.workflow_id,
         incidents=(event,),
+        escalated=alert.escalated_at is not None,
     )
 
 
@@ -126,23 +127,29 @@ def _notice(batch: Sequence[tuple[WorkflowAlert, News]]) -> Notice:
     """Return one notice of a batch; its id depends on what it tells, not on when."""
     events = tuple(_event(alert, "resolve" if news == "over" else "trigger") for alert, news in batch)
     mark = ",".join(sorted(f"{alert.alert_id}:{news}:{alert.told}" for alert, news in batch))
+    outcome: Literal["escalated", "info"] = (
+        "escalated" if any(news == "escalated" for _, news in batch) else "info"
+    )
+    is_escalated = outcome == "escalated" or any(alert.escalated_at is not None for alert, _ in batch)
     if len(batch) == 1:
         ((alert, news),) = batch
         return Notice(
             notice_id=_digest(mark),
-            outcome="escalated" if news == "escalated" else "info",
+            outcome=outcome,
             title=f"{PREFIXES[news]}{alert.title}",
             text=(alert.resolution_notes or "") if news == "over" else _text(alert, news),
             deployment_id=alert.workflow_id,
             incidents=events,
+            escalated=is_escalated,
         )
     lines = [f"- {alert.severity.value}, {_standing(alert, news)}: {alert.title}" for alert, news in batch]
     return Notice(
         notice_id=_digest(mark),
-        outcome="info",
+        outcome=outcome,
         title=f"{len(batch)} alerts changed",
         text="\n".join(lines),
         incidents=events,
+        escalated=is_escalated,
     )
 
 

@@ -333,3 +333,51 @@ def test_the_channels_are_those_of_the_settings(tmp_path: Path) -> None:
     ]
     assert configured_channels(load_settings(home=tmp_path, notify_webhook=None)) == ()
     assert "a.example.com" not in repr(configured_channels(settings))
+
+
+@pytest.mark.parametrize(
+    ("more", "kind", "taken"),
+    [
+        ({"outcome": "escalated"}, "webhook", True),
+        ({"outcome": "info"}, "webhook", False),
+        ({"outcome": "resolved"}, "webhook", False),
+        ({"outcome": "info", "escalated": True}, "webhook", True),
+        ({"outcome": "proposal"}, "incidents", False),
+        ({"outcome": "resolved"}, "incidents", True),
+    ],
+    ids=[
+        "escalated",
+        "news",
+        "a failure over",
+        "over what was escalated",
+        "a question",
+        "closes its incident",
+    ],
+)
+async def test_who_is_told_what_is_escalated_is_told_nothing_else(
+    more: dict[str, object],
+    kind: str,
+    taken: bool,  # noqa: FBT001
+) -> None:
+    receiver = Receiver()
+    url = SecretStr("pagerduty://key" if kind == "incidents" else "https://hooks.example.com/night")
+    channel = Channel(name="night", kind=kind, url=url, escalated_only=True)
+    notice = NOTICE.model_copy(update=more)
+    if taken:
+        await deliver(notice, channel, transport=receiver)
+    else:
+        with pytest.raises(DeliveryError, match="Passed over") as refused:
+            await deliver(notice, channel, transport=receiver)
+        assert refused.value.permanent
+    assert len(receiver.requests) == taken
+
+
+def test_addresses_for_what_is_escalated_become_channels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_AUTOPILOT_NOTIFY", '["ntfy://everybody"]')
+    monkeypatch.setenv("PREFECT_AUTOPILOT_NOTIFY_ESCALATED", '["pagerduty://key", "https://x.example/y"]')
+    found = configured_channels(load_settings())
+    assert [(one.name, one.kind, one.escalated_only) for one in found] == [
+        ("notify-1", "apprise", False),
+        ("escalated-1", "incidents", True),
+        ("escalated-2", "webhook", True),
+    ]

@@ -123,6 +123,23 @@ def test_an_escalation_is_an_outcome_of_its_own_and_says_since_when() -> None:
     assert "2026-03-02 11:00 UTC" in notice.text
 
 
+def test_what_was_escalated_says_so_to_its_end_and_in_a_digest() -> None:
+    before = told("a", HOUR, severity="high")
+    (notice,) = decide([before], {}, POLICY, NOW).notices
+    assert notice.escalated
+    assert not decide([alert("a")], {}, POLICY, NOW).notices[0].escalated
+    over = before.model_copy(
+        update={"status": "resolved", "resolved_at": NOW, "escalated_at": NOW - timedelta(minutes=20)}
+    )
+    assert decide([over], {}, POLICY, NOW).notices[0].escalated
+    assert not decide([over.model_copy(update={"escalated_at": None})], {}, POLICY, NOW).notices[0].escalated
+    many = [before, *(alert(str(number)) for number in range(9))]
+    (digest,) = decide(many, {}, POLICY, NOW).notices
+    assert (digest.outcome, digest.escalated) == ("escalated", True)
+    (calm,) = decide(many[1:], {}, POLICY, NOW).notices
+    assert (calm.outcome, calm.escalated) == ("info", False)
+
+
 def test_reminders_have_ids_of_their_own() -> None:
     alerts: tuple[WorkflowAlert, ...] = (alert("a"),)
     ids = set()
