@@ -27,6 +27,7 @@ from prefect_autopilot.journeys.desk import Desk, open_desk, prefect_target
 from prefect_autopilot.journeys.good_code import CodeWatch
 from prefect_autopilot.journeys.leaked_slots import SlotWatch
 from prefect_autopilot.journeys.missed_runs import MissedWatch
+from prefect_autopilot.journeys.recent_failures import RecentFailures
 from prefect_autopilot.journeys.shadow import tell_of_shadow
 from prefect_autopilot.journeys.stuck_runs import StuckWatch
 from prefect_autopilot.journeys.tell import headline
@@ -104,6 +105,7 @@ class Watcher:
     stuck: StuckWatch = field(default_factory=StuckWatch)
     missed: MissedWatch = field(default_factory=MissedWatch)
     code: CodeWatch = field(default_factory=CodeWatch)
+    recent: RecentFailures = field(default_factory=RecentFailures)
     tell: Callable[[str], None] = lambda _line: None
     """Is given a line for each thing a person at the screen would want to know."""
     _token: int | None = None
@@ -150,7 +152,7 @@ class Watcher:
         failed = await self._new_failures(now, told)
         sessions = {session.session_id: session for session in await self.desk.store.due_sessions(now)}
         await self._read_policy(now, POLICY_EVERY if failed or sessions else SELDOM)
-        found = await storms.sort_out(self.desk, failed, self._origin)
+        found = await storms.sort_out(self.desk, failed, self._origin, self.recent)
         for run in found.single:
             if session := await resolve.take_up(self.desk, run, origin=self._origin(run)):
                 sessions[session.session_id] = session

@@ -7,10 +7,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from prefect_autopilot.adapters.ended_runs import PAGE
 from prefect_autopilot.adapters.lock_files import process_began
 from prefect_autopilot.adapters.prefect_api import PrefectAPI
+from prefect_autopilot.adapters.prefect_values import task_run_record
 from prefect_autopilot.errors import ConflictError
-from prefect_autopilot.models import JSONDict
+from prefect_autopilot.models import TERMINAL_STATES, JSONDict
 
 HEARTBEAT = "prefect.flow-run.heartbeat"
 _PROC = Path("/proc")
@@ -28,6 +30,22 @@ async def last_heartbeat(api: PrefectAPI, run_id: str, since: datetime) -> datet
     page = await api.request("POST", "/events/filter", {"filter": wanted, "limit": 1})
     events = page.get("events") if isinstance(page, dict) else None
     return datetime.fromisoformat(events[0]["occurred"]) if events else None
+
+
+async def last_task_sign(api: PrefectAPI, run_id: str) -> datetime | None:
+    """Return when any task of a run moved last, None where it has none that is known.
+
+    The last begun and the last ended, a page of each: of a run with more tasks than a page holds, the first
+    page says nothing about now.
+    """
+    wanted: JSONDict = {"flow_runs": {"id": {"any_": [run_id]}}, "limit": PAGE}
+    ended = {"task_runs": {"state": {"type": {"any_": sorted(TERMINAL_STATES)}}}, "sort": "END_TIME_DESC"}
+    raws = [
+        *await api.request("POST", "/task_runs/filter", {**wanted, "sort": "EXPECTED_START_TIME_DESC"}),
+        *await api.request("POST", "/task_runs/filter", {**wanted, **ended}),
+    ]
+    states = [task.state for task in map(task_run_record, raws) if task.state is not None]
+    return max((state.timestamp for state in states), default=None)
 
 
 async def online_workers(api: PrefectAPI, pool: str) -> tuple[JSONDict, ...]:

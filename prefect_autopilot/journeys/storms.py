@@ -15,6 +15,7 @@ from prefect_autopilot.errors import ConflictError, UnknownNameError
 from prefect_autopilot.journeys.circumstances import circumstances_of
 from prefect_autopilot.journeys.desk import Desk
 from prefect_autopilot.journeys.left_open import acts_before, made_before_a_crash
+from prefect_autopilot.journeys.recent_failures import RecentFailures
 from prefect_autopilot.journeys.remedies import apply_once
 from prefect_autopilot.models import (
     FAILURE_STATES,
@@ -51,14 +52,6 @@ MOST_STORMS = 5
 """Storms of one cause in one hour that are told apart."""
 
 _NAMES = uuid.UUID("6f1c53d2-9d0e-4c39-8a35-0a4f0f7b1c7e")
-_OVER = frozenset(
-    {
-        ResolutionStatus.AUTO_RESOLVED,
-        ResolutionStatus.RESOLVED,
-        ResolutionStatus.PARTIAL,
-        ResolutionStatus.CLOSED,
-    }
-)
 _NOT_NOW = frozenset(
     {"paused", "quiet hours", "budget", "share", "interval", "shadow", "under way", "service"}
 )
@@ -78,13 +71,19 @@ def cause_of(run: RunRecord) -> str:
 
 
 async def sort_out(
-    desk: Desk, failed: Iterable[RunRecord], origin_of: Callable[[RunRecord], Origin]
+    desk: Desk,
+    failed: Iterable[RunRecord],
+    origin_of: Callable[[RunRecord], Origin],
+    recent: RecentFailures | None = None,
 ) -> Sorted:
     """Join failures that came in number with one cause to one session each; return the others as they are.
 
-    A cause is a storm from ``storm_runs`` failures in one look on, and stays one while its session is open
-    or, for the deployments it came to, handed over. Nothing is read from Prefect for it.
+    A cause is a storm from ``storm_runs`` failures in ten minutes on, as ``recent`` keeps them, and stays one
+    while its session is open or, for the deployments it came to, handed over. Nothing is read from Prefect
+    for it.
     """
+    recent, now = recent or RecentFailures(), desk.clock()
+    recent.forget(now)
     groups: defaultdict[str, list[RunRecord]] = defaultdict(list)
     for run in failed:
         ours = run.flow_name.startswith(OWN_PREFIX) or (run.state.message or "").startswith(MARK)
@@ -99,7 +98,8 @@ async def sort_out(
             theirs, rest = await _of_storm(desk, session, rest)
             if theirs:
                 storms.append(await _join(desk, session, theirs))
-        enough = len(rest) >= desk.policy.storm_runs
+        lately = recent.count(cause, (run.id for run in rest), now) if rest else 0
+        enough = lately >= desk.policy.storm_runs
         opened = await _open(desk, free_id, cause, rest, origin_of) if enough else None
         if opened is not None:
             storms.append(await _join(desk, opened, rest))
@@ -131,9 +131,12 @@ async def _of_storm(
 
 
 async def _standing(desk: Desk, cause: str) -> tuple[list[TroubleshootingSession], str]:
-    """Return the storms of a cause that are not over, and the id that the next one would have."""
+    """Return the storms of a cause that are not over, and the id that the next one would have.
+
+    Those that are open however long they have lasted; those that were handed over for an hour or two.
+    """
     now = desk.clock()
-    standing: list[TroubleshootingSession] = []
+    standing = list(await desk.store.open_storms(cause))
     free = ""
     for hour in (now - timedelta(hours=1), now):
         for number in range(MOST_STORMS):
@@ -142,7 +145,7 @@ async def _standing(desk: Desk, cause: str) -> tuple[list[TroubleshootingSession
             if found is None:
                 free = ident
                 break
-            if found.resolution_status not in _OVER:
+            if found.resolution_status is ResolutionStatus.ESCALATED:
                 standing.append(found)
     return standing, free
 

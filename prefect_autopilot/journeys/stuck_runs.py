@@ -103,11 +103,11 @@ async def _silence(desk: Desk, run: RunRecord, now: datetime) -> str | None:
     usual = [one.duration_s for one in runs if one.state.type == "COMPLETED" and one.duration_s is not None]
     if len(usual) < LEAST_HISTORY or lasted <= OF_LONGEST * max(usual):
         return None
-    logs, tasks = await desk.api.logs(run.id, limit=1), await desk.api.task_runs(run.id)
-    signs = [run.state.timestamp, *(line.timestamp for line in logs)]
-    signs += [task.state.timestamp for task in tasks if task.state is not None]
+    logs = await desk.api.logs(run.id, limit=1)
+    task = await run_life.last_task_sign(desk.api, run.id)
     beat = await run_life.last_heartbeat(desk.api, run.id, run.state.timestamp)
-    last = max([*signs, *([beat] if beat else [])])
+    signs = [run.state.timestamp, *(line.timestamp for line in logs), task, beat]
+    last = max(sign for sign in signs if sign is not None)
     if now - last < SILENT:
         return None
     return (

@@ -114,6 +114,12 @@ class Sessions(Storms, Audit, Leases):
         )
         return await self._sessions(query)
 
+    async def open_storms(self, cause: str) -> tuple[TroubleshootingSession, ...]:
+        """Return the storms of a cause that are neither over nor handed over, the latest first."""
+        column = tables.sessions.c
+        about = column.body["storm"]["cause"].as_string() == cause
+        return await self._sessions(_newest().where(column.end_time.is_(None), about))
+
     async def next_due(self) -> datetime | None:
         """Return when the next session wants to be looked at, None where none does."""
         query = select(func.min(tables.sessions.c.due_at, type_=tables.Moment()))

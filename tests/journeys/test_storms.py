@@ -10,7 +10,7 @@ import pytest
 from prefect_autopilot.journeys import proposals
 from prefect_autopilot.journeys.desk import Desk
 from prefect_autopilot.journeys.storms import _allowed, _yes_for, cause_of
-from prefect_autopilot.models import RemedyPolicy, ResolutionStatus, Storm, TroubleshootingSession
+from prefect_autopilot.models import RemedyPolicy, ResolutionStatus, RetryRun, Storm, TroubleshootingSession
 from prefect_autopilot.watcher import Watcher
 
 BUG = "KeyError: 'total'"
@@ -187,6 +187,57 @@ async def test_a_few_failures_alike_are_sessions_of_their_own(desk: Desk, prefec
     fail_many(prefect, 19)
     await ticks(desk)
     assert len(await all_sessions(desk)) == 19
+
+
+async def test_failures_that_come_in_drops_are_a_storm_from_the_twentieth_on(
+    desk: Desk, prefect: Any
+) -> None:
+    watcher = Watcher(desk)
+    for look in range(10):
+        fail_many(prefect, 3, f"drop-{look}", error=BUG)
+        await watcher.tick()
+        desk.clock.forward(50)  # type: ignore[attr-defined]
+    found = await all_sessions(desk)
+    assert [one.storm is not None for one in found].count(True) == 1
+    assert len(found) == 19, "eighteen before the twentieth, each its own, and the storm"
+
+
+async def test_failures_that_come_slowly_are_no_storm(desk: Desk, prefect: Any) -> None:
+    watcher = Watcher(desk)
+    for look in range(12):
+        fail_many(prefect, 2, f"slow-{look}", error=BUG)
+        await watcher.tick()
+        desk.clock.forward(120)  # type: ignore[attr-defined]
+    assert all(one.storm is None for one in await all_sessions(desk))
+
+
+async def test_a_storm_that_lasts_for_hours_is_still_the_same(
+    make_desk: Callable[..., Desk], prefect: Any
+) -> None:
+    desk = make_desk(policy=RemedyPolicy(mode="propose"))
+    fail_many(prefect, 25)
+    await ticks(desk, 3)
+    desk.clock.forward(5 * 3600)  # type: ignore[attr-defined]
+    fail_many(prefect, 25, "late")
+    await ticks(desk, 2)
+    [session] = await all_sessions(desk)
+    assert (await desk.store.storm_counts(session.session_id)).total() == 49
+
+
+async def test_a_retry_of_a_storm_counts_the_acts_of_earlier_sessions_on_that_run(
+    desk: Desk, prefect: Any
+) -> None:
+    fail_many(prefect, 25)
+    for number in range(3):
+        retry = RetryRun(flow_run_id="run-7", delay_s=1)
+        await desk.store.journal_intent("before", "run-7", f"s{number}", number, retry, None, desk.clock())
+    desk.clock.forward(60)  # type: ignore[attr-defined]
+    for _ in range(12):
+        await ticks(desk, 2)
+        finish_retried(prefect)
+    retried = [one["run"] for one in prefect.retries]
+    assert "run-7" not in retried
+    assert len(retried) == len(set(retried)) == 24
 
 
 async def test_two_watchers_see_one_storm(make_desk: Callable[..., Desk], prefect: Any) -> None:

@@ -48,6 +48,10 @@ class Server:
             wanted = json.loads(request.content)["filter"]
             assert wanted["resource"]["id"] == ["prefect.flow-run.run-1"]
             return httpx.Response(200, json={"events": [{"occurred": beat} for beat in self.beats[-1:]]})
+        if path == "/task_runs/filter":
+            wanted, tasks = json.loads(request.content), self.prefect.task_runs.get("run-1", [])
+            ordered = tasks if wanted["sort"] == "EXPECTED_START_TIME_ASC" else tasks[::-1]
+            return httpx.Response(200, json=ordered[: wanted["limit"]])
         if path == f"/work_pools/{POOL}":
             return httpx.Response(200, json={"name": POOL, "type": self.pool_type})
         if path == f"/work_pools/{POOL}/workers/filter":
@@ -238,6 +242,12 @@ def _task(prefect: Any, clock: Any, **_: Any) -> None:
     prefect.task_runs["run-1"] = [prefect.failed_task("run-1", "load-1")]
 
 
+def _last_of_many_tasks(prefect: Any, clock: Any, **_: Any) -> None:
+    old = prefect.failed_task("run-1", "load-1")
+    old["state"] = old["state"] | {"timestamp": (clock.now - timedelta(hours=1)).isoformat()}
+    prefect.task_runs["run-1"] = [*[old] * 250, prefect.failed_task("run-1", "load-251")]
+
+
 def _short_history(prefect: Any, **_: Any) -> None:
     del prefect.runs["run-9"]
 
@@ -264,6 +274,7 @@ DOUBTS = [
     _heartbeat,
     _log,
     _task,
+    _last_of_many_tasks,
     _short_history,
     _long_before,
     _pending,
