@@ -282,7 +282,11 @@ def _unknown_question(name: str) -> Question:
 def _is_related(reading: _Reading) -> bool:
     """Tell whether anything says what the services have to do with one another."""
     text = reading.scene.text
-    return any(c.verb or c.lead for c in reading.clauses) or _RELATION.search(text) is not None
+    return (
+        any(c.verb or c.lead for c in reading.clauses)
+        or _RELATION.search(text) is not None
+        or (reading.start.schedule is not None and reading.start.schedule.strong)
+    )
 
 
 def _nothing(text: str, reading: _Reading, services: tuple[ServiceMatch, ...]) -> Analysis:

@@ -66,7 +66,7 @@ _ONLY = re.compile(
     r"\s*(?:(?:and|but|please)\s+)*(?P<what>(?:only|except(?: for)?)\s+(?:the |those |ones? )*"
     r"\S.{1,80}?)[\s.!]*$"
 )
-_WHO = re.compile(r"\b(?:who|whose|where|which)\b")
+_WHO = re.compile(r"\b(?:who|whose|where|which|about|regarding|mentioning|containing|titled|named)\b")
 _TOLD_WHY = frozenset({"excluded", "mentioned", "background"})
 
 _KEEPS = re.compile(

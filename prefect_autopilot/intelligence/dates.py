@@ -103,7 +103,7 @@ def read_days(text: str, found: Calendar) -> None:
 
 
 def _read_named_days(text: str, found: Calendar) -> None:
-    joined = r"(?:,? and |,? or |, ?| ?/ ?| ?& ?| |-| to | through | thru | until | - )"
+    joined = r"(?:,? and |,? or |, ?| ?/ ?| ?& ?| ?\+ ?| |-| to | through | thru | until | - )"
     pattern = (
         rf"(?<![\w-])(?P<lead>(?:{EVERY} (?:other |second )?|on |next |this |last |by |from "
         rf"|of )?)(?P<days>{DAY}(?:{joined}{DAY})*)(?! ?\.(?:com|io))"

@@ -105,6 +105,12 @@ _TAKEN_OUT = re.compile(
 )
 _ORDERED = re.compile(r"\s*:\s+(?:please\s+)?([a-z]+)\b")
 _INTO = re.compile(r"^\s*(?:[a-z]+\s+)?into\b")
+_TOLD_OF = re.compile(
+    rf"(?:\b(?:tell|notif|alert|inform|warn|ping|message|dm|let|keep)\w*\b|{KIND}|{ORDER})[^.;]*{ANY}[^.;]*"
+    r" (?:about|of|on) (?:all |any |every |each |the |our |my |new |latest )*$"
+)
+"""Somebody is told there of what happens here ("tell me in X about Y incidents")."""
+
 _CHANGED = frozenset(
     {"turn", "turns", "convert", "converts", "transform", "transforms", "change", "translate"}
 )
@@ -116,7 +122,8 @@ _NAMED_ORDER = re.compile(
     r"\s*(?:this (?:\w+ )?(?:zap|workflow|flow|automation|template|recipe)\s+)?"
     r"(?:(?:and|then|please|also|automatically|just|can you|could you|will|to|lets? (?:you|me|us)"
     r"|(?:allow|enable)s? (?:you|me|us) to)\s+)*([\ue000-\uefff])"
-    r"(?:\s+(?:me|us|every|each|all|new|the|my|our|an?|about|this|it|them|any|when\w*)\b|\s*\")"
+    r"(?:\s+(?:(?:me|us|every|each|all|new|the|my|our|an?|about|this|it|them|any|when\w*)\b|[\uf000-\uf8ff])"
+    r"|\s*\")"
 )
 
 
@@ -158,6 +165,8 @@ def _direction(
         ("source", "it is gone through") if _GONE_THROUGH.search(before) else None
     )
     told = ordered or gone or _by_words_beside(part, before, after) or _by_preposition(before, after, verb)
+    if told is None and _TOLD_OF.search(before) and re.match(r"\s+[a-z]+", after):
+        told = "source", "what is told comes from it"
     if told:
         return told
     if _ADDRESSED.search(before) or (_is_kind_verb(scene, part) and before.strip() == ""):

@@ -121,6 +121,17 @@ def _agreement(happened: frozenset[str], own: frozenset[str]) -> float:
     return _CHANGE_WEIGHT / 2 if _NEW in own else 0.0
 
 
+def changed_event(service: Service, own: str | None) -> ServiceTrigger | None:
+    """Return the event of any change of the thing that an event of one's own ("issue_closed") is about."""
+    thing = (own or "").partition("_")[0]
+    for trigger in service.triggers if thing else ():
+        phrases = (trigger.event.replace("_", " "), *trigger.phrases)
+        alike = {thing, *_alike().get(thing, ())}
+        if any("updated" in changes(phrase) and alike & stems(phrase) for phrase in phrases):
+            return trigger
+    return None
+
+
 def unannounced(trigger: ServiceTrigger | None, said: str) -> str | None:
     """Return the event of one's own that ``said`` needs, where ``trigger`` does not tell of that change."""
     phrases = (trigger.event.replace("_", " "), *trigger.phrases) if trigger else ()

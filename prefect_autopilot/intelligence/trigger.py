@@ -11,6 +11,7 @@ from prefect_autopilot.intelligence.directions import Placed
 from prefect_autopilot.intelligence.event_days import without_days
 from prefect_autopilot.intelligence.events import (
     announces,
+    changed_event,
     is_filler,
     known_event,
     thing_beside,
@@ -262,8 +263,10 @@ def _event(
     event = None if service is None and type_ in {"chat", "webhook"} else _event_name(scene, source, service)
     filter_ = event_filter(scene, where or (told if service is None else None), event)
     own = _own_event(scene, source, service, event) if where and where.lead else None
-    if own:
-        event, filter_ = own, event_filter(scene, where, own)
+    if own and service:
+        changed = changed_event(service, own)  # "is resolved" is one of the changes it tells of
+        event = changed.event if changed else own
+        filter_ = event_filter(scene, where, event)
     spec = TriggerSpec(
         type=type_,
         service=service.id if service else None,
