@@ -49,6 +49,8 @@ from prefect_autopilot.watcher import Watcher
 FIRST = datetime(2026, 1, 5, tzinfo=UTC)
 DEPLOYMENTS = 200
 SMALL = 10_000
+MOST_GROWTH = 5.0
+"""Percent by which resident memory may rise over a long history."""
 KINDS = ("run", "flow", "deployment", "state")
 
 
@@ -175,6 +177,8 @@ async def memory(folder: Path, runs: int) -> None:
     pace, more = written / seconds, 100 * (worst / base - 1)
     print(f"history of {written:,} runs read in {seconds:.0f} s ({pace:.0f} runs/s), {calls} calls")
     print(f"  resident after {SMALL:,}: {base:.1f} MB; at most {worst:.1f} MB ({more:+.1f} %)")
+    if more > MOST_GROWTH:
+        sys.exit(f"Resident memory grew by more than {MOST_GROWTH:g} %.")
 
 
 async def calls(folder: Path, rate: float = 100 / 60, minutes: float = 30) -> None:
@@ -203,7 +207,8 @@ async def calls(folder: Path, rate: float = 100 / 60, minutes: float = 30) -> No
 async def failures(folder: Path, rate: float, minutes: float, heard: int) -> None:
     """Let a watcher look every ten seconds of told time, and count the failures seen.
 
-    Every ``heard``-th failure is told by the event stream as well; 0: the stream is cut.
+    Every ``heard``-th failure is told by the event stream as well; 0: the stream is cut. Exits where one was
+    not seen.
     """
     server = Server(rate, failing=1000)
     async with (
@@ -232,6 +237,8 @@ async def failures(folder: Path, rate: float, minutes: float, heard: int) -> Non
     share = "cut" if not heard else f"tells 1 of {heard}"
     print(f"{rate:g} runs/s, stream {share}: {len(seen)} of {len(gold)} failures taken up")
     print(f"  a look took {median(ticks):.2f} s, {max(ticks):.2f} s at most (n = {len(ticks)})")
+    if seen != gold:
+        sys.exit(f"{len(gold - seen)} failures were not seen.")
 
 
 async def detection(folder: Path, rate: float = 100.0, lasts_s: float = 30.0) -> None:
