@@ -44,7 +44,8 @@ class PrefectAPI(EndedRuns, PrefectActs):
     """A connection to one Prefect server; use as an async context manager.
 
     ``url`` ends in ``/api``. ``auth`` is a finished Authorization header, or None. Raises ``PrefectError``
-    with the HTTP status; ``permanent`` is False where the same call may succeed later.
+    with the HTTP status; ``permanent`` is False where the same call may succeed later. ``clock`` is what the
+    server's clock is compared with.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class PrefectAPI(EndedRuns, PrefectActs):
         tries: int = 6,
         sleep: Sleep = asyncio.sleep,
         jitter: Callable[[], float] = lambda: 1.0,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         headers = {"Authorization": auth} if auth else {}
         self.url = url.rstrip("/")
@@ -65,6 +67,7 @@ class PrefectAPI(EndedRuns, PrefectActs):
         self._tries = tries
         self._sleep = sleep
         self._jitter = jitter
+        self._clock = clock
         self._names: dict[str, JSONDict] = {}
         self.calls = 0
         self.unreadable = 0
@@ -100,7 +103,7 @@ class PrefectAPI(EndedRuns, PrefectActs):
                 self._compare_clocks(answer.headers.get("Date"))
                 if answer.status_code not in _TRY_AGAIN or last:
                     return self._read(answer, path)
-                asked_s = min(retry_after(answer.headers, datetime.now(UTC)) or 0.0, _LONGEST_PAUSE_S)
+                asked_s = min(retry_after(answer.headers, self._clock()) or 0.0, _LONGEST_PAUSE_S)
             await self._sleep(max(asked_s, _FIRST_PAUSE_S * 2**attempt * (0.5 + self._jitter() / 2)))
         raise AssertionError("unreachable: the last attempt returns or raises")
 
@@ -111,7 +114,7 @@ class PrefectAPI(EndedRuns, PrefectActs):
         except ValueError:
             return
         if there.tzinfo is not None:
-            behind = datetime.now(UTC) - there - _DATE_EXACT_TO
+            behind = self._clock() - there - _DATE_EXACT_TO
             self.server_behind = min(max(timedelta(), behind), _MOST_BEHIND)
 
     def _read(self, answer: httpx.Response, path: str) -> Any:
