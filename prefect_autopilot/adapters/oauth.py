@@ -16,6 +16,7 @@ from prefect_autopilot.adapters.network import TIMEOUT_S, outgoing
 from prefect_autopilot.adapters.service_answers import CallFacts, read_answer
 from prefect_autopilot.errors import ConfigurationError, ServiceError
 from prefect_autopilot.models import Service
+from prefect_autopilot.services import pick
 
 Credentials = Mapping[str, SecretStr]
 Renew = Callable[[Credentials], Awaitable[Credentials]]
@@ -174,15 +175,16 @@ async def _asked(client: httpx.AsyncClient, address: str, form: Mapping[str, str
 def _renewed(
     answer: object, credentials: Credentials, facts: CallFacts, now: datetime
 ) -> dict[str, SecretStr]:
-    token = answer.get("access_token") if isinstance(answer, dict) else None
-    if not isinstance(answer, dict) or not isinstance(token, str) or not token:
+    at = facts.service.auth.token_at or _TOKENS[0]
+    token, told = pick(answer, at), pick(answer, at.rpartition(".")[0])
+    if not isinstance(told, dict) or not isinstance(token, str) or not token:
         raise _no_token(facts)
     renewed = {**credentials, "access_token": SecretStr(token)}
     renewed.pop("token", None)
-    if answer.get("refresh_token"):
-        renewed["refresh_token"] = SecretStr(str(answer["refresh_token"]))
+    if told.get("refresh_token"):
+        renewed["refresh_token"] = SecretStr(str(told["refresh_token"]))
     renewed.pop("expires_at", None)
-    lifetime = _seconds(answer.get("expires_in"))
+    lifetime = _seconds(told.get("expires_in"))
     if lifetime is not None:
         renewed["expires_at"] = SecretStr((now + timedelta(seconds=lifetime)).isoformat())
     return renewed

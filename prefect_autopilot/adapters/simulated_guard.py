@@ -95,13 +95,22 @@ class Accepted:
             if held.get("refresh_token") == token:
                 del held["refresh_token"]
         following = f"simulated-{self.service.id}-refresh_token-{self._made + 2}"
-        return 200, self._token({"refresh_token": following}) | {"refresh_token": following}
+        return 200, self._token({"refresh_token": following}, told={"refresh_token": following})
 
-    def _token(self, more: Mapping[str, str]) -> dict[str, Any]:
+    def _token(self, more: Mapping[str, str], told: Mapping[str, str] | None = None) -> dict[str, Any]:
         self._made += 1
         token = f"simulated-{self.service.id}-access_token-{self._made + 1}"
         self._held.append({"access_token": token, **more})
-        return {"access_token": token, "token_type": "Bearer", "expires_in": TOKEN_LIFETIME_S}
+        *outer, name = (self.service.auth.token_at or "access_token").split(".")
+        answer: dict[str, Any] = {
+            name: token,
+            "token_type": "Bearer",
+            "expires_in": TOKEN_LIFETIME_S,
+            **(told or {}),
+        }
+        for step in reversed(outer):
+            answer = {step: answer}
+        return answer
 
 
 def _fields(request: Request, body: bytes) -> dict[str, Any]:

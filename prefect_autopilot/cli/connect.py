@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from prefect_autopilot.blocks.connection import ServiceConnection
     from prefect_autopilot.models import Service
 
+_TOKENS = ("access_token", "token")
 _RENEWAL = ("refresh_token", "client_id", "client_secret")
 _FIELDS_SHOWN = 4
 
@@ -66,9 +67,9 @@ async def connect(
     from prefect_autopilot.services import connection_name, tenant_fields
 
     service = find_service(service_id)
-    fields = (*tenant_fields(service), *_address(service, base_url))
+    fields = tuple(dict.fromkeys((*tenant_fields(service), *_address(service, base_url))))
     names = {pair.partition("=")[0] for pair in (*credential, *credential_env)}
-    without = ("access_token",) if _renews(service, names) else ()
+    without = _TOKENS if _renews(service, names) else ()
     needed = (*(key for key in _credentials(service) if key not in without), *fields)
     given = from_environment(credential_env) | read_credentials(
         credential,
@@ -179,7 +180,21 @@ def shown_answer(answer: Any, secrets: tuple[str, ...]) -> str:
 def _renews(service: Service, told: AbstractSet[str]) -> bool:
     """Tell whether an access token can be had with credentials of these names, so that none is needed."""
     enough = "refresh_token" in told or {"client_id", "client_secret"} <= told
-    return enough and bool(service.auth.token_url or service.auth.refresh_url)
+    return enough and _token_address(service) is not None
+
+
+def _token_address(service: Service) -> str | None:
+    return service.auth.token_url or service.auth.refresh_url
+
+
+def renewal_note(service: Service) -> str | None:
+    """Return what a person should know of tokens that end, None where that is asked for or none ends."""
+    if service.auth.scheme == "oauth2" and _token_address(service) is None:
+        return f"The token of {service.name} is fetched by hand and never renewed; connect anew when it ends."
+    if service.auth.scheme != "oauth2" and _token_address(service) is not None:
+        told = " ".join(f"--credential {key}" for key in _RENEWAL)
+        return f"A token of {service.name} that ends is renewed where it is given with {told}."
+    return None
 
 
 def _timeout(told: float | None) -> float | None:
@@ -202,14 +217,17 @@ def _asked_for(
     """Ask at the terminal for what is missing; parts of the address are typed visibly."""
     if not _at_terminal():
         return {}
-    optional = _RENEWAL if service.auth.scheme == "oauth2" and "refresh_token" not in given else ()
+    renewed_by_grant = service.auth.scheme == "oauth2" and _token_address(service) is not None
+    optional = _RENEWAL if renewed_by_grant and "refresh_token" not in given else ()
     if missing and service.docs_url:
         write_line(f"{service.name} needs {', '.join(missing)}; see {service.docs_url}.")
+    if missing and (note := renewal_note(service)):
+        write_line(note)
     asked = {key: _visible(key) if key in plain else _ask(key) for key in missing}
     if missing and optional:
         asked |= {key: _ask(f"{key} (to renew the token; empty to leave out)") for key in optional}
     renewed = _renews(service, {key for key, value in asked.items() if value})
-    empty = [key for key in missing if not asked[key] and not (renewed and key == "access_token")]
+    empty = [key for key in missing if not asked[key] and not (renewed and key in _TOKENS)]
     if empty:
         msg = f"Nothing was typed for {', '.join(empty)}; nothing is stored."
         raise UsageError(msg)

@@ -63,6 +63,9 @@ class Auth(Value):
     token_url: str | None = None
     """Where tokens are given out; a slot in it (``{tenant}``) is filled from what the connection holds."""
     refresh_url: str | None = None
+    token_at: str | None = None
+    """Dotted path of the token in what that address answers, where that is not ``access_token``; how long it
+    holds stands beside it."""
     scope: str | None = None
     """What client credentials ask for, where the connection names no scope of its own."""
     username: str | None = None

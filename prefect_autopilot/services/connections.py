@@ -77,7 +77,7 @@ def simulated_credentials(service: Service) -> dict[str, str]:
         for one in operation.parameters:
             if one.held and one.example is not None:  # a number, for one
                 credentials[one.held] = str(one.example)
-    if service.auth.scheme == "oauth2":
+    if service.auth.scheme == "oauth2" or service.auth.token_url:
         credentials["refresh_token"] = f"simulated-{service.id}-refresh_token"
         credentials["client_id"] = "simulated-client"
         credentials["client_secret"] = f"simulated-{service.id}-client_secret"

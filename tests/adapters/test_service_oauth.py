@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -12,9 +12,10 @@ import pytest
 from pydantic import SecretStr
 
 from prefect_autopilot.adapters import oauth
+from prefect_autopilot.adapters.simulator import Simulator
 from prefect_autopilot.errors import ConfigurationError, ServiceError
 from prefect_autopilot.models import Service
-from prefect_autopilot.services import load_catalogue
+from prefect_autopilot.services import load_catalogue, simulated_credentials
 
 GMAIL = load_catalogue().get("gmail")
 NOW = datetime(2026, 3, 2, 3, 0, tzinfo=UTC)
@@ -171,3 +172,51 @@ def test_a_tenant_stays_one_step_of_the_address() -> None:
         httpx.Response(200, json={"access_token": "new"}), {**PRINCIPAL, "tenant": "a/b?c"}, AZURE
     )
     assert request.url.raw_path == b"/a%2Fb%3Fc/oauth2/v2.0/token"
+
+
+@pytest.mark.parametrize(
+    ("answer", "token"),
+    [
+        ({"data": {"token": "new", "expires_in": 86400}}, "new"),
+        ({"access_token": "other"}, None),
+        ({"data": {"token": ""}}, None),
+        ({"data": "token"}, None),
+        ([], None),
+    ],
+    ids=["in its place", "elsewhere", "empty", "no object", "a list"],
+)
+def test_a_token_is_taken_from_where_the_service_writes_it(answer: Any, token: str | None) -> None:
+    held = {"client_id": "client-1", "client_secret": "client-secret-1"}
+    personio = load_catalogue().get("personio")
+    if token is None:
+        with pytest.raises(ServiceError, match="without a token"):
+            renew(httpx.Response(200, json=answer), held, personio)
+        return
+
+    renewed, (request,) = renew(httpx.Response(200, json=answer), held, personio)
+
+    assert str(request.url) == "https://api.personio.de/v1/auth"
+    assert renewed["access_token"] == token
+    assert renewed["expires_at"] == (NOW + timedelta(days=1)).isoformat()
+
+
+@pytest.mark.parametrize("service", ["personio", "dropbox"])
+def test_a_simulated_service_gives_tokens_as_the_real_one_does(service: str) -> None:
+    simulator = Simulator()
+    known = load_catalogue().get(service)
+    held = {
+        name: SecretStr(value)
+        for name, value in simulated_credentials(known).items()
+        if name != "refresh_token"
+    }
+    renewed = asyncio.run(
+        oauth.refresh(
+            known,
+            held,
+            now=NOW,
+            token_url=f"http://simulator/{service}/oauth/token",
+            transport=httpx.ASGITransport(simulator),
+        )
+    )
+
+    assert renewed["access_token"].get_secret_value().startswith(f"simulated-{service}-access_token")

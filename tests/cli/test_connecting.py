@@ -20,8 +20,15 @@ from prefect_autopilot.adapters.simulator import Simulator, serve_simulator
 from prefect_autopilot.blocks import ServiceConnection
 from prefect_autopilot.blocks.connection import load_connection
 from prefect_autopilot.cli import main
-from prefect_autopilot.cli.connect import expect_webhook, from_environment, read_credentials, shown_answer
+from prefect_autopilot.cli.connect import (
+    expect_webhook,
+    from_environment,
+    read_credentials,
+    renewal_note,
+    shown_answer,
+)
 from prefect_autopilot.errors import UnknownNameError, UsageError
+from prefect_autopilot.services import load_catalogue
 
 TOKEN = "simulated-slack-token"
 
@@ -157,6 +164,28 @@ def test_half_of_the_client_credentials_is_no_access_token(
     assert connect(services, "half", "--no-verify", *words, service="azure") != 0
     assert "access_token" in capsys.readouterr().err
     assert stored("azure-half") is None
+
+
+@pytest.mark.parametrize(
+    ("service", "told"),
+    [("facebook", "by hand"), ("dropbox", "--credential refresh_token"), ("gmail", None), ("stripe", None)],
+)
+def test_what_becomes_of_a_token_that_ends_is_said(service: str, told: str | None) -> None:
+    note = renewal_note(load_catalogue().get(service))
+
+    assert (told in note) if told and note else note is told
+
+
+def test_only_services_without_the_usual_grant_need_a_token_fetched_by_hand() -> None:
+    by_hand = {one.id for one in load_catalogue().services if "by hand" in (renewal_note(one) or "")}
+
+    assert by_hand == {"basecamp", "facebook", "facebook_lead_ads", "instagram", "teamwork", "tiktok"}
+
+
+def test_a_bearer_token_is_not_needed_where_one_can_be_had(services: str) -> None:
+    words = [word for pair in (*RENEWING, "refresh_token=r") for word in ("--credential", pair)]
+
+    assert connect(services, "renewed", "--no-verify", *words, service="dropbox") == 0
 
 
 def test_a_value_comes_from_an_environment_variable(services: str, monkeypatch: pytest.MonkeyPatch) -> None:

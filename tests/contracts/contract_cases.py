@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -71,10 +71,13 @@ def stub(case: str) -> RecordedService:
     return RecordedService(fixture, simulated_credentials(service).values())
 
 
-def client(case: str, transport: RecordedService, renew: Renew | None = None) -> ServiceClient:
+def client(
+    case: str, transport: RecordedService, renew: Renew | None = None, without: Collection[str] = ()
+) -> ServiceClient:
     """Return the real client of the entry, connected to the recorded service."""
     fixture, _, service, operation = told(case)
-    held = {name: SecretStr(value) for name, value in simulated_credentials(service).items()}
+    known = simulated_credentials(service)
+    held = {name: SecretStr(value) for name, value in known.items() if name not in without}
     return ServiceClient(
         service,
         held,

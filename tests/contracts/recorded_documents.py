@@ -319,9 +319,13 @@ def _schemes(value: Mapping[str, Any]) -> list[Fact]:
     if kind in ("http", "basic"):
         return [{"type": "http", "scheme": str(value.get("scheme", "basic")).lower()}]
     if kind == "oauth2":
-        flows = list((value.get("flows") or {"": value}).values())
-        told = [(flow.get("tokenUrl"), flow.get("refreshUrl")) for flow in flows]
-        return [oauth2(*pair) for pair in dict.fromkeys(told)]
+        flows = value.get("flows") or {value.get("flow", ""): value}
+        told = {kind: (flow.get("tokenUrl"), flow.get("refreshUrl")) for kind, flow in flows.items()}
+        machine = {pair for kind, pair in told.items() if kind in ("clientCredentials", "application")}
+        return [
+            oauth2(*pair, **({"grants": ["client_credentials"]} if pair in machine else {}))
+            for pair in dict.fromkeys(told.values())
+        ]
     return [{"type": str(kind)}]
 
 

@@ -48,7 +48,8 @@ class Provider:
         mode = self.value.get("auth_mode")
         if mode in ("OAUTH2", "OAUTH2_CC"):
             urls = {key: self._address(key) for key in ("token_url", "refresh_url")}
-            found.insert(0, {"type": "oauth2", **urls, "at": f"{self.name}.token_url"})
+            machine = {"grants": ["client_credentials"]} if mode == "OAUTH2_CC" else {}
+            found.insert(0, {"type": "oauth2", **urls, **machine, "at": f"{self.name}.token_url"})
         elif mode == "BASIC" and not found:
             found.append({"type": "http", "scheme": "basic", "at": f"{self.name}.auth_mode"})
         elif mode == "OAUTH1":

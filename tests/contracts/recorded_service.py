@@ -175,10 +175,23 @@ class RecordedService:
     def _renew(self, request: Received) -> Answer:
         form = dict(request.form)
         self.renewals.append(form)
-        if form.get("grant_type") != "refresh_token" or form.get("refresh_token") not in self.secrets:
+        if not self._granted(form):
             return Answer(400, {"error": "invalid_grant"})
         self.secrets.add(RENEWED)
-        return Answer(200, {"access_token": RENEWED, "expires_in": 3600, "token_type": "Bearer"})
+        at = next((one["token_at"] for one in self.fixture["auth"] if "token_at" in one), "access_token")
+        *outer, name = at.split(".")
+        answer: Any = {name: RENEWED, "expires_in": 3600, "token_type": "Bearer"}
+        for step in reversed(outer):
+            answer = {step: answer}
+        return Answer(200, answer)
+
+    def _granted(self, form: Mapping[str, str]) -> bool:
+        """Tell whether a token is given: for the refresh token, or to a machine where a source names that."""
+        if form.get("grant_type") == "refresh_token":
+            return form.get("refresh_token") in self.secrets
+        named = any("client_credentials" in one.get("grants", ()) for one in self.fixture["auth"])
+        pair = {form.get("client_id"), form.get("client_secret")}
+        return form.get("grant_type") == "client_credentials" and named and pair <= self.secrets
 
     def _proved(self, request: Received, slots: Mapping[str, str]) -> bool:
         auth = self.fixture["auth"]

@@ -48,6 +48,33 @@ async def test_a_call_is_what_the_source_describes(case: str) -> None:
             )
 
 
+def grants(case: str) -> list[set[str]]:
+    """Return the grants that each source of the sign-in names, none where it says only that there is one."""
+    return [set(one.get("grants", ())) for one in told(case)[0]["auth"] if one["type"] == "oauth2"]
+
+
+def without_grant(case: str) -> set[str]:
+    """Name what a connection does not have where tokens are given to machines only."""
+    return {"refresh_token"} if all(one == {"client_credentials"} for one in grants(case)) else set()
+
+
+MACHINES = {told(case)[2].id: case for case in CASES if {"client_credentials"} in grants(case)}
+TOKENS = [case for service, case in MACHINES.items() if told(case)[2].auth.token_url]
+
+
+@pytest.mark.parametrize("case", TOKENS)
+async def test_a_machine_gets_and_renews_its_token_where_a_source_says_so(case: str, now: datetime) -> None:
+    service = stub(case)
+    service.answers.append(Answer(401, {"message": "who are you"}))
+    renew = renewal(told(case)[2], clock=lambda: now, transport=httpx.ASGITransport(service))  # type: ignore[arg-type]
+    without = {"refresh_token", "access_token", "token"}
+    async with client(case, service, renew=renew, without=without) as calls:
+        await calls.call(case.partition(".")[2], required(case))
+
+    assert [one["grant_type"] for one in service.renewals] == ["client_credentials"] * 2
+    assert service.received[-1].headers["authorization"] == f"Bearer {RENEWED}"
+
+
 @pytest.mark.parametrize("case", CASES)
 async def test_a_limited_or_unproved_call_tells_what_to_do(case: str, now: datetime) -> None:
     service = stub(case)
@@ -61,10 +88,9 @@ async def test_a_limited_or_unproved_call_tells_what_to_do(case: str, now: datet
 
     service.answers.append(Answer(401, {"message": "who are you"}))
     entry = told(case)[2]
-    renewable = entry.auth.scheme == "oauth2" and (entry.auth.token_url or entry.auth.refresh_url)
-    if renewable:
+    if entry.auth.token_url or entry.auth.refresh_url:
         renew = renewal(entry, clock=lambda: now, transport=httpx.ASGITransport(service))  # type: ignore[arg-type]
-        async with client(case, service, renew=renew) as calls:
+        async with client(case, service, renew=renew, without=without_grant(case)) as calls:
             await calls.call(operation, parameters)
         assert len(service.renewals) == 1
         assert service.received[-1].headers["authorization"] == f"Bearer {RENEWED}"

@@ -47,9 +47,9 @@ def proof_agrees(auth: Auth, facts: list[Fact]) -> bool:
     if auth.scheme in ("query", "header", "body") and "+" in auth.name:
         names = {one["name"] for one in facts if one["type"] == "apiKey" and one["in"] == auth.scheme}
         return set(auth.name.split("+")) <= names
-    if auth.scheme == "oauth2" and auth.token_url:
-        told = [url for one in found for url in (one["token_url"], one["refresh_url"]) if url]
-        return any(same_place(auth.token_url, url) for url in told)
+    if auth.token_url:
+        told = [url for one in facts for url in (one.get("token_url"), one.get("refresh_url")) if url]
+        return bool(found) and any(same_place(auth.token_url, url) for url in told)
     return bool(found)
 
 

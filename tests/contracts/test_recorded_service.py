@@ -263,6 +263,19 @@ async def test_a_token_is_renewed_only_for_the_refresh_token() -> None:
     assert service.received == []
 
 
+async def test_a_machine_gets_a_token_only_where_a_source_names_that_grant() -> None:
+    place = "https://login.example.com/token"
+    silent = {"type": "oauth2", "token_url": place, "refresh_url": None}
+    named = {**silent, "grants": ["client_credentials"], "token_at": "data.token"}
+    form = {"grant_type": "client_credentials", "client_id": "id", "client_secret": "s"}
+
+    told = [RecordedService(fixture(one), ["id", "s"]) for one in (silent, named)]
+    answers = [await ask(service, "POST", place, data=form) for service in told]
+    stranger = await ask(told[1], "POST", place, data={**form, "client_secret": "x"})
+    assert [one.status_code for one in (*answers, stranger)] == [400, 200, 400]
+    assert "token" in answers[1].json()["data"]
+
+
 async def test_a_told_answer_comes_after_the_checks_and_once() -> None:
     service = RecordedService(fixture(), ["key-1"])
     service.answers.append(Answer(429, {"message": "slow"}, {"retry-after": "5"}))

@@ -568,6 +568,9 @@ def test_a_connection_holds_the_tenant_of_its_sign_in_and_a_number_where_one_is_
         "token": "simulated-a-token",
         "tenant": "simulated-a-tenant",
         "project": "7",
+        "refresh_token": "simulated-a-refresh_token",
+        "client_id": "simulated-client",
+        "client_secret": "simulated-a-client_secret",
     }
 
 
