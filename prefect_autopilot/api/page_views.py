@@ -221,6 +221,11 @@ def expected_in_words(expected: Outlook, now: datetime) -> tuple[str, ...]:
             f"Failures within a week: about {week.expected:.1f}, between {week.low:.0f} and {week.high:.0f}"
             f" (90 %; {week.failed} of {week.runs} runs of late failed)."
         )
+        if (half := week.tested) is not None:
+            said.append(
+                f"From the older half of that time {half.low:.0f} to {half.high:.0f} failures were to be expected"
+                f" in the newer half; {half.came} came."
+            )
     for name, end in sorted(expected.running.items())[:5]:
         if end.overdue or end.expected is None:
             said.append(f"Run {name} has taken longer than each of {end.n} runs before.")

@@ -16,6 +16,7 @@ RECENT_RUNS = 200
 LOW, HIGH = 0.05, 0.95
 WEEK = timedelta(days=7)
 LOOK_BACK = timedelta(days=28)
+LEAST_SPAN = timedelta(days=1)
 LEAST_TESTS = 10
 
 
@@ -34,14 +35,28 @@ class Finish:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """What the older half of the time seen would have told of the newer half, and what came."""
+
+    expected: float
+    low: float
+    high: float
+    came: int
+
+
+@dataclass(frozen=True, slots=True)
 class Failures:
-    """Failures expected within the next week, with a 90 % interval, and from how many runs and failures."""
+    """Failures expected within the next week, with a 90 % interval, and from how many runs and failures.
+
+    ``tested`` is the back-test; None where the older half has less than ten runs or is shorter than a day.
+    """
 
     expected: float
     low: float
     high: float
     runs: int
     failed: int
+    tested: Told | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +122,19 @@ def expected_failures(runs: Iterable[RunRecord], now: datetime) -> Failures | No
     if len(recent) < LEAST_RUNS:
         return None
     first = began(recent[0]) or now
-    seen = (now - first).total_seconds()
-    if seen < timedelta(days=1).total_seconds():
+    seen = now - first
+    if seen < LEAST_SPAN:
         return None
-    failed = sum(run.state.type in FAILURE_STATES for run in recent)
-    ratio = WEEK.total_seconds() / seen
-    low, high = _interval(failed + 0.5, ratio)
-    return Failures(failed * ratio, low, high, len(recent), failed)
+    failed = [run.state.type in FAILURE_STATES for run in recent]
+    ratio = WEEK / seen
+    low, high = _interval(sum(failed) + 0.5, ratio)
+    middle = first + seen / 2
+    older = sum((began(run) or now) < middle for run in recent)
+    tested = None
+    if older >= LEAST_RUNS and seen / 2 >= LEAST_SPAN:
+        told = sum(failed[:older])
+        tested = Told(told, *_interval(told + 0.5, 1.0), came=sum(failed[older:]))
+    return Failures(sum(failed) * ratio, low, high, len(recent), sum(failed), tested)
 
 
 def back_test(runs: Iterable[RunRecord]) -> BackTest | None:

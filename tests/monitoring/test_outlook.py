@@ -193,3 +193,21 @@ def test_the_outlook_has_an_end_for_each_run_in_progress() -> None:
 def test_the_outlook_of_nothing_is_empty() -> None:
     found = outlook([], NOW)
     assert (found.failures_next_week, found.back_test, found.running) == (None, None, {})
+
+
+def test_failures_are_told_of_the_newer_half_from_the_older_one() -> None:
+    even = expected_failures(hourly(28, failing=24), NOW)
+    assert even is not None
+    assert even.tested is not None
+    assert even.tested.low <= even.tested.came <= even.tested.high
+    assert even.tested.expected == pytest.approx(14, abs=1)
+    worse = [
+        run(timedelta(hours=i), "FAILED" if i < 200 and i % 4 == 0 else "COMPLETED") for i in range(1, 672)
+    ]
+    got_worse = expected_failures(worse, NOW)
+    assert got_worse is not None
+    assert got_worse.tested is not None
+    assert got_worse.tested.came == 49 > got_worse.tested.high
+    short = expected_failures(hourly(2, failing=24)[:40], NOW)
+    assert short is not None
+    assert short.tested is None
