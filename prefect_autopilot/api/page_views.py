@@ -223,8 +223,8 @@ def expected_in_words(expected: Outlook, now: datetime) -> tuple[str, ...]:
         )
         if (half := week.tested) is not None:
             said.append(
-                f"From the older half of that time {half.low:.0f} to {half.high:.0f} failures were to be expected"
-                f" in the newer half; {half.came} came."
+                f"By the older half of that time {half.low:.0f} to {half.high:.0f} failures were to be"
+                f" expected in the newer half; {half.came} came."
             )
     for name, end in sorted(expected.running.items())[:5]:
         if end.overdue or end.expected is None:
