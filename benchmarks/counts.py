@@ -20,6 +20,10 @@ def table(counted: CatalogueStats) -> str:
     declared = counted.operations - counted.operable_operations
     confirmed = counted.confirmed_operations
     known = counted.operable + counted.declared + counted.recognised
+    left_open = (
+        f"The source of {counted.partly_confirmed} of them names some of the parameters only;"
+        f" that of {counted.unseen_rows} lists does not show where the rows stand."
+    )
     return "\n".join(
         (
             "| the catalogue | services | operations | of them confirmed |",
@@ -28,6 +32,8 @@ def table(counted: CatalogueStats) -> str:
             f"| declared | {counted.declared} | {declared} | {counted.confirmed_elsewhere} |",
             f"| only recognised by name | {counted.recognised} | | |",
             f"| together | {known} | {counted.operations} | {confirmed + counted.confirmed_elsewhere} |",
+            "",
+            left_open,
         )
     )
 

@@ -163,6 +163,10 @@ class Operation(Value):
     """True where the service takes idempotency keys, but not for this operation."""
     confirmed: bool = False
     """True where a recorded source describes it and the contract tests call it; the recorder writes it."""
+    partly: bool = False
+    """True where that source names some of its parameters only, code of a connector for one."""
+    rows_unseen: bool = False
+    """True where that source does not show that the rows of the answer stand at ``list_at``."""
     sources: tuple[str, ...] = ()
 
 

@@ -32,6 +32,10 @@ class CatalogueStats(Value):
     """Those operations of operable services that a recorded source describes and contract tests call."""
     confirmed_elsewhere: int = 0
     """Such operations of services that are not operable, because something else is not confirmed."""
+    partly_confirmed: int = 0
+    """Those confirmed operations whose source names some of their parameters only."""
+    unseen_rows: int = 0
+    """Those confirmed lists whose source does not show where the rows stand."""
 
 
 def fold(name: str) -> str:
@@ -163,6 +167,8 @@ class Catalogue:
             operable_operations=sum(len(service.operations) for service in by_status[ServiceStatus.OPERABLE]),
             confirmed_operations=of_operable,
             confirmed_elsewhere=sum(confirmed.values()),
+            partly_confirmed=sum(one.partly for service in self.services for one in service.operations),
+            unseen_rows=sum(one.rows_unseen for service in self.services for one in service.operations),
         )
 
 

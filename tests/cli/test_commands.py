@@ -314,6 +314,22 @@ def test_the_limit_of_a_service_is_told_with_whose_it_is(capsys: pytest.CaptureF
     assert "30 calls a second, of each process" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("operation", "told"),
+    [
+        (("clickup", "list_tasks"), "a source that tells some of its parameters only"),
+        (("notion", "search"), "not where the rows of its answer stand"),
+        (("asana", "list_tasks"), None),
+    ],
+)
+def test_what_a_source_leaves_open_is_told_of_an_operation(
+    operation: tuple[str, str], told: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["services", "show", *operation]) == 0
+    shown = capsys.readouterr().out
+    assert told in shown if told else "confirmed  " not in shown
+
+
 def test_an_unknown_service_is_told_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["services", "show", "slakc"]) == 1
     assert "did you mean" in capsys.readouterr().err

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 from pydantic import SecretStr
 from recorded_service import MARK, Answer, Fact, Received, RecordedService, good_answer, sample
+from recorded_shapes import answer_shape, shape_at
 
 from prefect_autopilot.adapters.oauth import Renew
 from prefect_autopilot.adapters.rates import RateGate
@@ -144,29 +145,6 @@ def shape_of(parameter: Parameter, operation: Operation, fact: Fact) -> Fact:
     if parameter.at is None and parameter.name in body.get("properties", {}):
         return body["properties"][parameter.name]  # type: ignore[no-any-return]
     return shape_at(body, place) or {"type": "any"}
-
-
-def shape_at(shape: Fact, path: str) -> Fact | None:
-    """Return the shape at a dotted path; None where the source has none, anything where it is open."""
-    properties = shape.get("properties", {})
-    if path in ("", "$"):
-        return shape
-    if path in properties:
-        return properties[path]  # type: ignore[no-any-return]
-    step, _, rest = path.partition(".")
-    if shape["type"] == "array" and step.isdigit():
-        return shape_at(shape.get("items", {"type": "any"}), rest)
-    if step in properties:
-        return shape_at(properties[step], rest)
-    is_open = shape["type"] == "any" or (shape["type"] == "object" and (shape.get("open") or not properties))
-    return {"type": "any"} if is_open else None
-
-
-def answer_shape(fact: Fact) -> Fact:
-    """Return the shape of the first good answer the source names."""
-    for _, answer in sorted(fact["responses"].items()):
-        return answer["shape"]  # type: ignore[no-any-return]
-    return {"type": "any"}
 
 
 def with_value(answer: Any, path: str, value: Any) -> Any:

@@ -280,6 +280,29 @@ def _shown(value: Any, levels: int) -> Shape:
     return {"type": kinds.get(type(value), "any")}
 
 
+def shape_at(shape: Shape, path: str) -> Shape | None:
+    """Return the shape at a dotted path; None where the source has none, anything where it is open."""
+    properties = shape.get("properties", {})
+    if path in ("", "$"):
+        return shape
+    if path in properties:
+        return properties[path]  # type: ignore[no-any-return]
+    step, _, rest = path.partition(".")
+    if shape["type"] == "array" and step.isdigit():
+        return shape_at(shape.get("items", {"type": "any"}), rest)
+    if step in properties:
+        return shape_at(properties[step], rest)
+    is_open = shape["type"] == "any" or (shape["type"] == "object" and (shape.get("open") or not properties))
+    return {"type": "any"} if is_open else None
+
+
+def answer_shape(fact: Mapping[str, Any]) -> Shape:
+    """Return the shape of the first good answer the source names."""
+    for _, answer in sorted(fact["responses"].items()):
+        return answer["shape"]  # type: ignore[no-any-return]
+    return {"type": "any"}
+
+
 def fits(value: Any, kind: str) -> bool:
     """Tell whether a JSON value is of a type."""
     if kind in ("integer", "number") and isinstance(value, bool):

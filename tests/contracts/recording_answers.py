@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from contract_cases import shape_at
 from recorded_documents import Fact
+from recorded_shapes import shape_at
 from recording_command import CATALOG, RECORDED
 
 MOST = 6

@@ -13,16 +13,17 @@ import json
 import sys
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from recorded_documents import Fact
+from recorded_shapes import answer_shape, shape_at
 
 RECORDED = Path(__file__).parent / "recorded"
 CATALOG = Path(__file__).parents[2] / "prefect_autopilot" / "services" / "catalog"
-CONFIRMED = "confirmed = true"
+CONFIRMED, PARTLY, UNSEEN = "confirmed = true", "partly = true", "rows_unseen = true"
 
 Recorder = Callable[[str, Mapping[str, Any], Mapping[str, Path], str], Fact]
 """From the id of a service, its plan, the folders of the sources and the day to the fixture."""
@@ -81,20 +82,27 @@ def write(fixture: Fact, folder: Path) -> Path:
     return file
 
 
-def marked(entry: str, confirmed: Collection[str]) -> str:
-    """Return the text of a catalogue entry with exactly these operations marked as confirmed."""
+def marks_of(operation: Mapping[str, Any], fact: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the marks of a recorded operation: that it is recorded, and what its source leaves open."""
+    rows = shape_at(answer_shape(fact), operation["list_at"]) if "list_at" in operation else None
+    unseen = rows is not None and rows["type"] == "any"
+    return (CONFIRMED, *([PARTLY] if fact.get("open") else []), *([UNSEEN] if unseen else []))
+
+
+def marked(entry: str, marks: Mapping[str, Sequence[str]]) -> str:
+    """Return the text of a catalogue entry with exactly these marks at these operations."""
     lines: list[str] = []
     operation = None
     for line in entry.splitlines():
         if line.startswith("["):
             operation = "" if line == "[[operations]]" else None
-        if line == CONFIRMED:
+        if line in (CONFIRMED, PARTLY, UNSEEN):
             continue
         if operation == "" and line.startswith('id = "'):
             operation = line.split('"')[1]
         lines.append(line)
-        if line.startswith("path = ") and operation in confirmed:
-            lines.append(CONFIRMED)
+        if line.startswith("path = "):
+            lines += marks.get(operation or "", ())
     return "\n".join(lines) + "\n"
 
 
@@ -102,9 +110,11 @@ def mark(recorded: Path, catalog: Path) -> None:
     """Mark the recorded operations in the entries of the catalogue."""
     for file in sorted(catalog.glob("*.toml")):
         fixture = recorded / file.name.replace(".toml", ".json")
-        known = json.loads(fixture.read_text("utf-8"))["operations"] if fixture.exists() else ()
+        known = json.loads(fixture.read_text("utf-8"))["operations"] if fixture.exists() else {}
         before = file.read_text("utf-8")
-        if before != (after := marked(before, known)):
+        listed = [one for one in tomllib.loads(before).get("operations", ()) if one["id"] in known]
+        marks = {one["id"]: marks_of(one, known[one["id"]]) for one in listed}
+        if before != (after := marked(before, marks)):
             file.write_text(after, "utf-8")
 
 

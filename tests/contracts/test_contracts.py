@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 
 import httpx
 import pytest
@@ -156,6 +157,8 @@ def test_the_first_page_is_told_by_a_source_mostly() -> None:
     proved = [case for case in numbered if told_first(told(case)[3], told(case)[1]) is not None]
     zero = [case for case in numbered if told(case)[3].pagination.first == 0]
 
+    page = (Path(__file__).parents[2] / "docs" / "services.md").read_text("utf-8")
+    assert f"{len(numbered) - len(proved)} of {len(numbered)} lists by page number" in " ".join(page.split())
     assert len(proved) >= PROVED
     assert set(zero) - set(proved) == set()
 

@@ -8,10 +8,10 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from contract_cases import CATALOGUE, FIXTURES, recorded_operations
+from contract_cases import CATALOGUE, FIXTURES, recorded_operations, told
 from recorded_service import Fact
 from recording import main
-from recording_command import marked
+from recording_command import CONFIRMED, PARTLY, UNSEEN, marked, marks_of
 
 from prefect_autopilot.models import Auth, Service, ServiceStatus
 
@@ -114,6 +114,14 @@ def test_exactly_what_is_recorded_is_called_confirmed() -> None:
     assert said == set(recorded_operations()), "run tests/contracts/recording.py --mark"
 
 
+def test_what_the_sources_leave_open_is_said_of_each_operation() -> None:
+    for case in recorded_operations():
+        _, fact, _, operation = told(case)
+        entry = {"list_at": operation.list_at} if operation.list_at else {}
+        said = [CONFIRMED, *([PARTLY] * operation.partly), *([UNSEEN] * operation.rows_unseen)]
+        assert list(marks_of(entry, fact)) == said, f"{case}: run tests/contracts/recording.py --mark"
+
+
 ENTRY = """id = "asana"
 
 [auth]
@@ -136,25 +144,44 @@ path = "/none"
 
 
 def test_the_recorder_marks_operations_and_nothing_else() -> None:
-    once = marked(ENTRY, ["create_task"])
+    once = marked(ENTRY, {"create_task": [CONFIRMED]})
 
     operations = tomllib.loads(once)["operations"]
     assert [one.get("confirmed") for one in operations] == [None, True]
     assert once.count("confirmed") == 1
-    assert marked(once, ["create_task"]) == once
-    assert marked(once, ["get_task"]) == ENTRY
-    assert "confirmed" not in marked(once, [])
+    assert marked(once, {"create_task": [CONFIRMED]}) == once
+    assert marked(once, {"get_task": [CONFIRMED]}) == ENTRY
+    assert "confirmed" not in marked(once, {})
+
+
+ROWS = {"200": {"shape": {"type": "object", "properties": {"rows": {"type": "array"}}}}}
+
+
+@pytest.mark.parametrize(
+    ("entry", "fact", "marks"),
+    [
+        ({"list_at": "rows"}, {"responses": ROWS}, (CONFIRMED,)),
+        ({"list_at": "rows"}, {"responses": ROWS, "open": True}, (CONFIRMED, PARTLY)),
+        ({"list_at": "rows"}, {"responses": {"200": {"shape": {"type": "any"}}}}, (CONFIRMED, UNSEEN)),
+        ({}, {"responses": {}, "open": True}, (CONFIRMED, PARTLY)),
+    ],
+    ids=["all told", "some parameters", "no rows shown", "no list"],
+)
+def test_what_a_source_leaves_open_is_marked(entry: Fact, fact: Fact, marks: tuple[str, ...]) -> None:
+    assert marks_of(entry, fact) == marks
 
 
 def test_a_catalogue_is_marked_by_the_files_of_the_recordings(tmp_path: Path) -> None:
     (tmp_path / "asana.toml").write_text(ENTRY, "utf-8")
-    (tmp_path / "asana.json").write_text(json.dumps({"operations": {"create_task": {}}}), "utf-8")
+    (tmp_path / "asana.json").write_text(
+        json.dumps({"operations": {"create_task": {"responses": {}}}}), "utf-8"
+    )
     (tmp_path / "other.toml").write_text(ENTRY.replace("asana", "other"), "utf-8")
 
     assert main(["--mark", "--into", str(tmp_path), "--catalog", str(tmp_path)]) == 0
 
     assert "confirmed" not in (tmp_path / "other.toml").read_text("utf-8")
-    assert (tmp_path / "asana.toml").read_text("utf-8") == marked(ENTRY, ["create_task"])
+    assert (tmp_path / "asana.toml").read_text("utf-8") == marked(ENTRY, {"create_task": [CONFIRMED]})
 
 
 @pytest.mark.parametrize("service_id", FIXTURES)

@@ -21,6 +21,8 @@ COUNTED = CatalogueStats(
     operable_operations=11,
     confirmed_operations=7,
     confirmed_elsewhere=1,
+    partly_confirmed=4,
+    unseen_rows=6,
 )
 
 
@@ -44,12 +46,14 @@ def test_the_readme_tells_what_the_catalogue_holds(counts: ModuleType) -> None:
 def test_every_status_is_counted_by_itself(counts: ModuleType) -> None:
     lines = counts.table(COUNTED).splitlines()
 
-    assert lines[2:] == [
+    assert lines[2:6] == [
         "| operable | 2 | 11 | 7 |",
         "| declared | 3 | 29 | 1 |",
         "| only recognised by name | 5 | | |",
         "| together | 10 | 40 | 8 |",
     ]
+    assert "source of 4" in lines[7]
+    assert "6 lists" in lines[7]
 
 
 def test_only_the_text_between_the_marks_is_written(counts: ModuleType) -> None:
@@ -87,6 +91,11 @@ def test_the_stats_are_those_of_the_services_themselves() -> None:
         operation.confirmed for one in by_status[ServiceStatus.OPERABLE] for operation in one.operations
     )
     assert 0 < counted.confirmed_operations <= counted.operable_operations
+    told = [one for service in catalogue.services for one in service.operations]
+    assert counted.partly_confirmed == sum(one.partly for one in told) < counted.confirmed_operations
+    assert (
+        counted.unseen_rows == sum(one.rows_unseen for one in told) < sum(bool(one.list_at) for one in told)
+    )
 
 
 def test_the_catalogue_is_as_wide_as_promised() -> None:
