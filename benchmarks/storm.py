@@ -1,7 +1,8 @@
 """A storm of failing runs against a Prefect edge in memory: sessions, notices, canary, calls and memory.
 
-    python benchmarks/storm.py --runs 10000 --causes 3
+    python benchmarks/storm.py --runs 10000 --causes 3 --docs
 
+``--docs`` writes what was counted into docs/resolve.md.
 Every run fails alike within its cause. The runs that are retried complete. What is printed was counted.
 """
 
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from counts import between
 
 from prefect_autopilot.adapters.prefect_api import PAGE, PrefectAPI
 from prefect_autopilot.journeys.desk import Desk
@@ -26,6 +28,8 @@ from prefect_autopilot.models import RemedyPolicy
 from prefect_autopilot.store import Store
 from prefect_autopilot.watcher import Watcher
 
+DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "resolve.md"
+BEGIN_MARK, END_MARK = "<!-- storm -->", "<!-- /storm -->"
 BEGIN = datetime(2026, 3, 2, 3, 0, tzinfo=UTC)
 MESSAGES = (
     "HTTPStatusError: Server error '503 Service Unavailable' for url 'https://api.shop.test/orders'",
@@ -53,6 +57,7 @@ class Edge:
         self.retried: list[tuple[datetime, str]] = []
         (folder / "orders.py").write_text(SOURCE, encoding="utf-8")
         self.runs = {f"run-{n}": self._run(n, MESSAGES[n % causes]) for n in range(runs)}
+        self.messages = {run_id: run["state"]["message"] for run_id, run in self.runs.items()}
         self.by_end = sorted(self.runs.values(), key=lambda run: run["end_time"], reverse=True)
 
     def _run(self, number: int, message: str) -> dict[str, Any]:
@@ -85,6 +90,7 @@ class Edge:
             ("deployments", "filter"): [{"id": "dep-1", "name": "prod"}],
             ("deployments", "dep-1"): {"id": "dep-1", "name": "prod"} | place,
             ("artifacts",): {"id": "artifact"},
+            ("events", "filter"): {"events": [], "total": 0, "next_page": None},
         }
         match parts:
             case ["flow_runs", "filter"]:
@@ -111,6 +117,16 @@ class Edge:
             if run["state_type"] in types and after <= (run["end_time"] or "") <= before
         )
         return [run for _, run in zip(range(limit), found, strict=False)]
+
+    def first_retries(self) -> str:
+        """Return, for each cause that is retried, how many were so at its first looks: one, then some."""
+        causes = sorted({cause for _, cause in self._by_cause})
+        looks = (Counter(at for at, one in self._by_cause if one == cause) for cause in causes)
+        return "; ".join(", ".join(str(one[at]) for at in sorted(one)[:4]) for one in looks)
+
+    @property
+    def _by_cause(self) -> list[tuple[datetime, str]]:
+        return [(at, self.messages[run_id]) for at, run_id in self.retried]
 
     def _retry(self, run_id: str, state: dict[str, Any]) -> dict[str, Any]:
         """Accept the retry, and complete the run at once: what is measured is not the run."""
@@ -145,6 +161,7 @@ async def storm(runs: int, causes: int, ticks: int) -> dict[str, Any]:
                 "sessions": len(await store.sessions(limit=10_000)),
                 "notices": len(notices),
                 "retries": len(edge.retried),
+                "retries of each cause, look by look": edge.first_retries(),
                 "most retries in a minute": max(minutes.values(), default=0),
                 "calls of the first look": looked,
                 "calls per run": round(edge.calls / runs, 2),
@@ -160,8 +177,15 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=10_000)
     parser.add_argument("--causes", type=int, choices=range(1, len(MESSAGES) + 1), default=3)
     parser.add_argument("--ticks", type=int, default=30, help="looks of the watcher, ten seconds apart")
+    parser.add_argument("--docs", action="store_true", help="write the table into docs/resolve.md")
     told = parser.parse_args()
-    print(json.dumps(asyncio.run(storm(told.runs, told.causes, told.ticks)), indent=2))
+    counted = asyncio.run(storm(told.runs, told.causes, told.ticks))
+    print(json.dumps(counted, indent=2))
+    if told.docs:
+        lines = ["| `benchmarks/storm.py` | counted |", "|---|---|"]
+        lines += [f"| {what} | {value} |" for what, value in counted.items()]
+        text = DOCUMENT.read_text(encoding="utf-8")
+        DOCUMENT.write_text(between(text, BEGIN_MARK, END_MARK, "\n".join(lines)), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -84,7 +85,7 @@ def fails(ours: dict[str, Any], mode: str) -> bool:
     return bool(wrong or ours["false_alarms"])
 
 
-BEGIN, END = "<!-- faults -->", "<!-- /faults -->"
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "resolve.md"
 WORDS = {
     "ours": "`watch --mode auto`",
     "nothing": "nothing",
@@ -95,11 +96,6 @@ WORDS = {
 
 def filled(text: str, figures: dict[str, dict[str, Any]]) -> str:
     """Return a document with the figures as a Markdown table between its marks; ValueError without marks."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        message = f"There is no {BEGIN} … {END} to write the figures between."
-        raise ValueError(message)
     lines = [
         "| what is done | resolved (95 % interval) | right | harmful acts | false alarms | median time |",
         "|---|---|---|---|---|---|",
@@ -114,7 +110,18 @@ def filled(text: str, figures: dict[str, dict[str, Any]]) -> str:
         )
     rounds = max(told["rounds"] for told in figures.values())
     said = f"`make bench-faults`, {rounds} round{'s' * (rounds > 1)} of all faults for each."
-    return "\n".join((f"{before}{BEGIN}", *lines, "", said, f"{END}{after}"))
+    return between(text, "faults", "\n".join((*lines, "", said)))
+
+
+def between(text: str, mark: str, told: str) -> str:
+    """Return a document with something told between the marks of that name; ValueError without them."""
+    begin, end = f"<!-- {mark} -->", f"<!-- /{mark} -->"
+    before, begun, rest = text.partition(begin)
+    _, ended, after = rest.partition(end)
+    if not begun or not ended:
+        message = f"There is no {begin} … {end} to write the figures between."
+        raise ValueError(message)
+    return "\n".join((f"{before}{begin}", told, f"{end}{after}"))
 
 
 def table(figures: dict[str, dict[str, Any]]) -> str:

@@ -32,7 +32,7 @@ from typing import Any
 import httpx
 from fault_lasting import LASTING
 from fault_passing import PASSING
-from fault_score import Row, fails, filled, rows_table, summary, table
+from fault_score import DOCUMENT, Row, fails, filled, rows_table, summary, table
 from fault_world import Answer, Fault, Outside, Scene
 
 from prefect_autopilot.adapters.embedded import EmbeddedPrefect, running_server, running_worker
@@ -47,7 +47,6 @@ LIMIT_S = 180.0
 SHOWS_WITHIN_S = 240.0
 STARTS = {"nothing": 1, "retries": 1, "always": 4}
 """After so many starts a run that has ended badly is left alone by these strategies."""
-DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "resolve.md"
 NEVER_BEGAN = "the run never began: the machine failed, not the flow"
 
 

@@ -65,7 +65,7 @@ class Outside:
             def do(self) -> None:
                 outside.answer(self)
 
-            do_GET = do_POST = do_PUT = do_DELETE = do  # noqa: N815  # names of the library
+            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do  # noqa: N815  # names of the library
 
             def log_message(self, *_: object) -> None:
                 return

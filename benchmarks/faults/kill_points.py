@@ -1,9 +1,9 @@
 """Kill a resolving process at every point of the journal, let another one go on, and count the remedies.
 
-    python benchmarks/faults/kill_points.py --times 20 --json out.json
+    python benchmarks/faults/kill_points.py --times 20 --json out.json --docs
 
-A Prefect edge in this process counts what it is told to do; the processes that are killed, by SIGKILL, are
-real ones on a real store. Time runs five times as fast for them.
+``--docs`` writes the table into docs/resolve.md. A Prefect edge in this process counts what it is told to do;
+the processes that are killed, by SIGKILL, are real ones on a real store. Time runs five times as fast there.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
+from fault_score import DOCUMENT, between
 from fault_world import Answer, Call, Outside
 
 from prefect_autopilot.adapters.prefect_api import PrefectAPI
@@ -40,17 +41,22 @@ POINTS = (
     "claimed",
     "diagnosed",
     "intended",
+    "changed",
     "on the wire",
     "acted",
     "journalled",
     "saved",
     "verified",
 )
-"""After claim, diagnosis, intent; while the act is under way; after it, its result, its session, the end."""
+"""After claim, diagnosis, intent; between a change and its retry; while the act is under way; after it, its
+result, its session, the end."""
 FAST = 5.0
 BEGIN = datetime(2026, 3, 2, 3, 0, tzinfo=UTC)
 GIVE_UP_S = 180.0
 RUN, DEPLOYMENT = "3c1b9f6e-5a0d-4f43-9d0a-1f2b7a8c9d10", "7d2f4a1b-0c3e-4b5a-8f6d-9e8c7b6a5d41"
+LIMIT = 8
+"""How many runs at once the deployment allows; a remedy that lowers that lets half as many."""
+TOO_MANY = "psycopg.OperationalError: FATAL: sorry, too many clients already"
 FAILED = "HTTPStatusError: Server error '503 Service Unavailable' for url 'https://api.garden.test/beds'"
 SOURCE = """
 import httpx
@@ -75,15 +81,17 @@ class Clock:
 class Edge:
     """The routes of Prefect that one failed run touches; counts the retries it was told to make."""
 
-    def __init__(self, clock: Clock, folder: Path) -> None:
+    def __init__(self, clock: Clock, folder: Path, error: str) -> None:
         self.clock, self.folder = clock, folder
         self.acts = 0
+        self.limits = [LIMIT]
+        """What the deployment's limit was set to, one after another."""
         self.kill: int | None = None
         """The process to kill as soon as an act arrives, before it is carried out."""
         self.count = 1
         self.due: datetime | None = None
         (folder / "beds.py").write_text(SOURCE, encoding="utf-8")
-        self.states = [self._state("FAILED", "Failed", FAILED)]
+        self.states = [self._state("FAILED", "Failed", error)]
 
     def _state(self, kind: str, name: str, message: str = "") -> dict[str, Any]:
         at = self.clock().isoformat()
@@ -111,6 +119,9 @@ class Edge:
         told = json.loads(call.body) if call.body else {}
         if path == f"flow_runs/{RUN}/set_state":
             return self._set_state(told["state"])
+        if call.method == "PATCH":
+            self.limits.append(told["concurrency_limit"])
+            return Answer(204)
         fixed: dict[str, Any] = {
             f"flow_runs/{RUN}": self._run(),
             "flow_run_states": self.states,
@@ -121,6 +132,7 @@ class Edge:
                 "name": "daily",
                 "path": str(self.folder),
                 "entrypoint": "beds.py:beds",
+                "concurrency_limit": self.limits[-1],
             },
             "artifacts": {"id": "artifact"},
         }
@@ -143,7 +155,7 @@ def go_on(url: str, store_url: str, since: float, point: str) -> None:
 
 async def _go_on(url: str, store_url: str, clock: Clock, point: str) -> None:
     async with PrefectAPI(url) as api, Store.open(store_url) as store:
-        policy = RemedyPolicy(mode="auto")
+        policy = RemedyPolicy(mode="auto", remedies={"lower_concurrency": "auto"})
         desk = Desk(api=api, store=store, policy=policy, holder=f"pid:{os.getpid()}", clock=clock)
         _die_at(point, desk)
         session = None
@@ -183,7 +195,9 @@ def _die_at(point: str, desk: Desk) -> None:
         "journalled": (desk.store, "journal_result"),
         "verified": (desk.store, "queue_notice"),
     }
-    if point in {"diagnosed", "saved"}:
+    if point == "changed":
+        after(desk.api, "request", when=lambda method, *_: method == "PATCH")
+    elif point in {"diagnosed", "saved"}:
         after(desk.store, "save_session", when=saved)
     elif point in behind:
         after(*behind[point])
@@ -196,11 +210,13 @@ class Trial:
     point: str
     killed: bool
     remedies: int
+    changes: int
     status: str
 
     @property
     def good(self) -> bool:
-        return self.killed and self.remedies == 1 and self.status == "auto_resolved"
+        once = self.remedies == 1 and self.changes == (self.point == "changed")
+        return self.killed and once and self.status == "auto_resolved"
 
 
 def trial(point: str) -> Trial:
@@ -208,7 +224,7 @@ def trial(point: str) -> Trial:
     context = multiprocessing.get_context("forkserver")
     with tempfile.TemporaryDirectory(prefix="killed-") as name:
         folder, since = Path(name), time.time()
-        edge = Edge(Clock(since), folder)
+        edge = Edge(Clock(since), folder, TOO_MANY if point == "changed" else FAILED)
         outside = Outside(edge)
         store_url = f"sqlite:///{folder / 'autopilot.db'}"
         told = (f"{outside.url}/api", store_url, since)
@@ -222,7 +238,7 @@ def trial(point: str) -> Trial:
         second.join(GIVE_UP_S + 10)
         status = asyncio.run(_status(store_url))
         outside.close()
-    return Trial(point, killed, edge.acts, status)
+    return Trial(point, killed, edge.acts, len(edge.limits) - 1, status)
 
 
 async def _status(store_url: str) -> str:
@@ -236,20 +252,23 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--points", nargs="+", choices=POINTS, default=list(POINTS))
     parser.add_argument("--times", type=int, default=20, help="kills at each point")
     parser.add_argument("--jobs", type=int, default=4, help="trials at a time")
     parser.add_argument("--json", type=Path, help="where the counts are written")
+    parser.add_argument("--docs", action="store_true", help="write the table into docs/resolve.md")
     told = parser.parse_args()
     # Once, before there are threads: children are then forked from a process that has read everything.
     multiprocessing.get_context("forkserver").set_forkserver_preload(["__main__"])
     forkserver.ensure_running()
-    figures = {}
-    for point in POINTS:
+    figures: dict[str, dict[str, Any]] = {}
+    for point in told.points:
         with ThreadPoolExecutor(told.jobs) as pool:
             trials = list(pool.map(trial, [point] * told.times))
         figures[point] = {
             "killed": sum(one.killed for one in trials),
             "one_remedy": sum(one.remedies == 1 for one in trials),
+            "changes": dict(Counter(str(one.changes) for one in trials)),
             "remedies": dict(Counter(str(one.remedies) for one in trials)),
             "status": dict(Counter(one.status for one in trials)),
             "good": sum(one.good for one in trials),
@@ -259,7 +278,18 @@ def main() -> int:
         if told.json:
             told.json.parent.mkdir(parents=True, exist_ok=True)
             told.json.write_text(json.dumps(figures, indent=2), encoding="utf-8")
+    if told.docs and set(told.points) == set(POINTS):
+        DOCUMENT.write_text(between(DOCUMENT.read_text(encoding="utf-8"), "kills", table(figures)), "utf-8")
     return int(any(one["good"] != one["n"] for one in figures.values()))
+
+
+def table(figures: dict[str, dict[str, Any]]) -> str:
+    """Return the counts as a Markdown table."""
+    lines = ["| killed after | times | exactly one remedy, seen to help |", "|---|---|---|"]
+    lines += [
+        f"| {point} | {one['killed']} of {one['n']} | {one['good']} |" for point, one in figures.items()
+    ]
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":
