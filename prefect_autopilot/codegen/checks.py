@@ -48,7 +48,7 @@ def expression(
     value = _read(check, field)
     if check.number_from_text:
         value = nodes.call(nodes.name("float"), value)
-    if check.scale != 1:
+    if check.scale != 1 and not isinstance(value, ast.Name):  # a variable holds it in the currency already
         value = ast.BinOp(value, ast.Div(), ast.Constant(check.scale))
     return nodes.compare(value, comparison, wanted)
 

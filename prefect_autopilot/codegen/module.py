@@ -16,7 +16,7 @@ from prefect_autopilot.codegen.conditions import Check
 from prefect_autopilot.codegen.names import ALL_PAGES, EVENT, singular
 from prefect_autopilot.codegen.plan import Plan, PlannedStep, example_values, parameter_names
 from prefect_autopilot.codegen.scope import Scope
-from prefect_autopilot.models import FromStep, JSONDict, Operation, ParameterSpec, Text
+from prefect_autopilot.models import Constant, FromStep, FromTrigger, JSONDict, Operation, ParameterSpec, Text
 from prefect_autopilot.services import WHOLE, resource_of
 
 _DOC_WIDTH = 84
@@ -194,8 +194,11 @@ def _steps(plan: Plan, scope: Scope) -> list[ast.stmt]:
     scope.bare.update({step.spec.id: _rows_at(step.operation) for step in whole})
     statements: list[ast.stmt] = []
     kind = attrgetter("spec.for_each", "checks", "otherwise")
-    for (for_each, _, otherwise), group in groupby(plan.steps, key=kind):
-        steps = list(group)
+    groups = [(key, list(group)) for key, group in groupby(plan.steps, key=kind)]
+    for number, ((for_each, _, otherwise), steps) in enumerate(groups):
+        after = groups[number + 1] if number + 1 < len(groups) else None
+        if after and after[0][2] and not otherwise:
+            statements += scope.prepare(_shared(steps, after[1]))
         block = _block(steps, for_each, scope, wanted)
         if otherwise and isinstance(statements[-1], ast.If) and isinstance(block[-1], ast.If):
             statements[-1].orelse = block[-1].body
@@ -204,6 +207,30 @@ def _steps(plan: Plan, scope: Scope) -> list[ast.stmt]:
     if plan.guards:
         statements.append(ast.Return(nodes.call(nodes.name("Completed"), message=ast.Constant(_DONE))))
     return statements
+
+
+def _shared(steps: list[PlannedStep], others: list[PlannedStep]) -> list[Text]:
+    """Return the texts of steps whose parts the steps of the other branch read of the event as well."""
+    read = [
+        {
+            part
+            for one in group
+            for text in _texts(one)
+            for part in text.parts
+            if isinstance(part, FromTrigger)
+        }
+        for group in (steps, others)
+    ]
+    both = [part for one in steps for text in _texts(one) for part in text.parts if part in read[0] & read[1]]
+    return [Text(parts=(Constant(value=""), *dict.fromkeys(both)))] if both else []
+
+
+def _texts(step: PlannedStep) -> list[Text]:
+    return [
+        one
+        for one in step.spec.arguments.values()
+        if isinstance(one, Text) and one.form == "text" and len(one.parts) > 1
+    ]
 
 
 def _block(steps: list[PlannedStep], for_each: str | None, scope: Scope, wanted: set[str]) -> list[ast.stmt]:
@@ -259,7 +286,7 @@ def _wait(step: PlannedStep) -> list[ast.stmt]:
 def _call(step: PlannedStep, scope: Scope, wanted: set[str], *, waits: bool = True) -> list[ast.stmt]:
     named: list[ast.keyword] = []
     others = ast.Dict([], [])
-    statements = [*(_wait(step) if waits else []), *scope.prepare(step.spec.arguments.values())]
+    statements = [*(_wait(step) if waits else []), *scope.prepare(tuple(step.spec.arguments.values()))]
     for parameter, argument in step.spec.arguments.items():
         value = scope.value(argument)
         if step.as_json(parameter):

@@ -84,11 +84,18 @@ def step_title(operation: str, verbs: Iterable[str], service_name: str) -> str:
     """Return what a step does in a few words: ``create_task`` of Asana is "Create Asana task"."""
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", operation)
     first, *rest = slug(words).split("_")
-    if first in _VERBS or first in {slug(verb) for verb in verbs}:
+    phrases = [verb for verb in verbs if " " in verb]
+    if first in _VERBS or (first in {slug(verb) for verb in verbs} and (rest or not phrases)):
         return " ".join([first.capitalize(), service_name, *rest])
-    return f"{service_name} {' '.join([first, *rest])}"
+    if not phrases:
+        return f"{service_name} {' '.join([first, *rest])}"
+    return f"{phrases[0][:1].upper()}{phrases[0][1:]} ({service_name})"
 
 
 def singular(word: str) -> str:
     """Return a name for one of the things that ``word`` names."""
+    if word.endswith("ies") and len(word) > 4:  # noqa: PLR2004 - "ties" stays
+        return f"{word[:-3]}y"
+    if re.search(r"(?:s|x|z|ch|sh)es$", word):
+        return word[:-2]
     return word[:-1] if word.endswith("s") and not word.endswith("ss") else f"{word}_item"

@@ -14,6 +14,7 @@ from prefect_autopilot.codegen.names import EVENT, flow_name, identifier, module
 from prefect_autopilot.errors import UnknownNameError, UsageError
 from prefect_autopilot.models import (
     Argument,
+    Constant,
     FromStep,
     FromTrigger,
     JSONDict,
@@ -203,6 +204,8 @@ def _plan_steps(spec: WorkflowSpec, used: dict[str, Service], shape: Shape) -> t
         operation = _operation(service, step)
         says_itself = service.protocol == "any_http" and step.summary  # "make an http request" says nothing
         title = step.summary if says_itself else step_title(operation.id, operation.verbs, service.name)
+        if place := _place_of(step, [one.title for one in steps], title):
+            title = f"{title} to {place}"
         titles[title] = titles.get(title, 0) + 1
         shown = f"{title} ({titles[title]})" if titles[title] > 1 else title
         otherwise = bool(steps) and _is_otherwise(steps[-1], step.condition)
@@ -217,6 +220,15 @@ def _plan_steps(spec: WorkflowSpec, used: dict[str, Service], shape: Shape) -> t
     if len({step.id for step in spec.steps}) < len(spec.steps):
         raise UsageError("Two steps have the same id; give every step its own.")
     return tuple(steps)
+
+
+def _place_of(step: StepSpec, before: list[str], title: str) -> str | None:
+    """Return the channel or address of a step, where another step would have the same title."""
+    told = [one.value for one in step.arguments.values() if isinstance(one, Constant)]
+    places = [
+        one for one in told if isinstance(one, str) and re.fullmatch(r"[#@][\w-]+|[\w.+-]+@[\w.-]+", one)
+    ]
+    return places[0] if places and any(one.startswith(title) for one in before) else None
 
 
 def _is_otherwise(before: PlannedStep, condition: str | None) -> bool:
@@ -326,8 +338,8 @@ def rows_to_seed(spec: WorkflowSpec) -> tuple[tuple[str, str, JSONDict], ...]:
 
 
 def _goes_through(argument: Argument, step: str) -> bool:
-    """Return whether an argument is made of a row for each item of a step's list."""
-    if not isinstance(argument, Text) or argument.form != "rows":
+    """Return whether an argument is made of a row or line for each item of a step's list."""
+    if not isinstance(argument, Text) or argument.form not in {"rows", "lines"}:
         return False
     return any(isinstance(part, FromStep) and part.step == step for part in argument.parts)
 

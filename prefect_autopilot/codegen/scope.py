@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from prefect_autopilot.codegen import nodes
@@ -70,7 +70,7 @@ class Scope:
         """Return the expression of a path of what an earlier step answered; without a path, of its rows."""
         return self._read(("step", step, *path.split("."))) if path else self.items(step)[1]
 
-    def prepare(self, arguments: Iterable[Argument]) -> list[ast.stmt]:
+    def prepare(self, arguments: Collection[Argument]) -> list[ast.stmt]:
         """Return the assignments that must stand before a call with ``arguments``.
 
         What an f-string holds gets a variable: before Python 3.12 an f-string cannot hold its own quotes.
@@ -78,10 +78,11 @@ class Scope:
         parts = [
             part
             for one in arguments
-            if isinstance(one, Text) and one.form not in {"row", "rows"} and len(one.parts) > 1
+            if isinstance(one, Text) and one.form not in {"row", "rows", "lines"} and len(one.parts) > 1
             for part in one.parts
         ]
-        statements: list[ast.stmt] = []
+        told = [one for one in arguments if isinstance(one, Text) and one.form == "lines"]
+        statements = [line for one in told for line in self._prepared_lines(one)]
         for part in parts:
             source = self._source(part)
             if source is None or isinstance(self._read(source), ast.Name):
@@ -111,32 +112,54 @@ class Scope:
     def _shaped(self, text: Text) -> ast.expr:
         match text.form:
             case "row":
-                cells = ast.List([self._cell(part) for part in text.parts], ast.Load())
-                return ast.List([cells], ast.Load())
+                return _list([_list([self._cell(part) for part in text.parts])])
             case "rows":
                 return self._rows(text.parts)
+            case "lines":
+                return self._lines(text)
             case "messages":
                 keys: list[ast.expr | None] = [ast.Constant("role"), ast.Constant("content")]
-                return ast.List([ast.Dict(keys, [ast.Constant("user"), self._text(text)])], ast.Load())
+                return _list([ast.Dict(keys, [ast.Constant("user"), self._text(text)])])
             case "text":
                 return self._text(text)
 
-    def _rows(self, parts: Sequence[Argument]) -> ast.expr:
-        """Return a list with one row of cells for each item of the list that the parts read."""
+    def _of_each(self, parts: Sequence[Argument]) -> tuple[Scope, ast.comprehension, str]:
+        """Return the scope of one item of the list that all parts read, how it is gone through, its word."""
         steps = {part.step for part in parts if isinstance(part, FromStep)}
         if len(steps) != 1 or len(parts) != sum(isinstance(part, FromStep) for part in parts):
             raise UsageError("The cells of rows must all be read from the items of one list.")
         (step,) = steps
         source, items, word = self.items(step)
         inner = self.nested(source, self.new_name(singular(word), "item"))
+        return inner, ast.comprehension(ast.Name(inner.loop_name, ast.Store()), items, [], 0), word
+
+    def _lines(self, text: Text) -> ast.expr:
+        """Return the lines that ``prepare`` made of the items as one text, and what is told of none."""
+        lines = nodes.method(ast.Constant("\n"), "join", nodes.name(self.texts[_key_of(text)]))
+        _, _, word = self._of_each(text.parts)
+        return ast.BoolOp(ast.Or(), [lines, ast.Constant(f"No {word.replace('_', ' ')}.")])
+
+    def _prepared_lines(self, text: Text) -> list[ast.stmt]:
+        """Return the assignment of one line for each item of the list that the parts read."""
+        if _key_of(text) in self.texts:
+            return []
+        inner, each, word = self._of_each(text.parts)
+        cells: list[ast.expr] = [nodes.call(nodes.name("str"), inner.value(part)) for part in text.parts]
+        line = cells[0] if len(cells) == 1 else nodes.method(ast.Constant(" "), "join", _list(cells))
+        name = self.new_name(f"{singular(word)}_lines", "lines")
+        self.texts[_key_of(text)] = name
+        return [nodes.assign(name, ast.ListComp(line, [each]))]
+
+    def _rows(self, parts: Sequence[Argument]) -> ast.expr:
+        """Return a list with one row of cells for each item of the list that the parts read."""
+        inner, each, _ = self._of_each(parts)
         if [part.path for part in parts if isinstance(part, FromStep)] == [""]:  # whatever the row holds
             row: ast.expr = nodes.call(
                 nodes.name("list"), nodes.method(nodes.name(inner.loop_name), "values")
             )
         else:
-            row = ast.List([inner.value(part) for part in parts], ast.Load())
-        target = ast.Name(inner.loop_name, ast.Store())
-        return ast.ListComp(row, [ast.comprehension(target, items, [], 0)])
+            row = _list([inner.value(part) for part in parts])
+        return ast.ListComp(row, [each])
 
     def _cell(self, part: Argument) -> ast.expr:
         """Return a value as it stands in a table: a sum in its currency, not in its smallest unit."""
@@ -208,3 +231,12 @@ class Scope:
                 " put it first, or under the same condition."
             )
         return nodes.item(nodes.name(self.results[step]), path)
+
+
+def _list(items: list[ast.expr]) -> ast.List:
+    return ast.List(items, ast.Load())
+
+
+def _key_of(text: Text) -> tuple[str, ...]:
+    """Return the key of lines among what has a variable: what they are made of."""
+    return ("lines", *(f"{part.step}.{part.path}" for part in text.parts if isinstance(part, FromStep)))

@@ -10,6 +10,8 @@ from typing import Any
 from prefect_autopilot.intelligence.arguments import CELLS, HOLDERS, MOST_CELLS, role_of
 from prefect_autopilot.intelligence.data import table
 from prefect_autopilot.models import (
+    Argument,
+    Constant,
     FromParameter,
     FromStep,
     Operation,
@@ -34,6 +36,8 @@ class Items:
     step: StepSpec
     fields: Mapping[str, str]
     certain: frozenset[str]
+    label: str
+    """What is listed, in words: "GitHub issues"."""
     is_query: bool = False
     """The fields are those the statement asks for, which only the person knows."""
 
@@ -50,10 +54,11 @@ def items_of(step: StepSpec, service: Service, operation: Operation) -> Items:
         known = {name: name for name in (rows[0] if rows else {})}
     if listed:
         known = {name: path for name, path in known.items() if path.split(".")[0] in listed}
+    label = f"{service.name} {operation.id.partition('_')[2].replace('_', ' ') or 'rows'}"
     is_query = trigger is None and "database" in service.kinds and "spreadsheet" not in service.kinds
     if is_query:
-        return Items(step, {}, frozenset(), is_query=True)
-    return Items(step, known, frozenset(path for path in known.values() if _is_there(path, rows)))
+        return Items(step, {}, frozenset(), label, is_query=True)
+    return Items(step, known, frozenset(path for path in known.values() if _is_there(path, rows)), label)
 
 
 def _tells_of(service: Service, trigger: ServiceTrigger, operation: Operation, resource: str) -> bool:
@@ -84,9 +89,14 @@ def filled_from(step: StepSpec, service: Service, said: str, items: Items) -> St
     source, fields = items.step.id, items.fields
     arguments = dict(step.arguments)
     for name, value in step.arguments.items():
+        told = _told_of(name, value, service, step, items)
+        if told is not None:
+            arguments[name] = told
         if not isinstance(value, FromParameter):
             continue
-        if name == CELLS and "spreadsheet" in service.kinds:
+        if role_of(name) == "title" and "email" in service.kinds and step.for_each != source:
+            arguments[name] = Constant(value=items.label)
+        elif name == CELLS and "spreadsheet" in service.kinds:
             columns = [""] if items.is_query and step.for_each != source else _columns(said, items)
             cells = tuple(FromStep(step=source, path=path) for path in columns)
             if cells:
@@ -94,6 +104,40 @@ def filled_from(step: StepSpec, service: Service, said: str, items: Items) -> St
         elif step.for_each == source and (path := _field_for(name, fields)):
             arguments[name] = FromStep(step=source, path=path)
     return step.model_copy(update={"arguments": arguments})
+
+
+def _told_of(
+    name: str, value: Argument, service: Service, step: StepSpec, items: Items
+) -> Text | FromStep | None:
+    """Return what a text says of the items: a line for each, in a loop the telling fields of the one.
+
+    None where it is no text, or nothing is known to tell of every item; a model reads them as they are.
+    """
+    source = items.step.id
+    if value != FromStep(step=source) or role_of(name) != "text" or "llm" in service.kinds:
+        return None
+    is_one = step.for_each == source
+    words = table("arguments")["message"]
+    is_titled = is_one and any(role_of(one) == "title" for one in step.arguments)
+    kinds = ("text", "link") if is_titled else ("title", "text", "link") if is_one else ("title", "link")
+    named = {k: _names_of_one() if k == "title" else words[k] for k in kinds}
+    offered = [next((items.fields[n] for n in named[k] if n in items.fields), None) for k in kinds]
+    paths = list(dict.fromkeys(path for path in offered if path in items.certain and path))
+    if not paths or (not is_titled and offered[0] != paths[0]):
+        return None
+    parts = [FromStep(step=source, path=path) for path in paths]
+    if not is_one:
+        return Text(parts=tuple(parts), form="lines")
+    joined: list[Constant | FromStep] = [parts[0]]
+    for part in parts[1:]:
+        joined += [Constant(value="\n"), part]
+    return parts[0] if len(parts) == 1 else Text(parts=tuple(joined))
+
+
+def _names_of_one() -> list[str]:
+    """Return the fields that an item is called by, its title before the address of whom it is about."""
+    words = table("arguments")["message"]
+    return [*words["title"], *words["whose"]]
 
 
 def _columns(said: str, items: Items) -> list[str]:
@@ -114,7 +158,7 @@ def _plain(name: str) -> str:
 def _field_for(parameter: str, fields: Mapping[str, str]) -> str | None:
     role = role_of(parameter)
     if role == "title":
-        offered = table("arguments")["message"]["title"]
+        offered = _names_of_one()
     elif role == "recipient" and "mail" in parameter.lower():
         offered = ["email"]
     else:

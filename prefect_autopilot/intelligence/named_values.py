@@ -56,10 +56,13 @@ def named_value(
     What only has a name where the service wants an id is asked for by that name.
     """
     own = f"{service.id}.{parameter.name}"
+    special = _special(operation, parameter, said)
+    if special:
+        return _typed(service, parameter, special)
     for phrase, value in table("values").get("said", {}).get(own, {}).items():
         if re.search(rf"(?i)\b(?:{phrase})\b", said):
             return Constant(value=value)
-    found = _special(operation, parameter, said) or _called(service, operation, parameter, said)
+    found = _called(service, operation, parameter, said)
     return None if found is None else _typed(service, parameter, found)
 
 

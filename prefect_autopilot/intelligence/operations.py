@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
+from prefect_autopilot.intelligence.clauses import verbs
 from prefect_autopilot.intelligence.data import table, words
 from prefect_autopilot.intelligence.deeds import asked, fits, reads
 from prefect_autopilot.intelligence.directions import Direction
@@ -41,6 +42,9 @@ _HEAD = re.compile(
 _READS = re.compile(
     r"(?i)\b(?:export|get|fetch|read|pull|list|download|retrieve|collect|grab|take)(?:s|es)?\b"
 )
+_NO_ORDER = frozenset({"a", "an", "the", "new", "my", "our", "all", "each", "every", "of", "in", "on"})
+"""Behind these a verb is a noun."""
+
 _READ_TOO = frozenset({"look", "search", "find", "check", "query"})
 """What is done to a service that other things go to as well; who exports to it reads nothing of it."""
 
@@ -117,25 +121,35 @@ def choose_operation(
         return None
     if best and (best[0] >= _LEAST or special):
         return best[2]
-    told_clearly = any(
-        word != "new" and word in _decisive() and (not i or told[i - 1] not in {"new", "the", "a"})
-        for i, word in enumerate(told)
-    )
-    is_messenger = service.id in table("triggers")["messengers"]
-    is_message = (is_messenger or bool({"chat", "sms"} & set(service.kinds))) and _WHERE.search(
-        said.lower()
-    ) is not None
-    is_put = is_message or "llm" in service.kinds
     left = [o for _, o in open_]
-    if (told_clearly and not is_put) or wanted == {"delete"}:
-        return None if wanted == {"delete"} else _statement(left)
+    if wanted == {"delete"}:
+        return None
+    if _is_said_clearly(service, said):
+        return _statement(left)
     return _usual(service, left, direction) or _statement(left)
 
 
+def _is_said_clearly(service: Service, said: str) -> bool:
+    """Tell whether the words ask clearly for what no operation does; a comment in a chat is a message."""
+    told = re.findall(r"[a-z]+", said.lower())
+    decisive = _decisive()
+    if service.id in table("triggers")["messengers"] or {"chat", "sms"} & set(service.kinds):
+        if _WHERE.search(said.lower()):
+            return False
+        decisive -= frozenset(table("verbs")["meaning"]["comment"])
+    return "llm" not in service.kinds and any(
+        word != "new" and word in decisive and (not i or told[i - 1] not in {"new", "the", "a"})
+        for i, word in enumerate(told)
+    )
+
+
 def head_verb(said: str) -> str:
-    """Return the word an order begins with, empty where it begins with none."""
+    """Return the word an order begins with, behind a time maybe ("every day post …"); empty without one."""
+    told = re.findall(r"[a-z]+", said.lower())
+    known = verbs() | {word for group in table("verbs")["special"] for word in group}
+    orders = (w for i, w in enumerate(told) if w in known and (not i or told[i - 1] not in _NO_ORDER))
     found = _HEAD.match(said.lower())
-    return found[1] if found else ""
+    return next(orders, found[1] if found else "")
 
 
 def _special(head: str) -> frozenset[str]:

@@ -54,7 +54,8 @@ _GREETING = re.compile(
 _REMINDER = re.compile(
     r"(?:(?:\bremind(?:s|ing)?|[\uf000-\uf3ff](?= #)) (?:[\w#@'&\ue000-\uf8ff-]+ ){1,5}?|[\uf400-\uf7ff] )"
     r"(?:(?:in|on|via|by) [#\w\ue000-\uf8ff-]+ )?to"
-    r"( )((?!(?:the|my|our|an?|new|any|all|every|each|incoming)\b)[a-z][^\n.;\"\ue000-\uf8ff]{2,120}?)"
+    r"( )((?!(?:the|my|our|an?|new|any|all|every|each|incoming)\b|[\w.+-]+@)[a-z]"
+    r"[^\n.;\"\ue000-\uf8ff]{2,120}?)"
     r"(?= (?:in|on|via|by|through|over|with|at|to) (?:(?:the|our|my) )?[#\d\ue000-\uf8ff]"
     r"| (?:every|each|daily|weekly|monthly|when|whenever|if|once|unless|tomorrow|today|on \w+days?)\b"
     r"|,| and (?:then|also|send|post|create|add|e?mail|tell)\b|[.;\n]|$)"
@@ -64,7 +65,7 @@ _REMINDER = re.compile(
 _REMINDER_THERE = re.compile(
     r"(?:\b(?:remind|nudge)(?:s|ing)?\b|[\uf000-\uf3ff](?= #))[^.;\n\"]{1,80}?[\ue000-\uf8ff]"
     r"[^.;\n\"\ue000-\uf8ff]{0,60}? to"
-    r"( )((?!(?:the|my|our|an?|new|any|all|every|each|incoming)\b)[a-z][^\n.;\"]{2,160}?)"
+    r"( )((?!(?:the|my|our|an?|new|any|all|every|each|incoming)\b|[\w.+-]+@)[a-z][^\n.;\"]{2,160}?)"
     r"(?= (?:every|each|daily|weekly|monthly|when|whenever|if|once|unless|tomorrow|today|on \w+days?)\b"
     r"|,| and (?:then|also|send|post|create|add|e?mail|tell)\b|[.;\n]|$)"
 )
@@ -160,8 +161,14 @@ def _mask(document: Document, mentions: tuple[Mention, ...]) -> Scene:
         place = mention.end
     out.append(lower[place:])
     origin += range(place, len(lower))
-    text, told = _with_marks("".join(out))
+    masked = "".join(out)
+    text, told = _with_marks(masked)
     text, quoted = _without_quotes(text)
+    quoted |= {
+        p.at
+        for p in parts
+        if any(start < p.at < end and masked[start:end].strip(" *_") != masked[p.at] for start, end in told)
+    }
     judged = tuple(
         replace(p, role="mentioned", reason="part of a quoted text") if p.at in quoted else p for p in parts
     )

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from prefect_autopilot.intelligence.clauses import Clause
 from prefect_autopilot.intelligence.data import table
 
+_NEAR = 80
 LONGEST_S = 86_400
 """A day; who waits longer wants a schedule, as a run would not outlive its worker's next restart."""
 
@@ -20,15 +21,23 @@ _UNIT = r"(?P<{0}unit>seconds?|minutes?|mins?|hours?|hrs?|days?|weeks?|months?)"
 _WAIT = re.compile(
     rf"\b(?:wait(?:s|ing)?|pause|delay)\s+(?:it |this )?(?:for |about |at least |by )?{_COUNT.format('')}"
     rf"\s*{_UNIT.format('')}\b"
-    rf"|\b{_COUNT.format('l')}\s+{_UNIT.format('l')}\s+later\b"
+    rf"|\b{_COUNT.format('l')}\s+{_UNIT.format('l')}\s+(?:later\b|after(?:wards| that)\b)"
+    rf"|\bafter {_COUNT.format('a')}\s+{_UNIT.format('a')}\b(?! (?:of|without|with|since|from|no|in)\b)"
 )
+_NO_WAIT = re.compile(
+    r"\b(?:if|no|not|nobody|noone|unless|without|never|still|older|overdue|due|\w+n't)\b[^.,;\n]*$"
+)
+"""Before "after 2 hours": it tells how long something has not happened."""
 
 
 def find_waits(text: str) -> list[tuple[int, int, int | None, str]]:
     """Return place, end, seconds and words of each wait; None seconds where they are more than a day."""
     found: list[tuple[int, int, int | None, str]] = []
     for match in _WAIT.finditer(text):
-        count, unit = match["n"] or match["ln"], match["unit"] or match["lunit"]
+        count = match["n"] or match["ln"] or match["an"]
+        unit = match["unit"] or match["lunit"] or match["aunit"]
+        if match["an"] and _NO_WAIT.search(text, max(0, match.start() - _NEAR), match.start()):
+            continue
         seconds = _number(count) * _of(unit)
         found.append((*match.span(), round(seconds) if 1 <= seconds <= LONGEST_S else None, match[0]))
     return found
@@ -37,7 +46,7 @@ def find_waits(text: str) -> list[tuple[int, int, int | None, str]]:
 def waits_before(text: str, places: Sequence[tuple[Clause, int]]) -> dict[int, int]:
     """Return the seconds to wait before a call, by its number among ``places`` (clause and place).
 
-    "Later" speaks of its own clause, a wait of what comes next.
+    "Later" speaks of its own clause, as "after an hour" behind it does; a wait of what comes next.
     """
     waits: dict[int, int] = {}
     for start, end, seconds, said in find_waits(text):
@@ -45,7 +54,9 @@ def waits_before(text: str, places: Sequence[tuple[Clause, int]]) -> dict[int, i
             continue
         own = [i for i, (clause, _) in enumerate(places) if clause.start <= start < clause.end]
         after = [i for i, (_, at) in enumerate(places) if at >= end]
-        chosen = own[:1] if said.endswith("later") and own else after[:1]
+        before = [i for i, (_, at) in enumerate(places) if at < start]
+        chosen = own[:1] if own and not said.startswith(("wait", "pause", "delay")) else after[:1]
+        chosen = chosen or (before[-1:] if said.startswith("after") else [])
         waits.update(dict.fromkeys(chosen, seconds))
     return waits
 

@@ -96,9 +96,9 @@ class Text(Value):
 
     kind: Literal["text"] = "text"
     parts: tuple[Constant | FromTrigger | FromStep | FromParameter, ...]
-    form: Literal["text", "messages", "row", "rows"] = "text"
-    """Given as text, as the one message of a conversation with a language model, as a row of cells, or as
-    one such row for each item of the list that the parts read.
+    form: Literal["text", "messages", "row", "rows", "lines"] = "text"
+    """Given as text, as the one message of a conversation with a language model, as a row of cells, as one
+    such row or as one line of text for each item of the list that the parts read.
     """
 
 

@@ -150,12 +150,12 @@ CALLS = [
     Call(
         DAILY + "list the issues of github and post them to #dev in slack",
         "post_message",
-        {"channel": "#dev", "text": "step:github_list_issues"},
+        {"channel": "#dev"},
     ),
     Call(
         DAILY + "list the issues of github and email them to ann@example.com with gmail",
         "send_message",
-        {"to": "ann@example.com", "body": "step:github_list_issues"},
+        {"to": "ann@example.com", "subject": "GitHub issues"},
     ),
     Call(
         DAILY + "list the issues of github, summarize them with openai and post to #dev in slack",

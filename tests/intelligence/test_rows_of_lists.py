@@ -9,7 +9,7 @@ import pytest
 from prefect_autopilot.codegen import generate
 from prefect_autopilot.intelligence import design
 from prefect_autopilot.intelligence.lists import items_of
-from prefect_autopilot.models import Analysis, FromParameter, FromStep, StepSpec, Text
+from prefect_autopilot.models import Analysis, Constant, FromParameter, FromStep, StepSpec, Text
 from prefect_autopilot.services import Catalogue
 
 Ask = Callable[..., Analysis]
@@ -132,3 +132,32 @@ def test_what_is_gone_through_is_read(ask: Ask) -> None:
         ("slack", "post_message"),
     ]
     assert steps[1].for_each == steps[0].id
+
+
+def test_a_list_that_is_told_is_a_line_for_each_item(ask: Ask, catalogue: Catalogue) -> None:
+    analysis = ask("every day at 9 get the GitHub issues in acme/site and post them to #dev in Slack")
+    assert analysis.steps[-1].arguments["text"] == Text(
+        parts=(
+            FromStep(step="github_list_issues", path="title"),
+            FromStep(step="github_list_issues", path="html_url"),
+        ),
+        form="lines",
+    )
+    source = generate(design(analysis, catalogue), catalogue).source
+    assert 'text="\\n".join(issue_lines) or "No issues.",' in source
+    assert "json" not in source
+
+
+def test_a_list_is_mailed_with_what_it_is_as_its_subject(ask: Ask) -> None:
+    text = "every day at 9 list the Zendesk tickets and mail them to ann@acme.example from Gmail"
+    sent = ask(text).steps[-1].arguments
+    assert (sent["to"], sent["subject"]) == (
+        Constant(value="ann@acme.example"),
+        Constant(value="Zendesk tickets"),
+    )
+
+
+def test_what_is_told_of_one_item_in_a_loop_is_what_it_says_itself(ask: Ask) -> None:
+    step = ask("every day at 9 for each open Jira issue create an Asana task").steps[-1]
+    assert step.arguments["name"] == FromStep(step="jira_search_issues", path="fields.summary")
+    assert step.arguments["notes"] == FromStep(step="jira_search_issues", path="fields.description")

@@ -195,7 +195,7 @@ def test_a_value_nobody_said_is_never_made_up(ask: Ask) -> None:
 def test_what_was_read_flows_into_the_next_step(ask: Ask) -> None:
     read, post = ask("every day at 9 list the projects of asana and post them to slack").steps
     assert read.operation == "list_projects"
-    assert post.arguments["text"] == FromStep(step=read.id)
+    assert post.arguments["text"] == Text(parts=(FromStep(step=read.id, path="name"),), form="lines")
 
 
 def test_a_step_for_each_row_names_the_rows(ask: Ask) -> None:
@@ -300,3 +300,53 @@ def test_a_condition_on_what_nobody_named_sends_is_kept(text: str, wanted: str |
     trigger = ask(text).trigger
     assert trigger is not None
     assert (trigger.type, trigger.filter) == ("webhook", wanted)
+
+
+STEPS_AS_SAID = {
+    "its own phrase": (
+        "move the Trello card to the list Done when a Stripe payment arrives",
+        ["trello.update_card"],
+    ),
+    "a call": ("call the customer with Twilio when a Stripe payment fails", ["twilio.create_call"]),
+    "a picture": (
+        "every monday at 9 generate an image of 'a fox' with OpenAI and post it to Discord",
+        ["openai.images", "discord.create_message"],
+    ),
+    "an account that sends": (
+        'every night at 3 post "Done" to #ops on Slack and mail ann@acme.example from Outlook',
+        ["slack.post_message", "microsoft_outlook.send_mail"],
+    ),
+    "an export is no reading": (
+        "every night at 2 export all HubSpot contacts to a Google Sheet",
+        ["hubspot.list_contacts", "google_sheets.append_row"],
+    ),
+    "a note in a chat": (
+        "when a Mailchimp subscriber is added drop a note in #growth on Slack",
+        ["slack.post_message"],
+    ),
+    "services of a reminder": (
+        "remind #finance in Slack every Thursday at 3pm to approve the invoices in Xero",
+        ["slack.post_message"],
+    ),
+    "what is added up is read": (
+        "every day at 18:00 add up my Harvest time entries and text me the total with Twilio",
+        ["harvest.list_time_entries", "twilio.send_message"],
+    ),
+    "drafted where it arrived": (
+        "draft a Gmail reply with Claude whenever a Gmail message arrives",
+        ["anthropic.create_message", "gmail.create_draft"],
+    ),
+    "commented on": (
+        'when a GitHub issue is opened, make an Asana task and leave a comment on the issue saying "Hi"',
+        ["asana.create_task", "github.create_comment"],
+    ),
+    "a report is run": (
+        "run a Google Analytics report every Monday at 8 and post it to Slack",
+        ["google_analytics.run_report", "slack.post_message"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "steps"), STEPS_AS_SAID.values(), ids=STEPS_AS_SAID)
+def test_each_call_is_the_one_that_is_said(text: str, steps: list[str], ask: Ask) -> None:
+    assert [f"{step.service}.{step.operation}" for step in ask(text).steps] == steps
