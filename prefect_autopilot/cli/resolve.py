@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +15,7 @@ from prefect_autopilot.errors import UsageError
 
 if TYPE_CHECKING:
     from prefect_autopilot.adapters.prefect_api import PrefectAPI
+    from prefect_autopilot.journeys.probing import Ask
     from prefect_autopilot.models import Diagnosis, Evidence, RunRecord, TroubleshootingSession
 
 LOOK_BACK = timedelta(days=7)
@@ -52,37 +54,49 @@ async def diagnose(
 
         _show(diagnose_text(redact(read_file(file, "a log or traceback"))), as_json=as_json)
         return 0
-    from prefect_autopilot.troubleshooting import diagnose as judge
     from prefect_autopilot.troubleshooting import with_what_is_shared
 
-    evidence, page = await _evidence_of(_uuid(run_id) if run_id is not None else None)
-    diagnosis = judge(evidence)
+    evidence, diagnosis, page = await _diagnosed(_uuid(run_id) if run_id is not None else None)
     evidence, _ = with_what_is_shared(evidence, diagnosis)
     _show(diagnosis, evidence=evidence, page=page, as_json=as_json)
     return 0
 
 
-async def _evidence_of(run_id: str | None) -> tuple[Evidence, str]:
-    """Return what is known of a run, with whether the services it names answer, and its page."""
+async def _diagnosed(run_id: str | None) -> tuple[Evidence, Diagnosis, str]:
+    """Return what is known of a run and of what is tied to it, its diagnosis and its page."""
     from prefect_autopilot.adapters.evidence import read_evidence
     from prefect_autopilot.adapters.prefect_api import PrefectAPI
-    from prefect_autopilot.journeys.desk import prefect_target, probe
-    from prefect_autopilot.journeys.policy import read_policy
+    from prefect_autopilot.journeys.desk import prefect_target
+    from prefect_autopilot.journeys.linked import with_linked
     from prefect_autopilot.journeys.probing import with_health_of_named
-    from prefect_autopilot.settings import load_settings
-
-    settings = load_settings()
-    private = read_policy(settings.policy_file, mode=settings.mode).probe_hosts
-
-    async def ask(url: str) -> bool | None:
-        return await probe(url, urlsplit(url).hostname in private)
+    from prefect_autopilot.troubleshooting import diagnose as judge
 
     target = prefect_target()
     now = datetime.now(UTC)
     async with PrefectAPI(target.url, auth=target.auth, ui=target.ui) as api:
         run = await _last_failed(api, now) if run_id is None else await api.run(run_id)
-        read = await read_evidence(api, run, now=now)
-        return await with_health_of_named(read, ask), f"{api.ui}/runs/flow-run/{run.id}"
+        evidence = await with_health_of_named(await read_evidence(api, run, now=now), _asking(api))
+        diagnosis = judge(evidence)
+        return await with_linked(api, evidence, diagnosis), diagnosis, f"{api.ui}/runs/flow-run/{run.id}"
+
+
+def _asking(api: PrefectAPI) -> Ask:
+    """Return what asks a service; the policy is read when the first is asked, and once."""
+    from prefect_autopilot.journeys.desk import probe
+    from prefect_autopilot.journeys.policy import probe_hosts
+    from prefect_autopilot.settings import load_settings
+
+    once = asyncio.Lock()
+    private: tuple[str, ...] | None = None
+
+    async def ask(url: str) -> bool | None:
+        nonlocal private
+        async with once:
+            if private is None:
+                private = await probe_hosts(api, load_settings())
+        return await probe(url, urlsplit(url).hostname in private)
+
+    return ask
 
 
 def _uuid(text: str) -> str:

@@ -110,18 +110,19 @@ def _automated(automations: Iterable[JSONDict]) -> Iterator[tuple[str, str]]:
         trigger = automation.get("trigger") or {}
         if COMPLETED not in (trigger.get("expect") or ()):
             continue
-        upstreams = set(_deployments_in([trigger.get("match"), trigger.get("match_related")]))
+        upstreams = set(deployments_in([trigger.get("match"), trigger.get("match_related")]))
         for action in automation.get("actions") or ():
             if action.get("type") == "run-deployment" and action.get("deployment_id"):
                 yield from ((str(action["deployment_id"]), upstream) for upstream in upstreams)
 
 
-def _deployments_in(value: object) -> Iterator[str]:
+def deployments_in(value: object) -> Iterator[str]:
+    """Yield the ids of the deployments that a part of an automation's trigger names."""
     if isinstance(value, str):
         yield from _DEPLOYMENT.findall(value)
     elif isinstance(value, Mapping):
         for inner in value.values():
-            yield from _deployments_in(inner)
+            yield from deployments_in(inner)
     elif isinstance(value, Collection):
         for inner in value:
-            yield from _deployments_in(inner)
+            yield from deployments_in(inner)

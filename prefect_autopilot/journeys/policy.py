@@ -59,6 +59,17 @@ async def read_block(api: PrefectAPI, *, mode: Mode) -> RemedyPolicy | None:
     return _valid(_said({"mode": mode} | told), f"The block {BLOCK} (Autopilot Policy)")
 
 
+async def probe_hosts(api: PrefectAPI, settings: Settings) -> tuple[str, ...]:
+    """Return the private hosts that the file or block lets be asked whether they answer.
+
+    Raises ConfigurationError where either is wrong, PrefectError.
+    """
+    if settings.policy_file is not None:
+        return read_policy(settings.policy_file, mode=settings.mode).probe_hosts
+    found = await read_block(api, mode=settings.mode)
+    return found.probe_hosts if found else ()
+
+
 def _said(told: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a block says besides defaults: it is stored with all of its fields."""
     usual = RemedyPolicy().model_dump(mode="json")

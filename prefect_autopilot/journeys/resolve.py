@@ -24,6 +24,7 @@ from prefect_autopilot.journeys.held import look_whether_held
 from prefect_autopilot.journeys.known_around import read_around
 from prefect_autopilot.journeys.leased import LEASE_TTL_S, lease_of
 from prefect_autopilot.journeys.left_open import acts_before, left_open
+from prefect_autopilot.journeys.linked import with_linked
 from prefect_autopilot.journeys.proposals import look_at_proposal
 from prefect_autopilot.journeys.remedies import apply_once
 from prefect_autopilot.journeys.stuck_runs import is_stuck_run
@@ -199,7 +200,7 @@ async def _step(
         case _:
             evidence = await read_around(desk, run)
             seen.append(evidence)
-            understood = await recognise(desk, _understand(desk, session, evidence))
+            understood = await recognise(desk, await _understand(desk, session, evidence))
             await look_whether_held(desk, understood, run)
             return await with_proposal(desk.language_model, understood, evidence)
 
@@ -210,11 +211,14 @@ def _deleted(session: TroubleshootingSession, now: datetime) -> TroubleshootingS
     return steps.close(session, "the run was deleted, there is nothing left to resolve", now=now)
 
 
-def _understand(desk: Desk, session: TroubleshootingSession, evidence: Evidence) -> TroubleshootingSession:
+async def _understand(
+    desk: Desk, session: TroubleshootingSession, evidence: Evidence
+) -> TroubleshootingSession:
     """Take identification, analysis and diagnosis in one read of the evidence."""
     now = desk.clock()
     run = evidence.run
     diagnosis = diagnose(evidence)
+    evidence = await with_linked(desk.api, evidence, diagnosis)
     evidence, key = with_what_is_shared(evidence, diagnosis)
     components = (f"{run.flow_name}/{run.deployment_name}" if run.deployment_name else run.flow_name,)
     issues = (issue_from(diagnosis, workflow_id=session.workflow_id, now=now, components=components),)

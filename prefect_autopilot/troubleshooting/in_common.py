@@ -6,7 +6,8 @@ First among the runs of its own, else among all that ended at the same time. Cha
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from prefect_autopilot.models import (
@@ -27,6 +28,7 @@ MOST_COMPARED = 120
 LONGEST_VALUE = 200
 """Characters of a parameter that may be what failures share; longer ones are content."""
 MIN_WORKFLOWS = 2
+_BLOCK = re.compile(r"\{\{\s*prefect\.blocks\.([\w-]+\.[\w-]+)")
 
 
 def with_what_is_shared(evidence: Evidence, diagnosis: Diagnosis) -> tuple[Evidence, CommonKey | None]:
@@ -102,9 +104,24 @@ def _row(run: RunRecord) -> IncidentRun:
         "job_variables": _plain(variables),
         "env": _plain(run.job_variables.get("env")),
         "tags": dict.fromkeys(run.tags, True),
+        "credentials": dict.fromkeys(_blocks((run.parameters, run.job_variables)), True),
         "metrics": numbers | run.measures,
     }
     return IncidentRun.model_validate(columns)
+
+
+def _blocks(value: Any) -> Iterator[str]:
+    """Yield the blocks that parameters and job variables name, by reference or in a template."""
+    if isinstance(value, str):
+        yield from _BLOCK.findall(value)
+    elif isinstance(value, dict):
+        held = value.get("$ref")
+        if isinstance(held, dict) and isinstance(ident := held.get("block_document_id"), str):
+            yield ident
+        yield from _blocks(tuple(value.values()))
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _blocks(inner)
 
 
 def _plain(values: Any) -> dict[str, Any]:
@@ -113,7 +130,8 @@ def _plain(values: Any) -> dict[str, Any]:
     return {
         name: value
         for name, value in values.items()
-        if isinstance(value, int | float | bool) or (isinstance(value, str) and len(value) <= LONGEST_VALUE)
+        if isinstance(value, int | float | bool)
+        or (isinstance(value, str) and len(value) <= LONGEST_VALUE and not _BLOCK.search(value))
     }
 
 

@@ -293,13 +293,18 @@ def test_a_failed_run_is_diagnosed_and_nothing_is_changed(
     }
 
 
-@pytest.mark.parametrize("allowed", [True, False], ids=["allowed", "not allowed"])
+@pytest.mark.parametrize(
+    ("allowed", "by_block"),
+    [(True, False), (False, False), (True, True), (False, True)],
+    ids=["file allows", "file does not", "block allows", "block does not"],
+)
 def test_a_service_the_failure_names_is_asked_where_the_policy_allows_and_its_answer_stands_in_the_advice(
     run: Run,
     server: Server,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     allowed: bool,  # noqa: FBT001  # a column
+    by_block: bool,  # noqa: FBT001  # a column
 ) -> None:
     named = server.url.removesuffix("/api")
     failed = raw_run()
@@ -308,13 +313,17 @@ def test_a_service_the_failure_names_is_asked_where_the_policy_allows_and_its_an
     def answer(method: str, path: str) -> tuple[int, str, bytes]:
         if path == f"/flow_runs/{RUN_ID}":
             return 200, "application/json", json.dumps(failed).encode()
+        if by_block and path.endswith("/autopilot-policy/block_documents/name/autopilot"):
+            return 200, "application/json", json.dumps({"data": {"probe_hosts": hosts}}).encode()
         return prefect_with_a_failed_run(method, path)
 
     server.answer = answer
     monkeypatch.setenv("PREFECT_API_URL", server.url)
+    hosts = ["127.0.0.1"] if allowed else []
     policy = tmp_path / "policy.yaml"
-    policy.write_text(f"probe_hosts: {['127.0.0.1'] if allowed else []}\n")
-    monkeypatch.setenv("PREFECT_AUTOPILOT_POLICY_FILE", str(policy))
+    policy.write_text(f"probe_hosts: {hosts}\n")
+    if not by_block:
+        monkeypatch.setenv("PREFECT_AUTOPILOT_POLICY_FILE", str(policy))
     code, out, err = run("diagnose", RUN_ID)
     assert (code, err) == (0, "")
     assert f"{named}/runs/flow-run/{RUN_ID}" in out

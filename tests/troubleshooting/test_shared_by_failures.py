@@ -57,6 +57,18 @@ TRAITS: dict[str, tuple[str, object, dict[str, Any], dict[str, Any]]] = {
     "environment": ("env.STAGE", "b", {"job_variables": {"env": {"STAGE": "b"}}}, {"job_variables": {}}),
     "trigger": ("started_by", "on-upload", {"started_by": "on-upload"}, {}),
     "tag": ("tags.backfill", True, {"tags": ("backfill",)}, {"tags": ()}),
+    "credential by reference": (
+        "credentials.b-41",
+        True,
+        {"parameters": {"store": {"$ref": {"block_document_id": "b-41"}}}},
+        {"parameters": {"store": {"$ref": {"block_document_id": "b-40"}}}},
+    ),
+    "credential in a template": (
+        "credentials.secret.dw-old",
+        True,
+        {"job_variables": {"env": {"DSN": "{{ prefect.blocks.secret.dw-old }}"}, "volumes": ["a"]}},
+        {"job_variables": {"env": {}}},
+    ),
     "size": ("metric", "rows", {"measures": {"rows": 9_000.0}}, {"measures": {"rows": 10.0}}),
 }
 
