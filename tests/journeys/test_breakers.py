@@ -10,13 +10,14 @@ from typing import Any
 import httpx
 import pytest
 
+from prefect_autopilot.adapters import run_life
 from prefect_autopilot.adapters.prefect_api import PrefectAPI
-from prefect_autopilot.errors import ConflictError
+from prefect_autopilot.errors import ConflictError, PrefectError
 from prefect_autopilot.journeys import resolve
 from prefect_autopilot.journeys.desk import Desk
 from prefect_autopilot.journeys.proposals import undo
 from prefect_autopilot.models import PauseDeployment, RemedyPolicy, ResolutionStatus, TroubleshootingSession
-from prefect_autopilot.troubleshooting import diagnose_text
+from prefect_autopilot.troubleshooting import diagnose, diagnose_text
 
 NAMED = RemedyPolicy(mode="auto", remedies={"pause_deployment": "auto"})
 
@@ -65,19 +66,10 @@ async def failed(desk: Desk, prefect: Any, clock: Any, times: int = 3) -> Troubl
     clock.forward(10)
     opened = await resolve.take_up(desk, run)
     assert opened is not None
-    fingerprint = (await _diagnosed(desk, opened.session_id)).fingerprint
+    fingerprint = diagnose(await resolve.read_evidence(desk.api, run, now=desk.clock())).fingerprint
     for number in range(times):
         await desk.store.record_verification(f"before-{number}", 1, fingerprint, "dep-1", "failed", clock.now)
     return await resolve.advance(desk, opened.session_id)
-
-
-async def _diagnosed(desk: Desk, session_id: str) -> TroubleshootingSession:
-    session, version = await desk.store.load_session(session_id) or (None, 0)
-    assert session is not None
-    evidence = await resolve.read_evidence(desk.api, await desk.api.run("run-1"), now=desk.clock())
-    moved = resolve._understand(desk, session, evidence)
-    await desk.store.save_session(moved, version)
-    return moved
 
 
 async def test_a_deployment_whose_breaker_is_open_is_paused_and_a_completed_run_resumes_it(
@@ -149,6 +141,49 @@ async def test_what_a_person_resumed_is_theirs(desk: Desk, server: Server, prefe
     session = await resolve.advance(desk, session.session_id)
     assert session.resolution_status is ResolutionStatus.CLOSED
     assert server.changes == [{"paused": True}]
+
+
+@pytest.mark.parametrize("how", ["by somebody", "by the policy"])
+async def test_while_everything_is_paused_no_deployment_is_resumed(
+    desk: Desk, make_desk: Any, server: Server, prefect: Any, clock: Any, how: str
+) -> None:
+    session = await failed(desk, prefect, clock)
+    prefect.finish("run-2")
+    clock.forward(90)
+    paused = NAMED.model_copy(update={"paused": how == "by the policy"})
+    held = make_desk(api=desk.api, policy=paused)
+    if how == "by somebody":
+        await desk.store.pause_all("ada", clock.now)
+    session = await resolve.advance(held, session.session_id)
+    assert session.resolution_status is ResolutionStatus.IN_PROGRESS
+    assert server.changes == [{"paused": True}]
+    await desk.store.resume_all("ada", clock.now)
+    clock.forward(90)
+    session = await resolve.advance(desk, session.session_id)
+    assert server.changes == [{"paused": True}, {"paused": False}]
+    kinds = [entry.kind for entry in await desk.store.journal(session.session_id)]
+    assert kinds == ["pause_deployment", "undo pause_deployment"]
+
+
+async def test_a_server_that_is_silent_leaves_the_pause_for_the_next_look(
+    desk: Desk, server: Server, prefect: Any, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = await failed(desk, prefect, clock)
+    prefect.finish("run-2")
+    clock.forward(90)
+
+    async def silent(*_args: Any, **_named: Any) -> None:
+        raise PrefectError("The server is gone.", permanent=False)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_life, "set_paused", silent)
+        with pytest.raises(PrefectError):
+            await resolve.advance(desk, session.session_id)
+    clock.forward(90)
+    session = await resolve.advance(desk, session.session_id)
+    assert session.resolution_status is ResolutionStatus.PARTIAL
+    assert server.changes == [{"paused": True}, {"paused": False}]
+    assert await desk.store.open_intents() == ()
 
 
 async def test_a_run_that_completed_before_the_pause_is_no_probe(

@@ -253,6 +253,24 @@ async def test_where_prefect_refuses_the_change_the_retry_is_withdrawn_and_a_per
     assert await resolve.take_up(named(), await named().api.run("run-1")) is None
 
 
+async def test_what_did_not_help_is_changed_back_when_the_pause_is_over(
+    named: Any, server: Server, prefect: Any
+) -> None:
+    server.deployment = {"concurrency_limit": 8}
+    desk = named("lower_concurrency")
+    session = await taken(desk, prefect, TOO_MANY)
+    prefect.fail("run-1", error=TOO_MANY)
+    await desk.store.pause_all("ada", desk.clock())
+    session = await looked(desk, session)
+    assert server.deployment == {"concurrency_limit": 4}
+    assert session.resolution_status is ResolutionStatus.IN_PROGRESS
+    await desk.store.resume_all("ada", desk.clock())
+    session = await looked(desk, session)
+    assert server.deployment == {"concurrency_limit": 8}
+    entries = [(one.kind, one.outcome) for one in await desk.store.journal(session.session_id)][:2]
+    assert entries == [("lower_concurrency", "applied"), ("undo lower_concurrency", "applied")]
+
+
 async def test_what_still_stands_changed_is_told_where_the_outcome_is_not_seen(
     named: Any, server: Server, prefect: Any
 ) -> None:
