@@ -19,7 +19,7 @@ from prefect_autopilot.models import (
     Value,
 )
 from prefect_autopilot.services.openapi_access import Need, SignIns, base_url, same_address, server_of
-from prefect_autopilot.services.openapi_answers import read_pagination, read_rows
+from prefect_autopilot.services.openapi_answers import answer_shape, read_pagination, read_returns, read_rows
 from prefect_autopilot.services.openapi_names import (
     changes_something,
     operation_name,
@@ -269,9 +269,10 @@ class _Reader:
         effect = _effect(method, name)
         parameters = tuple(taken.parameters.values())
         rows, paging = None, Pagination()
+        answer = answer_shape(self._schemas, found.told)
         if effect is OperationEffect.SAFE and method == "GET":
-            rows = read_rows(self._schemas, found.told, path)
-            paging = read_pagination(self._schemas, found.told, parameters, rows) if rows else paging
+            rows = read_rows(self._schemas, answer, path)
+            paging = read_pagination(self._schemas, found.told, answer, parameters, rows) if rows else paging
         drops_body = method in ("GET", "HEAD", "DELETE") and not any(
             one.required for one in parameters if one.location == "body"
         )
@@ -284,6 +285,7 @@ class _Reader:
             body="none" if drops_body else taken.body,
             body_at=None if drops_body else taken.body_at,
             list_at=rows,
+            returns=read_returns(self._schemas, found.told, answer, name, rows),
             pagination=paging,
             effect=effect,
             sources=(f"{method} {found.path}",),

@@ -1,4 +1,4 @@
-"""Where the rows of an answer are and how the next page is asked for, read from a response schema by rule."""
+"""What an answer is, where its rows are, how the next page is asked for: read from responses by rule."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from prefect_autopilot.models import Pagination, Parameter
-from prefect_autopilot.services.openapi_names import snake_case
+from prefect_autopilot.models import Pagination, Parameter, Returns
+from prefect_autopilot.services.openapi_names import plain_text, snake_case
 from prefect_autopilot.services.openapi_schema import (
     NotImportableError,
     Schemas,
     Shape,
+    listed,
     mapping,
     text,
     vocabulary,
@@ -24,15 +25,19 @@ _BESIDE = re.compile(
     r"sync|version|expand|response|code|message|order|sort|query|included|schema|time|id).*|\W*)"
 )
 _NEXT_OFFSET = re.compile(r"(?i)next[\w.]*offset$")
+_FROM_ZERO = re.compile(
+    r"(?i)\b(?:zero|0)[- ](?:based|indexed)\b|\b(?:start|begin)\w* (?:from|at|with) (?:0|zero)\b"
+)
+_STATUS = re.compile(
+    r"(?i)^(?:(?:http )?(?:status|error)(?: code)?\W*)?\d{3}\b\W*(?:(?:ok|created|accepted)\b\W*)?"
+)
+_MOST_TOLD = 6
 _DEEP = 3
 _MOST_FIELDS = 60
 
 
-def read_rows(schemas: Schemas, operation: Mapping[str, Any], path: str) -> str | None:
-    """Return the dotted path of the rows of a list, None where the answer is no list."""
-    shape = answer_shape(schemas, operation)
-    if shape is None:
-        return None
+def read_rows(schemas: Schemas, shape: Shape, path: str) -> str | None:
+    """Return the dotted path of the rows of a list of this shape, None where the answer is no list."""
     if shape.type == "array":
         return "$"
     single = path.rstrip("/").endswith("}")
@@ -66,21 +71,61 @@ def _rows_in(schemas: Schemas, shape: Shape, noun: str, *, single: bool, depth: 
     return None
 
 
-def answer_shape(schemas: Schemas, operation: Mapping[str, Any]) -> Shape | None:
-    """Return the shape of the JSON answer of success, None where none is described."""
-    response = _success(schemas, operation)
+def answer_shape(schemas: Schemas, operation: Mapping[str, Any]) -> Shape:
+    """Return the shape of the JSON answer of success, that of anything where none is described."""
+    response = success(schemas, operation)
     if response is None:
-        return None
+        return Shape()
     content = mapping(response.get("content"))
     schema = response.get("schema")
     for media, value in content.items():
         if "json" in str(media).lower() or str(media) == "*/*":
             schema = mapping(value).get("schema")
             break
-    return _shape(schemas, schema) if isinstance(schema, Mapping) else None
+    return _shape(schemas, schema) if isinstance(schema, Mapping) else Shape()
 
 
-def _success(schemas: Schemas, operation: Mapping[str, Any]) -> Mapping[str, Any] | None:
+def read_returns(
+    schemas: Schemas, operation: Mapping[str, Any], shape: Shape, name: str, rows: str | None
+) -> Returns | None:
+    """Return what a call answers, in the document's words, and the fields by which things are known.
+
+    None where the document says neither.
+    """
+    row = shape
+    for step in (rows or "").split("."):
+        row = _shape(schemas, row.properties.get(step)) if step not in ("", "$") else row
+    if rows is not None:
+        row = _shape(schemas, row.items)
+    fields = _telling(row)
+    if not fields and rows is None:
+        wrapped = next((one for one in vocabulary()["wrappers"] if one in row.properties), None)
+        inner = _shape(schemas, row.properties[wrapped]) if wrapped else Shape()
+        fields = tuple(f"{wrapped}.{field}" for field in _telling(inner))
+    said = _STATUS.sub("", plain_text(text((success(schemas, operation) or {}).get("description"))))
+    if _says_something(said):
+        return Returns(what=said, fields=fields)
+    thing = name.partition("_")[2].replace("_", " ") or "answer"
+    return Returns(what=f"Rows of {thing}." if rows else f"The {thing}.", fields=fields) if fields else None
+
+
+def _says_something(said: str) -> bool:
+    named = set(re.findall(r"[a-z]+", said.lower()))
+    return len(named - words("commonplace")) > 1
+
+
+def _telling(shape: Shape) -> tuple[str, ...]:
+    """Return the plain fields of a thing that say which it is, where, how it is called and how it stands."""
+    plain = {
+        snake_case(name): name
+        for name, value in list(shape.properties.items())[:_MOST_FIELDS]
+        if "." not in name and mapping(value).get("type", "object") not in ("object", "array")
+    }
+    return tuple(plain[name] for name in vocabulary()["telling"] if name in plain)[:_MOST_TOLD]
+
+
+def success(schemas: Schemas, operation: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the response of success that a document describes, None where it describes none."""
     responses = {str(status).upper(): value for status, value in mapping(operation.get("responses")).items()}
     for status in ("200", "201", "202", "203", "206", "2XX", "DEFAULT"):
         if status in responses:
@@ -99,11 +144,10 @@ def _shape(schemas: Schemas, schema: Any) -> Shape:
 
 
 def read_pagination(
-    schemas: Schemas, operation: Mapping[str, Any], parameters: Sequence[Parameter], rows: str
+    schemas: Schemas, operation: Mapping[str, Any], shape: Shape, parameters: Sequence[Parameter], rows: str
 ) -> Pagination:
     """Return how the next page of the list at ``rows`` is asked for, kind "none" where no rule fits."""
     asked = {snake_case(one.name): one for one in parameters if one.location == "query"}
-    shape = answer_shape(schemas, operation) or Shape()
     told = {} if shape.type == "array" else _fields(schemas, shape)
     page = next((one for name, one in asked.items() if name in words("page") and one.type != "object"), None)
     offset = next((one for name, one in asked.items() if name in words("offset") and _is_count(one)), None)
@@ -126,11 +170,12 @@ def read_pagination(
     if address is not None:
         return Pagination(kind="next_url", response_field=address)
     if any(
-        str(name).lower() == "link" for name in mapping((_success(schemas, operation) or {}).get("headers"))
+        str(name).lower() == "link" for name in mapping((success(schemas, operation) or {}).get("headers"))
     ):
         return Pagination(kind="link")
     counted = Pagination(kind="offset", request_param=offset.name) if offset is not None else Pagination()
-    counted = Pagination(kind="page", request_param=page.name) if page is not None else counted
+    if page is not None:
+        counted = Pagination(kind="page", request_param=page.name, first=_first(schemas, operation, page))
     return _after_the_last(schemas, shape, asked, rows) or counted
 
 
@@ -145,6 +190,18 @@ def _after_the_last(
     if mark is None or more is None or "id" not in row.properties:
         return None
     return Pagination(kind="last_row", request_param=mark.name, response_field=more)
+
+
+def _first(schemas: Schemas, operation: Mapping[str, Any], page: Parameter) -> int | None:
+    """Return the number of the first page, the one answered where none is asked, if the document says it."""
+    for one in listed(operation.get("parameters")):
+        told = schemas.resolve(one)
+        if told.get("name") == page.name:
+            shape = _shape(schemas, told.get("schema", told))
+            default = shape.keywords.get("default")
+            if type(default) is int and default in (0, 1):
+                return default
+    return 0 if _FROM_ZERO.search(page.description) else None
 
 
 def _is_count(parameter: Parameter) -> bool:

@@ -7,7 +7,15 @@ from typing import Any, ClassVar
 import pytest
 
 from prefect_autopilot.errors import UsageError
-from prefect_autopilot.models import Auth, Operation, OperationEffect, Pagination, Parameter, ServiceStatus
+from prefect_autopilot.models import (
+    Auth,
+    Operation,
+    OperationEffect,
+    Pagination,
+    Parameter,
+    Returns,
+    ServiceStatus,
+)
 from prefect_autopilot.services import build_request, check_parameters, next_page, takes_key
 from prefect_autopilot.services.openapi import ImportReport, import_document
 
@@ -780,6 +788,68 @@ class TestLists:
         following = next_page(operation, {}, {"data": [1], "next_cursor": "c2"}, url="https://a.example")
         assert following is not None
         assert following.parameters == {"cursor": "c2"}
+
+
+def described(schema: dict[str, Any], said: str = "OK") -> dict[str, Any]:
+    return answer(schema, description=said)
+
+
+class TestWhatIsAnswered:
+    @pytest.mark.parametrize(
+        ("told", "method", "path", "returns"),
+        [
+            (described(obj(name=TEXT, id=TEXT, more=obj(a=TEXT))), "post", "/pets",
+             Returns(what="The pet.", fields=("id", "name"))),
+            (described(obj(data={"type": "array", "items": obj(createdAt=TEXT, uuid=TEXT)})), "get", "/pets",
+             Returns(what="Rows of pets.", fields=("uuid", "createdAt"))),
+            (described({"type": "array", "items": obj(id=NUMBER)}, "The pets of a shop. Sorted."),
+             "get", "/pets",
+             Returns(what="The pets of a shop.", fields=("id",))),
+            (described(obj(data=obj(id=TEXT, status=TEXT))), "get", "/pets/{id}",
+             Returns(what="The pet.", fields=("data.id", "data.status"))),
+            (described(obj(weight=NUMBER), "Weight of the pet in kilograms"), "get", "/pets/{id}",
+             Returns(what="Weight of the pet in kilograms")),
+            (described(obj(weight=NUMBER), "Successful operation"), "get", "/pets/{id}", None),
+            ({"responses": {"204": {"description": "The pet was deleted"}}}, "delete", "/pets/{id}", None),
+            ({"responses": {"200": {"description": "<b>ok</b>"}}}, "post", "/pets", None),
+            (described(obj(id=TEXT), "HTTP Status Code: `200` OK<br>"), "post", "/pets",
+             Returns(what="The pet.", fields=("id",))),
+            (described(obj(), "Status code: 200 OK. Rooms of the pet returned"), "post", "/pets",
+             Returns(what="Rooms of the pet returned")),
+        ],
+        ids=["thing", "rows", "the document's words", "wrapped", "words alone", "nothing",
+             "no answer", "markup", "status", "after the status"],
+    )  # fmt: skip
+    def test_is_told_by_what_things_are_known_by(
+        self, told: dict[str, Any], method: str, path: str, returns: Returns | None
+    ) -> None:
+        slots = [{"name": "id", "in": "path", "required": True, "schema": TEXT}] if "{" in path else []
+        assert only({"parameters": slots, **told}, method=method, path=path).returns == returns
+
+    def test_names_only_fields_of_the_answer(self) -> None:
+        shape = obj(
+            id=TEXT, **{"a.b": TEXT, "name": {"$ref": "#/components/schemas/None"}, "status": obj(a=TEXT)}
+        )
+        told = only({**described(shape)}, path="/pets").returns
+        assert told is not None
+        assert told.fields == ("id",)
+
+    @pytest.mark.parametrize(
+        ("page", "first"),
+        [
+            ({"schema": {"type": "integer", "default": 0}}, 0),
+            ({"schema": {"type": "integer", "default": 1}}, 1),
+            ({"schema": NUMBER, "description": "Number of the page, starting at 0."}, 0),
+            ({"schema": NUMBER, "description": "Zero-based page index."}, 0),
+            ({"schema": NUMBER, "description": "Number of the page."}, None),
+            ({"schema": {"type": "integer", "default": 20}}, None),
+        ],
+        ids=["default 0", "default 1", "in words", "zero-based", "not said", "no first page"],
+    )
+    def test_begins_with_the_page_the_document_says(self, page: dict[str, Any], first: int | None) -> None:
+        asked = [{"name": "page", "in": "query", **page}]
+        operation = only({"parameters": asked, **answer(obj(data=ROW))}, method="get")
+        assert operation.pagination == Pagination(kind="page", request_param="page", first=first)
 
 
 class TestLeftOut:
