@@ -102,7 +102,7 @@ def read_returns(
         wrapped = next((one for one in vocabulary()["wrappers"] if one in row.properties), None)
         inner = _shape(schemas, row.properties[wrapped]) if wrapped else Shape()
         fields = tuple(f"{wrapped}.{field}" for field in _telling(inner))
-    said = _STATUS.sub("", plain_text(text((success(schemas, operation) or {}).get("description"))))
+    said = plain_text(_STATUS.sub("", text((success(schemas, operation) or {}).get("description"))))
     if _says_something(said):
         return Returns(what=said, fields=fields)
     thing = name.partition("_")[2].replace("_", " ") or "answer"
