@@ -211,7 +211,7 @@ def _questions(reading: _Reading, catalogue: Catalogue) -> list[Question]:
     schedule = reading.start.schedule
     questions += _contradictions(reading.scene, catalogue)
     questions += second_start(reading.scene, reading.clauses, reading.start)
-    questions += event_questions(reading.scene, reading.start, catalogue)
+    questions += [] if reading.unknown else event_questions(reading.scene, reading.start, catalogue)
     if schedule and schedule.problems:
         questions.append(Question(id="when", text=f"When should it run? {' '.join(schedule.problems)}"))
     questions += address_questions(reading.scene.document.text)

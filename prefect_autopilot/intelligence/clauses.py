@@ -10,7 +10,9 @@ from prefect_autopilot.intelligence.data import table, words
 from prefect_autopilot.intelligence.scene import ANY, KIND, ORDER, Part, Scene
 
 _EVENT = (
-    r"(?:and |but |so |then |only )?(?:when(?:ever|evr)?|wenever|if|once|as soon as|every ?time|each time"
+    r"(?:and |but |so |then |only )?(?:when(?:ever|evr)?|wenever|if"
+    r"|once(?! (?:an?|per|each|every) (?:minute|hour|day|night|week|month|quarter|year)\b)"
+    r"|as soon as|every ?time|each time"
     r"|any ?time|upon|after|"
     r"in case|the moment|on (?:a |an |every |each |any )?new|for (?:each|every|any)(?: new| incoming)?"
     r"|on each|on every(?= new)|"
@@ -142,8 +144,9 @@ def _is_imperative(text: str, start: int, found: re.Match[str]) -> bool:
     if len(before) < 3 or before[-1] in _PERIODIC:  # noqa: PLR2004 - "when X posts" is not over yet
         return False  # nor "the nightly import fails"
     verb = _leading_verb().match(text, found.end())
-    if before[-1] in _LABELLED or _PASSIVE.match(text, found.end()):
-        return False  # "is tagged refund", "when a booking gets cancelled" go on
+    is_place = verb is None and before[-1] in verbs() and re.match(KIND, text[found.end() :])
+    if is_place or before[-1] in _LABELLED or _PASSIVE.match(text, found.end()):
+        return False  # "posts in #music", "is tagged refund", "when a booking gets cancelled" go on
     if verb is not None and _THIRD_PERSON.fullmatch(verb[1]) and not before[-1].endswith("ed"):
         return False  # "when a deal closes in X" is not over yet, orders have no such ending
     is_noun = verb is not None and verb[1] in words("verbs", "nouns")

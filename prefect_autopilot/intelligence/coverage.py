@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 
+from prefect_autopilot.intelligence.branches import refers_back
 from prefect_autopilot.intelligence.clauses import Clause, verbs
 from prefect_autopilot.intelligence.data import words
 from prefect_autopilot.intelligence.document import Token
@@ -19,43 +20,6 @@ from prefect_autopilot.services import Catalogue
 
 _QUOTED = re.compile(r"'([^']{2,400})'|\"([^\"]{2,400})\"")
 _SHORTEST_VALUE = 2
-_BEFORE = frozenset(
-    {
-        "with",
-        "without",
-        "in",
-        "on",
-        "by",
-        "from",
-        "for",
-        "of",
-        "as",
-        "to",
-        "under",
-        "over",
-        "at",
-        "than",
-        "only",
-    }
-    | {
-        "but",
-        "not",
-        "except",
-        "unless",
-        "until",
-        "after",
-        "within",
-        "about",
-        "is",
-        "are",
-        "who",
-        "max",
-        "when",
-    }
-)
-"""What stands right before a left-over word and belongs to it."""
-
-
 _NARROWS_ANYWHERE = re.compile(
     r"(?:whose|where|longer than|shorter than|bigger than|larger than|smaller than|older than|newer than|only"
     r"|but only|except)\b"
@@ -74,25 +38,10 @@ _KEEPS = re.compile(
     r"|don'?t|do not|not|max(?:imum)?|at most|no more|within|until|outside|when|while|if|after \S+ (?:\w+)?"
     r"|keep only|limit|both (?:ways|directions)|two-way|bidirectional\w*|in both)\b"
 )
-_ALONE = frozenset(
-    {
-        "only",
-        "unless",
-        "except",
-        "without",
-        "never",
-        "not",
-        "don't",
-        "dont",
-        "no",
-        "until",
-        "within",
-        "otherwise",
-    }
-    | {"else", "instead", "first", "last", "next", "max", "ignore", "skip", "filled"}
+_COMPARED = re.compile(
+    r"(?:over|above|under|below|more|less|at least|at most|greater|larger|bigger|smaller|exceed|contain"
+    r"|is|are)"
 )
-"""What says nothing where the words beside it are used."""
-
 _MOST = 6
 LEAVE_OUT = "leave it out"
 
@@ -150,12 +99,13 @@ def left_over(
         place, held = scene.clean(clause.start, clause.end), [p for p in scene.parts if clause.holds(p)]
         if held and all(part.role in _TOLD_WHY for part in held):
             coverage.mark(*place)  # "we moved away from …": the reason beside the service says so
-        elif held and not clause.lead:
-            coverage.mark_words(*place, verbs())
+        elif (held and not clause.lead) or refers_back(scene.words(clause.start, clause.end).strip()):
+            coverage.mark_words(*place, verbs() | words("coverage", "found"))
     for begin, end, seconds, _ in find_waits(scene.document.lower):
-        if any(step.wait_s == seconds for step in steps):
+        if seconds is not None and any(step.wait_s == seconds for step in steps):
             coverage.mark(begin, end)
     for text in told:
+        coverage.mark_text(text)
         for found in _QUOTED.finditer(text):
             coverage.mark_text((found[1] or found[2]).removesuffix("…"))
     _mark_start(coverage, clauses, start, catalogue)
@@ -174,18 +124,35 @@ def narrowed(scene: Scene, clauses: tuple[Clause, ...], start: Start, catalogue:
         coverage.mark(part.mention.start, part.mention.end)
     _mark_start(coverage, (clause,), start, catalogue)
     found = [
-        span.text
+        span
         for span in _groups(coverage, clause)
         if clause.lead or _NARROWS_ANYWHERE.match(span.text.lower())
     ]
+    said = _joined(scene, spec.filter, found)
     for other in clauses:
         alone = not any(other.holds(part) for part in scene.parts)
         if alone and other.verb is None and (only := _ONLY.match(scene.words(other.start, other.end))):
-            found.append(only["what"])
-    if not found:
-        return start
-    said = (spec.filter, *(" ".join(one.lower().split()) for one in found))
-    return replace(start, spec=spec.model_copy(update={"filter": " and ".join(filter(None, said))}))
+            said.append(only["what"])
+    filter_ = " and ".join(dict.fromkeys(said)) or None
+    return replace(start, spec=spec.model_copy(update={"filter": filter_}))
+
+
+def _joined(scene: Scene, filter_: str | None, more: list[Span]) -> list[str]:
+    """Return the conditions of a filter and more of its words in order, a comparison with what it is of."""
+    said = filter_.split(" and ") if filter_ else []
+    text = scene.document.text.lower()
+    places = [(text.find(one), one) for one in said]
+    pieces = [(at, one) for at, one in places if at >= 0] + [(s.start, s.text.lower()) for s in more]
+    out = [one for at, one in places if at < 0]
+    end = -2
+    for at, one in sorted(pieces):
+        plain = " ".join(one.split())
+        if out and 0 <= at - end <= 1 and _COMPARED.match(one) and not re.search(r"\d", out[-1]):
+            out[-1] = f"{out[-1]} {plain}"
+        else:
+            out.append(plain)
+        end = at + len(one)
+    return out
 
 
 def keep_questions(text: str, unused: Iterable[Span]) -> list[Question]:
@@ -234,9 +201,10 @@ def _mark_start(coverage: Coverage, clauses: tuple[Clause, ...], start: Start, c
     known |= {stem(word) for phrase in phrases for word in re.findall(r"[a-z]+", phrase.lower())}
     known |= set(service.kinds) if service else set()
     first, last = scene.clean(clause.start, clause.end)
+    known |= set((clause.lead or "").split())
     who = _WHO.search(scene.document.lower, first, last)  # "someone who isn't a member": no event's thing
     place = (first, who.start() if who else last)
-    coverage.mark_words(*place, known)
+    coverage.mark_words(*place, known | words("coverage", "happens"))
     told = frozenset().union(*(changes(phrase.replace("_", " ")) for phrase in phrases)) or {"created"}
     happened = {t.text for t in scene.document.tokens if changes(t.text) and changes(t.text) <= told}
     coverage.mark_words(*place, happened)
@@ -299,9 +267,9 @@ def _groups(coverage: Coverage, clause: Clause) -> Iterable[Span]:
             runs.append([i])
     for run in runs:
         first = run[0]
-        while first and free[first - 1] and tokens[first - 1].text in _BEFORE:
+        while first and free[first - 1] and tokens[first - 1].text in words("coverage", "before"):
             first -= 1
-        if any(tokens[i].text not in _ALONE for i in run):
+        if any(tokens[i].text not in words("coverage", "alone") for i in run):
             yield document.span(tokens[first].start, tokens[run[-1]].end)
 
 

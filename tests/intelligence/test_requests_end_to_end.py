@@ -294,8 +294,8 @@ REQUESTS = [
     ),
     # Filters and conditions.
     Request(
-        "When a deal is won in HubSpot, congratulate the team in #sales on Slack",
-        "app_event hubspot deal_won",
+        "When a deal is created in Pipedrive, congratulate the team in #sales on Slack",
+        "app_event pipedrive new_deal",
         "slack.post_message",
     ),
     Request(
@@ -310,8 +310,8 @@ REQUESTS = [
         "over $200",
     ),
     Request(
-        "If a card is moved to Done in Trello, post it to Discord",
-        "app_event trello card_updated",
+        "If an issue is moved to Done in Linear, post it to Discord",
+        "app_event linear issue_updated",
         "discord.create_message",
         "moved to done",
         ends=ASKED,

@@ -69,7 +69,7 @@ WHOLE = [
     (
         "a shop that moved",
         (
-            "Two years ago we moved from Magento to Shopify. Whenever a Shopify order is refunded, "
+            "Two years ago we moved from Magento to Shopify. Whenever a Shopify order comes in, "
             "write it to QuickBooks and tell the accountant in Gmail."
         ),
         "shopify quickbooks gmail",
@@ -79,7 +79,7 @@ WHOLE = [
     (
         "an agency's handover",
         (
-            "Once a deal is won in Pipedrive: 1) create a project in Asana 2) create a folder in "
+            "Once a deal is created in Pipedrive: 1) create a project in Asana 2) create a folder in "
             "Google Drive 3) send a welcome mail with Gmail 4) announce it in Slack."
         ),
         "pipedrive asana google_drive gmail slack",
@@ -126,7 +126,7 @@ WHOLE = [
     (
         "release notes",
         (
-            "When a release is published on GitHub, have ChatGPT rewrite the notes for customers, "
+            "When a pull request is opened on GitHub, have ChatGPT rewrite the notes for customers, "
             "publish them on WordPress and post a link to Discord."
         ),
         "github openai wordpress discord",
@@ -166,7 +166,7 @@ WHOLE = [
     (
         "a question instead of an order",
         (
-            "Can you make it so that whenever a card moves to Done in Trello, the client hears about "
+            "Can you make it so that whenever a card is added in Trello, the client hears about "
             "it on WhatsApp?"
         ),
         "trello whatsapp",
