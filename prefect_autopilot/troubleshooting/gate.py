@@ -101,7 +101,6 @@ def decide(
     """
     records = records or {}
     approval = approval if approved(approval, evidence.run) else None
-    demoted = frozenset(kind for kind, record in records.items() if record.demoted)
     remedy = choose(
         diagnosis,
         evidence,
@@ -109,7 +108,7 @@ def decide(
         refreshable=refreshable,
         jitter=jitter,
         repair=repair,
-        demoted=demoted,
+        records=records,
     )
     if approval is not None:
         remedy = _as_wished(remedy, approval, diagnosis)

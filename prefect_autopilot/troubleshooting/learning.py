@@ -36,6 +36,18 @@ class Record:
         """Tell whether the remedy has been seen not to help often enough to leave it alone."""
         return self.seen >= FEWEST and self.interval[1] < WORTHLESS_BELOW
 
+    @property
+    def rank(self) -> float:
+        """Return where the remedy stands among those that fit: what surely helps by its lower bound, else 0.
+
+        Surely: in more than half of the cases, by the lower end of the interval; below 0 where demoted. What
+        is seen too little to tell keeps its place, for nothing is tried out on runs that matter.
+        """
+        if self.demoted:
+            return -1.0
+        least = self.interval[0]
+        return least if self.seen >= FEWEST and least > WORTHLESS_BELOW else 0.0
+
 
 Records = Mapping[str, Record]
 """Records by kind of remedy."""

@@ -14,6 +14,7 @@ from prefect_autopilot.models import (
     Diagnosis,
     Evidence,
     IssueCategory,
+    PauseDeployment,
     RefreshCredentials,
     Remedy,
     RemedyClass,
@@ -22,6 +23,7 @@ from prefect_autopilot.models import (
     RetryRun,
     RunRefresher,
 )
+from prefect_autopilot.troubleshooting.learning import Records
 
 Effect = Literal["none", "safe", "idempotent", "unsafe", "unknown"]
 REPEATABLE: frozenset[str] = frozenset({"none", "safe", "idempotent"})
@@ -115,11 +117,12 @@ def choose(
     refreshable: bool,
     jitter: float,
     repair: Repair | None = None,
-    demoted: frozenset[str] = frozenset(),
+    records: Records | None = None,
 ) -> Remedy:
     """Return the remedy that fits: a proved repair, new credentials, a retry for what passes, or a person.
 
-    ``demoted`` are kinds that were seen not to hold for this cause: the next one that fits comes before them.
+    ``records`` say what each kind was seen to be worth for this cause: what surely helps comes before what is
+    not known, that before what does not hold.
     """
     run_id = evidence.run.id
     if renewed(attempts):
@@ -128,9 +131,20 @@ def choose(
         diagnosis, evidence, attempts=attempts, refreshable=refreshable, jitter=jitter, repair=repair
     )
     done = {attempt.remedy.kind for attempt in attempts}
-    # What was done and did not help gives way to the next; sorting keeps the order of what is equally good.
-    best = min(fitting, key=lambda one: (one.once and one.kind in done, one.kind in demoted), default=None)
+    # What was done and did not help gives way to the next; of what is equally good the first stays first.
+    known = records or {}
+    best = max(
+        fitting, key=lambda one: (not (one.once and one.kind in done), _rank(one, known)), default=None
+    )
     return best or AskOwner(flow_run_id=run_id, advice=diagnosis.root_cause)
+
+
+def _rank(remedy: Remedy, records: Records) -> float:
+    """Return how a remedy is ranked by its record; a pause is what is left once others have failed."""
+    if isinstance(remedy, PauseDeployment):
+        return 1.0
+    record = records.get(remedy.kind)
+    return record.rank if record is not None else 0.0
 
 
 def _fitting(

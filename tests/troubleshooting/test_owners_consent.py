@@ -16,6 +16,7 @@ from prefect_autopilot.models import (
     Approval,
     AskOwner,
     Attempt,
+    PauseDeployment,
     QuietHours,
     RemedyDecision,
     RemedyPolicy,
@@ -396,21 +397,51 @@ def test_a_remedy_that_does_not_hold_is_proposed_and_a_yes_still_does_it(gate: G
     assert gate({}, records={"release_slots": Record(0, 6)}).action == "act"
 
 
-def test_what_holds_comes_before_what_was_seen_not_to(evidence: Make) -> None:
+BAD, GOOD, BETTER, FEW = Record(0, 6), Record(7, 0), Record(30, 0), Record(4, 0)
+
+
+@pytest.mark.parametrize(
+    ("records", "first"),
+    [
+        ({}, "run_refresher"),
+        ({"run_refresher": BAD}, "retry_run"),
+        ({"run_refresher": BAD, "retry_run": BAD}, "run_refresher"),
+        ({"retry_run": GOOD}, "retry_run"),
+        ({"retry_run": FEW}, "run_refresher"),
+        ({"retry_run": Record(4, 3)}, "run_refresher"),
+        ({"retry_run": GOOD, "run_refresher": BETTER}, "run_refresher"),
+        ({"retry_run": BETTER, "run_refresher": GOOD}, "retry_run"),
+        ({"retry_run": BETTER, "run_refresher": BAD}, "retry_run"),
+    ],
+    ids=[
+        *("nothing known", "one does not hold", "neither holds", "one surely helps", "too few", "as often"),
+        *("the better first", "the other better", "good before bad"),
+    ],
+)
+def test_what_was_seen_to_hold_comes_first_and_what_was_not_last(
+    evidence: Make, records: dict[str, Record], first: str
+) -> None:
     repair = RunRefresher(
         flow_run_id="run-1", deployment_id="d2", renews="secret token", proof="it writes it"
     )
-    chosen = {
-        demoted: choose(
-            OUTAGE, evidence("x"), attempts=(), refreshable=False, jitter=0.5, repair=repair, demoted=demoted
-        ).kind
-        for demoted in (
-            frozenset[str](),
-            frozenset({"run_refresher"}),
-            frozenset({"run_refresher", "retry_run"}),
-        )
-    }
-    assert list(chosen.values()) == ["run_refresher", "retry_run", "run_refresher"]
+    chosen = choose(
+        OUTAGE, evidence("x"), attempts=(), refreshable=False, jitter=0.5, repair=repair, records=records
+    )
+    assert chosen.kind == first
+
+
+def test_no_record_of_a_retry_comes_before_the_pause_of_an_open_breaker(evidence: Make) -> None:
+    pause = PauseDeployment(flow_run_id="run-1", deployment_id="d1", proof="it keeps failing")
+    chosen = choose(
+        OUTAGE,
+        evidence("x"),
+        attempts=(),
+        refreshable=False,
+        jitter=0.5,
+        repair=pause,
+        records={"retry_run": BETTER},
+    )
+    assert chosen == pause
 
 
 def test_the_decision_keeps_the_state_it_was_made_for(gate: Gate, evidence: Make) -> None:
