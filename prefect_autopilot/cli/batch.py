@@ -1,7 +1,7 @@
 """Batches: JSON Lines in, JSON Lines out, one row for one row in the same order.
 
-A row that cannot be read becomes ``{"id": …, "error": …}`` and the batch goes on; a file that cannot be
-read is a usage error. The output appears whole or not at all.
+A row that cannot be read or judged becomes ``{"id": …, "error": …}`` and the batch goes on; a file that
+cannot be read is a usage error. The output appears whole or not at all.
 """
 
 from __future__ import annotations
@@ -10,13 +10,16 @@ import errno
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
-from prefect_autopilot.errors import OutputError, UsageError
+from prefect_autopilot.cli.last_resort import explain
+from prefect_autopilot.errors import AutopilotError, OutputError, UsageError
 from prefect_autopilot.models import JSONDict
 
 Judge = Callable[[Sequence[JSONDict]], Iterable[JSONDict]]
+Result = TypeVar("Result")
 _STREAM = Path("-")
 _DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 """Nothing is wrong with what was asked: the disk is full or broken."""
@@ -46,6 +49,22 @@ def answer(rows: Sequence[JSONDict], judge: Judge) -> list[JSONDict]:
         raise ValueError(f"{len(answers)} answers for {len(sound)} rows")
     remaining = iter(answers)
     return [dict(row) if isinstance(row, Unreadable) else next(remaining) for row in rows]
+
+
+def one_by_one(rows: Iterable[JSONDict], judge: Callable[[JSONDict], JSONDict]) -> Iterator[JSONDict]:
+    """Answer each row by itself, with its id; what goes wrong with one is its answer."""
+    for row in rows:
+        yield {"id": row.get("id"), **guarded(judge, row)}
+
+
+def guarded(judge: Callable[[Result], JSONDict], row: Result) -> JSONDict:
+    """Return the judge's answer, or ``{"error": …}``; of what nobody foresaw the log has the details."""
+    try:
+        return judge(row)
+    except AutopilotError as error:
+        return {"error": error.message}
+    except Exception as error:  # noqa: BLE001 - one row must not cost the others their answers
+        return {"error": explain(error)}
 
 
 class Unreadable(dict[str, object]):

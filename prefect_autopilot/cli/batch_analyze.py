@@ -8,7 +8,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from prefect_autopilot.adapters.catalogue import user_catalogue
-from prefect_autopilot.errors import AutopilotError, UsageError
+from prefect_autopilot.cli.batch import one_by_one
+from prefect_autopilot.errors import UsageError
 from prefect_autopilot.intelligence import analyze
 from prefect_autopilot.models import Analysis, JSONDict, RequestContext, TriggerSpec
 
@@ -18,12 +19,7 @@ _MINUTE, _HOUR = 60, 3600
 def analyze_rows(rows: Iterable[JSONDict]) -> Iterator[JSONDict]:
     """Answer each request; a row that cannot be read yields its id and the error."""
     catalogue = user_catalogue()
-    for row in rows:
-        try:
-            text, context = _request(row)
-            yield {"id": row.get("id"), **answer(analyze(text, context, catalogue))}
-        except AutopilotError as error:
-            yield {"id": row.get("id"), "error": str(error)}
+    return one_by_one(rows, lambda row: answer(analyze(*_request(row), catalogue)))
 
 
 def _request(row: JSONDict) -> tuple[str, RequestContext]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
+from prefect_autopilot.cli.batch import guarded
 from prefect_autopilot.errors import UsageError
 from prefect_autopilot.models import Anomaly, JSONDict, RunSeries
 from prefect_autopilot.monitoring import detect
@@ -29,10 +30,17 @@ def detect_rows(rows: Iterable[JSONDict]) -> Iterator[JSONDict]:
             answers[place]["error"] = problem.message
         else:
             good[series.id] = (place, series)
-    found = detect([series for _, series in good.values()])
-    for key, (place, _) in good.items():
-        answers[place]["alarms"] = [_alarm(anomaly) for anomaly in found[key]]
+    # Series of a pool are judged together; where that fails, each by itself: one costs only its own answer.
+    together = guarded(_alarms, [series for _, series in good.values()])
+    for key, (place, series) in good.items():
+        alone = guarded(_alarms, [series]) if "error" in together else together
+        answers[place] |= {"alarms": alone[key]} if key in alone else alone
     yield from answers
+
+
+def _alarms(series: Sequence[RunSeries]) -> JSONDict:
+    """Return the alarms by the ids of the series."""
+    return {key: [_alarm(one) for one in found] for key, found in detect(series).items()}
 
 
 def _alarm(anomaly: Anomaly) -> JSONDict:

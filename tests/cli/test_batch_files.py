@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from prefect_autopilot.cli.batch import read_rows, run_batch, write_rows
+from prefect_autopilot.cli.batch import one_by_one, read_rows, run_batch, write_rows
 from prefect_autopilot.errors import UsageError
 from prefect_autopilot.models import JSONDict
 
@@ -159,6 +159,21 @@ def test_both_files_are_needed(given: tuple[str | None, str | None]) -> None:
     source, target = (Path(name) if name else None for name in given)
     with pytest.raises(UsageError, match="both --batch IN and --output OUT"):
         run_batch(source, target, echo)
+
+
+def test_a_row_nobody_foresaw_costs_only_its_own_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_AUTOPILOT_HOME", str(tmp_path / "home"))
+
+    def judge(row: JSONDict) -> JSONDict:
+        return {"inverse": 1 / row["n"]}
+
+    first, second, third = one_by_one([{"id": "a", "n": 2}, {"id": "b", "n": 0}, {"id": "c", "n": 4}], judge)
+    assert (first, third) == ({"id": "a", "inverse": 0.5}, {"id": "c", "inverse": 0.25})
+    assert second["id"] == "b"
+    assert "unexpected ZeroDivisionError" in second["error"]
+    assert "division by zero" in (tmp_path / "home" / "errors.log").read_text()
 
 
 def test_a_failing_judge_leaves_the_old_output_and_no_part_file(source: Path, target: Path) -> None:

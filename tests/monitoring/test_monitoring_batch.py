@@ -1,12 +1,15 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
+from prefect_autopilot.cli import batch_detect
 from prefect_autopilot.cli.batch_detect import detect_rows
-from prefect_autopilot.models import JSONDict, RunSeries
+from prefect_autopilot.models import Anomaly, JSONDict, RunSeries
+from prefect_autopilot.monitoring import detect
 
 
 @pytest.fixture
@@ -47,6 +50,22 @@ def test_a_row_that_cannot_be_judged_says_why_and_the_others_are_judged(
     assert answers[1]["error"]
     assert "alarms" not in answers[1]
     assert answers[0]["alarms"] == answers[2]["alarms"] != []
+
+
+def test_a_history_that_breaks_the_detector_costs_only_its_own_answer(
+    row: JSONDict, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def breaks(series: Sequence[RunSeries]) -> dict[str, tuple[Anomaly, ...]]:
+        if any(one.id.endswith("bad") for one in series):
+            raise ZeroDivisionError
+        return detect(series)
+
+    monkeypatch.setenv("PREFECT_AUTOPILOT_HOME", str(tmp_path))
+    monkeypatch.setattr(batch_detect, "detect", breaks)
+    good, bad, too = detect_rows([row, row | {"id": "bad"}, row])
+    assert good == too
+    assert good["alarms"]
+    assert set(bad) == {"id", "error"}
 
 
 @pytest.mark.parametrize("row", [{"id": "bare"}, {"id": "bare", "runs": None}], ids=["absent", "null"])
