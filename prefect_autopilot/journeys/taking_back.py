@@ -58,8 +58,8 @@ async def take_back_once(
     )
     if entry is None:
         return None
+    await store.must_hold(lease, token, desk.clock(), by_person=by_person)
     try:
-        await store.must_hold(lease, token, desk.clock(), by_person=by_person)
         async with prolonged(desk, lease, token):
             what = await _undo(desk, remedy, person)
     except AutopilotError as error:
@@ -83,7 +83,7 @@ async def take_back_what_failed(
     except (ConflictError, PrefectError, UnknownNameError) as error:
         if may_pass(error):
             raise
-        await desk.store.must_hold(lease, token, desk.clock())
+        await desk.store.must_hold(lease, token, desk.clock())  # else it is gone on with later
         what, happened = error.message, "not taken back"
     if what is not None:
         detail = {"what": what, "remedy": remedy.kind}

@@ -57,7 +57,10 @@ async def look_at(
     now = desk.clock()
     if (other := await _look_elsewhere(desk, session, run, token)) is not None:
         return other
+    later = session.model_copy(update={"due_at": now + LOOK_WHILE_PAUSED})
     if (run.state.message or "").startswith(TAKEN_BACK):
+        if not await _changed_back(desk, session, token):
+            return later
         return steps.escalate(session, f"the retry was taken back: {run.state.message}", now=now)
     verification = verify(session, run, now=now, timeout_s=VERIFY_WITHIN.total_seconds())
     since = session.attempts[-1].applied_at or now
@@ -68,17 +71,23 @@ async def look_at(
     moved = steps.checked(session, verification, now=now, look_after_s=again)
     if verification.outcome == "pending":
         return moved
-    changed = verification.outcome == "failed" and isinstance(session.attempts[-1].remedy, TakenBack)
-    if changed and await is_paused(desk):
-        # What did not help is changed back when acts are allowed again.
-        return session.model_copy(update={"due_at": now + LOOK_WHILE_PAUSED})
+    if verification.outcome == "failed" and not await _changed_back(desk, session, token):
+        return later
     number, fingerprint = session.attempts[-1].number, session.fingerprint
     await desk.store.record_verification(
         session.session_id, number, fingerprint, run.deployment_id, verification.outcome, now
     )
-    if changed:
-        await take_back_what_failed(desk, session, token=token, lease=lease_of(session.session_id))
     return await _judged(desk, session, moved, run)
+
+
+async def _changed_back(desk: Desk, session: TroubleshootingSession, token: int) -> bool:
+    """Change back what was changed for a retry that did not help; False while everything is paused."""
+    if not isinstance(session.attempts[-1].remedy, TakenBack):
+        return True
+    if await is_paused(desk):
+        return False
+    await take_back_what_failed(desk, session, token=token, lease=lease_of(session.session_id))
+    return True
 
 
 async def _judged(

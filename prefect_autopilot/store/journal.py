@@ -79,7 +79,7 @@ class Journal(Switches, Leases):
             flow_run_id=flow_run_id,
             state_id=state_id,
             attempt=-attempt if undo else attempt,
-            kind=_kind(remedy, undo=undo),
+            kind=_kind(remedy, undo=undo, by_person=by_person),
             remedy=dump(remedy, self._secrets),
             lease_token=lease_token,
             intended_at=now,
@@ -119,7 +119,7 @@ class Journal(Switches, Leases):
             .where(
                 column.session_id == session_id,
                 column.state_id == state_id,
-                column.kind == _kind(remedy, undo=undo),
+                column.kind == _kind(remedy, undo=undo, by_person=by_person),
                 column.outcome.is_(None),
                 column.lease_token < lease_token,
             )
@@ -344,8 +344,10 @@ class Journal(Switches, Leases):
         return tuple(load(JournalEntry, dict(row)) for row in rows)
 
 
-def _kind(remedy: Remedy, *, undo: bool) -> str:
-    return f"{UNDO}{remedy.kind}" if undo else remedy.kind
+def _kind(remedy: Remedy, *, undo: bool, by_person: bool) -> str:
+    # A person who came too late to take it back must not keep us from doing so where it did not help.
+    whose = " for a person" if by_person else ""
+    return f"{UNDO}{remedy.kind}{whose}" if undo else remedy.kind
 
 
 def _acts(condition: ColumnElement[bool]) -> Select[int]:

@@ -159,7 +159,7 @@ async def test_a_taking_back_is_no_attempt_and_is_never_gone_on_with_as_a_remedy
     entries = await desk.store.journal(session.session_id)
     assert [(one.kind, one.attempt, one.outcome) for one in entries] == [
         ("retry_run", 1, "applied"),
-        (f"{UNDO}retry_run", -1, "applied"),
+        (f"{UNDO}retry_run for a person", -1, "applied"),
     ]
     run = await desk.api.run("run-1")
     assert await acts_before(desk, session, run) == (1, None)

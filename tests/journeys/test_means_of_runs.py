@@ -16,7 +16,8 @@ from taken_runs import kinds, looked
 
 from prefect_autopilot.adapters import lock_files
 from prefect_autopilot.adapters.prefect_api import PrefectAPI
-from prefect_autopilot.journeys import means, proposals, resolve
+from prefect_autopilot.errors import ConflictError
+from prefect_autopilot.journeys import means, proposals, resolve, taking_back
 from prefect_autopilot.journeys.desk import Desk
 from prefect_autopilot.models import RemedyPolicy, ResolutionStatus, TroubleshootingSession
 
@@ -251,6 +252,43 @@ async def test_where_prefect_refuses_the_change_the_retry_is_withdrawn_and_a_per
     assert session.resolution_status is ResolutionStatus.ESCALATED
     assert "cannot be updated" in session.trail[-1]
     assert await resolve.take_up(named(), await named().api.run("run-1")) is None
+
+
+async def test_a_person_who_came_too_late_does_not_keep_it_from_being_changed_back(
+    named: Any, server: Server, prefect: Any
+) -> None:
+    server.deployment = {"concurrency_limit": 8}
+    desk = named("lower_concurrency")
+    session = await taken(desk, prefect, TOO_MANY)
+    desk.clock.forward(20)
+    prefect.start("run-1")
+    for said in ("cancel it in Prefect", "cannot be taken back any more"):
+        with pytest.raises(ConflictError, match=said):
+            await proposals.undo(desk, session.session_id, by="ada")
+    prefect.add_state("run-1", "FAILED", "Failed", TOO_MANY)
+    await looked(desk, session)
+    assert server.deployment == {"concurrency_limit": 8}
+
+
+async def test_an_undo_that_a_crash_cut_short_is_finished(
+    named: Any, server: Server, prefect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.deployment = {"concurrency_limit": 8}
+    desk = named("lower_concurrency")
+    session = await taken(desk, prefect, TOO_MANY)
+
+    async def killed(*_args: Any, **_named: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(taking_back, "change_back", killed)
+        with pytest.raises(KeyboardInterrupt):
+            await proposals.undo(desk, session.session_id, by="ada")
+    assert server.deployment == {"concurrency_limit": 4}
+    session = await looked(desk, session)
+    assert server.deployment == {"concurrency_limit": 8}
+    assert session.resolution_status is ResolutionStatus.ESCALATED
+    assert len(prefect.retries) == 2, "the retry and its withdrawal"
 
 
 async def test_what_did_not_help_is_changed_back_when_the_pause_is_over(
