@@ -148,7 +148,7 @@ def judge(
     for ident, (case, series, found) in judged.items():
         anomalies = tuple(one.as_anomaly() for one in found.monitor.findings)
         mine = of[ident]
-        found_now = list(alerts_of(ident, series.deployment, anomalies, mine, case.runs, now))
+        found_now = list(alerts_of(ident, case.name, anomalies, mine, case.runs, now))
         if case.rules:
             measured = metrics(ident, case.runs, now)
             earlier = baselines(ident, case.runs, now) | {(ident, OUTCOMES): outcomes(case.runs)}

@@ -89,7 +89,7 @@ async def test_what_a_killed_pass_stored_and_did_not_tell_is_told_by_the_next(
     async with Store.open("sqlite://") as another:
         await another.save_alert(alert)
         await tell_people(another, [alert], now + MINUTE, upstreams={}, policy=AlertPolicy())
-        assert await queued(another, now) == await queued(store, now) == ["prod: consecutive failures"]
+        assert await queued(another, now) == await queued(store, now) == ["flow-a/prod: consecutive failures"]
 
 
 async def test_a_silenced_alert_is_stored_and_not_told_until_the_silence_ends(
@@ -104,7 +104,7 @@ async def test_a_silenced_alert_is_stored_and_not_told_until_the_silence_ends(
     assert (alert.muted_by or "").startswith("silence:")
     assert await queued(store, now) == []
     await observe.raise_alerts(store, (), now + HOUR)
-    assert await queued(store, now + HOUR) == ["prod: consecutive failures"]
+    assert await queued(store, now + HOUR) == ["flow-a/prod: consecutive failures"]
 
 
 async def test_a_silence_that_is_ended_early_holds_nothing_back(store: Store, now: datetime) -> None:
@@ -149,7 +149,7 @@ async def test_an_acknowledged_alert_is_not_escalated(store: Store, now: datetim
     await acknowledge(store, alert.alert_id, "ana", now + MINUTE)
     await observe.raise_alerts(store, (), now + 9 * HOUR)
     assert [title for title in await queued(store, now) if title.startswith(("Still", "Escalated"))] == []
-    assert "Acknowledged: prod: consecutive failures" in await queued(store, now)
+    assert "Acknowledged: flow-a/prod: consecutive failures" in await queued(store, now)
 
 
 async def test_nobody_reacts_and_it_is_escalated_once_and_then_repeated(store: Store, now: datetime) -> None:
@@ -157,8 +157,11 @@ async def test_nobody_reacts_and_it_is_escalated_once_and_then_repeated(store: S
     for half_hours in range(20):
         await observe.raise_alerts(store, (), now + half_hours * 30 * MINUTE)
     of_failures = [title for title in await queued(store, now + HOUR) if "failures" in title]
-    assert of_failures[:2] == ["prod: consecutive failures", "Escalated: prod: consecutive failures"]
-    assert of_failures[2:] == ["Still: prod: consecutive failures"] * 2
+    assert of_failures[:2] == [
+        "flow-a/prod: consecutive failures",
+        "Escalated: flow-a/prod: consecutive failures",
+    ]
+    assert of_failures[2:] == ["Still: flow-a/prod: consecutive failures"] * 2
 
 
 async def test_who_acknowledges_a_group_acknowledges_what_it_stands_for(store: Store, now: datetime) -> None:

@@ -140,7 +140,7 @@ async def test_three_failures_raise_one_alert_and_one_notice(store: Store, now: 
     await store.upsert_runs(hourly(now, "." * 60 + "FFF"))
     (alert,) = await observe.raise_alerts(store, (), now)
     assert (alert.status, alert.workflow_id) == ("firing", "dep-1")
-    assert alert.title == "prod: consecutive failures"
+    assert alert.title == "orders/prod: consecutive failures"
     assert await observe.raise_alerts(store, (), now + timedelta(minutes=5)) == ()
     waiting = await store.pending_notices(now + timedelta(minutes=5), "webhook")
     assert [one.notice.title for one in waiting] == [alert.title]
@@ -155,7 +155,7 @@ async def test_an_alert_ends_after_good_runs_and_its_end_is_told(store: Store, n
     assert (over.status, over.resolved_at) == ("resolved", later)
     assert await store.alerts(open_only=True) == ()
     titles = [one.notice.title for one in await store.pending_notices(later, "webhook")]
-    assert titles == ["prod: consecutive failures", "Over: prod: consecutive failures"]
+    assert titles == ["orders/prod: consecutive failures", "Over: orders/prod: consecutive failures"]
 
 
 async def test_a_first_look_at_old_trouble_pages_nobody(store: Store, now: datetime) -> None:
@@ -209,7 +209,7 @@ async def test_a_run_that_hangs_is_told_while_it_runs(store: Store, now: datetim
     hanging = a_run(99, now, "RUNNING", start=now - timedelta(minutes=40), end=None, duration_s=None)
     await store.upsert_runs([*hourly(now, "." * 60), hanging])
     (alert,) = await observe.raise_alerts(store, (), now)
-    assert alert.title == "prod: stuck run"
+    assert alert.title == "orders/prod: stuck run"
     assert alert.severity is Severity.HIGH
 
 
@@ -223,7 +223,7 @@ async def test_a_known_schedule_finds_missing_runs(store: Store, now: datetime) 
     )
     assert await observe.raise_alerts(store, (), now) == ()
     (alert,) = await observe.raise_alerts(store, (), now, deployed=Deployed({"dep-1": HOURLY}))
-    assert alert.title == "prod: missed schedule"
+    assert alert.title == "orders/prod: missed schedule"
 
 
 @pytest.mark.parametrize(

@@ -195,7 +195,7 @@ async def test_judging_alone_writes_nothing(shop: Store, now: datetime) -> None:
     await shop.upsert_runs(hours(now, "." * 60 + "FFF"))
     cases = await cases_of(shop)
     alerts, _, _ = judging.judge(cases, {}, (), now)
-    assert [alert.title for alert in alerts] == ["prod: consecutive failures"]
+    assert [alert.title for alert in alerts] == ["orders/prod: consecutive failures"]
     assert judging.judge(cases, {}, alerts, now)[0] == []
     assert await shop.alerts() == ()
     assert judging.judge((), {}, (), now) == ([], [], [])
