@@ -153,7 +153,9 @@ def _fit(prefix: str, node: ast.expr, suffix: str, indent: str) -> list[str]:
     flat = f"{indent}{prefix}{_flat(node)}{suffix}"
     if _width(flat) > WIDTH and isinstance(node, ast.ListComp):
         within = indent + INDENT
-        body = [*_fit("", node.elt, "", within), f"{within}{_generator(node)}"]
+        body = [f"{within}{_flat(node.elt)} {_generator(node)}"]
+        if _width(body[0]) > WIDTH:
+            body = [*_fit("", node.elt, "", within), f"{within}{_generator(node)}"]
         return [f"{indent}{prefix}[", *body, f"{indent}]{suffix}"]
     elements = _elements(node)
     if _width(flat) <= WIDTH or not elements:

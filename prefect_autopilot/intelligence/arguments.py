@@ -34,6 +34,9 @@ CHANNEL = re.compile(r"#[^\W\d_][\w-]*")
 _WHETHER = re.compile(r"(?i)\b(?:if|whether)\s+(.{2,300}\w)")
 _ADDRESS = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _URL = re.compile(r"https?://[^\s\"'<>]+")
+_TAKES_ADDRESS = re.compile(
+    r"^(?:The )?(?:picture|photo|image|file|video|page|document)\b[^.]*\baddress\b", re.IGNORECASE
+)
 _URLS = frozenset({"url", "uri", "link", "endpoint", "webhook_url", "webhookurl"})
 _PHONE = re.compile(r"(?<![\w+])\+\d[\d ()-]{6,17}\d(?!\w)")
 _TITLED = re.compile(
@@ -127,7 +130,8 @@ def _told(
         return Constant(value=channel[0])
     if f"{service.id}.{parameter.name}" in table("arguments")["fixed"]:
         return None
-    if parameter.name.lower() in _URLS and not parameter.required and (address := written_address(said)):
+    takes_address = parameter.name.lower() in _URLS or _TAKES_ADDRESS.search(parameter.description)
+    if takes_address and (address := written_address(said)):
         return address
     return named_value(service, operation, parameter, said)
 

@@ -61,6 +61,7 @@ _TOLD = re.compile(
     r"^\s*(?:messages?|notifications?|alerts?|reminders?|notices?)\s+(?:for|when\w*|of|about|if|each|every"
     r"|on)\b"
 )
+_FOR_EVERY_NEW = re.compile(r"\bto (?:every|each|all|any) new $")
 _MAILERS = frozenset(
     {"gmail", "microsoft_outlook", "sendgrid", "mailgun", "postmark", "brevo", "resend", "twilio"}
 )
@@ -200,7 +201,7 @@ def _by_words_beside(part: Part, before: str, after: str) -> tuple[Direction, st
     if part.mention.kind == "llm" and re.search(r"\b(?:use|using|with|by|via|an?)\s*$", before):
         return "tool", "it works on content"
     is_told = _TOLD.match(after) or (is_kind and _NOTICE.match(after))
-    if _HELD.search(before) or _PUT_THERE.search(before) or _LISTENS.search(before):
+    if any(one.search(before) for one in (_HELD, _PUT_THERE, _LISTENS, _FOR_EVERY_NEW)):
         return "source", "things are in it"
     if _BY_SENDING.search(before) or (is_kind and _WATCHED.search(before)):
         return "source", "sending to it starts the rest"

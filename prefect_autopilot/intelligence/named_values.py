@@ -23,6 +23,10 @@ _LONG_NAME = (
     r"[A-Z0-9][\w&-]*(?: (?!(?:and|in|on|to|with|for|from|when|whenever|every|each|at|by|via|then|or)\b)"
     r"[\w&-]+){0,4}"
 )
+_ENDS = r"(?=[.,;:]|$| (?:in|on|at|for|from|to|with|and|or|when|whenever|if|every|each|of|via|then|by)\b)"
+_OWN_NAME = rf"[A-Z][\w&-]*(?: [a-z]\w+){{1,2}}{_ENDS}"
+"""A name that goes on in small letters up to where it must end ("the list Failed payments")."""
+
 _WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+")
 _SEGMENT = r"/([a-z]+)(?:/\{{{0}\}}|\('?\{{{0}\}})"
 _OPAQUE = re.compile(r"^(?:Only those \w+ \w+ \w+ with this id|Ids?\b(?! or (?:e-mail|name))|Number of)")
@@ -112,10 +116,10 @@ def _patterns(noun: str, *, is_loose: bool) -> tuple[re.Pattern[str], ...]:
     end = r"(?![\w\"])"
     if " " in noun:  # a phrase that leads to a name ("weather in")
         return (re.compile(rf"\b(?i:{noun}) (?:the |our )?{_NO_NAME}({value}){end}"),)
-    loose_end = rf"{end}(?=[.,;:]|$| (?:in|on|at|for|from|to|with|and|when|every|each|of|via|then|by)\b)"
+    last = f"{end}{_ENDS}" if is_loose else end
     return (
         re.compile(rf"\b(?i:{noun}) (?i:named|called|titled) ({_QUOTED}|{_LONG_NAME}|{_MARKED}){end}"),
-        re.compile(rf"\b(?i:{noun})(?: {_CALLED})?:? #?{_NO_NAME}({value}){loose_end if is_loose else end}"),
+        re.compile(rf"\b(?i:{noun})(?: {_CALLED})?:? #?{_NO_NAME}({_OWN_NAME}|{value}){last}"),
         re.compile(
             rf"\b(?:in|into|to|on|from|of|the|our|my|and) (?:the |my |our )?{_NO_NAME}({_VALUE}) {noun}\b"
         ),

@@ -45,6 +45,7 @@ _READS = re.compile(
 _NO_ORDER = frozenset({"a", "an", "the", "new", "my", "our", "all", "each", "every", "of", "in", "on"})
 """Behind these a verb is a noun."""
 
+_TO_A_CHAT = frozenset({"put", "drop", "push", "write", "copy", "move"})
 _READ_TOO = frozenset({"look", "search", "find", "check", "query"})
 """What is done to a service that other things go to as well; who exports to it reads nothing of it."""
 
@@ -134,9 +135,9 @@ def _is_said_clearly(service: Service, said: str) -> bool:
     told = re.findall(r"[a-z]+", said.lower())
     decisive = _decisive()
     if service.id in table("triggers")["messengers"] or {"chat", "sms"} & set(service.kinds):
-        if _WHERE.search(said.lower()):
+        if _WHERE.search(said.lower()) or "#" in said:
             return False
-        decisive -= frozenset(table("verbs")["meaning"]["comment"])
+        decisive -= frozenset(table("verbs")["meaning"]["comment"]) | _TO_A_CHAT
     return "llm" not in service.kinds and any(
         word != "new" and word in decisive and (not i or told[i - 1] not in {"new", "the", "a"})
         for i, word in enumerate(told)
@@ -174,6 +175,11 @@ def _named(operation: Operation, head: str, stems: frozenset[str]) -> float:
         if stem(first) == stem(head) and any(stem(word) in stems for word in rest if word not in _STOP):
             return 3.0
     return 0.0
+
+
+def is_special(said: str) -> bool:
+    """Tell whether the words order a deed that no other one stands for."""
+    return bool(_special(head_verb(said)))
 
 
 def does_itself(service: Service, said: str) -> bool:

@@ -172,7 +172,8 @@ def _mask(document: Document, mentions: tuple[Mention, ...]) -> Scene:
     judged = tuple(
         replace(p, role="mentioned", reason="part of a quoted text") if p.at in quoted else p for p in parts
     )
-    places = tuple((origin[start], origin[end - 1] + 1) for start, end in told)
+    ends = {p.at: p.mention.end for p in parts}
+    places = tuple((origin[start], ends.get(end - 1, origin[end - 1] + 1)) for start, end in told)
     return Scene(document, text, tuple(origin), judged, places)
 
 

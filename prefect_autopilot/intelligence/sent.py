@@ -31,6 +31,7 @@ _NOUN = re.compile(
 _GOES_THROUGH = re.compile(
     rf"\b(?:by|via|through|over|in|on|to|as an?)\s+(?:(?:the|our|my)\s+)?(?:[#\w-]+\s+){{0,3}}?{ANY}"
 )
+_FROM_ACCOUNT = re.compile(rf"\bto [\w.+-]+@[\w.-]+\w (?:from|using|with) (?:my |our |the )?{ANY}")
 _HEAD_ALONE = re.compile(
     r"(?:e-?mail|mail|text|message|ping|send|forward)(?:\s+(?:me|us|him|her|them|everyone))?"
 )
@@ -62,7 +63,12 @@ def part_when_sent(
     found = _OBJECT.search(before)
     if found is None or not _stands_first(before[: found.start()]) or not _NOUN.match(after):
         return None
-    is_told = re.fullmatch(f"{KIND}|{ORDER}", found["head"]) or found["place"] or _GOES_THROUGH.search(after)
+    is_told = (
+        _FROM_ACCOUNT.search(after)
+        or re.fullmatch(f"{KIND}|{ORDER}", found["head"])
+        or found["place"]
+        or _GOES_THROUGH.search(after)
+    )
     return ("source", "what is sent comes from it") if is_told else None
 
 

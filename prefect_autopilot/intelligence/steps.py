@@ -20,7 +20,7 @@ from prefect_autopilot.intelligence.deeds import reads
 from prefect_autopilot.intelligence.directions import Direction, Placed
 from prefect_autopilot.intelligence.lists import Items, filled_from, items_of
 from prefect_autopilot.intelligence.lookups import looked_up_by, lookup_of
-from prefect_autopilot.intelligence.operations import choose_operation, does_itself
+from prefect_autopilot.intelligence.operations import choose_operation, does_itself, is_special
 from prefect_autopilot.intelligence.plain_http import GENERIC, plain_arguments, title
 from prefect_autopilot.intelligence.same_thing import doing, doing_to
 from prefect_autopilot.intelligence.scene import ANY, Scene
@@ -46,7 +46,8 @@ _QUOTES = re.compile(r"\"[^\"\n]*\"")
 _EACH = re.compile(
     r"\b(?:(?:for each|for every|each|every)\b(?!\s+(?:other|single|second|\d+|[a-z]*day|week\w*"
     r"|month|quarter|year"
-    r"|hour|minute|morning|afternoon|evening|night|time)\b)|per (?:item|row|line|entry|record)\b)"
+    r"|hour|minute|morning|afternoon|evening|night|time)\b)"
+    r"|per (?!day|hour|minute|second|week|month|quarter|year|cent|annum)[a-z]+\b)"
 )
 _OF_IT = re.compile(
     r"\s*(?:(?:and|then|also|please|just|automatically|otherwise|else|if not)\s+)*(?P<verb>[a-z]+)"
@@ -58,6 +59,9 @@ _NEXT_ONE = re.compile(r"(?:,| and)\s+(?=#)")
 _HTTP = "http"
 _TURN: dict[Direction, int] = {"source": 0, "tool": 1, "sink": 2}
 """The order within one clause: read, worked on, written."""
+
+_ANOTHER = re.compile(rf"\s*(?:(?:and|then|also) )*(?:an?|another) {ANY} [a-z]{{3,}}")
+"""One more thing of the service before ("then an X invoice")."""
 
 _COUNTED = re.compile(r"\b(?:add|adds|sum|sums|total|totals|count|counts) up\b")
 _TO_WEBHOOK = re.compile(r"\b(?:to|into) (?:an? |my |our |the |this |that )?(?:\w+ )?web ?hook\b")
@@ -104,6 +108,8 @@ def wanted_calls(
             Wanted(http, "source" if is_read else "sink", clause, at)
             for clause, at, is_read in called_addresses(scene, clauses)
         ]
+    if not found and start.source and start.source.clause.lead is None:
+        found += _done_to_it(scene, start.source, catalogue)
     found += _spoken_of(scene, clauses, found, start, catalogue)
     found.sort(
         key=lambda w: (
@@ -113,7 +119,7 @@ def wanted_calls(
             w.at,
         )
     )
-    return tuple(_without_repeats(found, start))[:MAX_STEPS]
+    return tuple(_without_repeats(scene, found, start))[:MAX_STEPS]
 
 
 def _to_webhook(scene: Scene, clauses: tuple[Clause, ...], catalogue: Catalogue) -> list[Wanted]:
@@ -153,6 +159,16 @@ def _spoken_of(
     return calls
 
 
+def _done_to_it(scene: Scene, source: Placed, catalogue: Catalogue) -> list[Wanted]:
+    """Return what is done to the new thing itself where nothing else is ordered ("close new X tickets")."""
+    if source.part.mention.service is None:
+        return []
+    service = catalogue.get(source.part.mention.service)
+    said = scene.words(source.clause.start, source.clause.end)
+    is_ordered = does_itself(service, said)
+    return [Wanted(service, "sink", source.clause, source.part.at)] if is_ordered else []
+
+
 def goes_through(clause: Clause) -> bool:
     """Tell whether a clause says what to do for each thing that is there ("for every row in …")."""
     return clause.lead is not None and _EACH.match(clause.lead) is not None and "new" not in clause.lead
@@ -174,7 +190,8 @@ def _as_told(scene: Scene, place: Placed, service: Service, placed: tuple[Placed
         return "sink"
     is_alone = not any(one.clause is clause and one is not place for one in placed)
     is_ordered = clause.lead is None and not _TO_WEBHOOK.search(said) and not goes_through(clause)
-    return "sink" if is_alone and is_ordered and does_itself(service, said) else place.direction
+    is_its_deed = does_itself(service, said) or is_special(said)
+    return "sink" if is_alone and is_ordered and is_its_deed else place.direction
 
 
 def _is_beside(place: Placed, source: Placed) -> bool:
@@ -197,7 +214,7 @@ def _is_ordered_too(scene: Scene, clauses: tuple[Clause, ...], place: Placed, se
     return does_itself(service, scene.words(place.clause.start, place.clause.end))
 
 
-def _without_repeats(found: list[Wanted], start: Start) -> list[Wanted]:
+def _without_repeats(scene: Scene, found: list[Wanted], start: Start) -> list[Wanted]:
     """Drop a second mention of what was just called; the trigger's own data need no reading."""
     kept: list[Wanted] = []
     trigger = start.spec.service if start.spec else None
@@ -207,7 +224,9 @@ def _without_repeats(found: list[Wanted], start: Start) -> list[Wanted]:
             kept.append(call)
             continue
         last = kept[-1] if kept and kept[-1].operation is None else None
-        if last and last.service.id == call.service.id and last.condition == call.condition:
+        is_more = _ANOTHER.match(scene.text, call.clause.start) is not None
+        is_same = last and last.service.id == call.service.id and last.condition == call.condition
+        if is_same and not is_more:
             continue
         if any(k.service.id == call.service.id and k.clause is call.clause for k in kept):
             continue

@@ -15,7 +15,7 @@ from prefect_autopilot.intelligence.changes import Change
 from prefect_autopilot.intelligence.named_values import parameter_name
 from prefect_autopilot.intelligence.steps import GENERIC
 from prefect_autopilot.journeys.edit_place import Condition, ask, condition_of, find_step
-from prefect_autopilot.models import Constant, Operation, RequestContext, Service, StepSpec
+from prefect_autopilot.models import Constant, FromParameter, Operation, RequestContext, Service, StepSpec
 from prefect_autopilot.services import Catalogue, service_of_connection
 
 TASK = ("prefect_autopilot.tasks", "call_service")
@@ -151,7 +151,8 @@ def _lines(
         if source is not None:
             named[name], twin = text, twin or source
             continue
-        named[name] = _parameter(flow, service, operation, name, made)
+        called = argument.said or "" if isinstance(argument, FromParameter) else ""
+        named[name] = _parameter(flow, (service, operation, name), called, made)
     title = _title(flow, operation, service)
     made.changes.append(f"Adds the step {title}.")
     if twin is not None:
@@ -185,15 +186,24 @@ def _shared(flow: FlowSource, parameter: str, calls: list[Call]) -> tuple[Call |
     return None, ""
 
 
-def _parameter(flow: FlowSource, service: Service, operation: Operation, name: str, made: Made) -> str:
-    """Return the flow parameter that asks for what nobody said, adding it where it is not there."""
-    own = parameter_name(service.id, name)
+def _parameter(flow: FlowSource, of: tuple[Service, Operation, str], called: str, made: Made) -> str:
+    """Return the flow parameter that asks for what nobody said, adding it where it is not there.
+
+    ``called`` is what the request calls the thing whose id is asked for.
+    """
+    service, operation, name = of
+    own = parameter_name(service.id, name, called)
     if own not in flow.flow.parameters and not any(own in note for note in made.notes):
         described = next(one for one in operation.parameters if one.name == name)
         kind = _TYPES.get(described.type, "str")
         made.edits += source_edit.add_parameter(flow, own, kind, _EXAMPLES.get(described.type, '"example"'))
+        lacking = (
+            f"{service.name} wants the id of {called!r}"
+            if called
+            else (f"Nobody said the {name.replace('_', ' ')} at {service.name}")
+        )
         made.notes.append(
-            f"Nobody said the {name.replace('_', ' ')} at {service.name}: it is the new parameter {own}; "
+            f"{lacking}: it is the new parameter {own}; "
             "give it a value in the deployment, or say it in the change."
         )
     return own

@@ -106,4 +106,9 @@ def _by_hand(source: str, function: str) -> dict[str, str]:
         for node in ast.walk(ast.parse(source))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == function
     ]
-    return {one.arg: ast.unparse(one.value) for call in calls[-1:] for one in call.keywords if one.arg}
+    return {
+        one.arg: ast.get_source_segment(source, one.value) or ast.unparse(one.value)
+        for call in calls[-1:]
+        for one in call.keywords
+        if one.arg
+    }

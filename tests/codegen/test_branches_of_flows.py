@@ -24,6 +24,7 @@ from prefect_autopilot.models import (
     TriggerSpec,
     WorkflowSpec,
 )
+from prefect_autopilot.models.conditions import opposite
 from prefect_autopilot.services import load_catalogue
 
 LISTED = StepSpec(id="found", service="hubspot", operation="list_contacts", connection="hubspot-default")
@@ -268,3 +269,19 @@ def test_rows_of_anything_else_are_refused(parts: Any) -> None:
 )
 def test_what_is_printed_reads_as_it_was(source: str) -> None:
     assert ast.dump(ast.parse(render(ast.parse(source)))) == ast.dump(ast.parse(source))
+
+
+def test_what_both_branches_tell_of_the_event_is_read_once_before_them() -> None:
+    over = "over $1000"
+    text = Text(parts=(Constant(value="Paid: "), FromTrigger(path="amount"), FromTrigger(path="email")))
+    steps = [
+        told(channel, condition).model_copy(
+            update={"arguments": {"channel": Constant(value=channel), "text": text}}
+        )
+        for channel, condition in (("#big", over), ("#small", opposite(over)))
+    ]
+    source = flow_of(*steps, trigger=STRIPE).source
+    assert source.count('event["amount"]') == 1
+    assert 'if currency == "usd" and amount > 1000:' in source or "amount > 1000:" in source
+    assert "amount_2" not in source
+    assert 'name="Post Slack message to #small"' in source

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -161,3 +163,24 @@ def test_what_is_told_of_one_item_in_a_loop_is_what_it_says_itself(ask: Ask) -> 
     step = ask("every day at 9 for each open Jira issue create an Asana task").steps[-1]
     assert step.arguments["name"] == FromStep(step="jira_search_issues", path="fields.summary")
     assert step.arguments["notes"] == FromStep(step="jira_search_issues", path="fields.description")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "every day at 9 list the Trello cards and post them to #a in Slack",
+        "every day at 9 get the GitHub issues in acme/site and post them to #dev in Slack",
+        "every day at 9 list the Asana projects and post them to #a in Slack",
+    ],
+    ids=["one line inside", "two lines inside", "one line"],
+)
+def test_lines_are_laid_out_as_the_formatter_does(text: str, ask: Ask, catalogue: Catalogue) -> None:
+    source = generate(design(ask(text), catalogue), catalogue).source
+    shown = subprocess.run(
+        [sys.executable, "-m", "ruff", "format", "--isolated", "--line-length", "88", "-"],
+        input=source,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert shown.stdout == source
