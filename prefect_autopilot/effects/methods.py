@@ -7,6 +7,7 @@ import collections
 import datetime as dt
 import decimal
 import logging
+from collections.abc import Mapping
 
 from prefect_autopilot.effects.scope import PLAIN
 
@@ -62,11 +63,19 @@ TAKE_KEYWORDS = frozenset(
 LOG_METHODS = frozenset({"debug", "info", "warning", "error", "exception", "critical", "log"})
 LOGGERS = frozenset({"logger", "log", "_logger", "_log"})
 """Names that mean a logger; a longer one (``audit_logger``) may write records that somebody counts."""
+LOGGER_CLASSES = frozenset({"Logger", "LoggerAdapter", "PrefectLogAdapter", "BoundLogger", "RootLogger"})
 MODEL_METHODS = frozenset({"model_dump", "model_dump_json", "model_copy", "dict", "json", "copy"})
+OF_FRAMES = frozenset(
+    {"iterrows", "itertuples", "isna", "isnull", "notna", "notnull", "fillna", "dropna", "drop_duplicates"}
+    | {"sort_values", "reset_index", "set_index", "value_counts", "nunique", "groupby", "pivot_table", "melt"}
+    | {"nlargest", "nsmallest", "idxmax", "idxmin", "ffill", "bfill", "cumsum", "pct_change", "to_pandas"}
+)
+"""Methods that only data frames have; with ``inplace`` they change their object."""
 FUTURE_METHODS = frozenset({"result", "wait"})
 # What these are given first, they call.
 CALL_THEIR_FIRST = frozenset(
     {"builtins.map", "builtins.filter", "functools.reduce", "functools.partial", "asyncio.to_thread"}
+    | {"anyio.to_thread.run_sync"}
     | {f"itertools.{name}" for name in ("starmap", "takewhile", "dropwhile", "filterfalse")}
 )
 APPLY = frozenset({"apply", "applymap", "map", "map_elements", "pipe", "transform"})
@@ -79,8 +88,10 @@ def computes(node: ast.Call, func: ast.Attribute, kind: str) -> bool:
     if func.attr in LOG_METHODS and kind in {"", PLAIN}:
         named = ast.unparse(func.value).rsplit(".", 1)[-1] in LOGGERS
         return named and (func.attr != "log" or _is_level(node.args[0] if node.args else None))
-    if kind == PLAIN:
-        return func.attr in COMPUTE_ON_DATA | MODEL_METHODS
+    in_place = any(word.arg in {"inplace", None} for word in node.keywords)
+    frame = kind in {"", PLAIN} and func.attr in OF_FRAMES and not in_place
+    if kind == PLAIN or frame:
+        return frame or func.attr in COMPUTE_ON_DATA | MODEL_METHODS
     if func.attr not in COMPUTE or (node.keywords and func.attr not in TAKE_KEYWORDS):
         return False
     first = ast.unparse(node.args[0]) if node.args else ""
@@ -89,6 +100,13 @@ def computes(node: ast.Call, func: ast.Attribute, kind: str) -> bool:
     # A path's replace takes one argument, a database's find a document, an object's copy a target.
     one = {"replace": len(node.args) == 1, "copy": bool(node.args), "translate": True}
     return not (one.get(func.attr, False) or (func.attr in {"find", "count", "index"} and first[:1] == "{"))
+
+
+def is_other_logger(func: ast.Attribute, made: Mapping[str, str]) -> bool:
+    """Tell whether what logs is made of a class that only calls itself a logger: it may write anywhere."""
+    if func.attr not in LOG_METHODS:
+        return False
+    return made.get(ast.unparse(func.value), "Logger") not in LOGGER_CLASSES
 
 
 def _is_level(node: ast.expr | None) -> bool:

@@ -89,6 +89,19 @@ class Module:
             return {number: line[line.index("#") :].rstrip() for number, line in marked}
 
     @cached_property
+    def made_of_classes(self) -> dict[str, str]:
+        """What the file makes of classes: the text of the target, as ``self.logger``, by the class's name."""
+        made: dict[str, str] = {}
+        for node in ast.walk(self.tree):
+            targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+            value = node.value if isinstance(node, ast.Assign | ast.AnnAssign | ast.NamedExpr) else None
+            if isinstance(value, ast.Call):
+                name = ast.unparse(value.func).rpartition(".")[2]
+                if name.lstrip("_")[:1].isupper():
+                    made |= {ast.unparse(one): name for one in targets if one is not None}
+        return made
+
+    @cached_property
     def bound_imports(self) -> dict[str, str]:
         """The imports that every decorator of the file sees: in no block or function, above the first one."""
         names: set[str] = set()

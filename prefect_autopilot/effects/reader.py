@@ -23,6 +23,7 @@ from prefect_autopilot.effects.methods import (
     MUTATE,
     MUTATE_OR_WRITE,
     computes,
+    is_other_logger,
 )
 from prefect_autopilot.effects.module import Function, Module, children, read_module, walked
 from prefect_autopilot.effects.passing import TASK_CALLS, applied, passed_on
@@ -382,7 +383,11 @@ class EffectReader:
             # list.append(rows, row) changes its argument
             for one in node.args[:1] if self._of_class(func, scope) else [func.value]:
                 yield from mutation(one, node.lineno, scope)
-        elif func.attr in MUTATE_OR_WRITE or not computes(node, func, kind):
+        elif (
+            func.attr in MUTATE_OR_WRITE
+            or not computes(node, func, kind)
+            or is_other_logger(func, self.module.made_of_classes)
+        ):
             yield _unknown(node, ast.unparse(func))
 
     def _of_class(self, func: ast.Attribute, scope: Scope) -> bool:

@@ -6,7 +6,7 @@ import textwrap
 
 import pytest
 
-from prefect_autopilot.effects import EffectReader, FunctionEffect, Level
+from prefect_autopilot.effects import EffectReader, FunctionEffect, Level, function_effects
 from prefect_autopilot.effects.table import lookup
 
 IMPORTS = """
@@ -138,3 +138,28 @@ def test_a_name_counts_before_the_beginning_of_names() -> None:
     assert begun is not None
     assert (named.returns, begun.returns) == ("aws.Object", "plain")
     assert lookup("boto3.client.put_bucket_acl") is None
+
+
+@pytest.mark.parametrize(
+    ("made", "call", "level"),
+    [
+        pytest.param("logger = AuditLogger()", "logger.info(x)", Level.UNKNOWN, id="a class of that name"),
+        pytest.param("log: Any = audit.Trail('a')", "log.warning(x)", Level.UNKNOWN, id="any other class"),
+        pytest.param("logger = logging.LoggerAdapter(base)", "logger.info(x)", Level.PURE, id="an adapter"),
+        pytest.param("logger = our_logging.get('etl')", "logger.info(x)", Level.PURE, id="a function's"),
+        pytest.param("journal = AuditLogger()", "logger.info(x)", Level.PURE, id="another name's"),
+    ],
+)
+def test_what_is_named_as_a_logger_and_made_of_another_class_is_none(
+    made: str, call: str, level: Level
+) -> None:
+    source = f"import logging\nfrom audit import AuditLogger\n{made}\ndef f(x):\n    {call}\n    return x\n"
+    assert function_effects(source)["f"].level is level
+
+
+def test_a_logger_that_an_object_makes_of_another_class_is_none() -> None:
+    source = (
+        "class Load:\n    def __init__(self):\n        self.logger = AuditLogger()\n"
+        "    def go(self, x):\n        self.logger.info(x)\n        return x\n"
+    )
+    assert function_effects(source)["Load.go"].level is Level.UNKNOWN
