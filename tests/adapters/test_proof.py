@@ -302,3 +302,33 @@ def test_a_right_rewrite_is_proven_with_its_gain_and_a_wrong_one_is_not(live_pre
     wrong = asyncio.run(check(writes, raced, "c"))
     assert not wrong.equal
     assert "order of effects" in wrong.reason
+
+
+FAILS = {"error": "ValueError", "result": None}
+
+
+def failing(*said: str) -> list[JSONDict]:
+    """Return runs that fail with these words, the first two of the original."""
+    versions = ("original", "original", "rewritten")
+    runs = [run_of(one, message=words, **FAILS) for one, words in zip(versions, said, strict=True)]
+    return [*runs, run_of("rewritten", backwards=True, message=said[2], **FAILS)]
+
+
+@pytest.mark.parametrize(
+    ("said", "equal"),
+    [
+        pytest.param(("no rows", "no rows", "no rows"), True, id="the same words"),
+        pytest.param(("no rows", "no rows", "no columns"), False, id="other words"),
+        pytest.param(("<R at 0x7f1>", "<R at 0x7f2>", "<R at 0x7f3>"), True, id="addresses in memory"),
+        pytest.param(
+            ("after 0.31 s", "after 0.32 s", "after 0.11 s"), True, id="words that change each time"
+        ),
+    ],
+)
+def test_what_an_exception_says_is_compared_where_it_stays_the_same(
+    said: tuple[str, str, str],
+    equal: bool,  # noqa: FBT001  # a column
+) -> None:
+    proof = judge(failing(*said))
+    assert proof.equal is equal
+    assert equal or "'no columns' instead of 'no rows'" in proof.reason
