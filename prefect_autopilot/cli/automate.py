@@ -257,6 +257,7 @@ def show_analysis(analysis: Analysis) -> None:
         when = trigger.cron or trigger.rrule or trigger.event or ""
         write_line(
             " ".join(filter(None, ("starts on", trigger.type, trigger.service, when, trigger.timezone)))
+            + (f", only if: {trigger.filter}" if trigger.filter else "")
         )
     if analysis.services:
         found = [(one.service, one.role, one.confidence, one.reason) for one in analysis.services]
@@ -278,13 +279,15 @@ def show_analysis(analysis: Analysis) -> None:
 
 
 def _show_open(analysis: Analysis) -> None:
-    """Write what is filled in later, what nobody said, and what no flow does."""
+    """Write what is filled in later, what nobody said, what no flow does, and words nothing stands for."""
     for name in analysis.open_parameters:
         write_line(f"open: {name}")
     for line in analysis.assumptions:
         write_line(f"assumed: {line}")
     for line in analysis.unsupported:
         write_line(f"not possible: {line}")
+    for span in analysis.unused:
+        write_line(f"not used: {' '.join(span.text.split())}")
 
 
 def _flows_folder() -> Path:

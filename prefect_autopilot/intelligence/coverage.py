@@ -68,7 +68,8 @@ class Coverage:
             self.mark(start, end)
 
     def mark_words(self, start: int, end: int, known: frozenset[str] | set[str]) -> None:
-        """Take the words of a part that are known as used."""
+        """Take the words of a part that are known as used, but none of grammar."""
+        known = known - words("coverage", "filler")
         for token in self.scene.document.tokens:
             if start <= token.start < end and (token.text in known or stem(token.text) in known):
                 self.mark(token.start, token.end)

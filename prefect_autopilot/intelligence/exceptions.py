@@ -144,8 +144,14 @@ def read_exceptions(text: str) -> Exceptions:
         said = match["told"] or match["items"]
         if "at " not in match[0] and re.fullmatch(rf"{_CLOCK}(?:\W+{_CLOCK})*", said):
             continue  # "no 5", "without 2": numbers are no times
-        for item in compiled(_item()).finditer(said):
-            _add(item[0], match.span(), found)
+        items = list(compiled(_item()).finditer(said))
+        first = match.start("told") if match["told"] else match.start("items")
+        for i, item in enumerate(items):
+            # A question about one of several takes its "and" with it.
+            begin = items[i - 1].end() if i else item.start()
+            end = item.end() if i or len(items) == 1 else items[1].start()
+            place = match.span() if len(items) == 1 else (first + begin, first + end)
+            _add(item[0], place, found)
         found.blank(*match.span())
     for match in compiled(_ONLY_MONTHS).finditer(found.text):
         before = found.text[: match.start()]
