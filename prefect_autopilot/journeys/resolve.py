@@ -75,6 +75,8 @@ async def take_up(
     known = await desk.store.session_for_run(run.id)
     if known is not None and known.resolution_status is ResolutionStatus.IN_PROGRESS:
         return await _seen_to_fail(desk, known, run) if join else None
+    if known is not None and _ended_on(known, run):
+        return None
     now = desk.clock()
     session = steps.start(
         str(uuid.uuid4()),
@@ -87,6 +89,13 @@ async def take_up(
         return None
     await desk.store.audit(desk.holder, "opened", session.session_id, {"run": run.id, "origin": origin}, now)
     return session
+
+
+def _ended_on(known: TroubleshootingSession, run: RunRecord) -> bool:
+    """Tell whether a session has ended on this very failure: its last retry is not told to people again."""
+    ours = known.run_count + len(known.attempts)
+    ended = known.end_time is not None and run.state.timestamp <= known.end_time
+    return ended and bool(known.attempts) and run.id == known.flow_run_id and run.run_count <= ours
 
 
 async def _seen_to_fail(desk: Desk, known: TroubleshootingSession, run: RunRecord) -> TroubleshootingSession:

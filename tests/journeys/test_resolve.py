@@ -387,6 +387,28 @@ async def test_a_retry_that_is_seen_to_fail_is_looked_at_before_its_time(desk: D
     assert again.due_at == seen.due_at
 
 
+async def test_the_failure_that_a_session_ended_on_opens_no_second_one_and_a_persons_retry_does(
+    desk: Desk, prefect: Any
+) -> None:
+    prefect.fail("run-1")
+    session = await resolve.take_up(desk, await desk.api.run("run-1"))
+    assert session is not None
+    for _ in range(12):
+        desk.clock.forward(90)  # type: ignore[attr-defined]
+        if prefect.runs["run-1"]["state_type"] == "SCHEDULED":
+            prefect.fail("run-1")
+            desk.clock.forward(90)  # type: ignore[attr-defined]
+        session = await resolve.advance(desk, session.session_id)
+    assert session.resolution_status is ResolutionStatus.ESCALATED
+    assert len(session.attempts) == len(prefect.retries) == 3
+    assert await resolve.take_up(desk, await desk.api.run("run-1")) is None
+    assert await notices(desk) == ["escalated"]
+    prefect.fail("run-1")
+    again = await resolve.take_up(desk, await desk.api.run("run-1"))
+    assert again is not None
+    assert again.session_id != session.session_id
+
+
 # Killed at any point
 
 POINTS = {
