@@ -176,7 +176,11 @@ def _is_doubtful(key: str, name: str) -> bool:
 
 
 def _can_be_misspelt(key: str, entry: Entry, catalogue: Catalogue) -> bool:
-    # A short name known by nothing else is nearer to words of other languages than to misspelt services.
+    # A short name known by nothing else is nearer to words of other languages than to misspelt services, and
+    # one of several parts nearer to other words: "tommorow" is no "tomorrow.io".
     owner = entry.services[0]
-    long_enough = len(key) >= _LONG_WORD or (key == squeeze(owner) and catalogue.describes(owner))
+    if catalogue.describes(owner):
+        long_enough = len(key) >= _LONG_WORD or key == squeeze(owner)
+    else:
+        long_enough = len(key) >= _LONG_WORD and (not entry.spaced or owner.isalpha())
     return key.isalpha() and len(key) > _SHORTEST_TYPO and long_enough and not entry.doubtful

@@ -205,6 +205,11 @@ def test_a_word_of_its_own_is_no_misspelt_service(why: str, word: str, catalogue
     assert [m.service for m in found if m.form == "typo"] == [], why
 
 
+@pytest.mark.parametrize("word", ["tommorow", "tomorow", "renders", "mercury", "remotely", "clerks"])
+def test_the_address_of_a_service_known_by_name_only_is_not_guessed(word: str, catalogue: Catalogue) -> None:
+    assert find_mentions(read(f"tell the team {word} what was sold"), lexicon(catalogue)) == ()
+
+
 @pytest.mark.parametrize(
     "joined", ["trelo-clone", "my_trelo", "trelo.csv", "@trelo", "trelo/docs", "a/trelo"]
 )
