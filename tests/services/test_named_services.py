@@ -12,7 +12,7 @@ from prefect_autopilot.services import load_catalogue
 
 HERE = Path(__file__).parent
 CATALOGUE = load_catalogue()
-SHARE, SHARE_LATER = 0.97, 0.90
+SHARE, SHARE_LATER = 0.97, 0.89
 LEFT_OUT = {
     *("Bench", "Circle", "Folk", "Guru", "Heap", "Height", "Hive", "Later"),
     *("Nest", "Particle", "Ramp", "Ring", "Things", "Toast", "Wave", "X"),
