@@ -3,7 +3,8 @@
 from prefect_autopilot.codegen.compose import TAG, generate
 from prefect_autopilot.codegen.conditions import read_condition
 from prefect_autopilot.codegen.events import event_name, shape_of
-from prefect_autopilot.codegen.plan import example_values, parameter_names, rows_to_seed
+from prefect_autopilot.codegen.plan import example_values, parameter_names
+from prefect_autopilot.codegen.seeds import rows_to_seed
 
 __all__ = [
     "TAG",

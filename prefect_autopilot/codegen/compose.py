@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from prefect_autopilot import services
 from prefect_autopilot.codegen.conditions import Check, sample_for
+from prefect_autopilot.codegen.events import write
 from prefect_autopilot.codegen.gate import check_source
 from prefect_autopilot.codegen.module import build_module
 from prefect_autopilot.codegen.plan import Plan, PlannedStep, make_plan
@@ -59,7 +61,11 @@ def _sample(plan: Plan) -> JSONDict:
         return {}
     steps = [step for step in plan.steps if not step.otherwise]
     checks = [*plan.guards, *(one for step in steps for one in step.checks if one.step is None)]
-    return sample_for(plan.shape, plan.sample_paths, tuple(checks))
+    sample = sample_for(plan.shape, plan.sample_paths, tuple(checks))
+    for path in plan.integer_paths:
+        if isinstance(services.pick(sample, path), str):
+            write(sample, path, 1)
+    return sample
 
 
 def _deployment(plan: Plan, file_name: str) -> DeploymentSpec:

@@ -9,7 +9,7 @@ from zoneinfo import available_timezones
 
 from prefect_autopilot import services
 from prefect_autopilot.codegen.conditions import Check, read_condition
-from prefect_autopilot.codegen.events import Shape, event_name, sample_event, shape_of, trigger_of
+from prefect_autopilot.codegen.events import Shape, event_name, shape_of, trigger_of
 from prefect_autopilot.codegen.names import EVENT, flow_name, identifier, module_name, step_title
 from prefect_autopilot.errors import UnknownNameError, UsageError
 from prefect_autopilot.models import (
@@ -42,7 +42,14 @@ _SIZES = frozenset(
     }
 )  # fmt: skip
 """Parameters by which a request says how many rows it wants."""
-_EXAMPLES: dict[str, Any] = {"str": "example", "int": 1, "float": 1.0, "bool": True, "dict": {}, "list": []}
+_EXAMPLES: dict[str, Any] = {
+    "str": "example",
+    "int": 1,
+    "float": 1.0,
+    "bool": True,
+    "dict": {"name": "example"},
+    "list": [],
+}
 
 
 class PlannedStep(Value):
@@ -87,6 +94,17 @@ class Plan(Value):
         return tuple(dict.fromkeys(paths))
 
     @property
+    def integer_paths(self) -> tuple[str, ...]:
+        """Return the paths of the event that are given where an operation takes whole numbers only."""
+        return tuple(
+            value.path
+            for step in self.steps
+            for parameter in step.operation.parameters
+            if parameter.type == "integer"
+            and isinstance(value := step.spec.arguments.get(parameter.name), FromTrigger)
+        )
+
+    @property
     def sample_paths(self) -> tuple[str, ...]:
         """Return the paths a sample event must have: below a list that is gone through, those of its rows."""
         paths: list[str] = []
@@ -127,13 +145,13 @@ class Plan(Value):
             return False
         inside = (step.spec.id, f"{step.spec.id}.{at}")
         for other in self.steps:
-            if any(_goes_through(one, step.spec.id) for one in other.spec.arguments.values()):
+            if any(goes_through(one, step.spec.id) for one in other.spec.arguments.values()):
                 continue
             head = (other.spec.for_each or "").split(".")[0]
             if head == step.spec.id and other.spec.for_each not in inside:
                 return False
             rows_of_loop = head == step.spec.id  # what a loop reads of its list is read of one row
-            for path in () if rows_of_loop else _step_paths(other.spec, step.spec.id):
+            for path in () if rows_of_loop else step_paths(other.spec, step.spec.id):
                 if at not in (WHOLE, path) and not path.startswith(f"{at}."):
                     return False
         return True
@@ -320,31 +338,15 @@ def _is_list(sample: JSONDict, path: str) -> bool:
     return found is None or isinstance(found, list)
 
 
-def rows_to_seed(spec: WorkflowSpec) -> tuple[tuple[str, str, JSONDict], ...]:
-    """Return service, resource and a row for each list of a loop that simulated services have empty.
-
-    Without a row the body of the loop would never be tried.
-    """
-    lists = {step.for_each.split(".")[0] for step in spec.steps if step.for_each}
-    arguments = [one for step in spec.steps for one in step.arguments.values()]
-    lists |= {step.id for step in spec.steps if any(_goes_through(one, step.id) for one in arguments)}
-    wanted: list[tuple[str, str, JSONDict]] = []
-    for step in spec.steps:
-        resource = services.resource_of(step.service, step.operation)
-        if step.id in lists and not services.sample_rows(step.service).get(resource):
-            read = [path for other in spec.steps for path in _step_paths(other, step.id)]
-            wanted.append((step.service, resource, sample_event(Shape(), ("id", "name", *read))))
-    return tuple(wanted)
-
-
-def _goes_through(argument: Argument, step: str) -> bool:
+def goes_through(argument: Argument, step: str) -> bool:
     """Return whether an argument is made of a row or line for each item of a step's list."""
     if not isinstance(argument, Text) or argument.form not in {"rows", "lines"}:
         return False
     return any(isinstance(part, FromStep) and part.step == step for part in argument.parts)
 
 
-def _step_paths(step: StepSpec, source: str) -> list[str]:
+def step_paths(step: StepSpec, source: str) -> list[str]:
+    """Return the paths of another step's answer that a step reads."""
     parts = [
         part
         for argument in step.arguments.values()

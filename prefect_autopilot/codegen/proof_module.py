@@ -8,7 +8,8 @@ from typing import Any
 from prefect_autopilot.codegen import nodes
 from prefect_autopilot.codegen.conditions import Check, holds, sample_for
 from prefect_autopilot.codegen.names import EVENT
-from prefect_autopilot.codegen.plan import Plan, example_values, parameter_names, rows_to_seed
+from prefect_autopilot.codegen.plan import Plan, example_values, parameter_names
+from prefect_autopilot.codegen.seeds import rows_to_seed
 from prefect_autopilot.models import JSONDict
 
 _SERVICES = "SimulatedServices"

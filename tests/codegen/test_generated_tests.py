@@ -14,7 +14,14 @@ from prefect_autopilot.codegen import generate, rows_to_seed
 from prefect_autopilot.codegen.conditions import Check, holds
 from prefect_autopilot.errors import UsageError
 from prefect_autopilot.intelligence import analyze, design
-from prefect_autopilot.models import GeneratedFlow, RequestContext
+from prefect_autopilot.models import (
+    Constant,
+    GeneratedFlow,
+    RequestContext,
+    StepSpec,
+    TriggerSpec,
+    WorkflowSpec,
+)
 from prefect_autopilot.services import load_catalogue
 
 BRANCHES = "When I get an important email in Gmail, create a task in Asana and tell #inbox in Slack"
@@ -189,3 +196,18 @@ def test_a_condition_is_decided_as_the_source_decides_it(
 def test_a_question_is_no_test() -> None:
     with pytest.raises(UsageError):
         flow_of("post to the team channel")
+
+
+def test_a_thing_that_is_changed_by_the_id_given_is_there_when_the_flow_is_tried() -> None:
+    step = StepSpec(
+        id="closed",
+        service="google_calendar",
+        operation="delete_event",
+        connection="google-calendar-default",
+        arguments={"event_id": Constant(value="2995104339")},
+    )
+    spec = WorkflowSpec(
+        name="delete-event", request="delete it", trigger=TriggerSpec(type="manual"), steps=(step,)
+    )
+    (seeded,) = rows_to_seed(spec)
+    assert (seeded[:2], seeded[2]["id"]) == (("google_calendar", "event"), "2995104339")

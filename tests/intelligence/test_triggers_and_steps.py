@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
+from prefect_autopilot.codegen import generate
+from prefect_autopilot.intelligence import design
 from prefect_autopilot.intelligence.operations import choose_operation, stem
 from prefect_autopilot.models import Analysis, Constant, FromParameter, FromStep, FromTrigger, Text
 from prefect_autopilot.services import Catalogue
@@ -350,3 +352,14 @@ STEPS_AS_SAID = {
 @pytest.mark.parametrize(("text", "steps"), STEPS_AS_SAID.values(), ids=STEPS_AS_SAID)
 def test_each_call_is_the_one_that_is_said(text: str, steps: list[str], ask: Ask) -> None:
     assert [f"{step.service}.{step.operation}" for step in ask(text).steps] == steps
+
+
+def test_what_is_done_to_a_new_thing_itself_takes_its_id_from_the_event(
+    ask: Ask, catalogue: Catalogue
+) -> None:
+    analysis = ask("assign new Zendesk tickets to agent 4711")
+    (step,) = analysis.steps
+    assert step.operation == "update_ticket"
+    assert step.arguments == {"id": FromTrigger(path="id"), "assignee_id": Constant(value=4711)}
+    sample = generate(design(analysis, catalogue), catalogue).sample_event
+    assert isinstance(sample["id"], int)
