@@ -30,6 +30,7 @@ from prefect_autopilot.redaction import redact
 
 _SESSION = Path(__file__).with_name("proof_session.py")
 _RECORDING = Path(__file__).with_name("proof_recording.py")
+_SIMULATED = Path(__file__).with_name("proof_simulated.py")
 _START = "import runpy, sys; runpy.run_path(sys.argv[1], run_name='__main__')"
 _INHERITED = ("PATH", "LANG", "LC_ALL", "TZ", "SYSTEMROOT")
 _TOLD = 300
@@ -52,6 +53,7 @@ async def prove(
     repeats: int = 3,
     delays: int = 3,
     network: bool = False,
+    must_succeed: bool = False,
 ) -> Proof:
     """Run both versions and return whether they are equal, with the medians of their times in seconds.
 
@@ -69,6 +71,7 @@ async def prove(
         repeats: Timed runs of each version, at least 2.
         delays: Runs of the rewritten version in which every started task begins late by chance.
         network: Leave the network, because ``setup`` needs it.
+        must_succeed: Take runs that fail for no proof: they may not have come to what was rewritten.
 
     Raises:
         ProofError: the versions could not be run, or the original is not equal to itself.
@@ -105,6 +108,12 @@ async def prove(
         for file, source in files.items():
             (folder / file).write_bytes(source.encode("utf-8"))
         runs = await _run(text, folder, environment or {}, [*prefix, python], timeout_s)
+    failed = next(
+        (run for run in runs if must_succeed and run["version"] == "original" and run["error"]), None
+    )
+    if failed is not None:
+        told = redact(f"{failed['error']}: {failed['message']}")[:_TOLD]
+        raise ProofError(f"The original fails where it is proved ({told}); the rewrite stays a proposal.")
     proof = judge(runs)
     return proof.model_copy(update={"checks": (*proof.checks, reach)})
 
@@ -112,6 +121,11 @@ async def prove(
 def recorder() -> str:
     """Return a ``setup`` that makes each read over HTTP once and answers it from memory then."""
     return _RECORDING.read_text(encoding="utf-8")
+
+
+def simulated() -> str:
+    """Return a ``setup`` that answers ``call_service`` from the simulator; it needs this package."""
+    return _SIMULATED.read_text(encoding="utf-8")
 
 
 def isolation(parameters: JSONDict, environment: Mapping[str, str]) -> tuple[list[str], str]:

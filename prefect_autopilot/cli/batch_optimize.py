@@ -8,7 +8,7 @@ from pathlib import Path
 
 from prefect_autopilot.adapters.files import read_source, write_new
 from prefect_autopilot.adapters.project_settings import read_prices
-from prefect_autopilot.errors import ConflictError, UnknownNameError, UsageError
+from prefect_autopilot.errors import ConflictError, ProofError, UnknownNameError, UsageError
 from prefect_autopilot.journeys import improve
 from prefect_autopilot.models import FlowHistory, JSONDict, OptimizationPlan, Strategy
 
@@ -32,6 +32,8 @@ class Wish:
     branch: str | None = None
     prices_path: Path | None = None
     proof: ProofWish | None = None
+    unproved: bool = False
+    """Write a deployment's file although nothing was proved."""
 
 
 def optimize_file(
@@ -97,6 +99,8 @@ async def _for_deployment(
         plan = _planned(found.path, wish, history)
         if wish.proof is not None and plan.changed:
             plan = await _proved(plan, found.path, found.source, wish.proof)
+        elif wish.write and plan.changed and not wish.unproved:
+            plan = await _proved_as_deployed(plan, found.path, found.source, deployment)
         if wish.branch is not None and plan.changed:
             improve.commit(plan, found.path, found.source, wish.branch)
         if wish.write:
@@ -131,6 +135,20 @@ async def _proved(plan: OptimizationPlan, path: Path, original: str, wish: Proof
     if not proof.equal:
         raise ConflictError(f"The rewriting does not do the same, so nothing was written: {proof.reason}.")
     return plan.model_copy(update={"proof": proof})
+
+
+async def _proved_as_deployed(
+    plan: OptimizationPlan, path: Path, original: str, deployment: JSONDict
+) -> OptimizationPlan:
+    """Return the plan proved with the deployment's flow and parameters; raises ConflictError for no proof."""
+    function = str(deployment.get("entrypoint") or "").rpartition(":")[2]
+    try:
+        return await _proved(plan, path, original, ProofWish(function, deployment.get("parameters") or {}))
+    except (ProofError, UnknownNameError, UsageError) as error:
+        raise ConflictError(
+            f"It could not be proved that the deployment does the same then, so nothing was written: "
+            f"{error.message} Help with --prove and --stubs, or write it with --unproved."
+        ) from error
 
 
 def _own_modules(path: Path) -> dict[str, str]:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 ProvedFlow = Annotated[
     str | None,
     Parameter(
-        help="Run this flow of the file before and after and write only what did the same; its reads "
-        "over HTTP are recorded, or --stubs stand in."
+        help="Run this flow of the file before and after and write only what did the same; its service "
+        "calls are simulated, its reads over HTTP recorded, or --stubs stand in."
     ),
 ]
 Stubs = Annotated[Path | None, Parameter(help="Python file that stands in for the services in a proof.")]
@@ -40,9 +40,7 @@ def optimize(
     write: Annotated[Flag, Parameter(help="Replace the file; a backup is kept.")] = False,
     deployment: Annotated[
         str | None,
-        Parameter(
-            help="flow/deployment: its runs are the history; with --write they are watched from then on."
-        ),
+        Parameter(help="flow/deployment: its runs are the history; with --write it is proved and watched."),
     ] = None,
     branch: Annotated[
         str | None, Parameter(help="Commit the changes on this new git branch; the file stays.")
@@ -51,6 +49,9 @@ def optimize(
     prove: ProvedFlow = None,
     stubs: Stubs = None,
     parameters: FlowParameters = "{}",
+    unproved: Annotated[
+        Flag, Parameter(help="With --deployment and --write: write although nothing is proved.")
+    ] = False,
     picture: Picture = None,
     explain: Annotated[str | None, Parameter(help="Tell what a rule does, with an example.")] = None,
     as_json: JSONFlag = False,
@@ -72,7 +73,15 @@ def optimize(
     _refuse_contradictions(patch, branch, history, deployment, write=write)
     chosen = Strategy(strategy) if strategy else None
     proof = _proof_wish(prove, stubs, parameters)
-    wish = Wish(strategy=chosen, unsafe=unsafe, write=write, prices_path=prices, branch=branch, proof=proof)
+    wish = Wish(
+        strategy=chosen,
+        unsafe=unsafe,
+        write=write,
+        prices_path=prices,
+        branch=branch,
+        proof=proof,
+        unproved=unproved,
+    )
     if deployment is not None:
         file, original, plan, past = optimize_deployment(deployment, file, wish)
     elif file is not None:
@@ -157,7 +166,8 @@ def _show(plan: JSONDict, wish: Wish) -> None:
         write_table("Left alone", ("line", "rule", "why"), rejected)
     if plan["changed"]:
         done = "Nothing was written; add --write for that."
-        done = f"{plan['file']} was replaced." if wish.write else done
+        unproved = "" if plan["proof"] else " That it does the same was not proved (--prove)."
+        done = f"{plan['file']} was replaced.{unproved}" if wish.write else done
         write_line(f"Committed on the branch {wish.branch}; the file stays." if wish.branch else done)
 
 

@@ -9,7 +9,13 @@ leaves a function or line alone.
 from prefect_autopilot.effects.module import Function, Module, children, read_module, split_lines, walked
 from prefect_autopilot.effects.project import Project
 from prefect_autopilot.effects.reader import EffectReader
-from prefect_autopilot.effects.rerun import flow_effects, function_effects, may_rerun, read_then_written
+from prefect_autopilot.effects.rerun import (
+    besides_services,
+    flow_effects,
+    function_effects,
+    may_rerun,
+    read_then_written,
+)
 from prefect_autopilot.effects.scope import Scope, bound_names
 from prefect_autopilot.effects.table import is_handle, table_version
 from prefect_autopilot.effects.values import (
@@ -34,6 +40,7 @@ __all__ = [
     "Scope",
     "TaskCallEffect",
     "Touch",
+    "besides_services",
     "bound_names",
     "children",
     "flow_effects",

@@ -73,6 +73,23 @@ def may_rerun(source: str, function: str, operations: OperationEffects | None = 
     return RerunVerdict(level="safe", evidence=tuple(dict.fromkeys(reads)))
 
 
+def besides_services(source: str, function: str, operations: OperationEffects | None = None) -> str:
+    """Return the first thing that a flow reaches besides ``call_service``, with its line; empty for nothing.
+
+    Raises InvalidFlowError for text that is not Python, UnknownNameError for a function that is not there.
+    """
+    reader = EffectReader.of(source, operations)
+    touches = reader.effect(_find(reader, function)).touches
+    others = (
+        touch.told
+        for touch in touches
+        if touch.level is not Level.PURE
+        and touch.resource != "service"
+        and not touch.resource.startswith(("service:", "memory:"))
+    )
+    return next(others, "")
+
+
 def _moves(touch: Touch) -> bool:
     return touch.level is Level.WRITE and not touch.stable
 

@@ -15,8 +15,8 @@ from prefect_autopilot.adapters.files import digest, read_source, replace
 from prefect_autopilot.adapters.git_branch import commit_on_branch
 from prefect_autopilot.adapters.project_files import read_project
 from prefect_autopilot.adapters.project_settings import is_excluded, read_prices, read_settings
-from prefect_autopilot.adapters.proof import prove, recorder
-from prefect_autopilot.effects import OperationEffects, may_rerun
+from prefect_autopilot.adapters.proof import prove, recorder, simulated
+from prefect_autopilot.effects import OperationEffects, besides_services, may_rerun
 from prefect_autopilot.errors import ProofError, UnknownNameError, UsageError
 from prefect_autopilot.models import (
     Advice,
@@ -198,12 +198,14 @@ async def prove_plan(
     """Run the original and the plan's source and compare; raises ProofError where that cannot be done.
 
     What the flow calls is really called: give a stub (``setup``) or a simulator's address as a parameter.
-    With ``recorded`` each read over HTTP is made once and answered from memory then, and nothing else may be
-    sent. Raises UsageError for a flow that writes anything, or whose code cannot be judged.
+    With ``recorded`` a flow that reaches nothing but ``call_service`` meets the simulator; of any other each
+    read over HTTP is made once and answered from memory then, and nothing else may be sent. Raises UsageError
+    for such a flow that writes anything, or whose code cannot be judged.
     """
     if not plan.changed:
         raise ProofError("The plan changes nothing; there is nothing to prove.")
-    if recorded:
+    by_simulator = recorded and not besides_services(original, function, operation_effects())
+    if recorded and not by_simulator:
         verdict = may_rerun(original, function, operation_effects())
         if verdict.level != "safe":
             told = f" ({verdict.evidence[0]})" if verdict.evidence else ""
@@ -211,15 +213,18 @@ async def prove_plan(
             raise UsageError(
                 f"A proof runs {function} several times, and that {does}{told}; give --stubs for it."
             )
+    if recorded:
+        setup = simulated() if by_simulator else recorder()
     return await prove(
         original,
         plan.source,
         function=function,
         parameters=parameters,
-        setup=recorder() if recorded else setup,
+        setup=setup,
         environment=environment,
         timeout_s=timeout_s,
-        network=recorded,
+        network=recorded and not by_simulator,
+        must_succeed=recorded,
     )
 
 

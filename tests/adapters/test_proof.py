@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from prefect_autopilot.adapters.proof import isolation, judge, proof_environment, prove
+from prefect_autopilot.adapters.proof import isolation, judge, proof_environment, prove, simulated
 from prefect_autopilot.adapters.proof_session import DelayingAsyncio, ReverseAsyncio, delayed
 from prefect_autopilot.errors import ProofError, UsageError
 from prefect_autopilot.models import JSONDict
@@ -332,3 +332,45 @@ def test_what_an_exception_says_is_compared_where_it_stays_the_same(
     proof = judge(failing(*said))
     assert proof.equal is equal
     assert equal or "'no columns' instead of 'no rows'" in proof.reason
+
+
+SERVICES = """
+from prefect import flow, task
+from prefect_autopilot.tasks import call_service
+
+@task
+def issues(owner):
+    return call_service.fn("github-default", "list_issues", repo="b", owner=owner)
+
+@flow
+def main():
+    found = [{reads}]
+    call_service("slack-default", "post_message", channel="#x", text={text})
+    return len(found)
+"""
+
+
+@pytest.mark.live
+def test_a_flow_that_calls_services_is_proven_against_simulated_ones(live_prefect: Any) -> None:
+    def version(reads: str, text: str = "str(len(found))") -> str:
+        return SERVICES.format(reads=reads, text=text)
+
+    async def check(after: str) -> Any:
+        return await prove(
+            version("issues('a'), issues('c')"),
+            after,
+            function="main",
+            setup=simulated(),
+            environment={"PREFECT_API_URL": live_prefect.url},
+            python=sys.executable,
+            repeats=2,
+            delays=1,
+            timeout_s=50,
+            must_succeed=True,
+        )
+
+    right = asyncio.run(check(version("f.result() for f in (issues.submit('a'), issues.submit('c'))")))
+    assert right.equal, right.reason
+    wrong = asyncio.run(check(version("issues('a'), issues('c')", "'two'")))
+    assert not wrong.equal
+    assert "effects" in wrong.reason

@@ -525,3 +525,54 @@ def test_doctor_speaks_to_people_too(run: Run, server: Server, monkeypatch: pyte
     assert code == 1
     assert "refused our credentials" in " ".join(out.split())
     assert "Prefect API: Set PREFECT_API_AUTH_STRING" in out
+
+
+DEPLOYED = """import requests
+from prefect import flow, task
+
+@task
+def read(k):
+    return requests.get(f"https://a.test/{k}", timeout=5).json()
+
+@flow
+def main(day):
+    requests.post("https://a.test/done", timeout=5)
+    return read(day)
+"""
+
+
+@pytest.mark.parametrize("more", [[], ["--unproved"]], ids=["as it is", "unproved"])
+def test_the_file_of_a_deployment_is_not_replaced_where_nothing_can_be_proved(
+    run: Run, server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, more: list[str]
+) -> None:
+    (tmp_path / "main.py").write_text(DEPLOYED)
+    deployment = {
+        "id": RUN_ID,
+        "name": "prod",
+        "flow_id": "f",
+        "path": str(tmp_path),
+        "entrypoint": "main.py:main",
+        "parameters": {"day": "monday"},
+    }
+    answers: dict[tuple[str, str], object] = {
+        ("GET", "/deployments/name/main/prod"): deployment,
+        ("GET", f"/deployments/{RUN_ID}"): deployment,
+        ("GET", "/flows/f"): {"id": "f", "name": "main"},
+        ("POST", "/flow_runs/filter"): [],
+        ("PATCH", f"/deployments/{RUN_ID}"): {},
+    }
+
+    def answer(method: str, path: str) -> tuple[int, str, bytes]:
+        found = answers.get((method, path))
+        return (404, "application/json", b"{}") if found is None else (
+            200, "application/json", json.dumps(found).encode()
+        )  # fmt: skip
+
+    server.answer = answer
+    monkeypatch.setenv("PREFECT_API_URL", server.url)
+    command = ["optimize", "--deployment", "main/prod", "--strategy", "reliability", "--write", *more]
+    code, out, err = run(*command)
+    written = (tmp_path / "main.py").read_text() != DEPLOYED
+    assert (code == 0, written) == (bool(more), bool(more)), (out, err)
+    assert ("may do harm" in err and "--unproved" in err) is not bool(more)
+    assert ("was not proved" in out) is bool(more)

@@ -6,7 +6,7 @@ import textwrap
 
 import pytest
 
-from prefect_autopilot.effects import flow_effects, function_effects, may_rerun
+from prefect_autopilot.effects import besides_services, flow_effects, function_effects, may_rerun
 from prefect_autopilot.errors import UnknownNameError
 from prefect_autopilot.models import OperationEffect
 
@@ -113,3 +113,24 @@ def test_the_calls_of_a_flow_come_in_order_of_evaluation() -> None:
 def test_every_function_of_a_file_is_told_with_its_kind() -> None:
     effects = function_effects(source_of("return read(day)", READ_TASK))
     assert {name: one.kind for name, one in effects.items()} == {"read": "task", "main": "flow"}
+
+
+@pytest.mark.parametrize(
+    ("line", "other"),
+    [
+        pytest.param("call_service('slack-default', 'post_message', text=x)", "", id="a service"),
+        pytest.param("call_service(x, y)", "", id="a service by a variable"),
+        pytest.param("x.strip()", "", id="nothing"),
+        pytest.param("requests.get('https://a.test')", "requests.get", id="HTTP besides"),
+        pytest.param("open('/data/x', 'w').write(x)", "open", id="a file besides"),
+        pytest.param("unheard_of(x)", "unheard_of", id="what nobody knows"),
+    ],
+)
+def test_what_is_reached_besides_services_is_told(line: str, other: str) -> None:
+    source = (
+        "import requests\nfrom prefect import flow\nfrom prefect_autopilot.tasks import call_service\n"
+        f"@flow\ndef main(x='', y=''):\n    {line}\n"
+    )
+    told = besides_services(source, "main")
+    assert other in told
+    assert bool(told) is bool(other)
