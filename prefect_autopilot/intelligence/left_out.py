@@ -25,7 +25,8 @@ _EVERYTHING = re.compile(
     re.IGNORECASE,
 )
 _FILTERED = re.compile(
-    r"\b(?:[\w-]+ ){0,2}[a-z]{3,}s (?:that|which|older|with|whose|not|without|marked|tagged)\b(?: [\w-]+){0,4}",
+    r"\b(?:[\w-]+ ){0,2}[a-z]{3,}s (?:that|which|older|with|whose|not|without|marked|tagged)\b"
+    r"(?: [\w-]+){0,4}",
     re.IGNORECASE,
 )
 _IDLE = re.compile(
@@ -95,7 +96,7 @@ def missing_branch(scene: Scene, steps: tuple[StepSpec, ...]) -> Question | None
 
 
 def sweeping(steps: tuple[StepSpec, ...], catalogue: Catalogue) -> Question | None:
-    """Return the question for a step on one thing that is asked to be done to many ("delete every record")."""
+    """Return the question for a step on one thing that is to be done to many ("delete every record")."""
     for step in steps:
         operation = catalogue.get(step.service).operation(step.operation)
         said = step.span.text if step.span else ""
@@ -224,8 +225,8 @@ def wait_questions(scene: Scene) -> list[Question]:
     return [
         Question(
             id=f"part_{part.start}_{part.end}",
-            text=f"A run waits a day at most, and {part.text!r} is longer: should it go on at once, wait a day,"
-            " or be a second flow on a schedule that looks for what is old enough?",
+            text=f"A run waits a day at most, and {part.text!r} is longer: should it go on at once, wait a"
+            " day, or be a second flow on a schedule that looks for what is old enough?",
             options=(LEAVE_OUT, "wait 1 day"),
         )
         for part in parts

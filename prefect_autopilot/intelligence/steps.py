@@ -18,6 +18,7 @@ from prefect_autopilot.intelligence.clauses import Clause
 from prefect_autopilot.intelligence.data import table, words
 from prefect_autopilot.intelligence.deeds import reads
 from prefect_autopilot.intelligence.directions import Direction, Placed
+from prefect_autopilot.intelligence.gone_through import goes_through, is_repeated
 from prefect_autopilot.intelligence.lists import Items, filled_from, items_of
 from prefect_autopilot.intelligence.lookups import looked_up_by, lookup_of
 from prefect_autopilot.intelligence.operations import choose_operation, does_itself, is_special
@@ -43,12 +44,6 @@ __all__ = ["GENERIC", "Wanted", "wanted_calls", "write_steps"]
 
 MAX_STEPS = 30
 _QUOTES = re.compile(r"\"[^\"\n]*\"")
-_EACH = re.compile(
-    r"\b(?:(?:for each|for every|each|every)\b(?!\s+(?:other|single|second|\d+|[a-z]*day|week\w*"
-    r"|month|quarter|year"
-    r"|hour|minute|morning|afternoon|evening|night|time)\b)"
-    r"|per (?!day|hour|minute|second|week|month|quarter|year|cent|annum)[a-z]+\b)"
-)
 _OF_IT = re.compile(
     r"\s*(?:(?:and|then|also|please|just|automatically|otherwise|else|if not)\s+)*(?P<verb>[a-z]+)"
     r"(?:\s+(?:an?|the|my)\s+(?P<made>comment|note|reply|label|tag|reaction))?"
@@ -169,11 +164,6 @@ def _done_to_it(scene: Scene, source: Placed, catalogue: Catalogue) -> list[Want
     return [Wanted(service, "sink", source.clause, source.part.at)] if is_ordered else []
 
 
-def goes_through(clause: Clause) -> bool:
-    """Tell whether a clause says what to do for each thing that is there ("for every row in …")."""
-    return clause.lead is not None and _EACH.match(clause.lead) is not None and "new" not in clause.lead
-
-
 def _as_told(scene: Scene, place: Placed, service: Service, placed: tuple[Placed, ...]) -> Direction:
     """Return the direction of a call.
 
@@ -285,7 +275,7 @@ def write_steps(
             connection=connection_name(call.service.id),
             arguments=_arguments(call, operation, said, start, (event, source), read),
             condition=found_out(call.condition, answering),
-            for_each=_for_each(scene, clauses, call, read.step if read else None),
+            for_each=read.step if read and _is_repeated(scene, clauses, call) else None,
             wait_s=waits.get(number),
             span=span if span.text else None,
         )
@@ -385,19 +375,8 @@ def _step_id(service: Service, operation: Operation | None, names: dict[str, int
     return base if names[base] == 1 else f"{base}_{names[base]}"
 
 
-def _for_each(scene: Scene, clauses: tuple[Clause, ...], call: Wanted, read: str | None) -> str | None:
-    """Repeat a step for each row of what was read, where its words or those right after say so."""
-    if read is None or call.direction == "source":
-        return None
-    i = clauses.index(call.clause)
-    after = clauses[i + 1] if i + 1 < len(clauses) else None
-    before = clauses[i - 1] if i else None
-    end = after.end if after and after.lead and _EACH.match(after.lead) else call.clause.end
-    is_led = before is not None and before.lead is not None and (before.verb is None or goes_through(before))
-    names_none = before is not None and not re.search(ANY, scene.text[before.start : before.end])
-    is_gone_through = before is not None and goes_through(before)
-    start = before.start if before and is_led and (names_none or is_gone_through) else None
-    return read if _EACH.search(scene.words(call.clause.start if start is None else start, end)) else None
+def _is_repeated(scene: Scene, clauses: tuple[Clause, ...], call: Wanted) -> bool:
+    return call.direction != "source" and is_repeated(scene, clauses, call.clause)
 
 
 def _summary(service: Service, operation: Operation) -> str:

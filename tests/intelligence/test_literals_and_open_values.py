@@ -168,7 +168,7 @@ def test_an_id_is_taken_as_it_stands(ask: Ask) -> None:
     [
         ("when a BambooHR employee is added, block the user in Okta", "Okta"),
         ("when a SurveyMonkey response arrives, merge the contacts in HubSpot", "HubSpot"),
-        ("every monday at 9 list the HubSpot deals and post them to #sales in Slack", "HubSpot"),
+        ("every monday at 9 refresh the Metabase dashboard", "Metabase"),
     ],
     ids=["another deed", "a deed of no operation", "another thing"],
 )

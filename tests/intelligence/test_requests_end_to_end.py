@@ -389,10 +389,9 @@ REQUESTS = [
         "dropbox.upload_file",
     ),
     Request(
-        "Every Friday at 17:00 get the deals from HubSpot by a request of its own and send a summary via"
-        " Telegram",
+        "Every Friday at 17:00 get the deals from HubSpot and send a summary via Telegram",
         "schedule 0 17 * * 5",
-        "hubspot.http_request telegram.send_message",
+        "hubspot.list_deals telegram.send_message",
     ),
 ]
 
