@@ -68,9 +68,7 @@ _ONLY_MONTHS = (
     rf"(?:(?:,? and |,? or |, ?| ?& ?){MONTH})*"
     rf"|(?:from|between) {MONTH}(?:{_TO}| and ){MONTH})(?! ?\d)"
 )
-_NOT_OF_DAYS = re.compile(
-    rf"(?:{ORDINAL} (?:\w+ )?|\d(?:st|nd|rd|th) |(?:day|month) |(?:of|for|last|next) )$"
-)
+_NOT_OF_DAYS = re.compile(rf"(?:{ORDINAL} (?:\w+ )?|\d(?:st|nd|rd|th) |(?:of|for|last|next) )$")
 _ALL_MONTHS = frozenset(range(1, 13))
 _NIGHT = (22, 6)
 _LEAP_YEAR = 2024
@@ -120,7 +118,7 @@ def _item() -> str:
     return (
         rf"(?:{ORDINAL} (?:{DAY}|{WORKDAY}|day)(?:{OF_MONTH})?"
         rf"|{_YEARLY}|{names}|\d{{1,2}}(?:st|nd|rd|th)(?:{OF_MONTH})?"
-        rf"|{DAY}(?:{_TO}{DAY})?|weekends?\b|{WORKDAY}\b|{MONTH}(?:{_TO}{MONTH})?"
+        rf"|(?:from )?{DAY}(?:{_TO}{DAY})?|weekends?\b|{WORKDAY}\b|{MONTH}(?:{_TO}{MONTH})?"
         rf"|(?:between|from) {_CLOCK}(?: and |{_TO}){_CLOCK}|(?:before|after) {_CLOCK}"
         rf"|{_CLOCK}(?![\w:])|nights?\b|night ?time\b|{_OFF})"
     )
@@ -208,7 +206,7 @@ def _days_of(item: str) -> set[int]:
         return set(WEEKEND)
     if compiled(WORKDAY).fullmatch(item):
         return set(WORKDAYS)
-    return days_in(item) if compiled(rf"{DAY}(?:{_TO}{DAY})?").fullmatch(item) else set()
+    return days_in(item) if compiled(rf"(?:from )?{DAY}(?:{_TO}{DAY})?").fullmatch(item) else set()
 
 
 def _add_hours(item: str, place: tuple[int, int], found: Exceptions) -> None:
