@@ -64,13 +64,11 @@ async def connect(
     from prefect_autopilot.blocks.connection import ServiceConnection
     from prefect_autopilot.cli.prefect_server import prefect_server
     from prefect_autopilot.cli.services import find_service
-    from prefect_autopilot.services import connection_name, tenant_fields
+    from prefect_autopilot.services import connection_name
 
     service = find_service(service_id)
-    fields = tuple(dict.fromkeys((*tenant_fields(service), *_address(service, base_url))))
     names = {pair.partition("=")[0] for pair in (*credential, *credential_env)}
-    without = _TOKENS if _renews(service, names) else ()
-    needed = (*(key for key in _credentials(service) if key not in without), *fields)
+    needed, fields = _wanted(service, base_url, names)
     given = from_environment(credential_env) | read_credentials(
         credential,
         needed,
@@ -175,6 +173,17 @@ def shown_answer(answer: Any, secrets: tuple[str, ...]) -> str:
     flat = {key: value for key, value in answer.items() if isinstance(value, (str, int)) and value != ""}
     told = [f"{key}={str(value)[:_VALUE_LENGTH]}" for key, value in list(flat.items())[:_FIELDS_SHOWN]]
     return redact(", ".join(told), secrets)
+
+
+def _wanted(
+    service: Service, base_url: str | None, told: AbstractSet[str]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return what a connection must hold where these are told, and which of it is no secret."""
+    from prefect_autopilot.services import tenant_fields
+
+    fields = tuple(dict.fromkeys((*tenant_fields(service), *_address(service, base_url))))
+    without = _TOKENS if _renews(service, told) else ()
+    return (*(key for key in _credentials(service) if key not in without), *fields), fields
 
 
 def _renews(service: Service, told: AbstractSet[str]) -> bool:
