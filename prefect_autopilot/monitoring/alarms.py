@@ -23,6 +23,7 @@ ALERT_TYPES = (
     (frozenset({"retry"}), AlertType.CONNECTIVITY_ISSUE),
 )
 """Words in an anomaly's kind and what its alert is about; else it is about performance."""
+NEW_LEVELS = frozenset({"duration_shift", "duration_drift", "duration_regression", "pool_slowdown"})
 PREFIX = "anomaly:"
 
 
@@ -56,7 +57,7 @@ def alerts_of(
             update={
                 "status": "resolved",
                 "resolved_at": now,
-                "resolution_notes": f"{GOOD_RUNS} good runs since.",
+                "resolution_notes": _why_over(mark),
             }
         )
         for mark, alert in newest.items()
@@ -66,6 +67,12 @@ def alerts_of(
         and _is_over(alert, latest.get(mark), runs)
     ]
     return (*new, *over)
+
+
+def _why_over(mark: str) -> str:
+    """Return why an alert is over; a change of level is not undone, it is known."""
+    new_level = mark.rpartition(":")[2] in NEW_LEVELS
+    return f"{GOOD_RUNS} good runs since{'; the new level is taken as usual' if new_level else ''}."
 
 
 def _tellable(known: WorkflowAlert | None, anomaly: Anomaly, now: datetime) -> bool:

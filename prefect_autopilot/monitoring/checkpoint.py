@@ -18,7 +18,7 @@ from prefect_autopilot.monitoring.monitor import Monitor
 from prefect_autopilot.monitoring.sample import Finding, Sample
 from prefect_autopilot.monitoring.windows import SortedWindow
 
-VERSION = 5
+VERSION = 6
 """Changes whenever the same numbers mean something else."""
 DERIVED = frozenset(
     {

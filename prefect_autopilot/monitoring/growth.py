@@ -17,6 +17,8 @@ from prefect_autopilot.monitoring.windows import SortedWindow
 NEWEST = 9
 BLOCK = 6
 LEAST_RUNS = 40
+GOES_ON = 108
+"""Over so many runs a measure must have risen to be growing still."""
 LEAST_RISE = math.log(1.3)
 LEAST_SHARE = 0.3
 LATE_SHARE = 0.6
@@ -51,10 +53,10 @@ class GrowthChannel:
         self._logs = SortedWindow(400)
         self._points: deque[tuple[float, float]] = deque(maxlen=FIT_RUNS)
         self._steps = SortedWindow(200)
-        self._alarmed = False
+        self._told: Finding | None = None
 
     def observe(self, run: Sample) -> Iterator[Finding]:
-        """Yield an alarm when the measure has begun to grow, once until it falls back."""
+        """Yield an alarm when the measure has begun to grow, and the same one as long as it goes on."""
         amount = _amount(run, self._measure)
         if not amount or amount < 0:
             return
@@ -71,9 +73,11 @@ class GrowthChannel:
         sigma = max(0.005, self._steps.median() / 0.954)  # a step is the difference of two normal values
         rise = newest - usual
         if rise < max(LEAST_RISE / 2, SIGMAS * sigma / math.sqrt(NEWEST)):
-            self._alarmed = False
-        elif not self._alarmed:
+            self._told = None
+        elif self._told is None:
             yield from self._judge(run, amount, rise, usual, sigma)
+        elif self._goes_on(sigma):
+            yield self._told.lasting_to(run.end)
 
     def _judge(
         self, run: Sample, amount: float, rise: float, usual: float, sigma: float
@@ -100,12 +104,17 @@ class GrowthChannel:
             early = max(run.start, min(line.at - line.either_way, power.at - power.either_way))
             late = max(run.start, line.at + line.either_way, power.at + power.either_way)
             ahead = f"; the limit is met between {_told(early)} and {_told(late)} UTC if it goes on so"
-        self._alarmed = True
         times = math.exp(rise)
         name, unit = KNOWN.get(self._measure, (f"metric_{self._measure}", ""))
         shown = f"{amount:.0f}" if amount >= SHOWN_WHOLE else f"{amount:.3g}"
         reason = f"{shown}{unit}, {times:.2f} times the usual and rising{ahead}"
-        yield Finding(run.start, run.end, f"{name}_growth", Severity.HIGH, times, reason, eta)
+        self._told = Finding(run.start, run.end, f"{name}_growth", Severity.HIGH, times, reason, eta)
+        yield self._told
+
+    def _goes_on(self, sigma: float) -> bool:
+        """Tell whether the newest runs lie above those of some time ago by more than chance makes them."""
+        values = [value for _, value in list(self._points)[-GOES_ON:]]
+        return median(values[-3 * NEWEST :]) > median(values[: 3 * NEWEST]) + sigma
 
     def _was_here(self, level: float, newest: int) -> bool:
         """Tell whether memory rose to this level and fell again twice before: that is a season, no leak."""

@@ -123,7 +123,8 @@ class Monitor:
     def _tell(self, found: Finding, at: int | None = None) -> None:
         at = self._count if at is None else at
         place, newest = self._open.get(found.kind, (-1, -INCIDENT_RUNS - 1))
-        if place >= 0 and at - newest <= INCIDENT_RUNS:
+        goes_on = place >= 0 and self._incidents[place].start == found.start
+        if goes_on or (place >= 0 and at - newest <= INCIDENT_RUNS):
             self._incidents[place] = self._incidents[place].lasting_to(found.end)
         else:
             place = len(self._incidents)

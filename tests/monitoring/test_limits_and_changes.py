@@ -151,6 +151,29 @@ def test_the_time_of_a_limit_is_foretold_with_an_interval_that_holds(scatter: fl
     assert sum(early <= met <= late for met, _, early, late in told) >= 8
 
 
+@pytest.mark.parametrize(
+    ("then", "lasts"),
+    [("grows", True), ("stays", False), ("falls", False)],
+)
+def test_growth_lasts_as_long_as_it_goes_on(then: str, lasts: bool) -> None:  # noqa: FBT001
+    chance = random.Random(5)
+    after = {"grows": 1 / 300, "stays": 0.0, "falls": -1 / 30}[then]
+    level = [1.0] * 100 + [1 + i / 300 for i in range(150)] + [max(1.0, 1.5 + i * after) for i in range(180)]
+    runs = tuple(
+        HistoryRun(
+            start=FIRST + i * HOUR,
+            state="COMPLETED",
+            duration_s=60,
+            memory_mb=400 * times * math.exp(chance.gauss(0, 0.02)),
+        )
+        for i, times in enumerate(level)
+    )
+    found = [one for one in detect([RunSeries(id="d", runs=runs)])["d"] if one.kind == "memory_growth"]
+    (growth,) = found
+    assert growth.start < FIRST + 250 * HOUR
+    assert (growth.end > FIRST + 400 * HOUR) is lasts
+
+
 def changed(versions: list[str | None], slow_from: int) -> RunSeries:
     runs = tuple(
         HistoryRun(start=FIRST + i * HOUR, state="COMPLETED", version=version,
