@@ -151,7 +151,7 @@ def _show_operation(service: Service, operation: Operation) -> None:
         write_line(f"call         {operation.method} {operation.path}")
     if service.status is ServiceStatus.OPERABLE and not operation.confirmed:
         write_line("confirmed    by no recorded source: nothing has compared it with what the vendor says")
-    open_ends = ("some of its parameters only",) if operation.partly else ()
+    open_ends: tuple[str, ...] = ("some of its parameters only",) if operation.partly else ()
     open_ends += ("not where the rows of its answer stand",) if operation.rows_unseen else ()
     if open_ends:
         write_line(f"confirmed    by a source that tells {' and '.join(open_ends)}")
