@@ -85,6 +85,7 @@ bench-creation: $(STAMP)  ## Measure how long it takes from a sentence to the so
 bench-language: $(STAMP)  ## Check and preview flows of many requests, and look at hostile ones (10 min)
 	@$(BIN)/python benchmarks/reading.py --time
 	@$(BIN)/python benchmarks/reading.py --file benchmarks/reading_requests_later.toml
+	@$(BIN)/python benchmarks/language_steps.py
 	@$(BIN)/python benchmarks/language.py --check --preview
 
 bench-diagnosis: $(STAMP)  ## Measure the diagnosis on the provoked failures, its calibration, its time beside the API
