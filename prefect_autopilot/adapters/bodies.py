@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
@@ -16,6 +17,7 @@ import httpx
 from prefect_autopilot.adapters.service_answers import CallFacts
 from prefect_autopilot.errors import UsageError
 from prefect_autopilot.models import JSONDict, Operation
+from prefect_autopilot.services.requests import is_file
 
 LARGEST_SENT = 64 * 2**20
 """Bytes of a body that is made in memory; more is refused before anything is sent."""
@@ -34,13 +36,15 @@ def encoded(operation: Operation, body: Any, files: ExitStack, **request: Any) -
     where = f"The body of {operation.id}"
     try:
         content = _content(operation, body, files)
+        if kind := content.pop("type", None):
+            request["headers"] = {**request["headers"], "Content-Type": kind}
         if isinstance(stream := content.get("content"), FileStream):
             # httpx sends what it iterates over in chunks of unknown number, which storage services refuse.
             request["headers"] = {**request["headers"], "Content-Length": str(stream.size)}
         built = httpx.Request(**request, **content)
         if isinstance(stream, FileStream):
             built.stream = stream  # not wrapped: whoever signs it reads the file
-        if operation.json_header and operation.body == "raw":
+        if operation.body == "raw":
             built.headers.setdefault("Content-Type", "application/octet-stream")
     except (TypeError, ValueError, RecursionError) as error:
         raise UsageError(f"{where} cannot be written as {operation.body}: {error}.") from error
@@ -57,7 +61,7 @@ def encoded(operation: Operation, body: Any, files: ExitStack, **request: Any) -
 
 
 def _holds_file(body: Any) -> bool:
-    values = body.values() if isinstance(body, dict) else (body,)
+    values = body.values() if isinstance(body, dict) else body if isinstance(body, tuple) else (body,)
     return any(isinstance(value, os.PathLike) for value in values)
 
 
@@ -68,11 +72,27 @@ def _content(operation: Operation, body: Any, files: ExitStack) -> dict[str, Any
         return {"data": body}
     if operation.body == "multipart":
         return {"files": {name: _part(name, value, files) for name, value in body.items()}}
-    if operation.body == "raw" and isinstance(body, str | bytes):
-        return {"content": body}
-    if operation.body == "raw" and isinstance(body, os.PathLike):
-        return {"content": FileStream(Path(body))}
+    if operation.body == "raw" and isinstance(body, str | bytes | os.PathLike):
+        return {"content": FileStream(Path(body)) if isinstance(body, os.PathLike) else body}
+    if operation.body == "related":
+        return _related(*body)
     return {"json": body}
+
+
+def _related(fields: Any, content: Any) -> dict[str, Any]:
+    """Return fields and the content of a file as the two parts of multipart/related."""
+    boundary = uuid4().hex
+    kind = "application/octet-stream"
+    if not is_file(content):
+        kind = "text/plain; charset=utf-8" if isinstance(content, str) else "application/json"
+        content = (content if isinstance(content, str) else json.dumps(content, allow_nan=False)).encode()
+    head = (
+        f"--{boundary}\r\nContent-Type: application/json\r\n\r\n{json.dumps(fields, allow_nan=False)}\r\n"
+        f"--{boundary}\r\nContent-Type: {kind}\r\n\r\n"
+    ).encode()
+    tail = f"\r\n--{boundary}--\r\n".encode()
+    whole = head + content + tail if isinstance(content, bytes) else FileStream(Path(content), head, tail)
+    return {"content": whole, "type": f"multipart/related; boundary={boundary}"}
 
 
 def _part(name: str, value: Any, files: ExitStack) -> tuple[str | None, Any]:
@@ -85,16 +105,21 @@ def _part(name: str, value: Any, files: ExitStack) -> tuple[str | None, Any]:
 class FileStream(httpx.AsyncByteStream):
     """A file as a body; ``path`` is where whoever signs the body reads it."""
 
-    def __init__(self, path: Path) -> None:
-        """Read from ``path``; raises OSError for a file that cannot be read."""
+    def __init__(self, path: Path, head: bytes = b"", tail: bytes = b"") -> None:
+        """Read ``path``, between ``head`` and ``tail``; raises OSError for a file that cannot be read."""
         self.path = path
-        self.size = path.stat().st_size
+        self.head, self.tail = head, tail
+        self.size = len(head) + path.stat().st_size + len(tail)
         path.open("rb").close()  # unreadable is said before anything is sent
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        if self.head:
+            yield self.head
         async with await anyio.open_file(self.path, "rb") as file:
             while piece := await file.read(_PIECE):
                 yield piece
+        if self.tail:
+            yield self.tail
 
 
 async def save(response: httpx.Response, target: Path, facts: CallFacts) -> JSONDict:

@@ -274,7 +274,7 @@ class ServiceClient:
     async def _exchange(
         self, request: httpx.Request, operation: Operation, facts: CallFacts, target: Path | None
     ) -> tuple[Any, httpx.Response]:
-        large = target is not None or operation.body in ("multipart", "raw")
+        large = target is not None or operation.body in ("multipart", "raw", "related")
         deadline_s = self._timeout_s * (_TIMEOUTS_OF_A_FILE if large else _TIMEOUTS_OF_A_CALL)
         try:
             # The transport's own limit is that of one read: a byte now and then would keep a call for ever.

@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email import message_from_bytes
+from email.message import MIMEPart
 from email.policy import default as email_policy
 from typing import Any
 from urllib.parse import parse_qsl, unquote
@@ -25,6 +26,7 @@ from prefect_autopilot.services.rich_text import text_of
 from prefect_autopilot.services.styles import gather
 
 _SLOT = re.compile(r"\{([^{}]+)\}")
+_OBJECT = Parameter(name="", type="object")
 
 
 @dataclass(frozen=True)
@@ -84,18 +86,24 @@ def read_request(
         if parameter.location == "header" and name.lower() in headers:
             parameters[name] = _typed(parameter, headers[name.lower()])
     if operation.json_header:
-        parameters |= _argument(operation, headers.get(operation.json_header.lower(), ""))
-    sent = _content(operation, body, headers.get("content-type", ""))
+        where = f"The header {operation.json_header}"
+        parameters |= _argument(operation, headers.get(operation.json_header.lower(), ""), where)
+    kind = headers.get("content-type", "")
+    if operation.body == "related":
+        told, sent = _related(body, kind)
+        parameters |= _argument(operation, told, "The first part of the body")
+    else:
+        sent = _content(operation, body, kind)
     return Asked(operation, path, {**parameters, **_fields(operation, sent)}, sent)
 
 
-def _argument(operation: Operation, text: str) -> dict[str, Any]:
+def _argument(operation: Operation, text: str, where: str) -> dict[str, Any]:
     try:
         told: Any = json.loads(text)
     except (ValueError, RecursionError):
         told = None
     if not isinstance(told, dict):
-        msg = f"The header {operation.json_header} must hold a JSON object."
+        msg = f"{where} must hold a JSON object."
         raise UsageError(msg)
     places = {one.at or one.name: one.name for one in operation.parameters if one.location == "body"}
     return {places.get(str(name), str(name)): value for name, value in told.items()}
@@ -115,11 +123,11 @@ def _content(operation: Operation, body: bytes, content_type: str) -> Any:
         return {}
     known = {parameter.name: parameter for parameter in operation.parameters}
     if "multipart" in content_type:
-        parts = message_from_bytes(
-            b"Content-Type: " + content_type.encode() + b"\r\n\r\n" + body, policy=email_policy
-        )
-        names = [str(part.get_param("name", header="content-disposition")) for part in parts.iter_parts()]
-        texts = [_part_text(part.get_content()) for part in parts.iter_parts()]
+        parts = _parts(body, content_type)
+        names = [str(part.get_param("name", header="content-disposition")) for part in parts]
+        texts = [_part_text(part).strip() for part in parts]
+        # A field that holds others is an object, as JSON.
+        known |= {one.at.partition(".")[0]: _OBJECT for one in known.values() if one.at and "." in one.at}
         return {name: _typed(known.get(name), text) for name, text in zip(names, texts, strict=True)}
     text = body.decode("utf-8", errors="replace")
     if "form" in content_type:
@@ -141,8 +149,24 @@ def _content(operation: Operation, body: bytes, content_type: str) -> Any:
     return sent[operation.body_at]
 
 
-def _part_text(content: str | bytes) -> str:
-    return (content.decode("utf-8", errors="replace") if isinstance(content, bytes) else str(content)).strip()
+def _parts(body: bytes, content_type: str) -> list[MIMEPart]:
+    head = b"Content-Type: " + content_type.encode() + b"\r\n\r\n"
+    return list(message_from_bytes(head + body, policy=email_policy).iter_parts())
+
+
+def _related(body: bytes, content_type: str) -> tuple[str, str]:
+    """Return what the two parts of multipart/related hold; raises UsageError where they are not two."""
+    try:
+        told, content = (_part_text(part) for part in _parts(body, content_type))
+    except ValueError:
+        msg = "The body must hold two parts: a JSON object and the content of a file."
+        raise UsageError(msg) from None
+    return told, content
+
+
+def _part_text(part: MIMEPart) -> str:
+    held = part.get_payload(decode=True)
+    return held.decode("utf-8", errors="replace") if isinstance(held, bytes) else ""
 
 
 def _fields(operation: Operation, sent: Any) -> dict[str, Any]:

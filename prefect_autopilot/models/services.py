@@ -105,6 +105,8 @@ class Parameter(Value):
     and is JSON in a form; deep: ``filter[from]=1``."""
     held: str | None = None
     """Name under which a connection holds the value (a tenant, an account) where the call gives none."""
+    file: bool = False
+    """True for the field of a form that is a file, whether its content or its path is given."""
     document: Literal["atlassian"] | None = None
     """The kind of document that the service wants instead of a text; the text of a person becomes one."""
 
@@ -147,7 +149,8 @@ class Operation(Value):
     base_url: str | None = None
     """Where this call goes, where that is another host than the service's (uploads, reports)."""
     parameters: tuple[Parameter, ...] = ()
-    body: Literal["none", "json", "form", "multipart", "raw"] = "none"
+    body: Literal["none", "json", "form", "multipart", "raw", "related"] = "none"
+    """How the body is written; ``related`` is JSON of the fields, then the content of a file."""
     body_at: str | None = None
     """Where the service wants the body fields wrapped, Asana's ``data`` for one."""
     mime_at: str | None = None

@@ -20,7 +20,7 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "array": (list, tuple),
 }
 
-_FILE_BODIES = ("multipart", "raw")
+_FILE_BODIES = ("multipart", "raw", "related")
 
 
 def find_operation(service: Service, operation_id: str) -> Operation:

@@ -67,7 +67,10 @@ _KEYS = uuid.UUID("b3f1f4a8-6f0c-5d0e-8c55-6a1f2a9c7d30")
 
 
 class RequestParts(Value):
-    """What is sent: ``path`` is below the base URL, ``body`` a JSON value, form fields or raw text."""
+    """What is sent: ``path`` is below the base URL, ``body`` a JSON value, form fields or raw text.
+
+    Of a ``related`` body it is the pair of the fields and the content.
+    """
 
     method: str
     path: str
@@ -94,8 +97,13 @@ def build_request(operation: Operation, parameters: Mapping[str, Any]) -> Reques
         else:
             fields[name] = value
     if operation.json_header:
-        written, body = _header_and_body(operation, fields)
+        told, content = _fields_and_content(operation, fields)
+        # A header holds printable ASCII alone; what JSON escapes is read back as it was.
+        written = json.dumps(told, separators=(",", ":")).replace("\x7f", "\\u007f")
         headers[operation.json_header] = written
+        body = content.encode() if isinstance(content, str) else content
+    elif operation.body == "related":
+        body = _fields_and_content(operation, fields)
     else:
         body = None if operation.body == "none" else _body(operation, fields)
     return RequestParts(method=operation.method, path=path, query=tuple(query), headers=headers, body=body)
@@ -111,14 +119,11 @@ def _header(name: str, value: str) -> str:
     return value
 
 
-def _header_and_body(operation: Operation, fields: Mapping[str, Any]) -> tuple[str, Any]:
-    """Return the body parameters as JSON for a header, and what is left for the body itself."""
+def _fields_and_content(operation: Operation, fields: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Return the fields of the body, and the content that stands beside them."""
     raw = {parameter.name for parameter in operation.parameters if parameter.at == WHOLE}
     told = _body(operation, {name: value for name, value in fields.items() if name not in raw})
-    content = next((fields[name] for name in raw if name in fields), None)
-    # A header holds printable ASCII alone; what JSON escapes is read back as it was.
-    written = json.dumps(told, separators=(",", ":")).replace("\x7f", "\\u007f")
-    return written, content.encode() if isinstance(content, str) else content
+    return told, next((fields[name] for name in raw if name in fields), None)
 
 
 def _body(operation: Operation, fields: Mapping[str, Any]) -> Any:
@@ -153,8 +158,13 @@ def _form(operation: Operation, body: Mapping[str, Any]) -> dict[str, Any]:
     styled = {
         wire_name(one): one for one in operation.parameters if one.location == "body" and one.style != "plain"
     }
+    files = {one.at or one.name for one in operation.parameters if one.file}
     form: dict[str, Any] = {}
-    for name, value in body.items():
+    # Files last: some services refuse fields behind them.
+    for name, value in sorted(body.items(), key=lambda field: field[0] in files or is_file(field[1])):
+        if name in files and not is_file(value):
+            form[name] = as_text(value).encode()
+            continue
         if is_file(value) or name not in styled:
             form[name] = value if is_file(value) else as_text(value)
             continue

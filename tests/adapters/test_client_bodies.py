@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
+from email import message_from_bytes
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,13 @@ DRIVE = Service(
         ),
         Operation(
             id="put", method="PUT", path="/raw", body="raw", parameters=(Parameter(name="content", at="$"),)
+        ),
+        Operation(
+            id="upload",
+            method="POST",
+            path="/upload",
+            body="related",
+            parameters=(Parameter(name="name"), Parameter(name="content", type="any", at="$")),
         ),
     ),
 )
@@ -96,7 +105,24 @@ def test_a_raw_file_is_sent_whole_with_its_length(tmp_path: Path, size: int) -> 
     assert "transfer-encoding" not in request.headers
 
 
-@pytest.mark.parametrize("operation", ["form", "put"])
+@pytest.mark.parametrize("content", ["Grüße\n", b"\x00--\r\n\xff", [{"id": 1}], Path("data.bin")], ids=type)
+def test_a_content_follows_its_fields_in_one_body(content: Any, tmp_path: Path) -> None:
+    (tmp_path / "data.bin").write_bytes(b"\x00\xff" * 2**18)
+    file = tmp_path / content if isinstance(content, Path) else content
+    given = file.read_bytes() if isinstance(content, Path) else content
+    request = sent("upload", {"name": "täglich.txt", "content": file})
+
+    kind = request.headers["content-type"]
+    message = message_from_bytes(f"Content-Type: {kind}\r\n\r\n".encode() + request.content)
+    fields, held = (part.get_payload(decode=True) for part in message.get_payload())
+    assert kind.startswith("multipart/related; boundary=")
+    assert json.loads(fields) == {"name": "täglich.txt"}
+    written = json.dumps(content) if isinstance(content, list) else content
+    assert held == (written.encode() if isinstance(written, str) else given)
+    assert int(request.headers["content-length"]) == len(request.content)
+
+
+@pytest.mark.parametrize("operation", ["form", "put", "upload"])
 def test_a_file_that_is_not_there_is_told(tmp_path: Path, operation: str) -> None:
     name = "file" if operation == "form" else "content"
     assert "cannot be read" in refused(operation, {name: tmp_path / "gone"})

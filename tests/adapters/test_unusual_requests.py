@@ -14,6 +14,7 @@ import pytest
 from pydantic import SecretStr
 
 from prefect_autopilot.adapters.services import ServiceClient
+from prefect_autopilot.adapters.simulated_request import read_request
 from prefect_autopilot.adapters.simulator import Simulator
 from prefect_autopilot.errors import ConfigurationError, ServiceError, UsageError
 from prefect_autopilot.services import Catalogue, credential_names, load_catalogue, simulated_credentials
@@ -173,6 +174,20 @@ parameters = [
   { name = "quiet", type = "boolean", at = "mute" },
   { name = "content", type = "any", required = true, at = "$" },
 ]
+[[operations]]
+id = "save_file"
+method = "POST"
+path = "/related"
+body = "related"
+effect = "unsafe"
+parameters = [{ name = "name" }, { name = "content", type = "any", at = "$" }]
+[[operations]]
+id = "send_file"
+method = "POST"
+path = "/form"
+body = "multipart"
+effect = "unsafe"
+parameters = [{ name = "file", type = "any", file = true }, { name = "name", at = "about.name" }]
 [[operations]]
 id = "get_file"
 method = "POST"
@@ -376,6 +391,27 @@ async def test_a_file_goes_into_the_body_piece_by_piece(tmp_path: Path) -> None:
     assert json.loads(seen.last.headers["x-arg"]) == {"path": "/r"}
 
 
+@pytest.mark.parametrize(
+    ("content", "held"),
+    [("ä", "ä".encode()), (b"\0\xff", b"\0\xff"), ([1], b"[1]")],
+    ids=["text", "bytes", "rows"],
+)
+async def test_a_file_of_a_form_is_one_behind_its_fields(content: Any, held: bytes) -> None:
+    seen = Recorder()
+    await call("argued", "send_file", {"file": content, "name": "a.txt"}, to=seen)
+    about, file = seen.last.content.split(b"\r\n--")[:2]
+    assert about.endswith(b'name="about"\r\n\r\n{"name": "a.txt"}')
+    assert b'name="file"; filename="file"' in file
+    assert file.endswith(b"\r\n\r\n" + held)
+
+
+@pytest.mark.parametrize("body", [b"", b"--b\r\n\r\n{}\r\n--b--", b"--b\r\n\r\n[]\r\n--b\r\n\r\nx\r\n--b--"])
+def test_a_body_of_two_parts_that_is_none_is_refused(body: bytes) -> None:
+    operation = next(one for one in CATALOGUE.get("argued").operations if one.id == "save_file")
+    with pytest.raises(UsageError, match="must hold"):
+        read_request(operation, {}, [], {"content-type": "multipart/related; boundary=b"}, body)
+
+
 async def test_a_call_without_a_body_has_its_arguments_in_the_header_too() -> None:
     seen = Recorder()
     await call("argued", "get_file", {"path": "/r"}, to=seen)
@@ -411,6 +447,8 @@ async def test_pages_counted_from_zero_are_all_read_once(rows: int) -> None:
         ("key_last", "get_me", {}),
         ("argued", "upload_file", {"path": "/a", "quiet": False, "content": "x"}),
         ("argued", "get_file", {"path": "/a"}),
+        ("argued", "save_file", {"name": "täglich.txt", "content": "a\nä"}),
+        ("argued", "send_file", {"name": "täglich.txt", "file": "a\nä"}),
         ("own_keys", "create_payment", {"amount": 5}),
     ],
 )

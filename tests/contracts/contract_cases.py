@@ -138,7 +138,7 @@ def shape_of(parameter: Parameter, operation: Operation, fact: Fact) -> Fact:
         return next(({"type": one["type"]} for one in known), {"type": "any"})
     body = {**fact["body"], "type": fact["body"]["root"]}
     place = parameter.at or parameter.name
-    if place == "$" and operation.body == "raw":
+    if place == "$" and operation.body in ("raw", "related"):
         return {"type": "string"}
     if place != "$" and operation.body_at:
         place = f"{operation.body_at}.{place}"

@@ -230,9 +230,26 @@ class Discovery:
         return [oauth2(None, None, at="auth.oauth2")] if scopes else []
 
     def operation(self, name: str) -> Fact:
+        """Return a method by its id; behind ``id upload`` it takes the content of a file, too."""
+        name, _, upload = name.partition(" ")
         method = self._find(self.root.value, name)
-        if method is None:
+        if method is None or (upload and not method.get("supportsMediaUpload")):
             raise UnknownOperationError(name)
+        return self._uploading(name, method) if upload else self._plain(name, method)
+
+    def _uploading(self, name: str, method: Mapping[str, Any]) -> Fact:
+        """Return a method as it is called with its fields and a file in one body of two parts."""
+        simple = method["mediaUpload"]["protocols"]["simple"]
+        if not simple["multipart"]:
+            raise UnknownOperationError(f"{name} with fields and a file")
+        fact = self._plain(name, {**method, "path": simple["path"]})
+        for parameter in fact["parameters"]:
+            if parameter["name"] == "uploadType":
+                parameter |= {"required": True, "fixed": "multipart"}
+        fact["body"]["content"] = ["multipart/related"]
+        return {**fact, "at": f"{name} mediaUpload", "servers": [self.root.value["rootUrl"].rstrip("/")]}
+
+    def _plain(self, name: str, method: Mapping[str, Any]) -> Fact:
         path = method.get("flatPath", method["path"]) if "{+" in method["path"] else method["path"]
         flat = path != method["path"]
         told = {**self.root.value.get("parameters", {}), **method.get("parameters", {})}

@@ -60,12 +60,19 @@ class Received:
         """The fields of a form, of either encoding."""
         if not self.content_type.startswith("multipart/"):
             return parse_qsl(self.body.decode(), keep_blank_values=True)
-        head = f"Content-Type: {self.headers['content-type']}\r\n\r\n".encode()
-        parts = email.message_from_bytes(head + self.body).get_payload()
+        parts = self._messages()
         return [
-            (str(part.get_param("name", header="content-disposition")), part.get_payload())  # type: ignore[union-attr, misc]
-            for part in parts
+            (str(part.get_param("name", header="content-disposition")), part.get_payload()) for part in parts
         ]
+
+    @property
+    def parts(self) -> list[bytes]:
+        """What the parts of a multipart body hold."""
+        return [part.get_payload(decode=True) for part in self._messages()]
+
+    def _messages(self) -> list[Any]:
+        head = f"Content-Type: {self.headers['content-type']}\r\n\r\n".encode()
+        return list(email.message_from_bytes(head + self.body).get_payload())
 
 
 @dataclass(frozen=True)
@@ -353,14 +360,23 @@ def _wrong_body(operation: Fact, request: Received) -> Iterable[str]:
     if not any(_same_kind(request.content_type, kind) for kind in body["content"]):
         yield f"the body is {request.content_type}, not {' or '.join(body['content'])}"
         return
+    yield from _wrong_content(body, request)
+
+
+def _wrong_content(body: Fact, request: Received) -> Iterable[str]:
+    shape = {**body, "type": body["root"]}
     if "json" in request.content_type:
-        shape = {**body, "type": body["root"]}
         try:
             value = json.loads(request.body)
         except ValueError:
             yield "the body is no JSON"
         else:
             yield from wrong_value("body", _parameters(value, request), shape)
+    elif request.content_type == "multipart/related":
+        told, *contents = request.parts
+        if len(contents) != 1:
+            yield f"the body has {len(contents)} files beside its fields, not one"
+        yield from wrong_value("body", json.loads(told), shape)
     elif "form" in request.content_type:
         form = [pair for pair in request.form if pair[0].lower() not in request.without]
         yield from _wrong_form(body, form)

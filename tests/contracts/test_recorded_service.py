@@ -128,6 +128,24 @@ async def test_a_body_the_source_does_not_know_is_refused(body: Any, complaint: 
     assert (await ask(service, "POST", "/things", json={"name": "a", "tags": ["x"]})).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("parts", "complaint"),
+    [
+        (['{"name": "a"}'], "the body has 0 files beside its fields, not one"),
+        (['{"tags": []}', "x"], "body.name is missing"),
+        (['{"name": "a"}', "x"], ""),
+    ],
+)
+async def test_fields_beside_a_file_are_read_as_fields(parts: list[str], complaint: str) -> None:
+    body = {**BODY, "content": ["multipart/related"]}
+    put = {"method": "POST", "path": "/files", "parameters": [], "body": body, "responses": THING}
+    content = "".join(f"--b\r\n\r\n{part}\r\n" for part in parts) + "--b--"
+    headers = {"content-type": "multipart/related; boundary=b"}
+    service = RecordedService(fixture(put=put), ["key-1"])
+
+    assert refused(await ask(service, "POST", "/files", content=content, headers=headers)) == complaint
+
+
 async def test_a_body_of_another_kind_or_none_is_refused() -> None:
     service = RecordedService(fixture(), ["key-1"])
 

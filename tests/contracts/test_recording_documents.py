@@ -329,7 +329,10 @@ DISCOVERY: dict[str, Any] = {
     "servicePath": "v1/",
     "features": ["dataWrapper"],
     "auth": {"oauth2": {"scopes": {}}},
-    "parameters": {"fields": {"type": "string", "location": "query"}},
+    "parameters": {
+        "fields": {"type": "string", "location": "query"},
+        "uploadType": {"type": "string", "location": "query"},
+    },
     "schemas": {
         "Thing": {
             "properties": {
@@ -352,7 +355,18 @@ DISCOVERY: dict[str, Any] = {
                     },
                     "request": {"$ref": "Thing"},
                     "response": {"$ref": "Thing"},
-                }
+                },
+                "put": {
+                    "id": "things.put",
+                    "httpMethod": "POST",
+                    "path": "things",
+                    "parameters": {},
+                    "request": {"$ref": "Thing"},
+                    "supportsMediaUpload": True,
+                    "mediaUpload": {
+                        "protocols": {"simple": {"multipart": True, "path": "/upload/v1/things"}}
+                    },
+                },
             }
         }
     },
@@ -369,12 +383,24 @@ def test_a_discovery_document_is_read_as_its_own_kind(tmp_path: Path) -> None:
     assert read.auth()[0]["type"] == "oauth2"
     assert (told["method"], told["path"]) == ("POST", "/projects/{projectsId}/things")
     names = by_name(told["parameters"])
-    assert set(names) == {"fields", "labels", "projectsId"}
+    assert set(names) == {"fields", "uploadType", "labels", "projectsId"}
     assert names["labels"]["style"] == "repeat"
     assert told["body"]["required"] == ["name"]
     assert told["responses"]["200"]["shape"]["properties"]["data"]["properties"]["name"] == {"type": "string"}
     with pytest.raises(UnknownOperationError):
         read.operation("things.remove")
+
+
+def test_a_discovered_method_that_takes_a_file_has_an_address_for_it(tmp_path: Path) -> None:
+    file = tmp_path / "things.v1.json"
+    file.write_text(json.dumps(DISCOVERY), "utf-8")
+    told = open_document(file).operation("things.put upload")
+
+    assert (told["path"], told["servers"]) == ("/upload/v1/things", ["https://things.googleapis.com"])
+    assert told["body"]["content"] == ["multipart/related"]
+    assert by_name(told["parameters"])["uploadType"]["fixed"] == "multipart"
+    with pytest.raises(UnknownOperationError):
+        open_document(file).operation("things.add upload")
 
 
 PROVIDERS = """
