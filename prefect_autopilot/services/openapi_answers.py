@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from prefect_autopilot.models import Pagination, Parameter, Returns
@@ -32,6 +33,7 @@ _STATUS = re.compile(
     r"(?i)^(?:(?:http )?(?:status|error)(?: code)?\W*)?\d{3}\b\W*(?:(?:ok|created|accepted)\b\W*)?"
 )
 _MOST_TOLD = 6
+_MOST_SAID = 600
 _DEEP = 3
 _MOST_FIELDS = 60
 
@@ -102,16 +104,19 @@ def read_returns(
         wrapped = next((one for one in vocabulary()["wrappers"] if one in row.properties), None)
         inner = _shape(schemas, row.properties[wrapped]) if wrapped else Shape()
         fields = tuple(f"{wrapped}.{field}" for field in _telling(inner))
-    said = plain_text(_STATUS.sub("", text((success(schemas, operation) or {}).get("description"))))
-    if _says_something(said):
+    said = _said(text((success(schemas, operation) or {}).get("description"))[:_MOST_SAID])
+    if said:
         return Returns(what=said, fields=fields)
     thing = name.partition("_")[2].replace("_", " ") or "answer"
     return Returns(what=f"Rows of {thing}." if rows else f"The {thing}.", fields=fields) if fields else None
 
 
-def _says_something(said: str) -> bool:
+@lru_cache(maxsize=1024)
+def _said(description: str) -> str:
+    """Return what a description says of an answer, empty where it says no more than that there is one."""
+    said = plain_text(_STATUS.sub("", description))
     named = set(re.findall(r"[a-z]+", said.lower()))
-    return len(named - words("commonplace")) > 1
+    return said if len(named - words("commonplace")) > 1 else ""
 
 
 def _telling(shape: Shape) -> tuple[str, ...]:
