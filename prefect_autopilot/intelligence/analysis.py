@@ -182,7 +182,9 @@ def _judged(text: str, reading: _Reading, catalogue: Catalogue) -> Analysis:
     questions, reasons = _questions(reading, catalogue), _reasons(reading, services, by_hand, catalogue)
     told = (*(q.text for q in questions), *unsupported, *reasons)
     unused = left_over(reading.scene, reading.clauses, reading.start, reading.steps, told, catalogue)
-    questions += keep_questions(text, unused) if reading.steps else []
+    asked = [q.text for q in questions]
+    unasked = [one for one in unused if not any(one.text in told for told in asked)]
+    questions += keep_questions(text, unasked) if reading.steps else []
     blocking = [q for q in questions if q.id != "time"]
     if reading.unknown and not used and not reading.slots:
         status: AnalysisStatus = "unsupported"

@@ -333,7 +333,7 @@ def test_the_words_choose_the_operation(
 
 
 NONE_FITS = [
-    ("hubspot", "get the deals", "source"),
+    ("hubspot", "get the invoices", "source"),
     ("microsoft_sharepoint", "upload the file", "sink"),
     ("rss", "read the feed", "source"),
     ("linkedin", "post it", "sink"),
