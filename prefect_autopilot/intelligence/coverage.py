@@ -35,7 +35,8 @@ _TOLD_WHY = frozenset({"excluded", "mentioned", "background"})
 
 _KEEPS = re.compile(
     r"(?:(?:but|and|or|please|then|just)\s+)*(?:only|unless|except|ignore|skip|exclude|omit|avoid|without|never"
-    r"|don'?t|do not|not|max(?:imum)?|at most|no more|within|until|outside|when|while|if|after \S+ (?:\w+)?"
+    r"|don'?t|do not|not|max(?:imum)?|at most|no more|within|until|outside"
+    r"|(?:when|while|if)\b(?! (?:the|an?|our|my) \S+$)|after \S+ (?:\w+)?"
     r"|keep only|limit|both (?:ways|directions)|two-way|bidirectional\w*|in both)\b"
 )
 _COMPARED = re.compile(
