@@ -23,6 +23,11 @@ ProvedFlow = Annotated[
 Stubs = Annotated[Path | None, Parameter(help="Python file that stands in for the services in a proof.")]
 Picture = Annotated[Path | None, Parameter(help="Draw before and after as SVG into this new file.")]
 FlowParameters = Annotated[str, Parameter(help="The flow's parameters in a proof, as JSON.")]
+Unproved = Annotated[Flag, Parameter(help="With --deployment and --write: write although nothing is proved.")]
+Deployed = Annotated[
+    str | None,
+    Parameter(help="flow/deployment: its runs are the history; with --write it is proved and watched."),
+]
 StrategyName = Literal["performance", "cost", "reliability", "hybrid"]
 
 
@@ -38,10 +43,7 @@ def optimize(
     unsafe: Annotated[Flag, Parameter(help="Also make edits that need the owner's consent.")] = False,
     prices: Annotated[Path | None, Parameter(help="TOML file with prices of services and machines.")] = None,
     write: Annotated[Flag, Parameter(help="Replace the file; a backup is kept.")] = False,
-    deployment: Annotated[
-        str | None,
-        Parameter(help="flow/deployment: its runs are the history; with --write it is proved and watched."),
-    ] = None,
+    deployment: Deployed = None,
     branch: Annotated[
         str | None, Parameter(help="Commit the changes on this new git branch; the file stays.")
     ] = None,
@@ -49,9 +51,7 @@ def optimize(
     prove: ProvedFlow = None,
     stubs: Stubs = None,
     parameters: FlowParameters = "{}",
-    unproved: Annotated[
-        Flag, Parameter(help="With --deployment and --write: write although nothing is proved.")
-    ] = False,
+    unproved: Unproved = False,
     picture: Picture = None,
     explain: Annotated[str | None, Parameter(help="Tell what a rule does, with an example.")] = None,
     as_json: JSONFlag = False,
@@ -73,15 +73,7 @@ def optimize(
     _refuse_contradictions(patch, branch, history, deployment, write=write)
     chosen = Strategy(strategy) if strategy else None
     proof = _proof_wish(prove, stubs, parameters)
-    wish = Wish(
-        strategy=chosen,
-        unsafe=unsafe,
-        write=write,
-        prices_path=prices,
-        branch=branch,
-        proof=proof,
-        unproved=unproved,
-    )
+    wish = Wish(chosen, unsafe, write, branch, prices, proof, unproved)
     if deployment is not None:
         file, original, plan, past = optimize_deployment(deployment, file, wish)
     elif file is not None:
