@@ -8,7 +8,7 @@ import binascii
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from email import message_from_bytes
 from email.message import MIMEPart
@@ -105,8 +105,7 @@ def _argument(operation: Operation, text: str, where: str) -> dict[str, Any]:
     if not isinstance(told, dict):
         msg = f"{where} must hold a JSON object."
         raise UsageError(msg)
-    places = {one.at or one.name: one.name for one in operation.parameters if one.location == "body"}
-    return {places.get(str(name), str(name)): value for name, value in told.items()}
+    return _placed((one for one in operation.parameters if one.location == "body" and one.at != WHOLE), told)
 
 
 def _typed(parameter: Parameter | None, value: str) -> Any:
@@ -174,14 +173,20 @@ def _fields(operation: Operation, sent: Any) -> dict[str, Any]:
     whole = next((parameter.name for parameter in bodies if parameter.at == WHOLE), None)
     if whole is not None:
         return {whole: sent} if sent not in ({}, None) else {}
-    fields: dict[str, Any] = {}
     if operation.mime_at and (raw := pick(sent, operation.mime_at)):
-        fields |= read_mime(str(raw))
-    used = {(operation.mime_at or "").partition(".")[0]}
+        rest = {name: sent[name] for name in sent if name != operation.mime_at.partition(".")[0]}
+        return _placed(bodies, rest) | read_mime(str(raw))
+    return _placed(bodies, sent)
+
+
+def _placed(bodies: Iterable[Parameter], sent: Any) -> dict[str, Any]:
+    """Return what stands at the places of the parameters by their names, and what else stands there."""
+    fields: dict[str, Any] = {}
+    used = set()
     for parameter in bodies:
         at = parameter.at or parameter.name
         used.add(parameter.name if at == parameter.name else at.partition(".")[0])
-        if parameter.name not in fields and (value := pick(sent, at)) is not None:
+        if (value := pick(sent, at)) is not None:
             read = text_of(value) if parameter.document else None
             fields[parameter.name] = value if read is None else read
     unknown = [name for name in sent if name not in used] if isinstance(sent, dict) else []

@@ -27,6 +27,10 @@ _MOST_OF_ONE = 8
 _MOST_MISSPELT = 200
 """Unknown words of a request that are compared with every name; a hostile text may hold thousands."""
 _HYPHENS = frozenset("-_/")
+_SAVED = frozenset(table("verbs")["meaning"]["upload"]) | {"back", "backs"}
+_GOES_ON = frozenset({"as", "at", "on", "and", "then", "monthly", "hourly", "nightly", "once", "from", "by"})
+_REACH = 12
+"""Words before a place in which the verb stands that puts something there."""
 _STARTS = frozenset({"", ".", "!", "?", ":", "\n", ";"})
 _ENDS = frozenset(
     {"", ".", ",", ";", "!", "?", "\n", ">", "-", ")", "every", "each", "when", "whenever", "daily", "weekly"}
@@ -245,7 +249,9 @@ def _is_meant(
     if _is_domain(tokens[hit.last : hit.last + 3]):
         return True
     score = (1 if starts else 2) if capital else (1 if hit.first == 0 else -1)
-    score += _neighbours(first.text, before, after, capital=capital)
+    score += (
+        4 if _is_put_there(tokens, hit, names) else _neighbours(first.text, before, after, capital=capital)
+    )
     if before in {"or", "and", "/"} and _is_sure(tokens, hit.first - 2, names):
         score += 1
     if _is_noun_of(after, names.catalogue.get(hit.entry.services[0])):
@@ -255,6 +261,19 @@ def _is_meant(
     if titled and first.text in english() and before not in words("names", "before") | {",", "&"}:
         score -= 1
     return score >= _EVIDENCE
+
+
+def _is_put_there(tokens: tuple[Token, ...], hit: _Hit, names: Lexicon) -> bool:
+    """Tell whether something is saved to what is a storage, by no article before it ("back it up to box")."""
+    service = names.catalogue.get(hit.entry.services[0])
+    told = [token.text for token in tokens]
+    after = told[hit.last + 1] if hit.last + 1 < len(told) else "."
+    return (
+        "storage" in service.kinds
+        and told[hit.first - 1 : hit.first] in (["to"], ["into"], ["in"])
+        and (after in _ENDS or after in _GOES_ON)
+        and not _SAVED.isdisjoint(told[max(0, hit.first - _REACH) : hit.first - 1])
+    )
 
 
 def _is_sure(tokens: tuple[Token, ...], place: int, names: Lexicon) -> bool:

@@ -28,10 +28,16 @@ _WHERE = re.compile(
 )
 """Where something happens; it is no thing to be made ("drop it in the finance channel")."""
 
+_BACKED_UP = re.compile(r"\bback(?:s|ed|ing)? up\b")
+"""One verb of two words: a copy of it is kept."""
+
 _PAY = re.compile(r"\bpay(?:s|ing)?\b")
 """Who pays an invoice makes none."""
 
 _SAID = re.compile(r"\"[^\"\n]*\"")
+_NO_CONTENT = frozenset({"folder", "empty"})
+"""What is made without any content."""
+
 _NAMED = re.compile(
     r"\b(?:named|called|titled) [A-Z0-9][\w&-]*(?: (?!(?:and|in|on|to|with|for|from|every|each)\b)[\w&-]+)*"
 )
@@ -85,7 +91,7 @@ def choose_operation(
     One that does something else than the verb asks for is never taken: who deletes is given no creating.
     ``is_filled``: the same words say what comes from another service.
     """
-    said = _NAMED.sub(" ", _SAID.sub(" ", said))
+    said = _BACKED_UP.sub("backup", _NAMED.sub(" ", _SAID.sub(" ", said)))
     wanted = asked(said)
     head = head_verb(said)
     if is_filled and direction == "sink" and head not in _READ_TOO:
@@ -230,6 +236,7 @@ def _usual(service: Service, operations: list[Operation], direction: Direction) 
         for o in operations
         if _makes(o, service) and not is_money and (o in about or "llm" in service.kinds)
     ]
+    makes = [o for o in operations if keeps(service, o)] or makes
     talks = not {"chat", "sms"}.isdisjoint(kinds)
     return next(iter(looks if direction == "source" and not talks else makes), None)
 
@@ -242,6 +249,12 @@ def _statement(operations: list[Operation]) -> Operation | None:
 def _is_about(own: frozenset[str], usual: set[str]) -> bool:
     """Tell whether an operation is about the usual thing; a service of no kind is about its first."""
     return bool(own & usual) if usual else not own & _PLUMBING
+
+
+def keeps(service: Service, operation: Operation) -> bool:
+    """Tell whether an operation gives a storage the content of a file."""
+    meaning = table("verbs")["operations"].get(operation.id.lower().split("_")[0])
+    return "storage" in service.kinds and meaning == "upload"
 
 
 def _makes(operation: Operation, service: Service) -> bool:
@@ -283,6 +296,9 @@ def _score(
     is_read = reads(operation)
     meaning = shape.meaning or ("get" if is_read else None)
     says = {meaning, *(_ALSO[n] for n in shape.nouns & _ALSO.keys() if shape.meaning == "create")}
+    if keeps(service, operation):
+        says |= {"create", "send"} if stems.isdisjoint(_NO_CONTENT) else set()
+        score += 1  # who gives a storage something gives it the content, no empty file
     if says & meanings:
         score += 3
     elif shape.meaning and meanings and not is_read:

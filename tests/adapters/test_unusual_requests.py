@@ -180,7 +180,7 @@ method = "POST"
 path = "/related"
 body = "related"
 effect = "unsafe"
-parameters = [{ name = "name" }, { name = "content", type = "any", at = "$" }]
+parameters = [{ name = "name", at = "about.name" }, { name = "content", type = "any", at = "$" }]
 [[operations]]
 id = "send_file"
 method = "POST"

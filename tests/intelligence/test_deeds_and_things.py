@@ -48,6 +48,61 @@ def test_who_creates_is_given_nothing_that_only_changes(verb: str, catalogue: Ca
         assert chosen is None or deeds(chosen) != {"update"}, f"{service.id}.{chosen.id}"
 
 
+STORAGES = {
+    "google_drive": "upload_file",
+    "microsoft_onedrive": "upload_file",
+    "box": "upload_file",
+    "dropbox": "upload_file",
+    "aws_s3": "put_object",
+}
+KEPT = [
+    "upload the file",
+    "save it",
+    "save them as a text file",
+    "back up our records",
+    "back it up",
+    "dump the orders",
+    "store the receipt",
+    "archive new messages",
+    "export the customers as a csv",
+    "write a summary into a file",
+    "create a text file",
+    "put the report",
+    "send the rows",
+    "upload new contacts",
+]
+
+
+@pytest.mark.parametrize("said", KEPT)
+@pytest.mark.parametrize("service", STORAGES)
+def test_what_goes_to_a_storage_is_uploaded(service: str, said: str, catalogue: Catalogue) -> None:
+    entry = catalogue.get(service)
+    chosen = choose_operation(entry, f"{said} to {entry.name}".lower(), "sink", is_filled=True)
+    assert chosen is not None
+    assert chosen.id == STORAGES[service]
+
+
+@pytest.mark.parametrize(
+    ("said", "service", "operation"),
+    [
+        ("create a folder", "google_drive", "create_file"),
+        ("create a new folder for the client", "box", "create_folder"),
+        ("make a folder", "dropbox", "create_folder"),
+        ("delete the file", "google_drive", "delete_file"),
+        ("copy the item", "microsoft_onedrive", "copy_item"),
+        ("share the file", "google_drive", "share_file"),
+        ("upload the video", "youtube", "upload_video"),
+        ("create a deal", "hubspot", "create_deal"),
+    ],
+)
+def test_what_is_asked_of_a_storage_by_name_is_no_upload(
+    said: str, service: str, operation: str, catalogue: Catalogue
+) -> None:
+    chosen = choose_operation(catalogue.get(service), said, "sink")
+    assert chosen is not None
+    assert chosen.id == operation
+
+
 @pytest.mark.parametrize("verb", ["create", "make", "update", "delete", "get", "list", "find", "post"])
 def test_every_operation_is_only_taken_for_its_own_kind_of_verb(verb: str, catalogue: Catalogue) -> None:
     for service in catalogue.services:
