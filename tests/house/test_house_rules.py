@@ -15,8 +15,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# The process edges: the command line's last resort (of a command, of a row of a batch), the REST error handler,
-# a foreign server's event stream.
+# The process edges: the command line's last resort (a command's, a batch row's), the REST error handler, a
+# foreign server's event stream.
 BROAD_HANDLERS_ALLOWED = {
     "prefect_autopilot/cli/__init__.py": 1,
     "prefect_autopilot/cli/batch.py": 1,
