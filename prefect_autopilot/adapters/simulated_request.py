@@ -173,10 +173,11 @@ def _fields(operation: Operation, sent: Any) -> dict[str, Any]:
     whole = next((parameter.name for parameter in bodies if parameter.at == WHOLE), None)
     if whole is not None:
         return {whole: sent} if sent not in ({}, None) else {}
+    fields = _placed(bodies, sent)
     if operation.mime_at and (raw := pick(sent, operation.mime_at)):
-        rest = {name: sent[name] for name in sent if name != operation.mime_at.partition(".")[0]}
-        return _placed(bodies, rest) | read_mime(str(raw))
-    return _placed(bodies, sent)
+        fields |= read_mime(str(raw))
+        fields.pop(operation.mime_at.partition(".")[0], None)
+    return fields
 
 
 def _placed(bodies: Iterable[Parameter], sent: Any) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -332,13 +333,18 @@ async def _sent(request: Request) -> dict[str, Any]:
 def _meant(
     found: list[tuple[Operation, dict[str, str]]], request: Request, sent: Mapping[str, Any]
 ) -> Operation | None:
-    """Choose among operations of one address by the values that tell them apart (AWS's ``Action``)."""
+    """Choose among operations of one address by the values that tell them apart (AWS's ``Action``).
+
+    Where nothing does, it is the one that knows all of the query and has the fewest parameters besides.
+    """
     given = {**sent, **request.headers, **request.query_params}
+    fitting = []
     for operation, _ in found:
         fixed = [p for p in operation.parameters if p.default is not None and p.choices == (str(p.default),)]
         if all(given.get(p.name, request.headers.get(p.name)) == str(p.default) for p in fixed):
-            return operation
-    return None
+            unknown = set(request.query_params) - {p.name for p in operation.parameters}
+            fitting.append(((-len(fixed), len(unknown), len(operation.parameters)), operation))
+    return min(fitting, key=itemgetter(0))[1] if fitting else None
 
 
 def _response(reply: Reply) -> Response:
