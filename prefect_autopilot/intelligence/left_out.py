@@ -68,6 +68,7 @@ _HAPPENS = re.compile(
     r"|any ?time|upon|the moment)\b"
 )
 _OTHER_EVENT = re.compile(r"(?:and |but |then )?(?:when|whenever|every ?time|each time)\b")
+_IF = re.compile(r"\s*(?:(?:but|and|or|please)\s+)*(?:not\s+|only\s+)?(?:if|unless)\b")
 _UNLESS = re.compile(r"\s*(?:but )?unless\b")
 _NO_ORDER = re.compile(r"\s*(?:please |we )?(?:(?:stop|quit|stopped) using|no longer use)\b")
 _STOP = re.compile(r"[.;!?\n](?=\s|$)")
@@ -150,9 +151,11 @@ def unread(
             continue
         if not span.text or any(_overlap(span, one) for one in done):
             continue
-        if any(clause.holds(part) for part in scene.parts):
-            continue
         said = scene.words(clause.start, clause.end)
+        # A name that is only talked about does nothing about the condition it stands in.
+        idle = "mentioned" if _IF.match(said) else ""
+        if any(clause.holds(part) and part.role != idle for part in scene.parts):
+            continue
         verb = None if clause.lead else _IMPERATIVE.match(said)
         if _NO_ORDER.match(said):
             continue

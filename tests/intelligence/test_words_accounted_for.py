@@ -48,6 +48,7 @@ def test_what_nothing_stands_for_is_told_and_its_place_is_given(text: str, unuse
         ("sync Google Contacts with HubSpot both ways", "both ways"),
         ("copy new HubSpot contacts to Google Sheets without duplicates", "without duplicates"),
         ("every Monday at 9 list the Asana tasks in Slack, keep only the last 7", "keep only the last 7"),
+        ("add new Typeform answers to Mailchimp, unless they use a Gmail address", "unless they use a Gmail"),
     ],
 )
 def test_what_keeps_something_out_or_sets_a_limit_is_asked_about(text: str, kept: str, ask: Ask) -> None:
