@@ -133,7 +133,8 @@ def timed(texts: list[str], catalogue: Catalogue) -> None:
     parts = statistics.quantiles(seconds, n=20)
     sys.stdout.write(
         f"milliseconds of a request, warm (n = {len(seconds)}):"
-        f" median {statistics.median(seconds) * 1000:.1f}, p95 {parts[-1] * 1000:.1f}, longest {max(seconds) * 1000:.1f}\n"
+        f" median {statistics.median(seconds) * 1000:.1f}, p95 {parts[-1] * 1000:.1f},"
+        f" longest {max(seconds) * 1000:.1f}\n"
     )
 
 

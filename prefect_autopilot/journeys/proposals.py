@@ -106,9 +106,7 @@ async def undo(desk: Desk, session_id: str, *, by: str) -> TroubleshootingSessio
         attempt = _undoable(session)
         what = await take_back_once(desk, session, token=token, lease=lease, person=by)
         if what is None:
-            raise ConflictError(
-                f"The act of {session_id} cannot be taken back any more; look at its run."
-            )
+            raise ConflictError(f"The act of {session_id} cannot be taken back any more; look at its run.")
         moved = steps.escalate(session, f"the {what} was taken back by {by}", now=desk.clock())
         await desk.store.save_session(moved, version)
     finally:

@@ -297,7 +297,8 @@ async def test_a_token_is_refreshed_first_and_the_run_retried_then(
     assert order == [f"asana-default at {clock.now.isoformat()}, 0 retries"]
     assert attempt.error is None
     (made,) = failed.retries
-    assert made["state"]["message"] == "autopilot: attempt 1 of session s-1, new access token in asana-default"
+    said = made["state"]["message"]
+    assert said == "autopilot: attempt 1 of session s-1, new access token in asana-default"
 
 
 async def test_a_token_that_is_not_renewed_retries_nothing(
