@@ -53,13 +53,13 @@ class AutopilotPolicy(Block):
     min_between_attempts_s: float | None = Field(
         default=None,
         ge=0,
-        description="Seconds between two remedies of one run, besides the backoff; empty: 300.",
+        description="Seconds between two remedies of a run, each try too; empty: 300, tries in backoff.",
     )
     quick_attempts: int | None = Field(
         default=None,
         ge=1,
         le=10,
-        description="Remedies of a run that only keep their backoff; empty: 3, or 1 where seconds are said.",
+        description="Tries of a retry that count as one remedy; empty: 3, or 1 where seconds are said.",
     )
     max_remedies_per_minute: int = Field(
         default=10, ge=0, description="Remedies carried out in one minute at most, over all runs."

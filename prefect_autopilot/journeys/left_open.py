@@ -7,6 +7,7 @@ person, which is never counted as ours.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,6 +21,7 @@ from prefect_autopilot.models import (
     ReleaseSlots,
     RemedyDecision,
     Repair,
+    RetryRun,
     RunRecord,
     TakenBack,
     TroubleshootingSession,
@@ -27,6 +29,7 @@ from prefect_autopilot.models import (
 from prefect_autopilot.models.names import MARK
 from prefect_autopilot.store.journal import UNDO, JournalEntry
 from prefect_autopilot.troubleshooting import session as steps
+from prefect_autopilot.troubleshooting.consent import Done
 
 
 @dataclass(frozen=True)
@@ -77,27 +80,33 @@ async def left_open(
 
 async def acts_before(
     desk: Desk, session: TroubleshootingSession, run: RunRecord
-) -> tuple[int, Repair | None]:
-    """Count what was done for the run in any session, without an act that is about to be gone on with.
+) -> tuple[Done, Repair | None]:
+    """Tell what was done for the run in any session, without an act that is about to be gone on with.
 
     With it comes the change that was begun: a new proof would read what is changed already, and change it
     once more.
     """
-    entry = await _begun(desk, session, run)
-    acts = await desk.store.attempts_for(run.id) - (entry is not None)
-    return acts, entry.remedy if entry is not None and isinstance(entry.remedy, TakenBack) else None
+    entries = [one for one in await desk.store.journal_of_run(run.id) if _is_act(one, run)]
+    begun = _begun(session, entries)
+    others = [one for one in entries if one is not begun and one.outcome != "skipped"]
+    done = Done(
+        acts=await desk.store.attempts_for(run.id) - (begun is not None),
+        last_at=max((one.intended_at for one in others), default=None),
+        retries_only=all(isinstance(one.remedy, RetryRun) for one in others),
+    )
+    return done, begun.remedy if begun is not None and isinstance(begun.remedy, TakenBack) else None
 
 
-async def _begun(desk: Desk, session: TroubleshootingSession, run: RunRecord) -> JournalEntry | None:
-    """Return the act of the session on this run whose result is not written."""
-    entries = await desk.store.journal_of_run(run.id)
-    mine = (one for one in entries if one.session_id == session.session_id and _is_act(one, run))
+def _begun(session: TroubleshootingSession, entries: Iterable[JournalEntry]) -> JournalEntry | None:
+    """Return the act of the session whose result is not written."""
+    mine = (one for one in entries if one.session_id == session.session_id)
     return next((one for one in mine if one.outcome is None), None)
 
 
 async def made_before_a_crash(desk: Desk, session: TroubleshootingSession, run: RunRecord) -> bool:
     """Tell whether a crash came between an act on a run of a storm and its result, which is written then."""
-    entry = await _begun(desk, session, run)
+    entries = [one for one in await desk.store.journal_of_run(run.id) if _is_act(one, run)]
+    entry = _begun(session, entries)
     if entry is None or (await _trace_of(desk, session, entry, run)).found != "made":
         return False
     await desk.store.journal_result(entry.id, "applied", "found after a crash", desk.clock())

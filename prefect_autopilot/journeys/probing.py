@@ -82,21 +82,30 @@ async def _answers_now(ask: Ask, url: str) -> bool | None:
 
 
 async def outage_of(desk: Desk, session: TroubleshootingSession, evidence: Evidence) -> Outage | None:
-    """Return that the service a retry has failed against is still down, and when to look again.
+    """Return that the service a retry has failed against is still down, and when to look again, or no longer.
 
-    None before the first retry, where no address is known or it may not be asked, and after the policy's
-    longest wait: then the attempts that are left are made.
+    None before the first retry, where no address is known or it may not be asked, where it was not seen to be
+    down, and after the policy's longest wait: then the attempts that are left are made.
     """
     diagnosis, now = session.diagnosis, desk.clock()
     waited = now - session.start_time
     if diagnosis is None or not session.attempts or waited > timedelta(seconds=desk.policy.max_wait_s):
         return None
     url = address_of(diagnosis, said_at_end(evidence))
-    if url is None or await healthy(desk, url) is not False:
+    answers = await healthy(desk, url) if url is not None else None
+    if url is None or answers is None or (answers and not _was_down(session)):
         return None
+    if answers:
+        return Outage(f"{urlsplit(url).netloc} answers again.", now, over=True)
     return Outage(
         f"{urlsplit(url).netloc} does not answer yet.", now + min(max(waited / 4, SHORTEST), LONGEST)
     )
+
+
+def _was_down(session: TroubleshootingSession) -> bool:
+    """Tell whether the last look has found the service down."""
+    checks = session.decision.checks if session.decision is not None else ()
+    return any(check.name == "service" and not check.passed for check in checks)
 
 
 async def healthy(desk: Desk, url: str) -> bool | None:

@@ -252,11 +252,11 @@ async def _resolve(
         session = steps.diagnosed_again(session, diagnose(evidence), now=desk.clock())
     assert session.diagnosis is not None
     circumstances = await circumstances_of(desk, session, evidence)
-    acts, begun = await acts_before(desk, session, run)
+    done, begun = await acts_before(desk, session, run)
     circumstances["repair"] = begun or circumstances["repair"]
     now, jitter = desk.clock(), desk.jitter()
     decision = decide(
-        session.diagnosis, evidence, desk.policy, **circumstances, acts=acts, now=now, jitter=jitter
+        session.diagnosis, evidence, desk.policy, **circumstances, done=done, now=now, jitter=jitter
     )
     if decision.action == "stand_down" and session.storm is not None:
         return storms.without_canary(session, decision.reason, now)

@@ -289,9 +289,9 @@ async def _release_one(
         }
     )
     circumstances = await circumstances_of(desk, own, evidence)
-    acts, _ = await acts_before(desk, own, run)
+    done, _ = await acts_before(desk, own, run)
     now, jitter = desk.clock(), desk.jitter()
-    decision = decide(diagnosis, evidence, desk.policy, **circumstances, acts=acts, now=now, jitter=jitter)
+    decision = decide(diagnosis, evidence, desk.policy, **circumstances, done=done, now=now, jitter=jitter)
     if decision.action != "act" or not isinstance(decision.remedy, RetryRun):
         return None if _not_now(decision) else "left"
     # One number for each run of the storm, so that what became of it is told apart in the records.

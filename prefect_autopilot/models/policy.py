@@ -24,7 +24,7 @@ AFTER_A_YES: frozenset[str] = frozenset({"apply_rewrite"})
 """Remedies that write what people have written: ``auto`` asks for them as ``approve`` does."""
 BETWEEN_ATTEMPTS_S = 300.0
 QUICK_ATTEMPTS = 3
-"""Most outages are over within a minute or two: a second retry five minutes later comes late for them."""
+"""Most outages are over within a minute or two: a second try five minutes later comes late for them."""
 _STRICTEST_FIRST: tuple[Mode, ...] = ("propose", "approve", "auto")
 _Name = Annotated[str, Field(min_length=1, max_length=500)]
 
@@ -122,11 +122,12 @@ class RemedyPolicy(Value):
     min_confidence: float = Field(default=0.7, ge=0, le=1)
     max_attempts_per_run: int = Field(default=3, ge=0, le=10)
     min_between_attempts_s: float | None = Field(default=None, ge=0)
-    """Seconds between two remedies of one run, besides the backoff of a retry; None: 300."""
+    """Seconds between two remedies of a run, each try of a retry too; None: 300, tries in their backoff."""
     quick_attempts: int | None = Field(default=None, ge=1, le=10)
-    """Remedies of a run that only keep their own backoff, or the wait that the other side asks for.
+    """Tries of a retry that keep its backoff, or the wait the other side asks for, and count as one remedy.
 
-    None: three, which are all that a run has by default; one where ``min_between_attempts_s`` is said.
+    Of a cause that passes by itself only. None: three, which are all that a run has by default; one where
+    ``min_between_attempts_s`` is said.
     """
     max_remedies_per_minute: int = Field(default=10, ge=0)
     max_share_of_runs: float = Field(default=0.05, ge=0, le=1)
@@ -178,7 +179,7 @@ class RemedyPolicy(Value):
 
     @property
     def pace(self) -> tuple[int, float]:
-        """Return how many remedies of a run keep their own backoff, and the seconds between further ones."""
+        """Return how many tries of a retry keep its backoff, and the seconds between remedies of a run."""
         if self.min_between_attempts_s is None:
             return self.quick_attempts or QUICK_ATTEMPTS, BETWEEN_ATTEMPTS_S
         return self.quick_attempts or 1, self.min_between_attempts_s

@@ -12,6 +12,7 @@ from prefect_autopilot.models import (
     AskOwner,
     Attempt,
     ChangeRun,
+    EndStuckRun,
     Evidence,
     LowerConcurrency,
     Mode,
@@ -19,6 +20,7 @@ from prefect_autopilot.models import (
     RemedyPolicy,
     RetryRun,
     RunRecord,
+    RunRefresher,
 )
 
 Action = Literal["act", "wait", "propose", "escalate", "stand_down"]
@@ -56,6 +58,17 @@ class Outage:
 
     said: str
     until: datetime
+    over: bool = False
+    """It was down at the last look and answers now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a run has had in any session: how many acts, when the last was, whether all were retries."""
+
+    acts: int = 0
+    last_at: datetime | None = None
+    retries_only: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,16 +112,17 @@ def consent(
     attempts: tuple[Attempt, ...],
     usage: Usage,
     *,
-    used: int,
+    done: Done,
+    passes: bool,
     now: datetime,
 ) -> tuple[Check, ...]:
-    """Return the checks of the owner's policy; ``used`` counts the acts on the run in any session."""
+    """Return the checks of the owner's policy; ``passes`` says that the cause passes by itself."""
     run = evidence.run
     return (
         *_wishes(run, policy, remedy, usage, now),
         *_means(run, policy, remedy),
         *_budgets(policy, usage, now),
-        _interval(policy, remedy, attempts, used, now),
+        _interval(policy, remedy, attempts, done, passes=passes, now=now),
     )
 
 
@@ -190,22 +204,36 @@ def _budgets(policy: RemedyPolicy, usage: Usage, now: datetime) -> Iterator[Chec
 
 
 def _interval(
-    policy: RemedyPolicy, remedy: Remedy, attempts: tuple[Attempt, ...], used: int, now: datetime
+    policy: RemedyPolicy,
+    remedy: Remedy,
+    attempts: tuple[Attempt, ...],
+    done: Done,
+    *,
+    passes: bool,
+    now: datetime,
 ) -> Check:
-    """Keep the remedies of one run apart, but for the first few, which keep their own backoff."""
-    quick, apart_s = policy.pace
-    since = max((one.applied_at for one in attempts if one.applied_at is not None), default=None)
-    prepared = bool(attempts) and attempts[-1].started_run_id is not None
-    held = since is not None and used >= quick and not prepared
-    next_at = since + timedelta(seconds=apart_s) if since is not None and held else now
-    said = f"At least {apart_s:.0f} s lie between two remedies of one run, but for the first {quick}."
+    """Keep the remedies of one run apart: a retry with its backoff, of what passes by itself, is one of them.
+
+    So is a retry with the act that had to precede it.
+    """
+    tries, apart_s = policy.pace
+    times = (done.last_at, *(one.applied_at for one in attempts))
+    since = max((at for at in times if at is not None), default=None)
+    prepared = bool(attempts) and isinstance(attempts[-1].remedy, RunRefresher | EndStuckRun)
+    retried = done.retries_only and all(isinstance(one.remedy, RetryRun) for one in attempts)
+    same = isinstance(remedy, RetryRun) and (prepared or (passes and retried and done.acts < tries))
+    next_at = since + timedelta(seconds=apart_s) if since is not None and not same else now
+    said = (
+        f"At least {apart_s:.0f} s lie between two remedies of one run;"
+        f" {tries} tries of what passes by itself count as one."
+    )
     passed = isinstance(remedy, AskOwner) or next_at <= now
     return Check("interval", passed, said, "wait", until=next_at)
 
 
 def answering(remedy: Remedy, outage: Outage | None) -> Check:
     """Let a retry wait for a service that is known to be down."""
-    down = outage if isinstance(remedy, RetryRun) else None
+    down = outage if isinstance(remedy, RetryRun) and outage is not None and not outage.over else None
     said = down.said if down else "No service is known to be down."
     return Check("service", down is None, said, "wait", until=down.until if down else None)
 

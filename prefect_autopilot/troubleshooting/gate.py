@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from prefect_autopilot.effects import RerunVerdict
@@ -31,6 +32,7 @@ from prefect_autopilot.troubleshooting.consent import (
     KEEPS_THE_PLAN,
     Action,
     Check,
+    Done,
     Outage,
     Usage,
     answered,
@@ -87,17 +89,17 @@ def decide(
     records: Records | None = None,
     approval: Approval | None = None,
     outage: Outage | None = None,
-    acts: int = 0,
+    done: Done | None = None,
 ) -> RemedyDecision:
     """Return what may be done now; acts only if every check passes, and records all of them.
 
-    ``usage`` is what was done lately over all runs; ``attempts`` are the remedies of this session, ``acts``
-    counts those that the run has had in any session;
+    ``usage`` is what was done lately over all runs; ``attempts`` are the remedies of this session, ``done``
+    tells of those that the run has had in any session;
     ``persisted_results`` that every finished task of the run can be skipped; ``failing_effect`` and
     ``earlier_effect`` what the failed step and the finished steps before it do when repeated;
     ``repair`` is what can be removed with proof; ``jitter`` lies between 0 and 1. ``records`` say what
     remedies were worth for this cause; ``approval`` is a person's yes to an earlier proposal; ``outage``
-    that the service a retry has failed against is still down.
+    that the service a retry has failed against is still down, or no longer.
     """
     records = records or {}
     approval = approval if approved(approval, evidence.run) else None
@@ -109,6 +111,7 @@ def decide(
         jitter=jitter,
         repair=repair,
         records=records,
+        over=outage is not None and outage.over,
     )
     if approval is not None:
         remedy = _as_wished(remedy, approval, diagnosis)
@@ -121,15 +124,25 @@ def decide(
         failing_effect=failing_effect,
         earlier_effect=earlier_effect,
     )
-    used = max(acts, len(attempts))
+    done = done or Done()
+    done = replace(done, acts=max(done.acts, len(attempts)))
     checks = (
         *_standing(evidence, diagnosis, remedy, own_flow=own_flow, human_touched=human_touched, now=now),
-        *_fitness(diagnosis, evidence, policy, remedy, attempts, rerun=rerun, used=used),
+        *_fitness(diagnosis, evidence, policy, remedy, attempts, rerun=rerun, used=done.acts),
         *_held(remedy, attempts, records.get(remedy.kind, Record()), breaker_open=breaker_open),
         _repeatable(repeat, remedy, approval),
         *within(remedy),
         answering(remedy, outage),
-        *consent(evidence, policy, remedy, attempts, usage or Usage(), used=used, now=now),
+        *consent(
+            evidence,
+            policy,
+            remedy,
+            attempts,
+            usage or Usage(),
+            done=done,
+            passes=diagnosis.transient,
+            now=now,
+        ),
     )
     if approval is not None:
         checks = answered(checks, approval)

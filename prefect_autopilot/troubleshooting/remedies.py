@@ -32,7 +32,8 @@ NEEDS_CONSENT: frozenset[RemedyClass] = frozenset({"install_dependency"})
 
 SETTLE_S = 6.0
 """A process worker of Prefect 3.8 must have seen the old process end before the run is started again."""
-BASE_S = 12.0
+FIRST_S = BASE_S = 12.0
+"""A worker begins what is due within ten seconds at once: sooner, and it would meet the old process."""
 RATE_WINDOW_S = 40.0
 MAX_BACKOFF_S = 600.0
 
@@ -118,17 +119,24 @@ def choose(
     jitter: float,
     repair: Repair | None = None,
     records: Records | None = None,
+    over: bool = False,
 ) -> Remedy:
     """Return the remedy that fits: a proved repair, new credentials, a retry for what passes, or a person.
 
     ``records`` say what each kind was seen to be worth for this cause: what surely helps comes before what is
-    not known, that before what does not hold.
+    not known, that before what does not hold. ``over``: a service that was down was seen to answer again.
     """
     run_id = evidence.run.id
     if renewed(attempts):
         return RetryRun(flow_run_id=run_id, delay_s=SETTLE_S, because="refresh_credentials")
     fitting = _fitting(
-        diagnosis, evidence, attempts=attempts, refreshable=refreshable, jitter=jitter, repair=repair
+        diagnosis,
+        evidence,
+        attempts=attempts,
+        refreshable=refreshable,
+        jitter=jitter,
+        repair=repair,
+        over=over,
     )
     done = {attempt.remedy.kind for attempt in attempts}
     # What was done and did not help gives way to the next; of what is equally good the first stays first.
@@ -155,6 +163,7 @@ def _fitting(
     refreshable: bool,
     jitter: float,
     repair: Repair | None,
+    over: bool,
 ) -> Iterator[Remedy]:
     run_id = evidence.run.id
     if repair is not None:
@@ -165,7 +174,7 @@ def _fitting(
     taken_away = killed(diagnosis, evidence)
     passes = diagnosis.transient and diagnosis.category is not IssueCategory.UNKNOWN
     if not (_ran_again(attempts, evidence) or _killed_before(evidence)) if taken_away else passes:
-        delay = retry_delay(diagnosis, attempts=len(attempts), jitter=jitter)
+        delay = retry_delay(diagnosis, attempts=0 if over else len(attempts), jitter=jitter)
         because: RemedyClass = "retry_backoff" if taken_away else diagnosis.remedy
         yield RetryRun(flow_run_id=run_id, delay_s=delay, because=because)
 
@@ -220,10 +229,12 @@ def retry_delay(diagnosis: Diagnosis, *, attempts: int, jitter: float) -> float:
     """Return seconds to wait before a retry.
 
     Retry-After if the other side named it, never earlier; else exponential with equal jitter (half
-    fixed, half random), so that three attempts outlast an outage of half a minute.
+    fixed, half random), so that three attempts outlast an outage of half a minute. Where requests are counted
+    the old process must have ended before that begins to count.
     """
     if diagnosis.retry_after_s is not None and (diagnosis.refused or diagnosis.remedy == "wait_rate_limit"):
         return round(max(diagnosis.retry_after_s, SETTLE_S) + 1 + 2 * jitter, 3)
-    base = RATE_WINDOW_S if diagnosis.remedy == "wait_rate_limit" else BASE_S
-    whole = min(base * 2.0**attempts, MAX_BACKOFF_S)
-    return float(round(SETTLE_S + whole / 2 + jitter * whole / 2, 3))
+    counted = diagnosis.remedy == "wait_rate_limit"
+    whole = min((RATE_WINDOW_S if counted else BASE_S) * 2.0**attempts, MAX_BACKOFF_S)
+    least = SETTLE_S + whole / 2 if counted else max(whole / 2, FIRST_S)
+    return float(round(least + jitter * whole / 2, 3))

@@ -162,7 +162,8 @@ async def test_a_taking_back_is_no_attempt_and_is_never_gone_on_with_as_a_remedy
         (f"{UNDO}retry_run for a person", -1, "applied"),
     ]
     run = await desk.api.run("run-1")
-    assert await acts_before(desk, session, run) == (1, None)
+    done, begun = await acts_before(desk, session, run)
+    assert (done.acts, done.last_at, done.retries_only, begun) == (1, entries[0].intended_at, True, None)
     assert await desk.store.remedies_since(session.start_time) == 1
 
 

@@ -81,6 +81,7 @@ async def test_while_a_service_is_down_no_attempt_is_spent_and_then_the_run_is_r
     service.up = True
     session = await on(desk, session, 320)
     assert len(prefect.retries) == 2
+    assert session.attempts[-1].remedy.delay_s == session.attempts[0].remedy.delay_s, "it is seen to be over"
     prefect.finish("run-1")
     session = await on(desk, session, 60)
     assert session.resolution_status is ResolutionStatus.AUTO_RESOLVED

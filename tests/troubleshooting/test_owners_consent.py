@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
@@ -16,16 +17,20 @@ from prefect_autopilot.models import (
     Approval,
     AskOwner,
     Attempt,
+    EndStuckRun,
     PauseDeployment,
     QuietHours,
+    Remedy,
     RemedyDecision,
     RemedyPolicy,
+    RemoveStaleLock,
     RetryRun,
     RunRefresher,
     StateRecord,
+    Verification,
 )
 from prefect_autopilot.troubleshooting import decide, diagnose_text
-from prefect_autopilot.troubleshooting.consent import BUDGET_PAUSE, SHARE_PAUSE, Usage, names_of
+from prefect_autopilot.troubleshooting.consent import BUDGET_PAUSE, SHARE_PAUSE, Done, Usage, names_of
 from prefect_autopilot.troubleshooting.learning import FEWEST, Record, wilson
 from prefect_autopilot.troubleshooting.remedies import choose
 
@@ -228,23 +233,63 @@ def test_who_waits_is_told_until_when_and_keeps_the_plan(gate: Gate, now: dateti
         (299, {"quick_attempts": 2, "min_between_attempts_s": 200}, 2, "act"),
     ],
     ids=[
-        *("too soon", "just", "no interval", "quick by default", "beyond the quick ones", "long enough"),
+        *("too soon", "just", "no interval", "one backoff", "beyond its tries", "long enough"),
         *("within those said", "beyond those said", "both said"),
     ],
 )
-def test_two_remedies_of_one_run_lie_apart_but_for_the_first_few(
+def test_two_remedies_of_one_run_lie_apart_and_the_tries_of_a_backoff_are_one(
     gate: Gate, now: datetime, ago: float, said: dict[str, float], acts: int, action: str
 ) -> None:
-    before = Attempt(
-        number=1,
-        remedy=RetryRun(flow_run_id="run-1", delay_s=1),
-        state_id_before="s0",
-        applied_at=now - timedelta(seconds=ago),
-    )
-    decision = gate(said, attempts=(before,), acts=acts)
+    before = _done(RetryRun(flow_run_id="run-1", delay_s=1), now - timedelta(seconds=ago))
+    decision = gate(said, attempts=(before,), done=Done(acts))
     assert decision.action == action
     if action == "wait":
         assert decision.wait_until == now + timedelta(seconds=300 - ago)
+
+
+def _done(remedy: Remedy, at: datetime) -> Attempt:
+    return Attempt(number=1, remedy=remedy, state_id_before="s0", applied_at=at)
+
+
+LOCK = RemoveStaleLock(flow_run_id="run-1", path="/tmp/x.lock", holder_pid=7, proof="nobody holds it")
+RENEWING = {"deployment_id": "d", "renews": "token", "proof": "it writes what the flow reads"}
+SEEN = Verification(outcome="verified", reason="done", checked_at=datetime(2026, 3, 2, tzinfo=UTC))
+APART = {
+    "a change after a retry": (RetryRun(flow_run_id="run-1", delay_s=1), LOCK, "wait"),
+    "a retry after a change": (LOCK, None, "wait"),
+    "a retry after what had to precede it": (RunRefresher(flow_run_id="run-1", **RENEWING), None, "act"),
+    "a retry after the end of a stuck run": (EndStuckRun(flow_run_id="run-1", proof="twice"), None, "act"),
+}
+
+
+@pytest.mark.parametrize("case", APART)
+@pytest.mark.parametrize("limits", [{}, {"min_between_attempts_s": 300}], ids=["by default", "said"])
+def test_what_changes_something_comes_once_in_five_minutes(
+    gate: Gate, now: datetime, limits: dict[str, Any], case: str
+) -> None:
+    first, repair, action = APART[case]
+    before = _done(first, now - timedelta(seconds=299)).model_copy(update={"verification": SEEN})
+    decision = gate(limits, attempts=(before,), repair=repair)
+    assert (decision.action, failed(decision)) == (action, {"interval"} if action == "wait" else set())
+    later = before.model_copy(update={"applied_at": now - timedelta(seconds=300)})
+    assert gate(limits, attempts=(later,), repair=repair).action == "act"
+
+
+@pytest.mark.parametrize(
+    ("done", "limits", "action"),
+    [
+        (Done(1), {}, "act"),
+        (Done(1), {"min_between_attempts_s": 300}, "wait"),
+        (Done(1, retries_only=False), {}, "wait"),
+    ],
+    ids=["a try of the backoff", "the letter", "another remedy"],
+)
+def test_what_another_session_did_for_the_run_counts_for_the_interval(
+    gate: Gate, now: datetime, done: Done, limits: dict[str, Any], action: str
+) -> None:
+    decision = gate(limits, done=replace(done, last_at=now - timedelta(seconds=100)))
+    assert decision.action == action
+    assert decision.wait_until == (now + timedelta(seconds=200) if action == "wait" else None)
 
 
 def test_an_overrides_attempts_hold_for_its_deployments_only(gate: Gate) -> None:

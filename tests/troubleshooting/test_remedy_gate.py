@@ -25,7 +25,7 @@ from prefect_autopilot.models import (
     Severity,
 )
 from prefect_autopilot.troubleshooting import decide, diagnose_text
-from prefect_autopilot.troubleshooting.consent import Usage
+from prefect_autopilot.troubleshooting.consent import Outage, Usage
 from prefect_autopilot.troubleshooting.gate import LOOK_AT_ANOTHER
 from prefect_autopilot.troubleshooting.remedies import retry_delay
 
@@ -395,6 +395,22 @@ def test_waits_grow_and_three_of_them_outlast_half_a_minute() -> None:
     assert waits == sorted(waits)
     assert sum(waits) > 40
     assert retry_delay(diagnose_text(BUSY), attempts=60, jitter=1) <= 610
+
+
+@pytest.mark.parametrize("attempts", [1, 2])
+def test_a_service_seen_to_answer_again_is_not_waited_for_any_longer(
+    gate: Make, now: datetime, attempts: int
+) -> None:
+    busy = diagnose_text(BUSY)
+    tried = tuple(
+        Attempt(number=n, remedy=RetryRun(flow_run_id="run-1", delay_s=9), state_id_before=f"s{n}")
+        for n in range(1, attempts + 1)
+    )
+    waits = [
+        gate(busy, attempts=tried, outage=outage).remedy.delay_s
+        for outage in (None, Outage("it answers again", now, over=True))
+    ]
+    assert waits == [retry_delay(busy, attempts=n, jitter=0.5) for n in (attempts, 0)]
 
 
 def test_the_gate_always_records_every_check(gate: Make) -> None:
