@@ -102,7 +102,8 @@ def shape_of(service: Service | None, event: str | None = None) -> Shape:
         return Shape()
     answers = next((name for name, path in trigger.fields.items() if path.endswith("}")), "")
     made_up = {field: _value_for(field) for field in trigger.fields} | ({answers: {}} if answers else {})
-    sample = made_up | services.sample_event(service, trigger.event)
+    known = services.sample_event(service, trigger.event)
+    sample = made_up | {field: value for field, value in known.items() if value is not None}
     meaning = {key: tuple(one for one in names if one in sample) for key, names in _table().meaning.items()}
     amount = next((one for one in _table().amount if service.id in one.services and one.path in sample), None)
     if amount is not None and amount.text:

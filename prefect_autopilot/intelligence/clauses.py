@@ -42,6 +42,9 @@ class Clause:
 
 _OBJECT = re.compile(rf"\s+(?:[#@]|me\b|us\b|the\b|our\b|my\b|an?\b|him\b|her\b|them\b|it\b|to\b|{ANY})")
 _PASSIVE = re.compile(r"gets? (?:\w+ed|won|lost|paid|sent|put|made)\b")
+_COME = re.compile(r"(?:comes?|came|pops?|goes|go|rolls?|checks?|logs?) (?:in|up|out|through|on|by)")
+"""What is said to happen ends with the second word: an order may follow it ("comes in post it to #vip")."""
+
 _THIRD_PERSON = re.compile(r"\w{3,}[^s]s")
 _ADDRESSEE = re.compile(rf"\s*(?:in|on|and|then)?\s*{ANY}\s*")
 """Who is told what to do ("jira: open an issue"): one clause with the order that follows."""
@@ -111,7 +114,7 @@ def cut(scene: Scene) -> tuple[Clause, ...]:
     for found in _cut().finditer(text):
         if found.start() < start:
             continue
-        if found["verb"] is not None and not (in_event and _is_imperative(text, start, found)):
+        if found["verb"] is not None and not (in_event and _is_imperative(scene, start, found)):
             continue
         if found["event"] is not None and _goes_on(text, start, found):
             continue
@@ -136,15 +139,18 @@ def _goes_on(text: str, start: int, found: re.Match[str]) -> bool:
     return before.strip() in _JOINTS or bool(asks) or _IT_IS.fullmatch(before.strip()) is not None
 
 
-def _is_imperative(text: str, start: int, found: re.Match[str]) -> bool:
+def _is_imperative(scene: Scene, start: int, found: re.Match[str]) -> bool:
     """Tell whether the verb that follows begins what to do, and does not belong to the event."""
+    text = scene.text
     before = text[start : found.start()].split()
     if _SHORT_IF.fullmatch(text[start : found.start()]):
         return True
     if len(before) < 3 or before[-1] in _PERIODIC:  # noqa: PLR2004 - "when X posts" is not over yet
         return False  # nor "the nightly import fails"
     verb = _leading_verb().match(text, found.end())
-    is_place = verb is None and before[-1] in verbs() and re.match(KIND, text[found.end() :])
+    is_kind = verb is None and re.match(KIND, text[found.end() :]) is not None
+    is_told = is_kind and _leading_verb().match(scene.words(found.end(), found.end() + 1)) is not None
+    is_place = is_kind and not is_told and before[-1] in verbs()
     if is_place or before[-1] in _LABELLED or _PASSIVE.match(text, found.end()):
         return False  # "posts in #music", "is tagged refund", "when a booking gets cancelled" go on
     if verb is not None and _THIRD_PERSON.fullmatch(verb[1]) and not before[-1].endswith("ed"):
@@ -157,7 +163,8 @@ def _is_imperative(text: str, start: int, found: re.Match[str]) -> bool:
     ):
         return False  # "a Gmail message with …"
     is_state = before[-1] == "new" and before[-2] in {"is", "are"}
-    return is_state or re.fullmatch(_SUBJECTS, before[-1]) is None
+    is_over = _COME.fullmatch(" ".join(before[-2:])) is not None
+    return is_state or is_over or re.fullmatch(_SUBJECTS, before[-1]) is None
 
 
 def _append(clauses: list[Clause], scene: Scene, start: int, end: int) -> None:

@@ -28,13 +28,18 @@ _TIMES = (
 
 
 @cache
-def _vocabulary() -> dict[str, tuple[str, ...]]:
-    """Return the words a request is read by, under their first letter."""
+def _known() -> frozenset[str]:
+    """Return the words a request is read by."""
     phrases = [one for kind in table("kinds").values() for one in kind.get("words", ()) if " " not in one]
     verbs = (word for group in ("read", "write", "move", "think") for word in table("verbs")[group])
-    known = {*_TIMES, *DAYS, *MONTHS, *phrases, *verbs}
+    return frozenset({*_TIMES, *DAYS, *MONTHS, *phrases, *verbs})
+
+
+@cache
+def _vocabulary() -> dict[str, tuple[str, ...]]:
+    """Return those of them that are long enough to be meant by a misspelling, under their first letter."""
     found: dict[str, list[str]] = defaultdict(list)
-    for word in sorted(known):
+    for word in sorted(_known()):
         if len(word) >= _SHORTEST and word.isalpha():
             found[word[0]].append(word)
     return {letter: tuple(listed) for letter, listed in found.items()}
@@ -68,7 +73,7 @@ def _is_strange(document: Document, place: int, names: Lexicon) -> bool:
     known = (names.entries, names.leads, english(), words("names", "jargon"), words("names", "platforms"))
     if any(token.text in group or token.text.removesuffix("s") in group for group in known):
         return False
-    return token.text not in _vocabulary().get(token.text[0], ()) and names.nearest(token.text) is None
+    return token.text not in _known() and names.nearest(token.text) is None
 
 
 def _nearest(word: str) -> str | None:

@@ -13,6 +13,7 @@ WHOLE = "$"
 
 _KEYED = re.compile(r"(?P<list>[^{}]+)\{(?P<key>[^{}]+)\}")
 _LABELS = ("label", "labels")
+_EACH = re.compile(r"(?P<list>[^{}\[\]]+)\[\](?:\.(?P<rest>.+))?")
 _CHOSEN = re.compile(r"(?P<list>[^\[\]]*)\[(?P<key>[^=\]]+)=(?P<value>[^\]]*)\]")
 
 
@@ -22,7 +23,11 @@ def pick(value: Any, path: str) -> Any:
     A step is a key, a list index, or ``list[key=value]`` for the first entry of a list whose key has
     that value, regardless of case. A key that holds dots itself (``@odata.nextLink``) is taken as one.
     ``list{key}`` at the end is an object of the list's entries: what each says, by the words of its key.
+    ``list[]`` is each entry of a list: ``labels[].name`` the names of the labels.
     """
+    if each := _EACH.fullmatch(path):
+        rows = pick(value, each["list"])
+        return [pick(row, each["rest"] or WHOLE) for row in rows] if isinstance(rows, list) else None
     if keyed := _KEYED.fullmatch(path):
         return _by_key(pick(value, keyed["list"]), keyed["key"])
     if path in ("", WHOLE):

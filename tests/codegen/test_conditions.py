@@ -173,6 +173,23 @@ def test_nothing_is_understood_of_an_unknown_event(catalogue: Catalogue) -> None
     assert read_condition("important", Shape()) is None
 
 
+@pytest.mark.parametrize(
+    ("service", "event", "field"),
+    [
+        ("github", "new_issue", "labels"),
+        ("gitlab", "new_issue", "labels"),
+        ("jira", "issue_created", "labels"),
+        ("trello", "new_card", "labels"),
+        ("zendesk", "new_ticket", "tags"),
+        ("todoist", "new_task", "labels"),
+    ],
+)
+def test_a_label_is_looked_for_among_those_of_the_event(service: str, event: str, field: str) -> None:
+    shape = shape_of(load_catalogue().get(service), event)
+    assert holds("labelled bug", shape, {field: ["ui", "bug"]})
+    assert not holds("labelled bug", shape, {field: ["debug"]})
+
+
 def test_labels_that_are_no_texts_are_not_compared_with_text() -> None:
     assert read_condition("labelled bug", Shape(sample={"labels": [{"name": "bug"}]}, is_known=True)) is None
 
@@ -224,7 +241,7 @@ def test_a_text_field_is_compared_without_regard_to_case(text: str, priority: st
     assert holds(text, shape, {"priority": priority, "status": "Open"}) is expected
 
 
-@pytest.mark.parametrize("text", ["with high hopes", "with tag spam", "colour is red"])
+@pytest.mark.parametrize("text", ["with high hopes", "with flavour spam", "colour is red"])
 def test_a_field_the_event_does_not_have_is_no_check(text: str) -> None:
     assert read_condition(text, shape_of(load_catalogue().get("jira"), "issue_created")) is None
 

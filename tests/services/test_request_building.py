@@ -361,6 +361,10 @@ def test_a_line_break_in_a_token_cannot_make_a_header() -> None:
         ),
         ({"answers": None}, "answers{field.ref}", None),
         ({"answers": {"q": 1}}, "answers{field.ref}", None),
+        ({"labels": [{"name": "bug"}, {"name": "ui"}]}, "labels[].name", ["bug", "ui"]),
+        ({"a": {"labels": ["bug"]}}, "a.labels[]", ["bug"]),
+        ({"labels": []}, "labels[].name", []),
+        ({"labels": None}, "labels[].name", None),
     ],
 )
 def test_a_path_finds_its_place(value: Any, path: str, found: Any) -> None:
