@@ -12,7 +12,6 @@ fastest runs of the two: whatever else the machine does can only add to a run.
 from __future__ import annotations
 
 import argparse
-import ast
 import asyncio
 import statistics
 import sys
@@ -27,8 +26,12 @@ from typing import Any
 from counts import between
 
 from prefect_autopilot.adapters.embedded import running_server
+from prefect_autopilot.adapters.files import read_source
+from prefect_autopilot.adapters.project_files import read_project
 from prefect_autopilot.adapters.proof import prove
-from prefect_autopilot.errors import AutopilotError, InvalidFlowError
+from prefect_autopilot.effects import function_effects
+from prefect_autopilot.errors import AutopilotError, InvalidFlowError, UsageError
+from prefect_autopilot.journeys import improve
 from prefect_autopilot.models import OptimizationPlan, Proof, Strategy
 from prefect_autopilot.optimization import optimize
 
@@ -125,26 +128,56 @@ def tell_time(rounds: int = 5) -> None:
     )
 
 
-def tell_files(paths: list[Path]) -> None:
-    """Print what the flow files below some paths offer, rule by rule; nothing is written."""
+def tell_files(paths: list[Path], diffs: Path | None = None) -> None:
+    """Print what the flow files below some paths offer, rule by rule; nothing is written but ``diffs``.
+
+    Each file is judged with the modules that it imports from its own project.
+    """
     files = sorted(file for path in paths for file in ([path] if path.is_file() else path.rglob("*.py")))
     counts, rules, refused = Counter[str](), Counter[tuple[str, str]](), Counter[str]()
+    levels = {"with its project": Counter[str](), "alone": Counter[str]()}
     for file in files:
         try:
-            source = file.read_bytes().decode("utf-8")
-            plans = {strategy: plan_of(source, strategy) for strategy in Strategy}
-        except (UnicodeDecodeError, InvalidFlowError) as error:
-            reason = "holds no flow" if "holds no" in str(error) else "cannot be read"
-            refused[reason] += 1
+            source = read_source(file)
+            plans = {strategy: improve.plan(file, strategy) for strategy in Strategy}
+        except (InvalidFlowError, UsageError) as error:
+            refused["holds no flow" if "holds no" in str(error) else "cannot be read"] += 1
             continue
         counts["files"] += 1
+        levels["with its project"].update(_task_levels(source, file))
+        levels["alone"].update(_task_levels(source, None))
+        changed = {strategy: plan for strategy, plan in plans.items() if plan.changed}
+        counts["changed by any strategy"] += bool(changed)
         for strategy, plan in plans.items():
-            counts[f"{strategy} changed"] += plan.changed
-            ast.parse(plan.source)
-            counts["not the same twice"] += plan_of(plan.source, strategy).source != plan.source
             counts["changed without an edit"] += plan.source != source and not plan.edits
+            counts[f"{strategy} changed"] += plan.changed
+        for strategy, plan in changed.items():
+            compile(plan.source, str(file), "exec", dont_inherit=True)
+            again = improve.plan_source(plan.source, file.name, strategy, path=file)
+            counts["not the same twice"] += again.source != plan.source
             rules.update((strategy.value, rule) for rule in {edit.rule for edit in plan.edits})
-    print(f"{len(files)} files, {dict(refused)}, judged: {counts['files']}")
+            if diffs is not None:
+                with diffs.open("a", encoding="utf-8") as log:
+                    log.write(f"===== {strategy} {file}\n{plan.diff}\n")
+    _tell_counts(len(files), refused, counts, rules)
+    for name, found in levels.items():
+        shares = (f"{level} {count} ({count / max(found.total(), 1):.0%})" for level, count in found.items())
+        print(f"  effects of {found.total()} tasks, each file {name}: {', '.join(shares)}")
+
+
+def _task_levels(source: str, file: Path | None) -> Iterator[str]:
+    """Yield the effect level of each task of a file, judged with its project or alone."""
+    operations = improve.operation_effects()
+    project, place = read_project(file, operations) if file else (None, "")
+    for effect in function_effects(source, operations, project, place).values():
+        if effect.kind == "task":
+            yield effect.level.value
+
+
+def _tell_counts(
+    seen: int, refused: Counter[str], counts: Counter[str], rules: Counter[tuple[str, str]]
+) -> None:
+    print(f"{seen} files, {dict(refused)}, judged: {counts['files']}")
     for name, count in counts.items():
         print(f"  {name}: {count} ({count / max(counts['files'], 1):.0%})")
     for (strategy, rule), count in sorted(rules.items()):
@@ -216,12 +249,13 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("paths", nargs="*", type=Path)
+    parser.add_argument("--diffs", type=Path, help="append every diff to this file")
     parser.add_argument("--measure", action="store_true")
     parser.add_argument("--readme", action="store_true")
     parser.add_argument("--repeats", type=int, default=5)
     given = parser.parse_args()
     if given.paths:
-        tell_files(given.paths)
+        tell_files(given.paths, given.diffs)
         return
     tell_plans()
     tell_time()

@@ -43,6 +43,8 @@ class Call(Generic[T]):
     body: Mapping[str, Any] | None = None
     query: Mapping[str, Any] = field(default_factory=dict)
     part: str | None = None
+    timeout_s: float | None = None
+    """Seconds that the answer may take, where it may take longer than others."""
 
     def request(self) -> dict[str, Any]:
         """Return the arguments of httpx; the key stays the same however often it is sent."""
@@ -54,6 +56,7 @@ class Call(Generic[T]):
             "json": self.body,
             "params": wanted,
             "headers": headers,
+            **({"timeout": self.timeout_s} if self.timeout_s is not None else {}),
         }
 
     def read(self, answer: httpx.Response) -> T:

@@ -28,6 +28,8 @@ TROUBLESHOOTING = "/api/workflow-troubleshooting"
 SESSIONS = f"{TROUBLESHOOTING}/sessions"
 EVENTS = f"{ENHANCED}/events"
 PAGE = 100
+PROVED_WITHIN_S = 180.0
+"""Longer than the API takes for a proof."""
 
 
 def _given(**body: Any) -> JSONDict:
@@ -65,18 +67,24 @@ def apply_optimization(
     optimizations: Sequence[str] = (),
     history: Mapping[str, Any] | None = None,
     write: bool = False,
+    unproved: bool = False,
     expected_sha256: str | None = None,
 ) -> Call[JSONDict]:
-    """Return the rewritten source; ``write`` replaces the deployment's own file."""
+    """Return the rewritten source; ``write`` replaces the deployment's own file once that is proved.
+
+    A proof takes up to two minutes; ``unproved`` writes without it.
+    """
     body = _given(
         workflow=dict(workflow),
         strategy=strategy,
         optimizations=list(optimizations),
         history=history,
         write=write,
+        unproved=unproved or None,
         expected_sha256=expected_sha256,
     )
-    return Call("POST", f"{ENHANCED}/optimization/apply", dict[str, Any], body)
+    within = PROVED_WITHIN_S if write and not unproved else None
+    return Call("POST", f"{ENHANCED}/optimization/apply", dict[str, Any], body, timeout_s=within)
 
 
 def start_monitoring(workflow_id: str) -> Call[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,6 +43,11 @@ def read_project(path: Path, operations: OperationEffects | None = None) -> tupl
             packages.add(name)
         pending += _imported(sources[name], name, is_package=is_package)
     return Project(sources, frozenset(packages), operations), place
+
+
+def import_path(path: Path) -> str:
+    """Return the folders in which a flow file finds its own project's modules, as PYTHONPATH."""
+    return os.pathsep.join(str(root) for root in _roots(path.absolute())[0])
 
 
 def _roots(file: Path) -> tuple[list[Path], str]:

@@ -17,6 +17,7 @@ from prefect_autopilot.models import (
     MonitoringRule,
     Observation,
     OptimizationPlan,
+    Proof,
     Question,
     Rejection,
     ResolutionStatus,
@@ -100,6 +101,10 @@ class OptimizedWorkflow(Value):
     backup: str | None = None
     branch: str | None = None
     """Where a file that is in git was changed instead."""
+    proof: Proof | None = None
+    """What running both versions showed; null where nothing was written, or it was asked for unproved."""
+    not_proved: str | None = None
+    """Why what was committed on a branch is not proved."""
 
 
 class ApplyAnswer(Outcome):

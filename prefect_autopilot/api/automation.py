@@ -30,17 +30,20 @@ from prefect_autopilot.api.bodies import (
     WorkflowReference,
 )
 from prefect_autopilot.api.context import Context, context_of, worked
-from prefect_autopilot.errors import ConflictError, UnknownNameError, UsageError
+from prefect_autopilot.errors import ConflictError, ProofError, UnknownNameError, UsageError
 from prefect_autopilot.journeys import automate, improve
-from prefect_autopilot.journeys.aftermath import apply_and_watch
+from prefect_autopilot.journeys.aftermath import NOT_PROVED, apply_and_watch, proof_told
+from prefect_autopilot.journeys.desk import Desk
 from prefect_autopilot.journeys.flow_source import flow_source
 from prefect_autopilot.journeys.memory import note_missing, with_memory
+from prefect_autopilot.journeys.proving import NOTHING_WRITTEN, proved_as_deployed
 from prefect_autopilot.journeys.workflows import measured
 from prefect_autopilot.models import (
     Analysis,
     FlowHistory,
     JSONDict,
     OptimizationPlan,
+    Proof,
     Rejection,
     RequestContext,
     Strategy,
@@ -169,7 +172,11 @@ async def apply_optimization(body: ApplyBody, request: Request) -> ApplyAnswer:
     plan, refused = _chosen(plan, body.rules, found.source)
     if body.expected_sha256 not in {None, digest(found.source)}:
         raise ConflictError("The flow is not the one that was analysed any more; analyse it again.")
-    written = await _written(context, plan, found, actor_of(request)) if body.write else Written()
+    written = (
+        await _written(context, plan, found, actor_of(request), unproved=body.unproved)
+        if body.write
+        else Written()
+    )
     saving, reason = expected_saving(plan, found.history)
     return ApplyAnswer(
         success=True,
@@ -181,6 +188,8 @@ async def apply_optimization(body: ApplyBody, request: Request) -> ApplyAnswer:
             file=str(written.file) if written.file is not None else None,
             backup=written.backup,
             branch=written.branch,
+            proof=written.proof,
+            not_proved=written.not_proved,
         ),
         applied_optimizations=plan.edits,
         not_applied=refused,
@@ -218,16 +227,26 @@ class Written:
     file: Path | None = None
     backup: str | None = None
     branch: str | None = None
+    proof: Proof | None = None
+    not_proved: str | None = None
 
 
-async def _written(context: Context, plan: OptimizationPlan, found: Located, actor: str) -> Written:
+async def _written(
+    context: Context, plan: OptimizationPlan, found: Located, actor: str, *, unproved: bool
+) -> Written:
+    """Write what was proved: into the file, or for review onto a branch where git knows the file."""
     if found.path is None:
         raise UsageError("Only the file of a deployment can be written; give its deployment_id.")
     if not plan.changed:
         return Written()
-    if await worked(tracked_in, found.path) is not None:
-        return await _on_branch(context, plan, found, actor)
+    in_git = await worked(tracked_in, found.path) is not None
     async with context.desk() as desk:
+        if not unproved:
+            plan, reason = await _proved(context, desk, plan, found)
+            if reason and not in_git:
+                raise ConflictError(f"{NOTHING_WRITTEN}: {reason} To write it all the same, say unproved.")
+        if in_git:
+            return await _on_branch(context, plan, found, actor, NOT_PROVED if unproved else reason)
         rewrite = await apply_and_watch(
             desk,
             plan,
@@ -237,19 +256,40 @@ async def _written(context: Context, plan: OptimizationPlan, found: Located, act
             flow_name=found.flow_name,
             deployment=found.deployment,
         )
-    return Written(found.path, rewrite.backup if rewrite else None)
+    return Written(found.path, rewrite.backup if rewrite else None, proof=plan.proof)
 
 
-async def _on_branch(context: Context, plan: OptimizationPlan, found: Located, actor: str) -> Written:
+async def _proved(
+    context: Context, desk: Desk, plan: OptimizationPlan, found: Located
+) -> tuple[OptimizationPlan, str]:
+    """Return the plan with its proof, or why there is none; raises ConflictError where the versions differ.
+
+    One at a time: a proof runs a flow about ten times on this machine.
+    """
+    if context.proof_turn.locked():
+        raise ConflictError("Another rewriting is being proved; send it again in two minutes.")
+    assert found.path is not None
+    async with context.proof_turn:
+        try:
+            return await proved_as_deployed(desk, plan, found.path, found.source, found.deployment or {}), ""
+        except ProofError as error:
+            return plan, error.message
+
+
+async def _on_branch(
+    context: Context, plan: OptimizationPlan, found: Located, actor: str, not_proved: str
+) -> Written:
     """Commit the source on a branch of its own: what is in git is changed there, by review."""
     path = found.path
     assert path is not None
     branch = f"autopilot/{path.stem}-{digest(plan.source)[:8]}"
-    detail: JSONDict = {"before": digest(found.source), "after": digest(plan.source), "branch": branch}
+    told = not_proved or proof_told(plan)
+    detail: JSONDict = {"before": digest(found.source), "after": digest(plan.source)}
+    detail |= {"branch": branch, "proof": told}
     store = await context.store()
     await store.audit(actor, "flow.branching", str(path), detail, context.clock())
-    await worked(improve.commit, plan, path, found.source, branch)
-    return Written(branch=branch)
+    await worked(improve.commit, plan, path, found.source, branch, told)
+    return Written(branch=branch, proof=plan.proof, not_proved=not_proved or None)
 
 
 def expected_saving(plan: OptimizationPlan, history: FlowHistory | None) -> tuple[Figure | None, str | None]:

@@ -138,10 +138,14 @@ class ChosenEdit(Foreign):
 
 
 class ApplyBody(OptimizeBody):
-    """A flow and the edits to make; with ``write`` the deployment's own file is replaced, after a backup."""
+    """A flow and the edits to make; with ``write`` the deployment's own file is replaced, after a backup.
+
+    Before that both versions are run and compared, within two minutes; ``unproved`` writes without it.
+    """
 
     optimizations: Annotated[tuple[str | ChosenEdit, ...], Field(max_length=MOST_ENTRIES)] = ()
     write: bool = False
+    unproved: bool = False
     expected_sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
 
     @property

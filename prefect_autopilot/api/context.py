@@ -72,6 +72,7 @@ class Context:
         self.held = HeldAnswers(self.store, clock)
         self.connections = Connections()
         self.outbox_turn = asyncio.Lock()
+        self.proof_turn = asyncio.Lock()
         self.live = Live(self.store, self.begin)
         self.prefect_auth = PrefectAuth(prefect_target)
 
@@ -81,7 +82,7 @@ class Context:
         if self._loop is not loop:
             # A mounted application may be served by a second loop; nothing of the first can be used there.
             self._loop, self._store, self._turn = loop, None, asyncio.Lock()
-            self.outbox_turn = asyncio.Lock()
+            self.outbox_turn, self.proof_turn = asyncio.Lock(), asyncio.Lock()
             self.live = Live(self.store, self.begin)
         async with self._turn:
             if self._store is None:

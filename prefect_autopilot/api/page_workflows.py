@@ -122,14 +122,15 @@ async def improve_picture(deployment_id: UUID, request: Request, strategy: str =
 
 
 async def improve_apply(deployment_id: UUID, request: Request) -> Response:
-    """Write the rewritten flow, if it would be just what was shown; a backup of the old one is kept."""
+    """Write the rewritten flow, if it would be just what was shown and does the same; a backup is kept."""
     fields = await form_of(request, Scope.APPROVER)
     body = ApplyBody(workflow=_reference(deployment_id), strategy=_strategy(fields.get("strategy", "")))
     planned = await automation.apply_optimization(body, request)
     if planned.optimized_workflow.sha256 != fields.get("after"):
         detail = "The flow is not the one that was shown any more; look at it again."
         raise HTTPException(HTTPStatus.CONFLICT.value, detail)
-    await automation.apply_optimization(body.model_copy(update={"write": True}), request)
+    wanted = {"write": True, "unproved": fields.get("unproved") == "yes"}
+    await automation.apply_optimization(body.model_copy(update=wanted), request)
     return back(request, f"/ui/improve/{deployment_id}")
 
 

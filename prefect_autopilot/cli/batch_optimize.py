@@ -8,7 +8,7 @@ from pathlib import Path
 
 from prefect_autopilot.adapters.files import read_source, write_new
 from prefect_autopilot.adapters.project_settings import read_prices
-from prefect_autopilot.errors import ConflictError, ProofError, UnknownNameError, UsageError
+from prefect_autopilot.errors import ConflictError, UnknownNameError, UsageError
 from prefect_autopilot.journeys import improve
 from prefect_autopilot.models import FlowHistory, JSONDict, OptimizationPlan, Strategy
 
@@ -84,6 +84,7 @@ async def _for_deployment(
     from prefect_autopilot.journeys.aftermath import apply_and_watch
     from prefect_autopilot.journeys.desk import open_desk
     from prefect_autopilot.journeys.flow_source import FlowSource, deployment_named, flow_source
+    from prefect_autopilot.journeys.proving import proved_or_told
     from prefect_autopilot.settings import load_settings
 
     async with open_desk(load_settings()) as desk:
@@ -100,7 +101,8 @@ async def _for_deployment(
         if wish.proof is not None and plan.changed:
             plan = await _proved(plan, found.path, found.source, wish.proof)
         elif wish.write and plan.changed and not wish.unproved:
-            plan = await _proved_as_deployed(plan, found.path, found.source, deployment)
+            otherwise = "Help with --prove and --stubs, or write it with --unproved."
+            plan = await proved_or_told(desk, plan, found.path, found.source, deployment, otherwise=otherwise)
         if wish.branch is not None and plan.changed:
             improve.commit(plan, found.path, found.source, wish.branch)
         if wish.write:
@@ -130,30 +132,11 @@ async def _proved(plan: OptimizationPlan, path: Path, original: str, wish: Proof
         parameters=wish.parameters,
         setup=read_source(wish.stubs) if wish.stubs else "",
         recorded=wish.stubs is None,
-        environment=_own_modules(path),
+        path=path,
     )
     if not proof.equal:
         raise ConflictError(f"The rewriting does not do the same, so nothing was written: {proof.reason}.")
     return plan.model_copy(update={"proof": proof})
-
-
-async def _proved_as_deployed(
-    plan: OptimizationPlan, path: Path, original: str, deployment: JSONDict
-) -> OptimizationPlan:
-    """Return the plan proved with the deployment's flow and parameters; raises ConflictError for no proof."""
-    function = str(deployment.get("entrypoint") or "").rpartition(":")[2]
-    try:
-        return await _proved(plan, path, original, ProofWish(function, deployment.get("parameters") or {}))
-    except (ProofError, UnknownNameError, UsageError) as error:
-        raise ConflictError(
-            f"It could not be proved that the deployment does the same then, so nothing was written: "
-            f"{error.message} Help with --prove and --stubs, or write it with --unproved."
-        ) from error
-
-
-def _own_modules(path: Path) -> dict[str, str]:
-    """Return the environment in which a flow finds the modules beside it."""
-    return {"PYTHONPATH": str(path.resolve().parent)}
 
 
 def draw(plan: JSONDict, original: str, history: FlowHistory | None, target: Path) -> None:

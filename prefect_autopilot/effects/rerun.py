@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from prefect_autopilot.effects.module import Function, children
+from prefect_autopilot.effects.project import Project
 from prefect_autopilot.effects.reader import EffectReader
 from prefect_autopilot.effects.scope import without_options
 from prefect_autopilot.effects.values import (
@@ -23,12 +24,18 @@ from prefect_autopilot.errors import UnknownNameError
 _HOW: dict[str, Literal["submit", "map"]] = {"submit": "submit", "map": "map"}
 
 
-def function_effects(source: str, operations: OperationEffects | None = None) -> dict[str, FunctionEffect]:
+def function_effects(
+    source: str,
+    operations: OperationEffects | None = None,
+    project: Project | None = None,
+    place: str = "",
+) -> dict[str, FunctionEffect]:
     """Return what each function of a file does; raises InvalidFlowError for text that is not Python.
 
-    ``operations`` tells the effects of catalogue operations, for files that use ``call_service``.
+    ``operations`` tells the effects of catalogue operations, for files that use ``call_service``; ``project``
+    the modules beside it, of which it is ``place``.
     """
-    reader = EffectReader.of(source, operations)
+    reader = EffectReader.of(source, operations, project, place)
     return {name: reader.effect(function) for name, function in reader.module.functions.items()}
 
 
@@ -43,14 +50,20 @@ def flow_effects(
     return tuple(_calls(reader, _find(reader, function)))
 
 
-def may_rerun(source: str, function: str, operations: OperationEffects | None = None) -> RerunVerdict:
+def may_rerun(
+    source: str,
+    function: str,
+    operations: OperationEffects | None = None,
+    project: Project | None = None,
+    place: str = "",
+) -> RerunVerdict:
     """Say whether running a flow again after it ran in part can do harm, with the lines that say so.
 
     ``unsafe``: a write that adds up (POST, INSERT, append, mail) or needs what it removes; ``unknown``: code
     that cannot be judged; ``idempotent``: every write leaves the same when repeated; ``safe``: no writes.
     Raises InvalidFlowError for text that is not Python, UnknownNameError for a function that is not there.
     """
-    reader = EffectReader.of(source, operations)
+    reader = EffectReader.of(source, operations, project, place)
     touches = reader.effect(_find(reader, function)).touches
     harmful = [touch.told for touch in touches if touch.level is Level.WRITE and not touch.idempotent]
     if harmful:
@@ -73,12 +86,18 @@ def may_rerun(source: str, function: str, operations: OperationEffects | None = 
     return RerunVerdict(level="safe", evidence=tuple(dict.fromkeys(reads)))
 
 
-def besides_services(source: str, function: str, operations: OperationEffects | None = None) -> str:
+def besides_services(
+    source: str,
+    function: str,
+    operations: OperationEffects | None = None,
+    project: Project | None = None,
+    place: str = "",
+) -> str:
     """Return the first thing that a flow reaches besides ``call_service``, with its line; empty for nothing.
 
     Raises InvalidFlowError for text that is not Python, UnknownNameError for a function that is not there.
     """
-    reader = EffectReader.of(source, operations)
+    reader = EffectReader.of(source, operations, project, place)
     touches = reader.effect(_find(reader, function)).touches
     others = (
         touch.told

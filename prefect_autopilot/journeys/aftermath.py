@@ -26,6 +26,8 @@ from prefect_autopilot.optimization.aftermath import judge
 if TYPE_CHECKING:
     from prefect_autopilot.journeys.desk import Desk
 
+NOT_PROVED = "none; written without one, as it was asked for"
+"""What the audit trail says of a rewrite that somebody wanted unproved."""
 _RUNS = 50
 _SESSIONS = 500
 _VERSION = 12
@@ -96,6 +98,11 @@ def _lies_elsewhere(session: TroubleshootingSession, sessions: Sequence[Troubles
     )
 
 
+def proof_told(plan: OptimizationPlan) -> str:
+    """Return what the audit trail says of a plan's proof."""
+    return f"{plan.proof.reason} (n = {plan.proof.n})" if plan.proof else NOT_PROVED
+
+
 async def apply_and_watch(
     desk: Desk,
     plan: OptimizationPlan,
@@ -115,7 +122,7 @@ async def apply_and_watch(
         return None
     now, ident = desk.clock(), (deployment or {}).get("id")
     baseline = await sample(desk, flow_name, ident)
-    detail: JSONDict = {"before": digest(original), "after": digest(plan.source)}
+    detail: JSONDict = {"before": digest(original), "after": digest(plan.source), "proof": proof_told(plan)}
     # Before the act: a rewritten file must never be without a trace.
     await desk.store.audit(by, "flow.rewriting", str(path), detail, now)
     backup = replace(path, plan.source, digest(original))

@@ -19,7 +19,7 @@ from prefect_autopilot.adapters.channels import Channel, configured_channels
 from prefect_autopilot.adapters.health import answers
 from prefect_autopilot.adapters.prefect_api import PrefectAPI
 from prefect_autopilot.adapters.prefect_target import PrefectTarget, find_target
-from prefect_autopilot.errors import PrefectError, ProofError, UsageError
+from prefect_autopilot.errors import PrefectError, ProofError, UnknownNameError, UsageError
 from prefect_autopilot.journeys.policy import policy_in_force, read_policy
 from prefect_autopilot.models import AlertPolicy, JSONDict, OptimizationPlan, Proof, RemedyPolicy
 from prefect_autopilot.settings import Settings
@@ -35,11 +35,13 @@ async def refresh_connection(connection: str, now: datetime) -> None:
     await renew_connection(connection, now)
 
 
-async def prove(plan: OptimizationPlan, original: str, function: str, parameters: JSONDict) -> Proof:
+async def prove(
+    plan: OptimizationPlan, original: str, function: str, parameters: JSONDict, path: Path
+) -> Proof:
     """Run a flow before and after a rewriting and compare; raises ``ProofError`` where that cannot be.
 
-    Only a flow that writes nothing is run, on recorded reads: what fails without a network would be the same
-    before and after.
+    A flow of ``call_service`` meets simulated services; of any other only one that writes nothing is run, on
+    recorded reads. It ends within ``PROVED_WITHIN_S``, in a process of its own.
     """
     from prefect_autopilot.journeys.improve import prove_plan
 
@@ -50,10 +52,11 @@ async def prove(plan: OptimizationPlan, original: str, function: str, parameters
             function=function,
             parameters=parameters,
             recorded=True,
+            path=path,
             timeout_s=PROVED_WITHIN_S,
         )
-    except UsageError as error:
-        raise ProofError(str(error)) from error
+    except (UnknownNameError, UsageError) as error:
+        raise ProofError(error.message) from error
 
 
 async def probe(url: str, private: bool) -> bool | None:  # noqa: FBT001  # a callable's parameter
@@ -76,8 +79,8 @@ class Desk:
     refresh: Callable[[str, datetime], Awaitable[None]] = refresh_connection
     probe: Callable[[str, bool], Awaitable[bool | None]] = probe
     """Asks a service whether it answers; the flag says that its host may be a private one."""
-    prove: Callable[[OptimizationPlan, str, str, JSONDict], Awaitable[Proof]] = prove
-    """Runs a flow before and after a rewriting: plan, source before, function, parameters."""
+    prove: Callable[[OptimizationPlan, str, str, JSONDict, Path], Awaitable[Proof]] = prove
+    """Runs a flow before and after a rewriting: plan, source before, function, parameters, its file."""
     outgoing: httpx.AsyncBaseTransport | None = None
     """Transport of notifications, None for the network."""
     page_url: str | None = None

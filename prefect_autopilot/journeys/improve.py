@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 import re
 import statistics
@@ -13,7 +14,7 @@ from urllib.parse import urlsplit
 
 from prefect_autopilot.adapters.files import digest, read_source, replace
 from prefect_autopilot.adapters.git_branch import commit_on_branch
-from prefect_autopilot.adapters.project_files import read_project
+from prefect_autopilot.adapters.project_files import import_path, read_project
 from prefect_autopilot.adapters.project_settings import is_excluded, read_prices, read_settings
 from prefect_autopilot.adapters.proof import prove, recorder, simulated
 from prefect_autopilot.effects import OperationEffects, besides_services, may_rerun
@@ -192,6 +193,7 @@ async def prove_plan(
     parameters: JSONDict | None = None,
     setup: str = "",
     recorded: bool = False,
+    path: Path | None = None,
     environment: Mapping[str, str] | None = None,
     timeout_s: float = 180,
 ) -> Proof:
@@ -199,33 +201,43 @@ async def prove_plan(
 
     What the flow calls is really called: give a stub (``setup``) or a simulator's address as a parameter.
     With ``recorded`` a flow that reaches nothing but ``call_service`` meets the simulator; of any other each
-    read over HTTP is made once and answered from memory then, and nothing else may be sent. Raises UsageError
-    for such a flow that writes anything, or whose code cannot be judged.
+    read over HTTP is made once and answered from memory then, and nothing else may be sent. ``path`` is where
+    the source stands: beside it the modules of its project are found. Raises UsageError for a recorded flow
+    that writes anything, or whose code cannot be judged.
     """
     if not plan.changed:
         raise ProofError("The plan changes nothing; there is nothing to prove.")
-    by_simulator = recorded and not besides_services(original, function, operation_effects())
-    if recorded and not by_simulator:
-        verdict = may_rerun(original, function, operation_effects())
-        if verdict.level != "safe":
-            told = f" ({verdict.evidence[0]})" if verdict.evidence else ""
-            does = "would really write" if verdict.level == "idempotent" else "may do harm"
-            raise UsageError(
-                f"A proof runs {function} several times, and that {does}{told}; give --stubs for it."
-            )
+    network = False
     if recorded:
-        setup = simulated() if by_simulator else recorder()
+        setup, network = await asyncio.to_thread(_stand_in, original, function, path)
+    found = {"PYTHONPATH": import_path(path)} if path else {}
     return await prove(
         original,
         plan.source,
         function=function,
         parameters=parameters,
         setup=setup,
-        environment=environment,
+        environment={**found, **(environment or {})},
         timeout_s=timeout_s,
-        network=recorded and not by_simulator,
+        network=network,
         must_succeed=recorded,
     )
+
+
+def _stand_in(original: str, function: str, path: Path | None) -> tuple[str, bool]:
+    """Return what stands in for all that a flow reaches, and whether it needs the network to record it."""
+    effects = operation_effects()
+    project, place = read_project(path, effects) if path else (None, "")
+    if not besides_services(original, function, effects, project, place):
+        return simulated(), False
+    verdict = may_rerun(original, function, effects, project, place)
+    if verdict.level != "safe":
+        told = f" ({verdict.evidence[0]})" if verdict.evidence else ""
+        does = "would really write" if verdict.level == "idempotent" else "may do harm"
+        raise UsageError(
+            f"A proof runs {function} several times, and that {does}{told}; it needs stand-ins (--stubs)."
+        )
+    return recorder(), True
 
 
 def apply(plan: OptimizationPlan, path: Path, original: str) -> Path | None:
@@ -236,13 +248,15 @@ def apply(plan: OptimizationPlan, path: Path, original: str) -> Path | None:
     return replace(path, plan.source, digest(original)) if plan.changed else None
 
 
-def commit(plan: OptimizationPlan, path: Path, original: str, branch: str) -> str:
-    """Commit the plan's source on a new branch of the file's repository, its rules in the message.
+def commit(plan: OptimizationPlan, path: Path, original: str, branch: str, proof: str = "") -> str:
+    """Commit the plan's source on a new branch of the file's repository; the message tells rules and proof.
 
     Returns the commit's id; work tree, index and HEAD stay. Raises UsageError or ConflictError.
     """
     rules = ", ".join(dict.fromkeys(edit.rule for edit in plan.edits))
     message = f"Optimise {path.name} for {plan.strategy}: {rules}"
+    if proof or plan.proof:
+        message += f"\n\nProof: {proof or (plan.proof and plan.proof.reason)}"
     return commit_on_branch(path, plan.source, original, branch=branch, message=message)
 
 

@@ -12,6 +12,7 @@ from prefect_autopilot.journeys.aftermath import apply_and_watch, put_back
 from prefect_autopilot.journeys.desk import Desk
 from prefect_autopilot.journeys.flow_source import FlowSource, flow_source
 from prefect_autopilot.journeys.lasting import RULES, answer, planned_for
+from prefect_autopilot.journeys.proving import proved_as_deployed
 from prefect_autopilot.journeys.reruns import HARMLESS, RerunCode
 from prefect_autopilot.models import ApplyRewrite, Diagnosis, Evidence, OptimizationPlan
 from prefect_autopilot.troubleshooting.remedies import SETTLE_S
@@ -65,20 +66,20 @@ async def write_rewrite(desk: Desk, remedy: ApplyRewrite) -> str:
     found, planned = await _planned(desk, remedy.deployment_id, run.flow_name)
     if (digest(found.source), digest(planned.source)) != (remedy.before_sha256, remedy.after_sha256):
         raise ConflictError(f"{found.path} was changed meanwhile; nothing was written.")
-    function = str(found.deployment.get("entrypoint") or "").rpartition(":")[2]
-    proof = await desk.prove(planned, found.source, function, run.parameters)
-    if not proof.equal:
-        raise ConflictError(f"The rewriting does not do the same, so nothing was written: {proof.reason}")
+    proved = await proved_as_deployed(
+        desk, planned, found.path, found.source, found.deployment, parameters=run.parameters
+    )
     await apply_and_watch(
         desk,
-        planned,
+        proved,
         found.path,
         found.source,
         by=desk.holder,
         flow_name=found.flow_name,
         deployment=found.deployment,
     )
-    return f"{found.path.name} was rewritten, proved in {proof.n} runs"
+    runs = proved.proof.n if proved.proof else 0
+    return f"{found.path.name} was rewritten, proved in {runs} runs"
 
 
 async def take_rewrite_back(desk: Desk, remedy: ApplyRewrite) -> str:

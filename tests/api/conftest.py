@@ -21,8 +21,9 @@ from fastapi import FastAPI
 
 from prefect_autopilot.adapters.prefect_api import PrefectAPI
 from prefect_autopilot.api import create_app
+from prefect_autopilot.errors import ProofError
 from prefect_autopilot.journeys.desk import Desk
-from prefect_autopilot.models import RemedyPolicy, RunRecord, StateRecord
+from prefect_autopilot.models import OptimizationPlan, Proof, RemedyPolicy, RunRecord, StateRecord
 from prefect_autopilot.settings import Settings, load_settings
 from prefect_autopilot.store import Store
 
@@ -50,6 +51,8 @@ def orders() -> int:
     second = fetch(2)
     return len(first) + len(second)
 """
+
+EQUAL = Proof(equal=True, n=3, before_s=2, after_s=1, reason="the same result")
 
 Client = httpx.AsyncClient
 Start = Callable[..., Awaitable[Client]]
@@ -99,6 +102,9 @@ class PrefectInMemory:
         self.runs: list[dict[str, Any]] = []
         self.down = False
         self.retries: list[dict[str, Any]] = []
+        self.proof: Proof | ProofError = EQUAL
+        self.proved: list[tuple[str, dict[str, Any]]] = []
+        self.proving: Callable[[], Awaitable[None]] | None = None
         (folder / "orders.py").write_text(SLOW_FLOW, encoding="utf-8")
 
     def add(self, number: int, *, state: str, at: datetime, message: str = "") -> dict[str, Any]:
@@ -126,6 +132,18 @@ class PrefectInMemory:
         self.runs.append(told)
         return told
 
+    async def prove(
+        self, plan: OptimizationPlan, original: str, function: str, parameters: dict[str, Any], path: Path
+    ) -> Proof:
+        """Stand for the proof, which runs a flow for a minute; keeps what it was asked."""
+        assert (path.name, plan.source != original) == ("orders.py", True)
+        self.proved.append((function, parameters))
+        if self.proving is not None:
+            await self.proving()
+        if isinstance(self.proof, ProofError):
+            raise self.proof
+        return self.proof
+
     def __call__(self, request: httpx.Request) -> httpx.Response:
         if self.down:
             raise httpx.ConnectError("refused", request=request)
@@ -141,6 +159,7 @@ class PrefectInMemory:
             "flow_id": FLOW,
             "path": str(self.folder),
             "entrypoint": "orders.py:orders",
+            "parameters": {"day": "monday", "pages": 2},
         }
         match parts:
             case ["admin", "version"]:
@@ -234,7 +253,9 @@ def desks(prefect: PrefectInMemory, clock: Clock, mode: str = "propose") -> Call
             Store.open(settings.store_url.get_secret_value()) as store,
         ):
             policy = RemedyPolicy.model_validate({"mode": mode})
-            yield Desk(api=api, store=store, policy=policy, clock=clock, jitter=lambda: 0.5)
+            yield Desk(
+                api=api, store=store, policy=policy, clock=clock, jitter=lambda: 0.5, prove=prefect.prove
+            )
 
     return factory
 

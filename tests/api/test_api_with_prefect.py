@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
+from prefect_autopilot.errors import ProofError
+from prefect_autopilot.models import Proof
 from prefect_autopilot.store import Store
 
 ENHANCED = "/workflows/enhanced"
@@ -205,6 +208,95 @@ async def test_a_file_is_replaced_with_a_backup_and_a_trace(
     trail = await store.audit_trail(str(tmp_path / "orders.py"))
     assert [entry.action for entry in trail] == ["flow.rewriting"]
     assert trail[0].detail["after"] == told["sha256"]
+    assert trail[0].detail["proof"] == "the same result (n = 3)"
+    assert told["proof"]["equal"] is True
+
+
+async def test_a_rewriting_is_proved_with_what_the_last_completed_run_was_given(
+    api_with_prefect: httpx.AsyncClient, prefect: Any, clock: Any
+) -> None:
+    prefect.add(1, state="COMPLETED", at=clock.now - timedelta(hours=2))["parameters"] = {"day": "sunday"}
+    prefect.add(2, state="FAILED", at=clock.now - timedelta(hours=1))["parameters"] = {"day": "never"}
+    body = {"workflow": {"deployment_id": DEPLOYMENT}, "write": True}
+    assert (await api_with_prefect.post(APPLY, json=body)).status_code == 200
+    assert prefect.proved == [("orders", {"day": "sunday", "pages": 2})]
+
+
+@pytest.mark.parametrize(
+    ("proof", "told"),
+    [
+        (ProofError("It may do harm."), "say unproved"),
+        (Proof(equal=False, n=3, before_s=2, after_s=1, reason="result 1 instead of 2"), "instead of 2"),
+    ],
+    ids=["none", "different"],
+)
+async def test_what_is_not_proved_stays_a_proposal(
+    api_with_prefect: httpx.AsyncClient, prefect: Any, store: Store, proof: Any, told: str
+) -> None:
+    prefect.proof = proof
+    before = text_of(prefect.folder / "orders.py")
+    body = {"workflow": {"deployment_id": DEPLOYMENT}, "write": True}
+    answer = await api_with_prefect.post(APPLY, json=body)
+    assert answer.status_code == 409
+    assert "nothing was written" in answer.json()["detail"]
+    assert told in answer.json()["detail"]
+    assert text_of(prefect.folder / "orders.py") == before
+    assert await store.audit_trail(str(prefect.folder / "orders.py")) == ()
+
+
+async def test_somebody_may_say_yes_without_proof_and_the_audit_trail_says_so(
+    api_with_prefect: httpx.AsyncClient, prefect: Any, store: Store
+) -> None:
+    prefect.proof = ProofError("It may do harm.")
+    body = {"workflow": {"deployment_id": DEPLOYMENT}, "write": True, "unproved": True}
+    told = (await api_with_prefect.post(APPLY, json=body)).json()["optimized_workflow"]
+    assert text_of(prefect.folder / "orders.py") == told["source"]
+    assert (prefect.proved, told["proof"]) == ([], None)
+    (entry,) = await store.audit_trail(str(prefect.folder / "orders.py"))
+    assert "without" in entry.detail["proof"]
+
+
+async def test_other_calls_are_answered_during_a_proof_and_a_second_one_is_refused(
+    api_with_prefect: httpx.AsyncClient, prefect: Any
+) -> None:
+    begun, ends = asyncio.Event(), asyncio.Event()
+
+    async def proving() -> None:
+        begun.set()
+        await ends.wait()
+
+    prefect.proving = proving
+    body = {"workflow": {"deployment_id": DEPLOYMENT}, "write": True}
+    first = asyncio.create_task(api_with_prefect.post(APPLY, json=body))
+    await begun.wait()
+    assert (await api_with_prefect.get("/healthz")).status_code == 200
+    second = await api_with_prefect.post(APPLY, json=body)
+    assert (second.status_code, "being proved" in second.json()["detail"]) == (409, True)
+    ends.set()
+    assert (await first).status_code == 200
+
+
+@pytest.mark.parametrize("more", [{}, {"unproved": True}], ids=["as it is", "unproved"])
+async def test_a_branch_is_for_review_and_says_what_was_not_proved(
+    api_with_prefect: httpx.AsyncClient, prefect: Any, more: dict[str, bool]
+) -> None:
+    prefect.proof = ProofError("It may do harm.")
+
+    def git(*words: str) -> str:
+        named = ["-c", "user.name=ada", "-c", "user.email=ada@shop.test"]
+        command = ["git", "-C", str(prefect.folder), *named, *words]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    git("init", "-q")
+    git("add", "orders.py")
+    git("commit", "-qm", "Orders")
+    body = {"workflow": {"deployment_id": DEPLOYMENT}, "write": True, **more}
+    told = (await api_with_prefect.post(APPLY, json=body)).json()["optimized_workflow"]
+    assert (told["file"], told["proof"]) == (None, None)
+    reason = "without" if more else "It may do harm."
+    assert reason in told["not_proved"]
+    assert reason in git("log", "-1", "--format=%B", told["branch"])
+    assert text_of(prefect.folder / "orders.py") == git("show", "HEAD:orders.py")
 
 
 async def test_a_file_that_changed_since_the_analysis_is_not_replaced(

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from prefect_autopilot.api import page_automate, page_connections
-from prefect_autopilot.errors import UsageError
+from prefect_autopilot.errors import ProofError, UsageError
 from prefect_autopilot.models import RunRecord, StateRecord
 from prefect_autopilot.settings import Settings
 from prefect_autopilot.store import Scope, Store
@@ -163,7 +163,13 @@ async def test_a_rewriting_is_shown_as_a_diff_and_written_only_on_a_word(
     form = {"seal": seal, "strategy": "performance"}
     assert (await api.post(f"{path}/apply", data={**form, "after": "0" * 64})).status_code == 409
     assert (prefect.folder / "orders.py").read_text(encoding="utf-8") == source
-    answer = await api.post(f"{path}/apply", data={**form, "after": field(page, "after")})
+    form["after"] = field(page, "after")
+    prefect.proof, equal = ProofError("It may do harm."), prefect.proof
+    answer = await api.post(f"{path}/apply", data=form)
+    assert (answer.status_code, "could not be proved" in answer.text) == (409, True)
+    assert (prefect.folder / "orders.py").read_text(encoding="utf-8") == source
+    prefect.proof = equal
+    answer = await api.post(f"{path}/apply", data=form)
     assert answer.status_code == 303
     assert (prefect.folder / "orders.py").read_text(encoding="utf-8") != source
     assert "flow.rewriting" in [entry.action for entry in await store.audit_trail()]

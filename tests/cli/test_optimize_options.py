@@ -100,7 +100,7 @@ def test_a_flow_that_may_not_run_twice_is_not_proved_without_stubs(tmp_path: Pat
         "    return [read", "    requests.post('https://b.test', timeout=3)\n    return [read"
     )
     path.write_text(source)
-    with pytest.raises(UsageError, match="give --stubs"):
+    with pytest.raises(UsageError, match="--stubs"):
         optimize(path, prove="main", write=True)
     assert path.read_text() == source
 

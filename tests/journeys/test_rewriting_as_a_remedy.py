@@ -49,8 +49,9 @@ class Proofs:
         self.error: ProofError | None = None
 
     async def __call__(
-        self, plan: OptimizationPlan, original: str, function: str, parameters: dict[str, Any]
+        self, plan: OptimizationPlan, original: str, function: str, parameters: dict[str, Any], path: Path
     ) -> Proof:
+        assert path.name == "orders.py", "the modules of its project are found beside it"
         self.asked.append((plan, original, function, parameters))
         if self.error is not None:
             raise self.error
@@ -261,5 +262,5 @@ async def test_a_flow_that_writes_is_not_run_for_a_proof(tmp_path: Path) -> None
     file.write_text(source)
     planned = planned_for(file).model_copy(update={"changed": True})
     with pytest.raises(ProofError, match="really write"):
-        await prove(planned, source, "orders", {"numbers": [1]})
+        await prove(planned, source, "orders", {"numbers": [1]}, file)
     assert not written.exists()
