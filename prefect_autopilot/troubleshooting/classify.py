@@ -21,7 +21,7 @@ from prefect_autopilot.troubleshooting.model import Judgement, judge
 from prefect_autopilot.troubleshooting.parse import Failure, Unit, parse
 from prefect_autopilot.troubleshooting.text import searched
 
-ROLE_DISCOUNT = {"raised": 0.0, "error": 0.04, "plain": 0.04, "warning": 0.12, "info": 0.40}
+ROLE_DISCOUNT = {"raised": 0.0, "error": 0.04, "plain": 0.04, "warning": 0.12, "info": 0.30}
 """How much less a line of this kind says than the exception that ended the run."""
 STEP_DISCOUNT = 0.05
 MAX_STEP_DISCOUNT = 0.2

@@ -53,7 +53,11 @@ _SQLSTATE = re.compile(
     r"|\b(?:pgcode|state)[=: '\"]+([0-9A-Z]{5})\b"
 )
 _ERRNO = re.compile(
-    r"\[(?:Errno|WinError) (-?\d+)\]|\berrno[=: ]+(\d+)\b|\((?:os error|errno) (\d+)\)", re.IGNORECASE
+    r"\[(?:Errno|WinError) (-?\d+)\]|\berrno[=: ]+(\d+)\b|\((?:os error|errno) (\d+)\)"
+    # Wrapped in another exception, an OSError is shown with its number first.
+    r"|\b(?:OS|IO|Permission|FileNotFound|BlockingIO|BrokenPipe|Timeout|Connection\w*)Error"
+    r"\((\d{1,3}), ['\"]",
+    re.IGNORECASE,
 )
 _ERRNO_NAME = re.compile(r"\b(E(?:AI_)?[A-Z]{3,14}\d?)\b")
 _GRPC_NAMES = (

@@ -9,7 +9,16 @@ from typing import Literal
 
 from prefect_autopilot.troubleshooting.codes import find_codes
 from prefect_autopilot.troubleshooting.symbols import symbols
-from prefect_autopilot.troubleshooting.text import clean, digest, searched, template
+from prefect_autopilot.troubleshooting.text import (
+    STAMP,
+    clean,
+    digest,
+    level,
+    searched,
+    template,
+    unfolded,
+    without_relay,
+)
 
 Role = Literal["raised", "error", "plain", "warning", "info"]
 
@@ -41,11 +50,6 @@ _CAUSES = ("Caused by: ", "---> ")
 _BEFORE_CLASS = re.compile(
     r"^(?:Caused by: |---> |Unhandled exception[.:] |Exception in thread \"[^\"]{0,80}\" "
     r"|(?:PHP Fatal error: +)?Uncaught )"
-)
-_LEVEL = re.compile(r"\b(DEBUG|INFO|NOTICE|WARN(?:ING)?|ERROR|CRITICAL|FATAL|SEVERE)\b", re.IGNORECASE)
-_STAMP = re.compile(
-    r"^\W{0,3}(?:\d{4}[-/]\d\d[-/]\d\d|\d\d:\d\d:\d\d|\w{3} +\d+ \d\d:\d\d|[IWEF]\d{4} )"
-    r"|^\W?(?:DEBUG|INFO|WARN|ERROR|CRITICAL|FATAL)"
 )
 _ORDINARY = re.compile(
     r"(?:\d{4}-\d\d-\d\d[T ])?\d\d:\d\d:\d\d[.,\dZ]* +[|\[]? *(?:INFO|DEBUG)\b"
@@ -168,7 +172,7 @@ class Failure:
 
 def parse(text: str) -> Failure:
     """Parse the text of a failure; time and memory are bounded whatever the text is."""
-    cleaned = clean(text)
+    cleaned = without_relay(unfolded(clean(text)))
     reader = _Reader()
     for number, line in enumerate(cleaned.split("\n"), start=1):
         reader.read(number, line)
@@ -283,7 +287,7 @@ class _Reader:
     def _before_traceback(self, number: int, stripped: str) -> None:
         self.frames, self.in_traceback, self.open_message = [], True, 0
         before = stripped.partition("Traceback (most recent call last)")[0].strip()
-        if _level(before) and len(before) > len("ERROR"):
+        if level(before) and len(before) > len("ERROR"):
             self._line(number, before)
 
     def _code(self, stripped: str) -> None:
@@ -302,10 +306,10 @@ class _Reader:
             or (_ERRORISH.search(header["name"]) is not None and not self.units)
             or (_DOTTED.match(cause) is not None)
         )
-        if raised and header is not None and _level(header["name"]) is None:
+        if raised and header is not None and level(header["name"]) is None:
             role_depth = 1000 + len(self.units) if stripped.startswith(_CAUSES) else depth
             self._raised(number, header["name"], header["message"] or "", role_depth)
-        elif self.open_message and not _STAMP.match(stripped):
+        elif self.open_message and not STAMP.match(stripped) and level(stripped) is None:
             self._extend(stripped)
         else:
             self._line(number, stripped)
@@ -326,14 +330,14 @@ class _Reader:
         self.units[-1] = replace(last, text=f"{last.text}\n{stripped}")
 
     def _line(self, number: int, stripped: str) -> None:
-        level = _level(stripped)
+        said = level(stripped)
         role: Role = {
             "debug": "info",
             "info": "info",
             "notice": "info",
             "warn": "warning",
             "warning": "warning",
-        }.get(level or "", "error" if level else "plain")  # type: ignore[assignment]
+        }.get(said or "", "error" if said else "plain")  # type: ignore[assignment]
         wrapped = _WRAPPER_TEXT.match(stripped)
         inner = wrapped["inner"] if wrapped else stripped
         named = _INLINE.search(inner) if role != "info" else None
@@ -364,14 +368,6 @@ def _depth(line: str) -> tuple[int, str]:
     if match is None or not ("|" in match[1] or "+-" in match[1]):
         return 0, line
     return match[1].rfind("|") + 1, line[match.end() :]
-
-
-def _level(text: str) -> str | None:
-    head = text[:140]
-    if not _STAMP.match(head):
-        return None
-    match = _LEVEL.search(head)
-    return match[1].lower() if match else None
 
 
 def _ordered(units: list[Unit]) -> tuple[Unit, ...]:

@@ -28,7 +28,7 @@ _ERR_VALUE = re.compile(r"`Err` value: ([A-Z]\w+)")
 """What a Rust program stopped at: the error that it did not expect."""
 _REASON = re.compile(
     r"[\s,\"'](\b[a-z]+(?:[A-Z][a-z]+)+(?:Exceeded|Denied|Required|Expired|Invalid|NotFound|Error|Unavailable"
-    r"|Disabled|Limited|Forbidden))\b"
+    r"|Disabled|Limited|Forbidden|Credentials))\b"
 )
 _CLASS = re.compile(
     r"\b((?:[A-Z][A-Za-z0-9]*?)(?:Error|Exception|Timeout|Failure|Fault|NotFound|Violation|Denied|Exceeded|Exhausted))\b"

@@ -21,7 +21,32 @@ MARKED_LINES = 600
 
 _ANSI = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_RELAYED = re.compile(
+    r"^\[[\d-]{10}[^\]\n]{0,30}\] \{+"
+    r"(?:subprocess|process_utils|bash|pod_manager|kubernetes_pod|docker|ssh|logging_mixin)\.py:\d+\}+"
+    r" (?:INFO|WARNING|ERROR) - "
+)
+"""What Airflow writes before each line that a program, a pod or a container said."""
+_FOLDED = re.compile(r"Traceback \(most recent call last\):\\n|\\n\\tat [\w$.]+\(|\\n +at [\w$.<>]+ ?\(")
+"""A traceback of Python, Java or Node whose line ends are written as characters."""
+_FRAME_BEGINS = '  File "'
+LONGEST_PREFIX = 120
 _MARKS = ("error", "exception", "traceback", "caused by", "fatal", "killed", "exit", "denied", "failed")
+
+_LEVEL = re.compile(r"\b(DEBUG|INFO|NOTICE|WARN(?:ING)?|ERROR|CRITICAL|FATAL|SEVERE)\b", re.IGNORECASE)
+STAMP = re.compile(
+    r"^\W{0,3}(?:\d{4}[-/]\d\d[-/]\d\d|\d\d:\d\d:\d\d|\w{3} +\d+ \d\d:\d\d|[IWEF]\d{4} )"
+    r"|^\W?(?:DEBUG|INFO|WARN|ERROR|CRITICAL|FATAL)"
+)
+_FIELD = re.compile(
+    r"(?:^|[\s,{])\"?(?:level|levelname|lvl|severity|log\.level)\"?\s*[:=]\s*\"?"
+    r"(debug|info|notice|warn(?:ing)?|error|err|critical|crit|fatal|severe)\b",
+    re.IGNORECASE,
+)
+_STRUCTURED = re.compile(r"\{\s*\"|(?:time|ts|timestamp|level|lvl|severity)=", re.IGNORECASE)
+"""How a line of JSON or of ``key=value`` pairs begins."""
+_SHORT = {"err": "error", "crit": "critical"}
+HEAD_OF_FIELDS = 400
 
 # Ordered: what is longer or more specific is masked first (the method of Drain3).
 _MASKS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
@@ -53,6 +78,38 @@ def clean(text: str) -> str:
     kept = "\n".join(cut(line) for line in _bounded(text.split("\n")))
     # Looked for in what is kept only: a megabyte takes milliseconds.
     return _CONTROL.sub(" ", kept) if _CONTROL.search(kept) else kept
+
+
+def unfolded(text: str) -> str:
+    """Return ``text`` with tracebacks that JSON or a ``repr`` holds in one line as lines of their own."""
+    if "\\n" not in text:
+        return text
+    return "\n".join(
+        line.replace("\\n", "\n").replace("\\t", "\t").replace('\\"', '"') if _FOLDED.search(line) else line
+        for line in text.split("\n")
+    )
+
+
+def without_relay(text: str) -> str:
+    """Return ``text`` without what a relay of another program's output wrote before each of its lines.
+
+    A time, a level or the name of a container before the frames of a traceback is no part of them.
+    """
+    lines = text.split("\n")
+    before = next((shape for shape in map(_before_frame, lines) if shape), None)
+    if before is not None and not any(before.sub("", line).startswith("Traceback (") for line in lines):
+        before = None
+    for known in filter(None, (_RELAYED, before)):
+        lines = [known.sub("", line, count=1) for line in lines]
+    return "\n".join(lines)
+
+
+def _before_frame(line: str) -> re.Pattern[str] | None:
+    """Return the shape of what stands before a frame of a traceback; None where nothing does."""
+    prefix, found, _ = line.partition(_FRAME_BEGINS)
+    if not found or len(prefix) > LONGEST_PREFIX or not prefix.strip(" |+-\t"):
+        return None
+    return re.compile("^" + re.sub(r"\d+", r"\\d+", re.escape(prefix.rstrip())) + " ?")
 
 
 def cut(line: str) -> str:
@@ -100,3 +157,15 @@ def template(message: str) -> str:
 def digest(parts: Iterable[str]) -> str:
     """Return 16 hexadecimal digits that stand for ``parts``."""
     return hashlib.sha256("\x1f".join(parts).encode("utf-8", "replace")).hexdigest()[:16]
+
+
+def level(text: str) -> str | None:
+    """Return the log level that a line begins with or has as a field, in lower case; None without one."""
+    if _STRUCTURED.match(text) is not None:
+        field = _FIELD.search(text[:HEAD_OF_FIELDS])
+        return _SHORT.get(field[1].lower(), field[1].lower()) if field else None
+    head = text[:140]
+    if not STAMP.match(head):
+        return None
+    match = _LEVEL.search(head)
+    return match[1].lower() if match else None
