@@ -99,8 +99,10 @@ class Settings(BaseSettings):
         tuple[SecretStr, ...],
         Field(
             description="Addresses that every notice is sent to, as a JSON list: https://… takes our JSON,"
-            " pagerduty://ROUTING_KEY and opsgenie://API_KEY keep incidents, block://slack-webhook/ops is a"
-            " Prefect block, everything else is Apprise's (chat, mail, phone)"
+            " pagerduty://ROUTING_KEY and opsgenie://API_KEY keep incidents,"
+            " ticket://CONNECTION?project=OPS opens tickets by a stored connection (Jira, GitHub, GitLab, Linear,"
+            " ServiceNow, Trello),"
+            " block://slack-webhook/ops is a Prefect block, everything else is Apprise's (chat, mail, phone)"
         ),
     ] = ()
     notify_webhook: Annotated[

@@ -8,12 +8,14 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import httpx
 from pydantic import SecretStr
 
 from prefect_autopilot.adapters import notice_blocks
 from prefect_autopilot.adapters.incident_services import WORTH_RETRYING, events_of, tell_service
+from prefect_autopilot.adapters.tickets import keep_tickets
 from prefect_autopilot.errors import DeliveryError
 from prefect_autopilot.models import JSONDict, Notice, Value
 from prefect_autopilot.redaction import redact, redact_value
@@ -21,6 +23,7 @@ from prefect_autopilot.settings import Settings
 from prefect_autopilot.store import PendingNotice
 
 _TIMEOUT_S = 10
+_LEASE_S = 120.0
 _FIRST_RETRY = timedelta(seconds=5)
 _LONGEST_RETRY = timedelta(hours=1)
 _GIVE_UP_AFTER = 20
@@ -29,6 +32,8 @@ _GIVE_UP_AFTER = 20
 _LONGEST_TITLE = 200
 _LONGEST_TEXT = 3000
 _OK = range(200, 300)
+_KEEPS = frozenset({"incidents", "tickets"})
+"""Kinds of channels that keep what they are told open until it ends."""
 
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
@@ -65,6 +70,12 @@ class Outbox(Protocol):
         self, notice_id: str, channel: str, error: str, retry_at: datetime | None, now: datetime
     ) -> None:
         """Record that a channel did not take a notice."""
+
+    async def acquire_lease(self, name: str, holder: str, ttl_s: float, now: datetime) -> int | None:
+        """Return the token of a lease, None where somebody else holds it."""
+
+    async def release_lease(self, name: str, token: int) -> None:
+        """Give a lease back."""
 
 
 def configured_channels(settings: Settings) -> tuple[Channel, ...]:
@@ -156,11 +167,29 @@ def payload(notice: Notice) -> JSONDict:
 
 def _is_escalated(notice: Notice, channel: Channel) -> bool:
     # An incident that a session opened ends under its key, whatever the notice of its end is.
-    ends = channel.kind == "incidents" and {event.action for event in events_of(notice)} == {"resolve"}
+    ends = channel.kind in _KEEPS and {event.action for event in events_of(notice)} == {"resolve"}
     return notice.escalated or notice.outcome == "escalated" or ends
 
 
 async def _drain(
+    store: Outbox, channel: Channel, now: datetime, transport: httpx.AsyncBaseTransport | None
+) -> int:
+    if channel.kind != "tickets":
+        return await _send_pending(store, channel, now, transport)
+    if not await store.pending_notices(now, channel.name, 1):
+        return 0
+    # Two that look for one ticket at once would find none and open two.
+    lease = f"channel:{channel.name}"
+    token = await store.acquire_lease(lease, uuid4().hex, _LEASE_S, now)
+    if token is None:
+        return 0
+    try:
+        return await _send_pending(store, channel, now, transport)
+    finally:
+        await store.release_lease(lease, token)
+
+
+async def _send_pending(
     store: Outbox, channel: Channel, now: datetime, transport: httpx.AsyncBaseTransport | None
 ) -> int:
     arrived = 0
@@ -214,7 +243,8 @@ async def _incidents(notice: Notice, channel: Channel, transport: httpx.AsyncBas
     )
     if not events:
         raise DeliveryError(f"Passed over: channel {channel.name} takes incidents, this needs nobody.")
-    await tell_service(events, plain(notice.text), channel.name, channel.url, transport)
+    tell = keep_tickets if channel.kind == "tickets" else tell_service
+    await tell(events, plain(notice.text), channel.name, channel.url, transport)
 
 
 async def _by_block(notice: Notice, channel: Channel, transport: httpx.AsyncBaseTransport | None) -> None:
@@ -262,6 +292,7 @@ Send = Callable[[Notice, Channel, httpx.AsyncBaseTransport | None], Awaitable[No
 SENDERS: Mapping[str, Send] = {
     "webhook": _post,
     "incidents": _incidents,
+    "tickets": _incidents,
     "block": _by_block,
     "apprise": _notify,
 }
@@ -272,6 +303,7 @@ KIND_OF_SCHEME: Mapping[str, str] = {
     "https": "webhook",
     "pagerduty": "incidents",
     "opsgenie": "incidents",
+    "ticket": "tickets",
     "block": "block",
 }
 """The kind of an address by its scheme."""
