@@ -100,8 +100,8 @@ class Settings(BaseSettings):
         Field(
             description="Addresses that every notice is sent to, as a JSON list: https://… takes our JSON,"
             " pagerduty://ROUTING_KEY and opsgenie://API_KEY keep incidents,"
-            " ticket://CONNECTION?project=OPS opens tickets by a stored connection (Jira, GitHub, GitLab, Linear,"
-            " ServiceNow, Trello),"
+            " ticket://CONNECTION?project=OPS opens tickets by a stored connection (Jira, GitHub, GitLab,"
+            " Linear, ServiceNow, Trello),"
             " block://slack-webhook/ops is a Prefect block, everything else is Apprise's (chat, mail, phone)"
         ),
     ] = ()
