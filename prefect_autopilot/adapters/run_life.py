@@ -91,6 +91,25 @@ async def set_paused(api: PrefectAPI, deployment_id: str, *, paused: bool) -> No
     await api.request("PATCH", f"/deployments/{deployment_id}", {"paused": paused})
 
 
+def schedule_in(deployment: JSONDict, schedule_id: str) -> JSONDict | None:
+    """Return a schedule of a deployment as the server tells it, None where it has no such one."""
+    return next((one for one in deployment.get("schedules") or () if str(one.get("id")) == schedule_id), None)
+
+
+async def set_schedule_active(api: PrefectAPI, deployment_id: str, schedule_id: str, *, active: bool) -> None:
+    """Pause or resume one schedule; ``ConflictError`` where somebody has done so already or deleted it.
+
+    Prefect 3.8 takes parameters that are left out for none, so those that the schedule has are sent along.
+    """
+    entry = schedule_in(await api.deployment(deployment_id), schedule_id)
+    if entry is None or bool(entry.get("active")) == active:
+        stands = "gone" if entry is None else "active already" if active else "paused already"
+        raise ConflictError(f"The schedule is {stands}; nothing was done.")
+    path = f"/deployments/{deployment_id}/schedules/{schedule_id}"
+    parameters = entry.get("parameters") or {}
+    await api.request("PATCH", path, {"active": active, "parameters": parameters})
+
+
 # This machine
 
 

@@ -94,7 +94,7 @@ def undo_of(session: TroubleshootingSession) -> str | None:
     if not isinstance(attempt.remedy, UNDOABLE):
         return None
     if isinstance(attempt.remedy, PauseDeployment):
-        return "The deployment is resumed; the session is handed to you."
+        return "What was paused is resumed; the session is handed to you."
     return (
         "The run is set to failed again, if it has not begun, and what was changed for it is changed back;"
         " the session is handed to you."

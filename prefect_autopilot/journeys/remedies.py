@@ -11,7 +11,7 @@ from prefect_autopilot.errors import AutopilotError, ConflictError, PrefectError
 from prefect_autopilot.journeys import means
 from prefect_autopilot.journeys.desk import Desk
 from prefect_autopilot.journeys.leased import may_pass, prolonged
-from prefect_autopilot.journeys.taking_back import TAKEN_BACK, change_back
+from prefect_autopilot.journeys.taking_back import TAKEN_BACK, change_back, pause
 from prefect_autopilot.models import (
     ApplyRewrite,
     AskOwner,
@@ -214,4 +214,4 @@ async def _act_alone(desk: Desk, remedy: ReleaseSlots | EndStuckRun | PauseDeplo
             why = f"{MARK}: ended, worker lost: {remedy.proof}"
             await run_life.end_run(desk.api, remedy.flow_run_id, expected_state_id=state_id, message=why)
         case PauseDeployment():
-            await run_life.set_paused(desk.api, remedy.deployment_id, paused=True)
+            await pause(desk, remedy, paused=True)

@@ -115,9 +115,17 @@ async def change_back(desk: Desk, remedy: object) -> str | None:
             return None
 
 
+async def pause(desk: Desk, remedy: PauseDeployment, *, paused: bool) -> None:
+    """Pause or resume what the remedy is about: a deployment, or one schedule of it."""
+    if remedy.schedule_id is None:
+        await run_life.set_paused(desk.api, remedy.deployment_id, paused=paused)
+        return
+    await run_life.set_schedule_active(desk.api, remedy.deployment_id, remedy.schedule_id, active=not paused)
+
+
 async def _undo(desk: Desk, remedy: Remedy, person: str | None) -> str | None:
     if isinstance(remedy, PauseDeployment):
-        await run_life.set_paused(desk.api, remedy.deployment_id, paused=False)
+        await pause(desk, remedy, paused=False)
         return "pause"
     if person is None:
         return await change_back(desk, remedy)

@@ -186,20 +186,26 @@ class RunMissed(ProvedRepair):
 
 
 class PauseDeployment(ProvedRepair):
-    """Pause a deployment whose runs keep failing for one cause, until a run of it completes again."""
+    """Pause a deployment, or one schedule of it, whose runs keep failing, until one completes again."""
 
-    plan: ClassVar[str] = "Pause the deployment until a run of it completes"
+    plan: ClassVar[str] = "Pause {paused} until a run of it completes"
     when: ClassVar[str] = (
-        "as many verifications failed as `breaker_failures` says, and the policy names this remedy"
+        "as many verifications failed as `breaker_failures` says, and the policy names this remedy; only the"
+        " schedule that the run came from where the last run of another one completed"
     )
     undo: ClassVar[str] = "`undo`, or the next completed run"
     helped: ClassVar[str] = "a run of it completes"
     repeats: ClassVar[bool] = False
     resumes: ClassVar[bool] = False  # who paused it would not be known
     cost: ClassVar[str] = "its scheduled runs do not come meanwhile"
-    radius: ClassVar[str] = "the deployment"
+    radius: ClassVar[str] = "the deployment, or one schedule of it"
     kind: Literal["pause_deployment"] = "pause_deployment"
     deployment_id: str
+    paused: str = "the deployment"
+    schedule_id: str | None = None
+    """The schedule that is paused, None for the whole deployment."""
+    parameters: JSONDict = Field(default_factory=dict)
+    """Of the failed run: a run of another schedule with others says nothing about this one."""
 
 
 class AskOwner(Act):

@@ -29,10 +29,17 @@ class Server:
         self.prefect = prefect
         self.paused = False
         self.scheduled = True
+        self.schedules: list[dict[str, Any]] = []
         self.changes: list[dict[str, Any]] = []
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         path = request.url.path.removeprefix("/api")
+        if path.startswith("/deployments/dep-1/schedules/"):
+            self.changes.append({path.rpartition("/")[2]: json.loads(request.content)})
+            entry = next(one for one in self.schedules if path.endswith(one["id"]))
+            # As Prefect 3.8 does: parameters that are left out are none.
+            entry |= {"parameters": {}} | json.loads(request.content)
+            return httpx.Response(204)
         if path != "/deployments/dep-1":
             answer: httpx.Response = self.prefect(request)
             return answer
@@ -41,7 +48,10 @@ class Server:
             self.paused = self.changes[-1]["paused"]
             return httpx.Response(204)
         told = {"id": "dep-1", "name": "prod", "paused": self.paused, "path": str(self.prefect.folder)}
-        told |= {"entrypoint": "orders.py:orders", "schedules": [{"active": self.scheduled}]}
+        told |= {
+            "entrypoint": "orders.py:orders",
+            "schedules": self.schedules or [{"active": self.scheduled}],
+        }
         return httpx.Response(200, json=told)
 
 
@@ -235,3 +245,71 @@ async def test_approve_asks_first(
 
 def test_the_cause_of_these_runs_passes_by_itself() -> None:
     assert diagnose_text("httpx.HTTPStatusError: Server error '503 Service Unavailable'").transient
+
+
+HOURLY, NIGHTLY = (
+    {"id": name, "active": True, "parameters": {"part": name}} for name in ("hourly", "nightly")
+)
+
+
+async def two_schedules(
+    desk: Desk, server: Server, prefect: Any, clock: Any, *, ended: str = "finish", other: str = "nightly"
+) -> TroubleshootingSession:
+    """Runs of the hourly schedule fail; the last run of the other one has ended as told."""
+    server.schedules = [dict(HOURLY), dict(NIGHTLY)]
+    planned = {"run-0": other, "run-1": "hourly"}
+    for run_id, schedule in planned.items():
+        prefect.start(run_id)
+        prefect.runs[run_id] |= {
+            "idempotency_key": f"scheduled dep-1 {schedule} 2026-03-02T00:00:00+00:00",
+            "parameters": {"part": schedule},
+        }
+    getattr(prefect, ended)("run-0")
+    clock.forward(60)
+    return await failed(desk, prefect, clock)
+
+
+async def test_only_the_schedule_whose_runs_fail_is_paused_and_a_run_of_its_parameters_resumes_it(
+    desk: Desk, server: Server, prefect: Any, clock: Any
+) -> None:
+    session = await two_schedules(desk, server, prefect, clock)
+    assert "Pause its schedule until" in session.attempts[-1].remedy.told()
+    assert server.schedules == [HOURLY | {"active": False}, NIGHTLY], "its parameters stay as they were"
+    prefect.finish("run-2")
+    prefect.runs["run-2"]["parameters"] = {"part": "nightly"}
+    clock.forward(90)
+    session = await resolve.advance(desk, session.session_id)
+    assert session.resolution_status is ResolutionStatus.IN_PROGRESS, "that is another schedule's"
+    prefect.finish("run-3")
+    prefect.runs["run-3"]["parameters"] = {"part": "hourly"}
+    clock.forward(90)
+    session = await resolve.advance(desk, session.session_id)
+    assert server.schedules == [HOURLY, NIGHTLY]
+    assert "its schedule was resumed" in session.trail[-1]
+    assert session.resolution_status is ResolutionStatus.PARTIAL
+
+
+@pytest.mark.parametrize("case", [{"ended": "fail"}, {"other": "hourly"}], ids=["both fail", "no other ran"])
+async def test_where_no_other_schedule_goes_well_the_deployment_is_paused(
+    desk: Desk, server: Server, prefect: Any, clock: Any, case: dict[str, str]
+) -> None:
+    await two_schedules(desk, server, prefect, clock, **case)
+    assert server.changes == [{"paused": True}]
+
+
+@pytest.mark.parametrize("how", ["resumed", "deleted", "undone"])
+async def test_a_schedule_that_a_person_has_seen_to_is_theirs(
+    desk: Desk, server: Server, prefect: Any, clock: Any, how: str
+) -> None:
+    session = await two_schedules(desk, server, prefect, clock)
+    if how == "undone":
+        session = await undo(desk, session.session_id, by="ada")
+        assert server.schedules == [HOURLY, NIGHTLY]
+        assert session.resolution_status is ResolutionStatus.ESCALATED
+        return
+    server.schedules = [dict(HOURLY), dict(NIGHTLY)] if how == "resumed" else [dict(NIGHTLY)]
+    clock.forward(90)
+    session = await resolve.advance(desk, session.session_id)
+    assert session.resolution_status is ResolutionStatus.CLOSED
+    assert how in session.trail[-1]
+    assert len(server.changes) == 1
