@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import getpass
 import re
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import Parameter
 
+from prefect_autopilot.cli.local import open_store, person
 from prefect_autopilot.cli.output import Flag, JSONFlag, write_json, write_line, write_table
 from prefect_autopilot.errors import DeliveryError, UnknownNameError, UsageError
-
-if TYPE_CHECKING:
-    from prefect_autopilot.store import Store
 
 _LENGTH = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
@@ -29,7 +24,7 @@ async def list_alerts(
     as_json: JSONFlag = False,
 ) -> int:
     """List the alerts that are open, the latest first, with who has seen them and why they are muted."""
-    async with _store() as store:
+    async with open_store() as store:
         found = await store.alerts(open_only=not everything)
     if as_json:
         write_json(found)
@@ -58,13 +53,13 @@ async def ack(
     """Take an alert on: it is neither repeated nor escalated any more."""
     from prefect_autopilot.journeys.alerting import acknowledge
 
-    async with _store() as store:
+    async with open_store() as store:
         found = [one for one in await store.alerts() if one.alert_id.startswith(alert)]
         if len(found) > 1 and alert:
             raise UsageError(f"{len(found)} alerts begin with {alert!r}; give more of the id.")
         if not found or not alert:
             raise UnknownNameError("alert", alert)
-        taken = await acknowledge(store, found[0].alert_id, by or _person(), datetime.now(UTC))
+        taken = await acknowledge(store, found[0].alert_id, by or person(), datetime.now(UTC))
     write_line(f"{taken.title}: seen by {taken.acknowledged_by}.")
     return 0
 
@@ -99,12 +94,12 @@ async def silence(
     try:
         wanted = Silence(
             workflow=workflow, kind=kind, work_pool=pool, starts_at=begin, ends_at=begin + _length(lasting),
-            cron=cron, minutes=minutes, timezone=timezone, reason=reason, created_by=_person(),
+            cron=cron, minutes=minutes, timezone=timezone, reason=reason, created_by=person(),
         )  # fmt: skip
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         raise UsageError(f"The silence is wrong at {first['loc'][0]}: {first['msg']}.") from None
-    async with _store() as store:
+    async with open_store() as store:
         stored = await alerting.silence(store, wanted, now)
     write_line(f"{stored.silence_id} until {stored.ends_at:%Y-%m-%d %H:%M} UTC.")
     return 0
@@ -115,7 +110,7 @@ async def silences(*, as_json: JSONFlag = False) -> int:
     from prefect_autopilot.monitoring.silencing import is_active
 
     now = datetime.now(UTC)
-    async with _store() as store:
+    async with open_store() as store:
         found = await store.silences(now)
     if as_json:
         write_json(found)
@@ -141,8 +136,8 @@ async def unsilence(silence_id: Annotated[str, Parameter(help="Id of the silence
     """End a silence before its time."""
     from prefect_autopilot.journeys import alerting
 
-    async with _store() as store:
-        await alerting.unsilence(store, silence_id, _person(), datetime.now(UTC))
+    async with open_store() as store:
+        await alerting.unsilence(store, silence_id, person(), datetime.now(UTC))
     write_line(f"{silence_id} has ended.")
     return 0
 
@@ -196,19 +191,3 @@ def _length(text: str) -> timedelta:
     if not 0 < length <= _LONGEST.total_seconds():
         raise UsageError("A silence lasts from one second to ten years; choose --for.")
     return timedelta(seconds=length)
-
-
-@asynccontextmanager
-async def _store() -> AsyncIterator[Store]:
-    from prefect_autopilot.settings import load_settings
-    from prefect_autopilot.store import Store
-
-    async with Store.open(load_settings().store_url.get_secret_value()) as store:
-        yield store
-
-
-def _person() -> str:
-    try:
-        return f"person:{getpass.getuser()}"
-    except (OSError, KeyError):
-        return "person"  # a container's user may have no name

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
+from prefect_autopilot.cli.local import open_store
 from prefect_autopilot.cli.output import Flag, write_line
 from prefect_autopilot.errors import UsageError
 
@@ -31,12 +32,10 @@ async def audit(
 ) -> int:
     """Write the audit trail to the standard output."""
     from prefect_autopilot.journeys.saved_time import saved_time
-    from prefect_autopilot.settings import load_settings
-    from prefect_autopilot.store import Store
 
     if check and saved:
         raise UsageError("Choose --check or --saved.")
-    async with Store.open(load_settings().store_url.get_secret_value()) as store:
+    async with open_store() as store:
         if check:
             return _checked(await store.verify_audit())
         if saved:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from cyclopts import Parameter
 
+from prefect_autopilot.cli.local import open_store
 from prefect_autopilot.cli.output import Flag, write_line
 from prefect_autopilot.errors import ConflictError, UnknownNameError, UsageError
 
@@ -105,15 +106,13 @@ async def expect_webhook(
     from datetime import UTC, datetime, timedelta
 
     from prefect_autopilot.journeys.hooks import MOST_EXPECTED, expect_secret
-    from prefect_autopilot.settings import load_settings
-    from prefect_autopilot.store import Store
 
     wait = timedelta(minutes=minutes)
     if not timedelta(0) < wait <= MOST_EXPECTED:
         msg = f"--minutes {minutes} is no time to wait; give 1 to {MOST_EXPECTED // timedelta(minutes=1)}."
         raise UsageError(msg)
     until = datetime.now(UTC) + wait
-    async with Store.open(load_settings().store_url.get_secret_value()) as store:
+    async with open_store() as store:
         await expect_secret(store, connection, until)
     write_line(f"Until {until:%H:%M} UTC the connection {connection} takes the secret of one new webhook.")
     return 0

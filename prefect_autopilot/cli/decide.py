@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from prefect_autopilot.cli.local import open_store, person
 from prefect_autopilot.cli.output import Flag, JSONFlag, write_json, write_line, write_table
 from prefect_autopilot.errors import UsageError
 
@@ -101,7 +101,7 @@ async def deny(
     """Say no to a proposal and close its session."""
     from prefect_autopilot.journeys import proposals
 
-    async with _store() as store:
+    async with open_store() as store:
         await proposals.deny(store, session_id, by=person(), clock=_now, reason=reason)
     write_line(f"Session {session_id} is closed.")
     return 0
@@ -122,7 +122,7 @@ async def pause_all() -> int:
     """Pause every remedy of every process on this store; diagnosis and notices go on."""
     from prefect_autopilot.journeys import proposals
 
-    async with _store() as store:
+    async with open_store() as store:
         pause = await proposals.pause_all(store, by=person(), clock=_now)
     write_line(f"All remedies are paused by {pause.by} since {pause.at:%Y-%m-%d %H:%M} UTC.")
     return 0
@@ -132,7 +132,7 @@ async def resume_all() -> int:
     """End the pause of all remedies."""
     from prefect_autopilot.journeys import proposals
 
-    async with _store() as store:
+    async with open_store() as store:
         ended = await proposals.resume_all(store, by=person(), clock=_now)
     write_line("Remedies may be carried out again." if ended else "Nothing was paused.")
     return 0
@@ -149,7 +149,7 @@ async def record(
     """Show how often each remedy has helped, by cause and deployment, with the 95 % interval."""
     if shadow and reset:
         raise UsageError("--shadow only shows; leave --reset out.")
-    async with _store() as store:
+    async with open_store() as store:
         if shadow:
             return await _show_shadow(store, as_json=as_json)
         if reset:
@@ -182,14 +182,6 @@ async def _show_shadow(store: Store, *, as_json: bool) -> int:
     return 0
 
 
-def person() -> str:
-    """Return who sits at this machine, as the audit trail tells it."""
-    try:
-        return f"person:{getpass.getuser()}"
-    except (OSError, KeyError):
-        return "person"  # a container's user may have no name
-
-
 def _now() -> datetime:
     return datetime.now(UTC)
 
@@ -216,12 +208,3 @@ async def _desk() -> AsyncIterator[Desk]:
 
     async with open_desk(load_settings()) as desk:
         yield desk
-
-
-@asynccontextmanager
-async def _store() -> AsyncIterator[Store]:
-    from prefect_autopilot.settings import load_settings
-    from prefect_autopilot.store import Store
-
-    async with Store.open(load_settings().store_url.get_secret_value()) as store:
-        yield store

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from prefect_autopilot.cli.local import open_store
 from prefect_autopilot.cli.output import JSONFlag, write_json, write_line, write_table
 from prefect_autopilot.errors import UnknownNameError, UsageError
 
@@ -39,10 +40,8 @@ async def health(
 ) -> int:
     """Show the health of deployments, with reasons; watch must have seen their runs."""
     from prefect_autopilot.journeys import observe
-    from prefect_autopilot.settings import load_settings
-    from prefect_autopilot.store import Store
 
-    async with Store.open(load_settings().store_url.get_secret_value()) as store:
+    async with open_store() as store:
         scores = await observe.assess(store, datetime.now(UTC))
         names = await observe.names(store)
     if workflow is not None:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from cyclopts import Parameter
 
+from prefect_autopilot.cli.local import open_store
 from prefect_autopilot.cli.output import Flag, JSONFlag, Stream, write_json, write_line, write_table
 from prefect_autopilot.errors import UsageError
 
@@ -160,10 +161,8 @@ async def sessions(
 ) -> int:
     """List troubleshooting sessions, newest first."""
     from prefect_autopilot.errors import UnknownNameError
-    from prefect_autopilot.settings import load_settings
-    from prefect_autopilot.store import Store
 
-    async with Store.open(load_settings().store_url.get_secret_value()) as store:
+    async with open_store() as store:
         if session_id is None:
             _list(await store.sessions(limit=min(max(1, limit), _MOST_SESSIONS)), as_json=as_json)
             return 0

@@ -8,14 +8,14 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from prefect_autopilot.cli.alerts import _person, _store
+from prefect_autopilot.cli.local import open_store, person
 from prefect_autopilot.cli.output import JSONFlag, write_json, write_line, write_table
 from prefect_autopilot.errors import UnknownNameError, UsageError
 
 
 async def list_rules(*, as_json: JSONFlag = False) -> int:
     """List the stored rules."""
-    async with _store() as store:
+    async with open_store() as store:
         found = await store.rules()
     if as_json:
         write_json(found)
@@ -49,8 +49,8 @@ async def apply(
     if (file is None) == (block is None):
         raise UsageError("Name either a YAML file with the rules or --block NAME.")
     rules = rules_in(file) if file is not None else await rules_in_block(str(block))
-    async with _store() as store:
-        stored = await apply_rules(store, rules, _person(), datetime.now(UTC))
+    async with open_store() as store:
+        stored = await apply_rules(store, rules, person(), datetime.now(UTC))
     for rule in stored:
         write_line(f"{rule.rule_id}: {rule.metric_name} {rule.condition.value} {rule.threshold:g}")
     return 0
@@ -58,10 +58,10 @@ async def apply(
 
 async def remove(rule_id: Annotated[str, Parameter(help="Id of the rule.")], /) -> int:
     """Remove a rule; its open alerts stay until they are over."""
-    async with _store() as store:
+    async with open_store() as store:
         if not await store.remove_rule(rule_id):
             raise UnknownNameError("rule", rule_id)
-        await store.audit(_person(), "rule.removed", rule_id, {}, datetime.now(UTC))
+        await store.audit(person(), "rule.removed", rule_id, {}, datetime.now(UTC))
     write_line(f"{rule_id} is removed.")
     return 0
 
@@ -78,7 +78,7 @@ async def dry_run(
     from prefect_autopilot.journeys.rules import dry_run as rehearse
     from prefect_autopilot.journeys.rules import rules_in
 
-    async with _store() as store:
+    async with open_store() as store:
         rules = rules_in(file) if file is not None else await store.rules()
         found = await rehearse(store, rules, datetime.now(UTC), days=days)
         names = await observe.names(store)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import getpass
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
+from prefect_autopilot.cli.local import open_store, person
 from prefect_autopilot.cli.output import JSONFlag, write_json, write_line, write_table
 from prefect_autopilot.errors import UsageError
 
 if TYPE_CHECKING:
-    from prefect_autopilot.store import AccessToken, Store
+    from prefect_autopilot.store import AccessToken
 
 _MOST_DAYS = 3650
 
@@ -35,9 +33,9 @@ async def create(
 
     if not 1 <= days <= _MOST_DAYS:
         raise UsageError(f"A token lasts from 1 to {_MOST_DAYS} days; choose --days.")
-    async with _store() as store:
+    async with open_store() as store:
         secret, token = await store.create_token(
-            name, Scope(scope), timedelta(days=days), datetime.now(UTC), actor=_person()
+            name, Scope(scope), timedelta(days=days), datetime.now(UTC), actor=person()
         )
     if as_json:
         write_json({"token": secret, **token.model_dump(mode="json")})
@@ -50,7 +48,7 @@ async def create(
 async def list_tokens(*, as_json: JSONFlag = False) -> int:
     """List the access tokens, newest first; the tokens themselves are not known."""
     now = datetime.now(UTC)
-    async with _store() as store:
+    async with open_store() as store:
         found = await store.tokens()
     if as_json:
         write_json([{**one.model_dump(mode="json"), "state": _state(one, now)} for one in found])
@@ -65,26 +63,10 @@ async def list_tokens(*, as_json: JSONFlag = False) -> int:
 
 async def revoke(name: Annotated[str, Parameter(help="Name or id of the token.")], /) -> int:
     """End an access token and the browser sessions opened with it."""
-    async with _store() as store:
-        await store.revoke_token(name, datetime.now(UTC), actor=_person())
+    async with open_store() as store:
+        await store.revoke_token(name, datetime.now(UTC), actor=person())
     write_line(f"{name} opens nothing any more.")
     return 0
-
-
-@asynccontextmanager
-async def _store() -> AsyncIterator[Store]:
-    from prefect_autopilot.settings import load_settings
-    from prefect_autopilot.store import Store
-
-    async with Store.open(load_settings().store_url.get_secret_value()) as store:
-        yield store
-
-
-def _person() -> str:
-    try:
-        return f"person:{getpass.getuser()}"
-    except (OSError, KeyError):
-        return "person"  # a container's user may have no name
 
 
 def _state(token: AccessToken, now: datetime) -> str:

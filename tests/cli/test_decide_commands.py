@@ -12,6 +12,7 @@ import pytest
 
 from prefect_autopilot.cli import decide
 from prefect_autopilot.cli.audit import audit
+from prefect_autopilot.cli.local import person
 from prefect_autopilot.errors import ConflictError, UnknownNameError, UsageError
 from prefect_autopilot.models import (
     GateCheck,
@@ -68,7 +69,7 @@ async def test_a_no_closes_the_session_in_the_name_of_who_sits_here(
         trail = await store.audit_trail("session-1")
     assert session is not None
     assert session.resolution_status is ResolutionStatus.CLOSED
-    assert trail[-1].actor == decide.person()
+    assert trail[-1].actor == person()
     with pytest.raises(ConflictError):
         await decide.deny("session-1")
 
@@ -80,7 +81,7 @@ async def test_what_there_is_not_is_named() -> None:
 
 async def test_everything_is_paused_and_resumed(capsys: pytest.CaptureFixture[str]) -> None:
     assert await decide.pause_all() == 0
-    assert decide.person() in capsys.readouterr().out
+    assert person() in capsys.readouterr().out
     async with Store.open(url()) as store:
         assert await store.pause() is not None
     await decide.resume_all()
