@@ -267,8 +267,10 @@ class EffectReader:
             yield touch.model_copy(update={"mutates": ""}) if touch.mutates in function.parameters else touch
 
     def _special(self, node: ast.Attribute, name: str, scope: Scope) -> Iterator[Touch]:
-        """Yield what a property or an item of an object of the file does, which no call names."""
+        """Yield what a property, an item or an attribute that is loaded late does, which no call names."""
         kind = scope.type_of(node.value)
+        if kind and kind != PLAIN and (late := lookup(f"{kind}.{name}")) and late.attribute:
+            yield late.touch(node.lineno, f"{kind}.{name}")
         found = method_of(self.module, kind[1:], name) if kind.startswith(".") else None
         if found and (is_property(found) or name == "__getitem__"):
             yield from passed_on(self.effect(found).touches, ast.Call(node, [], []), found, scope)
@@ -348,16 +350,7 @@ class EffectReader:
             yield from mutation(one, node.lineno, scope)
 
     def _entry_touch(self, entry: Entry, name: str, node: ast.Call, scope: Scope) -> Touch:
-        touch = Touch(
-            level=entry.effect,
-            line=node.lineno,
-            what=name.removeprefix("builtins."),
-            resource=entry.resource,
-            waits=entry.waits,
-            idempotent=entry.idempotent,
-            nondeterministic=entry.nondeterministic,
-            paced=entry.paced,
-        )
+        touch = entry.touch(node.lineno, name.removeprefix("builtins."))
         touch = special_touch(entry, touch, node, scope, self._operations)
         return locate(touch, node, scope)
 
@@ -365,6 +358,7 @@ class EffectReader:
         kind = scope.type_of(func.value)
         if kind and kind != PLAIN:
             entry = lookup(f"{kind}.{func.attr}")
+            entry = None if entry and entry.attribute else entry
             if entry is None and func.attr in MODEL_METHODS and is_model(self.module, kind.removeprefix(".")):
                 return
             if entry is None:

@@ -7,7 +7,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Literal
 
-from prefect_autopilot.effects.values import Level
+from prefect_autopilot.effects.values import Level, Touch
 from prefect_autopilot.models import JSONDict, Value
 
 Special = Literal[
@@ -43,6 +43,21 @@ class Entry(Value):
     nondeterministic: bool = False
     paced: bool = False
     mutates: Literal["", "receiver", "first"] = ""
+    attribute: bool = False
+    """``names`` are no calls: reading the attribute asks outside, as objects do that load themselves late."""
+
+    def touch(self, line: int, what: str) -> Touch:
+        """Return what a line does that calls one of the names, before its arguments are looked at."""
+        return Touch(
+            level=self.effect,
+            line=line,
+            what=what,
+            resource=self.resource,
+            waits=self.waits,
+            idempotent=self.idempotent,
+            nondeterministic=self.nondeterministic,
+            paced=self.paced,
+        )
 
 
 @cache

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from prefect_autopilot.effects import Level, function_effects
+from prefect_autopilot.models import Strategy
+from prefect_autopilot.optimization import optimize
 
 IMPORTS = """
 import anyio, dlt, docker, paramiko, turbopuffer
@@ -51,3 +53,33 @@ CALLS = {
 def test_a_platform_s_client_does_what_its_reference_says(call: str, level: Level) -> None:
     effects = function_effects(f"{IMPORTS}\ndef f(x, more):\n    return {call}\n")
     assert effects["f"].level is level
+
+
+LATE = """
+import boto3, yfinance as yf
+from prefect import flow, task
+
+@task(retries=3)
+def t(x):
+    {}
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "level"),
+    [
+        ("return yf.Ticker(x).info", Level.READ),
+        ("stock = yf.Ticker(x)\n    return stock.fast_info['last_price']", Level.READ),
+        ("return yf.Ticker(x).get_dividends()", Level.READ),
+        ("return yf.Ticker(x).brew()", Level.UNKNOWN),
+        ("return boto3.resource('s3').Object('a', x).last_modified", Level.READ),
+        ("return boto3.resource('s3').Object('a', x).key", Level.PURE),
+        ("return yf.Ticker(x)", Level.PURE),
+    ],
+)
+def test_an_attribute_that_is_loaded_late_is_read_over_the_network(body: str, level: Level) -> None:
+    effect = function_effects(LATE.format(body))["t"]
+    assert effect.level is level
+    assert effect.waits is (level is not Level.PURE)
+    plan = optimize(LATE.format(body) + "\n@flow\ndef main(): t(1)\n", file="f.py", strategy=Strategy.COST)
+    assert plan.changed is (level is Level.PURE), "its retries are of use where it reads"

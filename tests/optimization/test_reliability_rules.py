@@ -55,6 +55,53 @@ def test_reads_get_retries_with_growing_jittered_delays(kind: str, strategy: Str
 
 
 @pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("try:\n    return requests.get(k, timeout=3)\nexcept Exception:\n    return None", "catches"),
+        ("try:\n    return requests.get(k, timeout=3)\nexcept (OSError, Exception):\n    pass", "catches"),
+        ("try:\n    return requests.get(k, timeout=3)\nexcept:\n    print(k)", "catches"),
+        ("return asked(k)", "the task asked"),
+        ("return asked.submit(k).result()", "the task asked"),
+    ],
+    ids=["caught", "caught among others", "caught bare", "by another task", "by another task, started"],
+)
+def test_what_never_comes_to_its_retries_gets_none(body: str, told: str) -> None:
+    plan = optimize(nested(body), file="f.py", strategy=Strategy.RELIABILITY)
+    assert [edit.line for edit in plan.edits] == [7], "the task that asks, not the one around it"
+    assert any(told in one.reason for one in plan.rejected)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "try:\n    return requests.get(k, timeout=3)\nexcept Exception:\n    raise",
+        "try:\n    return requests.get(k, timeout=3)\nexcept ValueError:\n    return None",
+        "try:\n    pass\nexcept Exception:\n    return requests.get(k, timeout=3)",
+        "requests.get(k, timeout=3)\nreturn asked(k)",
+    ],
+    ids=["raised again", "one kind caught", "in the handler", "one read of its own"],
+)
+def test_what_may_come_to_its_retries_gets_them(body: str) -> None:
+    plan = optimize(nested(body), file="f.py", strategy=Strategy.RELIABILITY)
+    assert len([edit for edit in plan.edits if edit.rule == "retry_reads"]) == 2
+
+
+def nested(body: str) -> str:
+    """Return a flow of a task that asks, and one with this body."""
+    inner = "@task\ndef asked(k):\n    return requests.get(k, timeout=3).json()\n"
+    outer = f"@task\ndef t(k):\n{textwrap.indent(body, '    ')}\n"
+    return f"{HEAD.strip()}\n\n{inner}\n{outer}\n@flow\ndef main():\n    return t('u')\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "delays"), [("1", "[2]"), ("2", "[2, 4]"), ("5", "[2, 4, 8]"), ("N", "[2, 4, 8]")]
+)
+def test_there_are_as_many_delays_as_retries(given: str, delays: str) -> None:
+    told = rewritten(f"@task(retries={given})", BODIES["read"])[0]
+    assert told == f"@task(retries={given}, retry_delay_seconds={delays}, retry_jitter_factor=0.5)"
+
+
+@pytest.mark.parametrize(
     "kind", ["post", "insert", "put", "pure", "file", "unknown", "read and post", "consumes"]
 )
 def test_nothing_else_gets_retries(kind: str) -> None:
@@ -76,7 +123,7 @@ def test_other_strategies_add_no_retries(strategy: Strategy) -> None:
         ("@task(name='a', )", f"@task(name='a', {ADDED}, )"),
         ("@task(\n    name='a',  # why\n)", f"@task(\n    name='a',  # why\n    {ADDED},\n)"),
         ("@task(name=('a'))", f"@task(name=('a'), {ADDED})"),
-        ("@task(retries=2)", "@task(retries=2, retry_delay_seconds=[2, 4, 8], retry_jitter_factor=0.5)"),
+        ("@task(retries=2)", "@task(retries=2, retry_delay_seconds=[2, 4], retry_jitter_factor=0.5)"),
         ("@task(retry_delay_seconds=5)", "@task(retry_delay_seconds=5, retries=3)"),
     ],
 )

@@ -19,7 +19,7 @@ from prefect_autopilot.effects import Function, FunctionEffect, Level
 from prefect_autopilot.models import Rejection, Strategy
 from prefect_autopilot.optimization.decorators import add_keywords
 from prefect_autopilot.optimization.plan import Finding, FlowFile, Proposal, Rule
-from prefect_autopilot.optimization.retries import has_retries, missing_words, never_repeated
+from prefect_autopilot.optimization.retries import has_retries, met_elsewhere, missing_words, never_repeated
 
 _NAME = "retry_reads"
 
@@ -38,6 +38,8 @@ def find(file: FlowFile) -> Iterator[Finding]:
             yield Rejection(rule=_NAME, line=line, reason=reason)
             continue
         reason = _refusal(task, effect)
+        if not reason and not has and (met := met_elsewhere(file.reader, task)):
+            reason = f"{task.node.name} would never come to its retries: {met}"
         if reason:
             if not has and effect.level is not Level.PURE:
                 yield Rejection(rule=_NAME, line=line, reason=reason)
