@@ -103,6 +103,6 @@ def _answer(session: TroubleshootingSession, unread: str | None = None) -> Decid
         session_id=session.session_id,
         resolution_status=session.resolution_status,
         attempts=len(session.attempts),
-        said=session.trail[-1].partition(" ")[2] if session.trail else "",
+        said=session.last_said,
         prefect=unread,
     )

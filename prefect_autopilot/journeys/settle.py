@@ -126,7 +126,7 @@ def _state(issue_id: str, moved: Sequence[TroubleshootingSession]) -> IssueState
         issue_id=issue_id,
         resolved=sessions.is_settled(session),
         session_id=session.session_id,
-        reason=session.trail[-1].partition(" ")[2] if session.trail else session.resolution_status.value,
+        reason=session.last_said or session.resolution_status.value,
     )
 
 

@@ -42,8 +42,7 @@ async def publish(desk: Desk, session: TroubleshootingSession) -> None:
     cause = diagnosis.root_cause if diagnosis else "unknown cause"
     advice = "\n".join(f"- {item}" for item in session.recommendations)
     pages = links(session, desk.api.ui)
-    last = session.trail[-1] if session.trail else ""
-    lines = (last, recognised(session), advice, pages.get("the run", ""), _address(desk, session))
+    lines = (session.last_said, recognised(session), advice, pages.get("the run", ""), _address(desk, session))
     await desk.store.queue_notice(
         Notice(
             notice_id=hashlib.sha256(mark.encode()).hexdigest()[:32],
@@ -97,7 +96,7 @@ def headline(session: TroubleshootingSession) -> str:
     """Return what is about which run and where it stands, in one line."""
     cause = session.diagnosis.root_cause if session.diagnosis else "not diagnosed yet"
     status = session.resolution_status.value.replace("_", " ")
-    said = f"; {session.trail[-1]}" if session.trail else ""
+    said = f"; {session.last_said}" if session.last_said else ""
     said += f". {known}" if (known := recognised(session)) else ""
     return " ".join(f"{_subject(session)}{_further(session)}: {status}. {cause}{said}".split())
 

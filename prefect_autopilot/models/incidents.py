@@ -253,6 +253,12 @@ class TroubleshootingSession(Value):
     end_time: datetime | None = None
     related_runs: tuple[str, ...] = ()
     trail: tuple[str, ...] = ()
+    """What was done and seen, oldest first; each line begins with its time."""
+
+    @property
+    def last_said(self) -> str:
+        """The newest line of the trail without its time; empty where nothing was said yet."""
+        return self.trail[-1].partition(" ")[2] if self.trail else ""
 
 
 class AuditEntry(Value):

@@ -150,6 +150,11 @@ def test_what_nothing_helped_is_said_so() -> None:
     assert said in headline(session(recurrence=Recurrence(times=3, last_at=NOW)))
 
 
+def test_the_headline_says_what_was_done_last_and_no_time_of_a_log() -> None:
+    done = session(trail=(f"{NOW.isoformat()} began", f"{NOW.isoformat()} decided to wait: it passes."))
+    assert headline(done).endswith("; decided to wait: it passes.")
+
+
 def test_links_lead_to_the_pages_that_are_needed() -> None:
     advice = ("Free slots: 3 of 3 slots of 'db' (concurrency limit db)",)
     found = links(session(recommendations=advice), UI)
