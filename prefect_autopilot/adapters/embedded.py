@@ -7,9 +7,13 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from math import inf
 from pathlib import Path
 
 import httpx
@@ -24,6 +28,9 @@ START_TIMEOUT_S = 120
 STOP_TIMEOUT_S = 15
 
 RESTART_PAUSES_S = (1.0, 5.0, 15.0, 60.0, 60.0)
+LOOK_EVERY_S = 30.0
+HUNG_AFTER_S = 300.0
+"""A worker tells the server every 30 s that it lives; one that does so no more for this long hangs."""
 WELL_AFTER_S = 600.0
 
 LAST_PORT = 65_535
@@ -35,6 +42,20 @@ QUIET: Mapping[str, str] = {
     "PREFECT_CLI_PROMPT": "false",
     "PREFECT_LOGGING_LEVEL": "WARNING",
 }
+
+
+@dataclass(frozen=True)
+class SignsOfLife:
+    """How it is seen that a child which runs does nothing any more."""
+
+    silent_s: Callable[[], Awaitable[float | None]]
+    """Tells for how many seconds it has given no sign of life; None where nobody knows."""
+    look_every_s: float = LOOK_EVERY_S
+    hung_after_s: float = HUNG_AFTER_S
+
+
+_LOOKS = 2
+"""A machine that slept shows one old sign of life, and a new one at the next look."""
 
 
 @dataclass(frozen=True)
@@ -93,10 +114,35 @@ async def running_server(
 
 @asynccontextmanager
 async def running_worker(prefect: EmbeddedPrefect, *, pool: str, cwd: Path) -> AsyncIterator[None]:
-    """Run a process worker for ``pool`` until the block ends; one that ends before is replaced."""
-    command = ["-m", "prefect", "worker", "start", "--pool", pool, "--type", "process"]
-    async with kept(command, prefect.environment, prefect.home / "worker.log", cwd):
+    """Run a process worker for ``pool`` until the block ends; one that ends before, or hangs, is replaced."""
+    name = f"{pool}-{uuid.uuid4().hex[:8]}"
+    command = ["-m", "prefect", "worker", "start", "--pool", pool, "--type", "process", "--name", name]
+
+    async def silent_s() -> float | None:
+        return await worker_silent_s(prefect.url, pool, name)
+
+    async with kept(
+        command, prefect.environment, prefect.home / "worker.log", cwd, signs=SignsOfLife(silent_s)
+    ):
         yield
+
+
+async def worker_silent_s(
+    url: str, pool: str, name: str, transport: httpx.AsyncBaseTransport | None = None
+) -> float | None:
+    """Return the seconds since a worker last told the server that it lives, by the server's clock.
+
+    Infinite where it never did, None where the server does not say: that is no sign of a worker's.
+    """
+    try:
+        async with httpx.AsyncClient(timeout=10, transport=transport) as http:
+            answer = await http.post(f"{url}/work_pools/{pool}/workers/filter", json={"limit": 200})
+            workers = answer.raise_for_status().json()
+    except (httpx.HTTPError, ValueError):
+        return None
+    beat = next((one.get("last_heartbeat_time") for one in workers if one.get("name") == name), None)
+    now = parsedate_to_datetime(answer.headers["Date"]) if "Date" in answer.headers else datetime.now(UTC)
+    return (now - datetime.fromisoformat(beat)).total_seconds() if beat else inf
 
 
 @asynccontextmanager
@@ -107,15 +153,17 @@ async def kept(
     cwd: Path | None = None,
     *,
     pauses: Sequence[float] = RESTART_PAUSES_S,
+    signs: SignsOfLife | None = None,
 ) -> AsyncIterator[None]:
     """Keep a child process running until the block ends: one that ends is started again after a pause.
 
-    Only what was started here is replaced, and only when it has ended by itself. Each further pause is the
-    next of ``pauses``; one that has run for ten minutes counts as well again, and after the last it stays
-    ended, for a worker that dies each time needs a person.
+    Only what was started here is replaced, and only when it has ended by itself, or when ``signs`` say, at
+    two looks in a row, that it gives no sign of life any more: then it is killed, the runs that it began are not.
+    Each further pause is the next of ``pauses``; one that has run for ten minutes counts as well again, and
+    after the last it stays ended, for a worker that dies each time needs a person.
     """
     first = asyncio.get_running_loop().create_future()
-    task = asyncio.create_task(_keep(arguments, environment, log, cwd, pauses, first))
+    task = asyncio.create_task(_keep(arguments, environment, log, cwd, pauses, first, signs))
     try:
         await asyncio.wait({first, task}, return_when=asyncio.FIRST_COMPLETED)
         if task.done():
@@ -134,6 +182,7 @@ async def _keep(
     cwd: Path | None,
     pauses: Sequence[float],
     first: asyncio.Future[None],
+    signs: SignsOfLife | None,
 ) -> None:
     loop, ended = asyncio.get_running_loop(), 0
     while True:
@@ -141,7 +190,7 @@ async def _keep(
         async with _child(arguments, environment, log, cwd) as process:
             if not first.done():
                 first.set_result(None)
-            code = await process.wait()
+            code = await _ended(process, signs)
         ended = 1 if loop.time() - begun > WELL_AFTER_S else ended + 1
         if ended > len(pauses):
             logger.error(
@@ -153,6 +202,25 @@ async def _keep(
             "The worker ended with code %s; it is started again in %s s, see %s.", code, pause, log
         )
         await asyncio.sleep(pause)
+
+
+async def _ended(process: asyncio.subprocess.Process, signs: SignsOfLife | None) -> int:
+    """Return the exit code of a process once it has ended; one that hangs is killed.
+
+    By SIGKILL, which a process that hangs heeds, and which leaves the runs that it has begun alone.
+    """
+    loop, looks = asyncio.get_running_loop(), 0
+    begun = loop.time()
+    while signs is not None and looks < _LOOKS:
+        with suppress(TimeoutError):  # it lives
+            return await asyncio.wait_for(process.wait(), signs.look_every_s)
+        silent = await signs.silent_s()
+        hangs = silent is not None and min(silent, loop.time() - begun) > signs.hung_after_s
+        looks = looks + 1 if hangs else 0
+    if looks:
+        logger.error("The worker lives and tells the server no more that it does; it is killed.")
+        process.kill()
+    return await process.wait()
 
 
 def _environment(home: Path, url: str) -> dict[str, str]:

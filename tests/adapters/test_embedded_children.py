@@ -281,7 +281,9 @@ async def test_the_worker_serves_the_pool_it_is_told(tmp_path: Path, commands: l
     async with running_worker(prefect, pool="users pool", cwd=tmp_path):
         await said(tmp_path / "worker.log")
     (command,) = commands
-    assert command == ["-m", "prefect", "worker", "start", "--pool", "users pool", "--type", "process"]
+    told = ["-m", "prefect", "worker", "start", "--pool", "users pool", "--type", "process", "--name"]
+    assert command[:-1] == told
+    assert command[-1].startswith("users pool-")
 
 
 @pytest.mark.live

@@ -1,4 +1,4 @@
-"""A worker that we started and that ends by itself is replaced, a few times; nothing else is touched."""
+"""A worker that we started and that ends by itself, or hangs, is replaced, a few times; nothing else is."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import logging
 import os
 import signal
 import sys
+from math import inf
 from pathlib import Path
 
+import httpx
 import pytest
 
-from prefect_autopilot.adapters.embedded import kept
+from prefect_autopilot.adapters.embedded import SignsOfLife, kept, worker_silent_s
 
 APPEND = "import os, sys; open(sys.argv[1], 'a').write(f'{os.getpid()}\\n')"
 ENDS = f"{APPEND}; sys.exit(3)"
@@ -69,6 +71,57 @@ async def test_a_worker_that_lives_is_left_alone(tmp_path: Path) -> None:
         (only,) = await until_started(book, 1)
         await asyncio.sleep(0.3)
         assert pids(book) == [only]
+
+
+SILENCES = {
+    "it hangs": ([400.0, 400.0], 2),
+    "it never told of itself": ([inf, inf], 2),
+    "a machine that slept": ([400.0, 0.001] * 3, 1),
+    "a server that does not say": ([None] * 6, 1),
+    "not for long enough": ([0.009] * 6, 1),
+}
+
+
+@pytest.mark.parametrize("case", SILENCES)
+async def test_a_worker_that_gives_no_sign_of_life_is_killed_and_replaced(tmp_path: Path, case: str) -> None:
+    told, started = SILENCES[case]
+    asked, over, book = iter(told), asyncio.Event(), tmp_path / "pids"
+
+    async def silent_s() -> float | None:
+        await until_started(book, 1)
+        silent = next(asked, 0.0)
+        if silent == 0.0:
+            over.set()
+        return silent
+
+    signs = SignsOfLife(silent_s, look_every_s=0.02, hung_after_s=0.01)
+    async with kept(["-c", STAYS, str(book)], os.environ, tmp_path / "log", pauses=(0, 0), signs=signs):
+        first, *others = await until_started(book, started)
+        await over.wait()
+        assert len(others) == started - 1
+        assert lives(first) is (started == 1)
+
+
+WORKERS = [{"name": "ours", "last_heartbeat_time": "2026-03-02T03:00:00Z"}, {"name": "theirs"}]
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "silent"),
+    [
+        ("ours", httpx.Response(200, json=WORKERS), 61),
+        ("theirs", httpx.Response(200, json=WORKERS), inf),
+        ("gone", httpx.Response(200, json=WORKERS), inf),
+        ("ours", httpx.Response(503), None),
+        ("ours", httpx.Response(200, text="a proxy's page"), None),
+    ],
+    ids=["a while ago", "never", "unknown to the server", "a server in trouble", "no server"],
+)
+async def test_how_long_a_worker_is_silent_goes_by_the_servers_own_clock(
+    name: str, answer: httpx.Response, silent: float | None
+) -> None:
+    answer.headers["Date"] = "Mon, 02 Mar 2026 03:01:01 GMT"
+    transport = httpx.MockTransport(lambda _request: answer)
+    assert await worker_silent_s("http://prefect.test/api", "pool", name, transport) == silent
 
 
 async def test_what_cannot_be_started_is_told_at_once(tmp_path: Path) -> None:
