@@ -158,7 +158,7 @@ async def kept(
     """Keep a child process running until the block ends: one that ends is started again after a pause.
 
     Only what was started here is replaced, and only when it has ended by itself, or when ``signs`` say, at
-    two looks in a row, that it gives no sign of life any more: then it is killed, the runs that it began are not.
+    two looks in a row, that it gives no sign of life any more: then it is killed, the runs it began are not.
     Each further pause is the next of ``pauses``; one that has run for ten minutes counts as well again, and
     after the last it stays ended, for a worker that dies each time needs a person.
     """
