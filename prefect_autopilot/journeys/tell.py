@@ -41,8 +41,8 @@ async def publish(desk: Desk, session: TroubleshootingSession) -> None:
     diagnosis = session.diagnosis
     cause = diagnosis.root_cause if diagnosis else "unknown cause"
     advice = "\n".join(f"- {item}" for item in session.recommendations)
-    pages = links(session, desk.api.ui)
-    lines = (session.last_said, recognised(session), advice, pages.get("the run", ""), _address(desk, session))
+    page = links(session, desk.api.ui).get("the run", "")
+    lines = (session.last_said, recognised(session), advice, page, _address(desk, session))
     await desk.store.queue_notice(
         Notice(
             notice_id=hashlib.sha256(mark.encode()).hexdigest()[:32],
