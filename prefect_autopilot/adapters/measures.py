@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from prefect_autopilot.adapters.prefect_values import table_rows
 from prefect_autopilot.errors import UnknownNameError
 from prefect_autopilot.models import JSONDict, Measure
-from prefect_autopilot.models.names import MEASURE_EVENT
+from prefect_autopilot.models.names import CALL_EVENT, MEASURE_EVENT
 from prefect_autopilot.models.runs import MEASURE_NAME
 
 ARTIFACTS = "metric-"
@@ -38,6 +38,28 @@ class Measured:
 
     measures: tuple[Measure, ...]
     unusable: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredCall:
+    """What one call of a task told of itself; None where it could not."""
+
+    task: str
+    cpu_share: float | None
+    inputs: str | None
+    """Digest of what it was given."""
+
+
+async def measured_calls(api: Asks, run_ids: Iterable[str]) -> tuple[MeasuredCall, ...]:
+    """Return what the calls of tasks in some flow runs told (``hooks.measured``), in no order."""
+    resources = [f"{RUN}{ident}" for ident in run_ids]
+    wanted: JSONDict = {"event": {"name": [CALL_EVENT]}, "resource": {"id": resources}}
+    found = []
+    async for event in _pages(api, wanted):
+        told = event.get("payload") or {}
+        share, inputs = _number(told.get("cpu_share")), told.get("inputs")
+        found.append(MeasuredCall(str(told.get("task")), share, inputs if isinstance(inputs, str) else None))
+    return tuple(found)
 
 
 async def measures_since(api: Asks, since: datetime, until: datetime) -> Measured:
@@ -65,20 +87,26 @@ async def _events(api: Asks, since: datetime, until: datetime) -> list[tuple[dat
         "order": "ASC",
     }
     found = []
+    async for event in _pages(api, wanted):
+        payload = event.get("payload") or {}
+        at = datetime.fromisoformat(event["occurred"])
+        found.append((at, _run_of(event), payload.get("name"), payload.get("value")))
+    return found
+
+
+async def _pages(api: Asks, wanted: JSONDict) -> AsyncIterator[JSONDict]:
+    """Yield the events of a filter; none where the server knows no events."""
     try:
         page = await api.request("POST", "/events/filter", {"filter": wanted, "limit": _EVENTS_PAGE})
         for _ in range(MOST_PAGES):
             for event in page.get("events") or ():
-                payload = event.get("payload") or {}
-                at = datetime.fromisoformat(event["occurred"])
-                found.append((at, _run_of(event), payload.get("name"), payload.get("value")))
+                yield event
             if not page.get("next_page"):
                 break
             # Behind a proxy the server may name itself by another address; only the token is its own.
             page = await api.request("GET", f"/events/filter/next?{urlsplit(page['next_page']).query}")
     except UnknownNameError:
-        pass  # a server without events has none of ours
-    return found
+        pass
 
 
 def _run_of(event: JSONDict) -> str:

@@ -25,7 +25,14 @@ _DECORATORS: dict[str, Kind] = {
 }
 _HARMLESS_DECORATORS = frozenset(
     {"staticmethod", "classmethod", "property", "contextlib.contextmanager", "contextlib.asynccontextmanager"}
-    | {"functools.wraps", "typing.overload", "typing.no_type_check", "override", "typing.override"}
+    | {
+        "prefect_autopilot.hooks.measured",
+        "functools.wraps",
+        "typing.overload",
+        "typing.no_type_check",
+        "override",
+        "typing.override",
+    }
 )
 _MARK = re.compile(r"#\s*autopilot:\s*(pure|keep)\b")
 

@@ -6,7 +6,7 @@ import asyncio
 import html
 import re
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from prefect_autopilot.adapters.files import digest, read_source, replace
 from prefect_autopilot.adapters.git_branch import commit_on_branch
+from prefect_autopilot.adapters.measures import MeasuredCall, measured_calls
 from prefect_autopilot.adapters.project_files import import_path, read_project
 from prefect_autopilot.adapters.project_settings import is_excluded, read_prices, read_settings
 from prefect_autopilot.adapters.proof import prove, recorder, simulated
@@ -295,7 +296,8 @@ async def history_of(api: PrefectAPI, flow_name: str, *, runs: int = _RUNS) -> F
         tasks += page
         if len(page) < _PAGE:
             break
-    summary = summarise([run["total_run_time"] for run in done], tasks)
+    calls = await measured_calls(api, ids)
+    summary = summarise([run["total_run_time"] for run in done], tasks, calls)
     return summary.model_copy(
         update={"failures": len(found) - len(done), "runs_per_day": runs_per_day(found)}
     )
@@ -308,8 +310,13 @@ def runs_per_day(runs: list[JSONDict]) -> float | None:
     return (len(began) - 1) * 86400 / span if span > 0 else None
 
 
-def summarise(durations: list[float], tasks: list[JSONDict]) -> FlowHistory:
-    """Return flow and task timings from flow durations (s) and task runs as the API tells them."""
+def summarise(
+    durations: list[float], tasks: list[JSONDict], calls: Sequence[MeasuredCall] = ()
+) -> FlowHistory:
+    """Return flow and task timings from flow durations (s) and task runs as the API tells them.
+
+    What a task computes and how often it repeats itself is known of those that tell it (``calls``).
+    """
     by_name: dict[str, list[JSONDict]] = {}
     for task in tasks:
         by_name.setdefault(task_name(task), []).append(task)
@@ -324,10 +331,21 @@ def summarise(durations: list[float], tasks: list[JSONDict]) -> FlowHistory:
                 p95_s=_quantile([one["total_run_time"] for one in runs], 95),
                 failures=sum(one.get("state_type") in {"FAILED", "CRASHED"} for one in runs),
                 retries=sum(max(one.get("run_count", 1) - 1, 0) for one in runs),
+                **_told([one for one in calls if one.task == name]),
             )
             for name, runs in sorted(by_name.items())
         },
     )
+
+
+def _told(calls: Sequence[MeasuredCall]) -> dict[str, float]:
+    """Return the shares of one task's calls: computing, and given what an earlier one was given."""
+    shares = [one.cpu_share for one in calls if one.cpu_share is not None]
+    found = {"cpu_share": round(statistics.median(shares), 3)} if shares else {}
+    inputs = [one.inputs for one in calls if one.inputs is not None]
+    if inputs and len(inputs) == len(calls):
+        found["repeat_share"] = round(1 - len(set(inputs)) / len(inputs), 3)
+    return found
 
 
 def task_name(task: JSONDict) -> str:

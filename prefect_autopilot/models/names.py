@@ -22,5 +22,8 @@ FAILURE_EVENTS: Final = ("prefect.flow-run.Crashed", "prefect.flow-run.Failed", 
 MEASURE_EVENT: Final = "prefect-autopilot.metric"
 """Event about a flow run whose payload is a measure: ``name`` and ``value``."""
 
+CALL_EVENT: Final = "prefect-autopilot.call"
+"""Event about a flow run for one call of a task: ``task``, ``cpu_share`` and ``inputs``, a digest."""
+
 WATCHER_LOOKS: Final = "watcher.failures"
 """Name of the cursor that says when a watcher last looked at the Prefect server."""

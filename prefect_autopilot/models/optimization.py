@@ -26,7 +26,9 @@ class TaskTiming(Timing):
     failures: int = 0
     retries: int = 0
     cpu_share: float | None = None
+    """Median share of its time that it computes; None where nobody measured it."""
     repeat_share: float | None = None
+    """Share of its calls that were given what an earlier one was given; None where nobody told."""
 
 
 class FlowHistory(Foreign):

@@ -16,3 +16,7 @@ def saved(saving: Saving | None) -> dict[str, Any]:
         "saving_range_s": (round(saving.low_s, 3), round(saving.high_s, 3)),
         "saving_n": saving.n,
     }
+
+
+UNTOLD = "(@measured of prefect_autopilot.hooks below its @task tells it, or --history)"
+"""How to come by what a Prefect server does not know."""

@@ -165,6 +165,12 @@ def server(runs: list[JSONDict], tasks: list[JSONDict], asked: list[str]) -> htt
         if request.url.path.endswith("/flow_runs/filter"):
             assert body["flows"] == {"name": {"any_": ["report"]}}
             return httpx.Response(200, json=runs)
+        if request.url.path.endswith("/events/filter"):
+            assert body["filter"]["resource"] == {"id": [f"prefect.flow-run.r{n}" for n in range(5)]}
+            told = [("read", 0.25, "a"), ("read", 0.75, "a"), ("read", None, "b"), ("sum", 0.5, None)]
+            names = ("task", "cpu_share", "inputs")
+            events = [{"payload": dict(zip(names, one, strict=True))} for one in told]
+            return httpx.Response(200, json={"events": events, "next_page": None})
         offset = body["offset"]
         return httpx.Response(200, json=tasks[offset : offset + body["limit"]])
 
@@ -200,7 +206,8 @@ def test_the_history_of_a_flow_comes_from_its_completed_runs() -> None:
     assert (timing.p5_s, timing.p95_s) == (1.0, 3.0)
     assert (history.failures, history.runs_per_day) == (1, 24.0)  # type: ignore[attr-defined]
     assert history.flow.p50_s == 12.0  # type: ignore[attr-defined]
-    assert len(asked) == 3
+    assert (timing.cpu_share, timing.repeat_share) == (0.5, 0.333)
+    assert len(asked) == 4
 
 
 def test_a_flow_without_runs_has_no_history() -> None:

@@ -55,6 +55,19 @@ def test_a_task_that_repeats_itself_is_cached_with_consent() -> None:
     ]
 
 
+def test_how_often_a_task_is_given_the_same_is_said_to_be_unknown() -> None:
+    text = "from prefect_autopilot.hooks import measured\n" + PURE.replace("@task\n", "@task\n@measured\n")
+    shares = (None, 0.0)
+    plans = [
+        plan_of(text, Strategy.COST, timing=TIMING.model_copy(update={"repeat_share": share}))
+        for share in shares
+    ] + [plan_of(text, Strategy.COST, timing=None)]
+    assert not any(plan.changed for plan in plans)
+    told = [[one.reason for one in plan.rejected if one.rule == "cache_pure"] for plan in plans]
+    assert [len(one) for one in told] == [1, 0, 0]
+    assert "not known (@measured" in told[0][0]
+
+
 NOT_CACHED = {
     "reads": "@task\ndef work(x):\n    return requests.get(f'https://a.test/{x}', timeout=3).json()",
     "writes": "@task\ndef work(x):\n    return requests.post('https://a.test', json=x, timeout=3).json()",

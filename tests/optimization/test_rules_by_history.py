@@ -136,7 +136,7 @@ def test_processes_need_consent() -> None:
             "",
         ),
         (MAPPED.format(options=""), {"heavy": TASKS["heavy"] | {"cpu_share": 0.3}}, ""),
-        (MAPPED.format(options=""), {"heavy": TASKS["heavy"] | {"cpu_share": None}}, ""),
+        (MAPPED.format(options=""), {"heavy": TASKS["heavy"] | {"cpu_share": None}}, "computes is not known"),
     ],
     ids=["too small", "another runner", "reads as well", "nested task", "waits", "share unknown"],
 )

@@ -21,10 +21,12 @@ from prefect_autopilot.effects import Function, Level
 from prefect_autopilot.models import Rejection, Strategy
 from prefect_autopilot.optimization.decorators import add_keywords
 from prefect_autopilot.optimization.plan import Finding, FlowFile, Proposal, Rule, Saving
+from prefect_autopilot.optimization.savings import UNTOLD
 
 _NAME = "cache_pure"
 _POLICIES = "prefect.cache_policies"
 _WORDS = ("cache_policy", "cache_expiration", "persist_result")
+_WORTH_ASKING_S = 0.25
 _DECIDED = ("cache_", "result_", "persist_", "refresh_")
 
 
@@ -32,10 +34,15 @@ def find(file: FlowFile) -> Iterator[Finding]:
     """Yield a cache for each task that history shows to repeat itself."""
     for task in file.tasks:
         timing = file.timing(task)
-        if timing is None or not timing.repeat_share or timing.p50_s is None or timing.calls_per_run is None:
+        if timing is None or timing.p50_s is None or timing.calls_per_run is None:
             continue
         line = task.decorator.lineno if task.decorator else task.node.lineno
         reason = _refusal(file, task)
+        if not timing.repeat_share:
+            if timing.repeat_share is None and not reason and timing.p50_s >= _WORTH_ASKING_S:
+                told = f"how often {task.node.name} is given the same is not known {UNTOLD}"
+                yield Rejection(rule=_NAME, line=line, reason=told)
+            continue
         words, imports = _options(file)
         edit = None if reason else add_keywords(file, task, words)
         if edit is None:

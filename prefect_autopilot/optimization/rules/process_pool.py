@@ -21,12 +21,12 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from prefect_autopilot.effects import Function
+from prefect_autopilot.effects import Function, Level
 from prefect_autopilot.effects.text import TextEdit
 from prefect_autopilot.models import Advice, Rejection, Strategy
 from prefect_autopilot.optimization.decorators import add_keywords, foreign_runner, runner_name
 from prefect_autopilot.optimization.plan import Durations, Finding, FlowFile, Proposal, Rule, Saving
-from prefect_autopilot.optimization.savings import saved
+from prefect_autopilot.optimization.savings import UNTOLD, saved
 from prefect_autopilot.optimization.starts import Start, computes_alone, in_this_file, starts
 
 _NAME = "process_pool"
@@ -49,6 +49,7 @@ def find(file: FlowFile) -> Iterator[Finding]:
         found = [one for one in starts(file, flow) if one.many]
         busy = [one for one in found if _is_busy(file, one.task)]
         if not busy:
+            yield from _untold(file, found)
             continue
         saving = file.saving(lambda duration, busy=busy: _saved(file, busy, duration))  # type: ignore[misc]
         line = busy[0].call.lineno
@@ -64,6 +65,17 @@ def find(file: FlowFile) -> Iterator[Finding]:
             yield _proposal(file, flow, busy, saving)
         else:
             yield _advice(file, busy[0], saving)
+
+
+def _untold(file: FlowFile, found: list[Start]) -> Iterator[Rejection]:
+    """Yield what would be worth a process each if it computes, which nobody measured."""
+    for one in found:
+        timing = file.timing(one.task)
+        long = timing and (timing.p50_s or 0.0) * (timing.calls_per_run or 0.0) >= _LEAST_SAVING_S
+        pure = file.reader.effect(one.task).level is Level.PURE
+        if timing and timing.cpu_share is None and long and pure:
+            reason = f"how much of its time {one.task.node.name} computes is not known {UNTOLD}"
+            yield Rejection(rule=_NAME, line=one.call.lineno, reason=reason)
 
 
 def _is_busy(file: FlowFile, task: Function) -> bool:

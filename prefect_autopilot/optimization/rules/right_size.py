@@ -17,6 +17,7 @@ from collections.abc import Iterator
 
 from prefect_autopilot.models import Advice, FlowHistory, Machine, PriceTable, Rejection, Strategy
 from prefect_autopilot.optimization.plan import Finding, FlowFile, Rule
+from prefect_autopilot.optimization.savings import UNTOLD
 from prefect_autopilot.optimization.starts import monthly_runs
 
 _NAME = "right_size"
@@ -51,7 +52,7 @@ def _refusal(now: Machine | None, history: FlowHistory) -> str:
     if history.flow.n < _LEAST_RUNS or history.flow.p50_s is None:
         return f"{history.flow.n} runs are too few to size a worker by; {_LEAST_RUNS} are needed"
     if not history.tasks or shares:
-        return "the processor share of its tasks is not known"
+        return f"the processor share of its tasks is not known {UNTOLD}"
     return ""
 
 
