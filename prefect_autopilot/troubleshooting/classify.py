@@ -106,6 +106,11 @@ def diagnose_failure(failure: Failure, *, state_type: str | None = None, context
         return _concluded(failure, mark, best, shares[category], others)
     if learnt is not None and shares[category] >= _least(failure, learnt):
         return _learnt(failure, mark, category, shares[category], learnt.passes, others)
+    if first is not None and first.score >= THRESHOLD:
+        # The model leans elsewhere and is not sure enough: what a pattern knows is more than nothing.
+        known = first.pattern.category
+        others = _alternatives(known, shares, candidates, learnt)
+        return _concluded(failure, mark, first, shares[known], others)
     return _unknown(failure, mark, shares[category] if candidates else 0.0, learnt)
 
 
