@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterator
 from itertools import pairwise
@@ -11,8 +12,11 @@ from prefect_autopilot.monitoring.sample import Finding, Sample
 from prefect_autopilot.monitoring.shares import RisenShare
 
 IN_A_ROW = 3
-CHANCE = 4e-6
-COLD_RUNS = 20
+CHANCE = 2e-6
+FAULTLESS_RUNS = 20
+PRIOR_FAILURES = 0.75
+PRIOR_RUNS = 25
+"""Before its first run a deployment is taken to fail as one of which .75 of 25 runs failed."""
 WINDOW = 20
 SWITCHES = 9
 ALTERNATING = 7
@@ -64,11 +68,14 @@ class StateChannel:
         return Finding(run.start, run.end, kind, Severity.HIGH, value, reason)
 
     def _unlikely(self) -> bool:
-        """Tell whether so many failures in a row are no chance; early on, and of the first, three always are.
+        """Tell whether so many failures in a row are no chance.
 
-        The share of failures before the row is estimated by the median of its posterior (Jeffreys' prior).
+        They never are where nothing has succeeded yet, or nothing has failed in twenty runs. Else the chance
+        is that of the posterior of the usual share (beta-binomial): the less is known, the longer the row.
         """
-        before = self._runs - self._row
-        share = (self._failures - self._row + 0.7) / (before + 1)
-        first = self._failures == self._row
-        return first or before < COLD_RUNS or share**self._row <= CHANCE
+        before, row = self._runs - self._row, self._row
+        if not before or (self._failures == row and before >= FAULTLESS_RUNS):
+            return True
+        failed, runs = PRIOR_FAILURES + self._failures - row, PRIOR_RUNS + before
+        chance = math.lgamma(failed + row) - math.lgamma(failed) + math.lgamma(runs) - math.lgamma(runs + row)
+        return chance <= math.log(CHANCE)

@@ -275,7 +275,7 @@ async def test_trouble_that_comes_back_is_a_new_alert(shop: Store, now: datetime
     (over,) = await observe.raise_alerts(shop, (), calm)
     assert over.status == "resolved"
     again = calm + timedelta(hours=24)
-    await shop.upsert_runs(hours(again, "." * 20 + "FFFF", 200))
+    await shop.upsert_runs(hours(again, "." * 20 + "FFFFF", 200))
     second = [
         one for one in await observe.raise_alerts(shop, (), again) if one.fingerprint == first.fingerprint
     ]

@@ -117,10 +117,8 @@ def test_a_deployment_that_always_failed_often_is_not_told_again_and_again() -> 
 
 
 def test_failures_are_high_and_say_how_many() -> None:
-    (found,) = [f for one in words("...FFF") for f in StateChannel().observe(one)] or [None]
     channel = StateChannel()
-    (found,) = [f for one in words("...FFF") for f in channel.observe(one)]
-    assert found is not None
+    (found,) = [f for one in words("." * 20 + "FFF") for f in channel.observe(one)]
     assert (found.severity, found.score) == (Severity.HIGH, 3.0)
     assert "3 failures in a row" in found.reason
 

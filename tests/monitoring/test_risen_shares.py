@@ -147,6 +147,24 @@ def test_three_failures_in_a_row_are_news_only_where_chance_does_not_make_them(e
     assert len([index for index, _ in findings([*history, True, True, True]) if index >= 500]) == told
 
 
+@pytest.mark.parametrize(
+    ("history", "row"),
+    [
+        ("", 3),
+        ("." * 5, 5),
+        ("." * 15, 5),
+        ("." * 20, 3),
+        ("." * 30 + "F" + "." * 30, 4),
+        ("F" + "." * 300, 3),
+    ],
+    ids=["none", "five good", "fifteen good", "twenty good", "one of 61", "one of 301"],
+)
+def test_the_less_is_known_the_longer_a_row_must_be(history: str, row: int) -> None:
+    told = findings([letter == "F" for letter in history] + [True] * 6)
+    assert told[0][0] == len(history) + row - 1
+    assert told[0][1].kind == "consecutive_failures"
+
+
 def test_a_finding_tells_the_usual_share() -> None:
     told = findings([i % 100 == 7 for i in range(300)] + [i % 3 == 0 for i in range(30)])
     reason = told[0][1].reason
