@@ -51,7 +51,7 @@ async def approve(
     ConflictError where nothing waits for a yes, a yes is not enough or the proposal is another one by now,
     UsageError where a change is none, UnknownNameError where there is no such session.
     """
-    session, version = await _stored(store, session_id)
+    session, version = await store.load_session(session_id)
     now = clock()
     state_id = seen or (session.decision.state_id if session.decision else "")
     _must_be_changeable(session, changes or {})
@@ -79,7 +79,7 @@ async def deny(
     store: Store, session_id: str, *, by: str, clock: Clock, reason: str = ""
 ) -> TroubleshootingSession:
     """Write down a person's no and return the session, closed; raises as ``approve`` does."""
-    session, version = await _stored(store, session_id)
+    session, version = await store.load_session(session_id)
     now = clock()
     moved = steps.deny(session, by, reason, now=now)
     await store.save_session(moved, version)
@@ -97,12 +97,12 @@ async def undo(desk: Desk, session_id: str, *, by: str) -> TroubleshootingSessio
     Raises ConflictError where it is too late, there is none, or somebody works on the session just now.
     """
     lease, holder = lease_of(session_id), f"{desk.holder}/undo-{uuid.uuid4().hex[:8]}"
-    _undoable((await _stored(desk.store, session_id))[0])
+    _undoable((await desk.store.load_session(session_id))[0])
     token = await desk.store.acquire_lease(lease, holder, LEASE_TTL_S, desk.clock())
     if token is None:
         raise ConflictError(f"Session {session_id} is being worked on just now; try again in a moment.")
     try:
-        session, version = await _stored(desk.store, session_id)
+        session, version = await desk.store.load_session(session_id)
         attempt = _undoable(session)
         what = await take_back_once(desk, session, token=token, lease=lease, person=by)
         if what is None:
@@ -177,10 +177,3 @@ async def _recovered(desk: Desk, run: RunRecord) -> RunRecord | None:
     except UnknownNameError:
         return None  # the deployment was deleted: nobody can tell of other runs
     return recovery(Evidence(run=run, recent_runs=others, read_at=desk.clock()))
-
-
-async def _stored(store: Store, session_id: str) -> tuple[TroubleshootingSession, int]:
-    found = await store.load_session(session_id)
-    if found is None:
-        raise UnknownNameError("session", session_id)
-    return found

@@ -107,12 +107,12 @@ async def _seen_to_fail(desk: Desk, known: TroubleshootingSession, run: RunRecor
     soon = max(run.state.timestamp, desk.clock())
     if last.applied_at is None or run.state.timestamp <= last.applied_at or (known.due_at or soon) <= soon:
         return known
-    found = await desk.store.load_session(known.session_id)
-    if found is None or found[0] != known:
+    stored, version = await desk.store.load_session(known.session_id)
+    if stored != known:
         return known  # somebody is at it
     moved = known.model_copy(update={"due_at": soon})
     with suppress(ConflictError):  # somebody moved it in this moment, which is as good
-        await desk.store.save_session(moved, found[1])
+        await desk.store.save_session(moved, version)
     return moved
 
 
@@ -124,14 +124,14 @@ async def advance(desk: Desk, session_id: str) -> TroubleshootingSession:
     until one must wait or it is over. 5. Save after each step, with an audit entry; the end is told before.
     6. Give the lease back.
     """
-    session, version = await _stored(desk, session_id)
+    session, version = await desk.store.load_session(session_id)
     if not _is_due(session, desk.clock()):
         return session
     lease = lease_of(session_id)
     # A name for each call: two calls in one process must exclude each other, too.
     holder = f"{desk.holder}/{uuid.uuid4().hex[:8]}"
     token = await desk.store.acquire_lease(lease, holder, LEASE_TTL_S, desk.clock())
-    session, version = await _stored(desk, session_id)
+    session, version = await desk.store.load_session(session_id)
     if token is None:
         return session
     seen: list[Evidence] = []
@@ -180,13 +180,6 @@ def _happened(before: TroubleshootingSession, after: TroubleshootingSession) -> 
     if _to_be_told(before, after):
         return after.resolution_status.value
     return before.current_step.value
-
-
-async def _stored(desk: Desk, session_id: str) -> tuple[TroubleshootingSession, int]:
-    found = await desk.store.load_session(session_id)
-    if found is None:
-        raise UnknownNameError("session", session_id)
-    return found
 
 
 async def _step(

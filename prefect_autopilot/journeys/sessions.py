@@ -105,7 +105,7 @@ async def _stored_failures(store: Store, workflow_id: str) -> list[str]:
 
 async def read(store: Store, session_id: str) -> TroubleshootingSession:
     """Return a session; raises UnknownNameError."""
-    return (await _stored(store, session_id))[0]
+    return (await store.load_session(session_id))[0]
 
 
 async def analyze_metrics(
@@ -115,7 +115,7 @@ async def analyze_metrics(
 
     A metric reported again replaces what it said before. Raises ConflictError when the session is over.
     """
-    session, version = await _stored(store, session_id)
+    session, version = await store.load_session(session_id)
     _must_be_open(session)
     found = troubleshooting.issues_from_metrics(session.workflow_id, metrics, now)
     kept = [issue for issue in session.issues if not set(issue.metrics_impact) & set(metrics)]
@@ -131,7 +131,7 @@ async def diagnose(store: Store, session_id: str, now: datetime, *, actor: str) 
     Metrics that came after the diagnosis become findings of it. A session without any issue stays where it
     is: there is nothing to diagnose.
     """
-    session, version = await _stored(store, session_id)
+    session, version = await store.load_session(session_id)
     findings = reported.with_metrics(session.findings, session.issues, now)
     advice = tuple(one.recommendation for one in reported.recommendations_of(findings))
     if session.current_step is SessionStep.ANALYSIS:
@@ -189,7 +189,7 @@ async def verify(
     """
     if api is not None:
         await observe.ingest(api, store, now)
-    session, version = await _stored(store, session_id)
+    session, version = await store.load_session(session_id)
     if session.flow_run_id is not None:
         # The session of a run belongs to whoever advances it: look, and leave it alone.
         latest = await store.run(session.flow_run_id)
@@ -304,13 +304,6 @@ async def delete(store: Store, session_id: str, now: datetime, *, actor: str) ->
 def is_settled(session: TroubleshootingSession) -> bool:
     """Tell whether a session ended because a good run was observed."""
     return session.resolution_status in _SETTLED
-
-
-async def _stored(store: Store, session_id: str) -> tuple[TroubleshootingSession, int]:
-    found = await store.load_session(session_id)
-    if found is None:
-        raise UnknownNameError("session", session_id)
-    return found
 
 
 def _must_be_open(session: TroubleshootingSession) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Select, and_, delete, func, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from prefect_autopilot.errors import ConflictError
+from prefect_autopilot.errors import ConflictError, UnknownNameError
 from prefect_autopilot.models import JSONDict, ResolutionStatus, TroubleshootingSession
 from prefect_autopilot.store import tables
 from prefect_autopilot.store.audit import Audit
@@ -68,18 +68,27 @@ class Sessions(Storms, Audit, Leases):
             await self._note(connection, "session", {session.session_id: session.workflow_id})
         return expected_version + 1
 
-    async def load_session(self, session_id: str) -> tuple[TroubleshootingSession, int] | None:
-        """Return a session with the version to save it on top of."""
+    async def load_session(self, session_id: str) -> tuple[TroubleshootingSession, int]:
+        """Return a session with the version to save it on top of.
+
+        Raises UnknownNameError where there is none.
+        """
+        found = await self._found(session_id)
+        if found is None:
+            raise UnknownNameError("session", session_id)
+        return found
+
+    async def session(self, session_id: str) -> TroubleshootingSession | None:
+        """Return a session, None where there is none."""
+        found = await self._found(session_id)
+        return found[0] if found is not None else None
+
+    async def _found(self, session_id: str) -> tuple[TroubleshootingSession, int] | None:
         column = tables.sessions.c
         query = select(column.body, column.version).where(column.id == session_id)
         async with self._database.read() as connection:
             row = (await connection.execute(query)).one_or_none()
         return (load(TroubleshootingSession, row.body), row.version) if row is not None else None
-
-    async def session(self, session_id: str) -> TroubleshootingSession | None:
-        """Return a session, None where there is none."""
-        found = await self.load_session(session_id)
-        return found[0] if found is not None else None
 
     async def sessions(
         self,

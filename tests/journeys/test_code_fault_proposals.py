@@ -178,9 +178,8 @@ async def test_a_bug_is_escalated_as_ever_when_the_model_is_not_there(
         prefect.clock.forward(60)
         session = await advance(desk, session.session_id)
     assert session.resolution_status is ResolutionStatus.ESCALATED
-    stored = await desk.store.load_session(session.session_id)
-    assert stored is not None
-    proposal = stored[0].proposal
+    stored, _ = await desk.store.load_session(session.session_id)
+    proposal = stored.proposal
     assert proposal is not None
     assert "could not be asked" in proposal.reason
-    assert "Nothing that can be used" in report(stored[0])
+    assert "Nothing that can be used" in report(stored)

@@ -230,11 +230,13 @@ class SessionsAndNotices(TwoStores):
 
     @rule(side=sides, name=st.sampled_from(["a", "b"]))
     def load(self, side: int, name: str) -> None:
-        found = self.wait(self.stores[side].load_session(name))
         version = self.sessions.get(name)
-        assert (found[1] if found else None) == version
-        if found and version:
-            assert found[0].trail == (f"version {version}",)
+        if version is None:
+            assert self.wait(self.stores[side].session(name)) is None
+            return
+        session, stored = self.wait(self.stores[side].load_session(name))
+        assert stored == version
+        assert session.trail == (f"version {version}",)
 
     @rule(side=sides, name=st.sampled_from(["a", "b"]))
     def delete(self, side: int, name: str) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from prefect_autopilot.errors import ConflictError
+from prefect_autopilot.errors import ConflictError, UnknownNameError
 from prefect_autopilot.models import ResolutionStatus, TroubleshootingSession
 from prefect_autopilot.store import Store, run_claim
 
@@ -24,7 +24,8 @@ async def test_a_session_comes_back_as_it_was(store: Store, failed: Session) -> 
     assert await store.session("session-1") == failed
     assert await store.load_session("session-1") == (failed, 1)
     assert await store.session("session-2") is None
-    assert await store.load_session("session-2") is None
+    with pytest.raises(UnknownNameError, match="session-2"):
+        await store.load_session("session-2")
 
 
 async def test_a_session_is_saved_on_top_of_the_version_that_was_read(
