@@ -78,7 +78,9 @@ _EXIT = re.compile(
 )
 _SIGNAL = re.compile(r"\b(SIG(?:KILL|TERM|SEGV|ABRT|BUS|INT|HUP|ILL|FPE|XCPU|PIPE))\b")
 _SIGNAL_WORD = re.compile(
-    r"\bsignal: (killed|terminated|aborted|segmentation fault)\b|^(Killed|Terminated)$", re.MULTILINE
+    r"\bsignal: (killed|terminated|aborted|segmentation fault)\b|^(Killed|Terminated)$"
+    r"|\b([Ss]egmentation [Ff]ault|[Bb]us error)\b",
+    re.MULTILINE,
 )
 """How Go and shells name a signal."""
 _SIGNAL_WORDS = {
@@ -86,6 +88,7 @@ _SIGNAL_WORDS = {
     "terminated": "SIGTERM",
     "aborted": "SIGABRT",
     "segmentation fault": "SIGSEGV",
+    "bus error": "SIGBUS",
 }
 _SIGNAL_NUMBER = re.compile(r"\b(?:signal|killed by signal)[ :=]+(\d{1,2})\b", re.IGNORECASE)
 _ORACLE = re.compile(r"\b(?:ORA|DPY|DPI|TNS)-(\d{4,5})\b")

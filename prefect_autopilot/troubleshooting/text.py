@@ -31,6 +31,8 @@ _FOLDED = re.compile(r"Traceback \(most recent call last\):\\n|\\n\\tat [\w$.]+\
 """A traceback of Python, Java or Node whose line ends are written as characters."""
 _FRAME_BEGINS = '  File "'
 LONGEST_PREFIX = 120
+FEWEST_RELAYED = 2
+"""Lines that must begin alike before that is taken for a relay's."""
 _MARKS = ("error", "exception", "traceback", "caused by", "fatal", "killed", "exit", "denied", "failed")
 
 _LEVEL = re.compile(r"\b(DEBUG|INFO|NOTICE|WARN(?:ING)?|ERROR|CRITICAL|FATAL|SEVERE)\b", re.IGNORECASE)
@@ -97,7 +99,7 @@ def without_relay(text: str) -> str:
     """
     lines = text.split("\n")
     before = next((shape for shape in map(_before_frame, lines) if shape), None)
-    if before is not None and not any(before.sub("", line).startswith("Traceback (") for line in lines):
+    if before is not None and sum(before.match(line) is not None for line in lines) < FEWEST_RELAYED:
         before = None
     for known in filter(None, (_RELAYED, before)):
         lines = [known.sub("", line, count=1) for line in lines]
