@@ -120,6 +120,57 @@ except PermissionError as error:
     assert asked == ["GET /a", "GET /b", "GET /a"]
 
 
+def test_what_prefect_asks_its_own_server_is_not_the_flows_doing(
+    tmp_path: Path, service: tuple[str, list[str]]
+) -> None:
+    address, asked = service
+    script = f"""
+stubs.leave_out("{address}/api")
+for _ in range(2):
+    stubs.reset()
+    print(read("{address}/api/health"), read("{address}/a"), len(stubs.effects()))
+"""
+    assert run(tmp_path, "httpx", script).splitlines() == ["1 2 1", "3 2 1"]
+    assert asked == ["GET /api/health", "GET /a", "GET /api/health"]
+
+
+READER = """
+import httpx
+from prefect import flow, task
+
+@task
+def read(url):
+    return httpx.get(url, timeout=10).json()
+
+@flow
+def main(base):
+    first = read(f"{base}/a")
+    second = read(f"{base}/b")
+    return [first, second]
+"""
+
+
+@pytest.mark.live
+def test_a_flow_that_reads_is_proven_on_what_was_recorded(
+    live_prefect: Any, service: tuple[str, list[str]]
+) -> None:
+    address, asked = service
+    plan = plan_source(READER, "flow.py")
+    proof = asyncio.run(
+        prove_plan(
+            plan,
+            READER,
+            function="main",
+            parameters={"base": address},
+            recorded=True,
+            environment={"PREFECT_API_URL": live_prefect.url},
+            timeout_s=50,
+        )
+    )
+    assert proof.equal, proof.reason
+    assert sorted(asked) == ["GET /a", "GET /b"], "each was really asked for once"
+
+
 def test_an_answer_from_memory_takes_its_time_and_a_fault_is_repeated(tmp_path: Path) -> None:
     script = """
 import time
