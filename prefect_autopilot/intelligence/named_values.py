@@ -49,6 +49,18 @@ _FOLDER = re.compile(
     rf"(?i:\b(?:called|named|titled)) ({_QUOTED}|{_LONG_NAME}|{_MARKED})"
     rf"|(?i:folder) ({_QUOTED}|{_MARKED}|{_CAPITALS})"
 )
+_WHOLE_TABLE = (
+    r"(?i)\W*(?:(?:every|each|on) \w+(?: (?:at|in the) [\w:]+(?: [ap]m)?)?,? )?(?:please )?"
+    r"(?:export|back(?:ing)? ?up|copy|dump|sync|send|save|read|load|get|fetch|pull|archive|query|select)s?"
+    r"(?: (?:everything|all|the|our|my|whole|entire|full|every|rows?|records?|data|contents?|of|in|from"
+    r"|database|{own}))*"
+    r" (?:table (?:called |named )?(?P<after>(?!(?:to|in|into|from|of|on|as|and|every|with)\b){name})"
+    r"|(?P<before>{name}) table)\b"
+    r"(?= ?(?:[,.;]|$|(?:to|into|in|from|of|every|each|daily|weekly|monthly|and)\b))"
+)
+_TABLE_NAME = r"[a-z_]\w{0,62}"
+"""All of a table is read: any other word ("unpaid", "since Monday") would say which rows."""
+
 _LANGUAGE = re.compile(r"(?i)\b(?:to|into|in) ([a-z]+)\b")
 
 
@@ -60,7 +72,7 @@ def named_value(
     What only has a name where the service wants an id is asked for by that name.
     """
     own = f"{service.id}.{parameter.name}"
-    special = _special(operation, parameter, said)
+    special = _special(service, operation, parameter, said)
     if special:
         return _typed(service, parameter, special)
     for phrase, value in table("values").get("said", {}).get(own, {}).items():
@@ -70,7 +82,7 @@ def named_value(
     return None if found is None else _typed(service, parameter, found)
 
 
-def _special(operation: Operation, parameter: Parameter, said: str) -> str | None:
+def _special(service: Service, operation: Operation, parameter: Parameter, said: str) -> str | None:
     """Return what is said in a form of its own: how many, in which language, which repository, what for."""
     plain = re.sub(r"[^a-z]", "", parameter.name.lower())
     is_read = operation.effect == "safe"
@@ -88,9 +100,18 @@ def _special(operation: Operation, parameter: Parameter, said: str) -> str | Non
         return "/" + next(one for one in folder.groups() if one).strip("\"'/")
     if plain in words("values", "queries"):
         quoted = re.search(_QUOTED, said) if parameter.required or _ASKS.search(said) else None
-        return quoted[0][1:-1] if quoted else None
+        return quoted[0][1:-1] if quoted else _whole_table(service, operation, said)
     label = _LABELLED.search(said) if plain in words("values", "labels") else None
     return label[1].strip("\"'") if label else None
+
+
+def _whole_table(service: Service, operation: Operation, said: str) -> str | None:
+    """Return the statement that reads a table, None where something says which of its rows are meant."""
+    if service.protocol != "sql" or operation.id != "query":
+        return None
+    own = "|".join(re.escape(one) for one in (service.name, service.id, *service.aliases))
+    found = re.match(_WHOLE_TABLE.format(own=own, name=_TABLE_NAME), said)
+    return f"SELECT * FROM {found['after'] or found['before']}" if found else None  # noqa: S608 - only letters
 
 
 def _language(said: str) -> str | None:

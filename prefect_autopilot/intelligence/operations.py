@@ -31,6 +31,9 @@ _WHERE = re.compile(
 _BACKED_UP = re.compile(r"\bback(?:s|ed|ing)? up\b")
 """One verb of two words: a copy of it is kept."""
 
+_ONE_TABLE = re.compile(r"\btable\b")
+"""Of a database its rows are meant: their list is "the tables"."""
+
 _PAY = re.compile(r"\bpay(?:s|ing)?\b")
 """Who pays an invoice makes none."""
 
@@ -92,6 +95,8 @@ def choose_operation(
     ``is_filled``: the same words say what comes from another service.
     """
     said = _BACKED_UP.sub("backup", _NAMED.sub(" ", _SAID.sub(" ", said)))
+    if service.protocol == "sql" and direction == "source":
+        said = _ONE_TABLE.sub("rows", said)
     wanted = asked(said)
     head = head_verb(said)
     if is_filled and direction == "sink" and head not in _READ_TOO:

@@ -39,6 +39,14 @@ LITERALS: list[tuple[str, dict[str, Any]]] = [
     ("when a Linear issue is created, translate it to French with DeepL", {"target_lang": "FR"}),
     ("when a Stripe customer is created add them to Mailchimp with tag vip", {"tags": ["vip"]}),
     ("every day at 8 get the weather in Oslo from OpenWeatherMap and tell #all on Slack", {"q": "Oslo"}),
+    (
+        "export the Postgres table customers to Google Sheets every monday at 9",
+        {"statement": "SELECT * FROM customers"},
+    ),
+    (
+        "every friday at 8 send the orders table from MySQL to Google Sheets",
+        {"statement": "SELECT * FROM orders"},
+    ),
     ("put a row into the MySQL table payments when a Stripe payment arrives", {"table": "payments"}),
 ]
 
@@ -52,6 +60,19 @@ def test_what_is_said_literally_arrives(
     assert given.items() >= values.items()
     source = generate(design(analysis, catalogue), catalogue).source
     assert all(str(value).strip("[']") in source for value in values.values())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "every hour copy new rows of the MySQL table orders to Google Sheets",
+        "every day at 9 export unpaid orders from the Postgres table invoices to Slack #fin",
+    ],
+)
+def test_which_rows_of_a_table_are_meant_is_not_guessed(text: str, ask: Ask) -> None:
+    step = ask(text).steps[0]
+    assert step.operation == "query"
+    assert not isinstance(step.arguments["statement"], Constant)
 
 
 @pytest.mark.parametrize(

@@ -352,6 +352,10 @@ STEPS_AS_SAID = {
         'when a GitHub issue is opened, make an Asana task and leave a comment on the issue saying "Hi"',
         ["asana.create_task", "github.create_comment"],
     ),
+    "a list of tables": (
+        "list the tables of Postgres every monday at 8 and post them to Slack #db",
+        ["postgres.list_tables", "slack.post_message"],
+    ),
     "a report is run": (
         "run a Google Analytics report every Monday at 8 and post it to Slack",
         ["google_analytics.run_report", "slack.post_message"],
