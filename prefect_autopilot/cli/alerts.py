@@ -157,7 +157,10 @@ async def send_test(
     if channel is not None and channel not in names:
         raise UnknownNameError("channel", channel, tuple(get_close_matches(channel, names)))
     if not channels:
-        raise UsageError("No channel is set; set PREFECT_AUTOPILOT_NOTIFY_WEBHOOK or one of its siblings.")
+        raise UsageError(
+            "No channel is set; put addresses into PREFECT_AUTOPILOT_NOTIFY, such as "
+            '["https://example.com/hook", "pagerduty://ROUTING_KEY"].'
+        )
     key = f"test-{uuid.uuid4().hex[:12]}"
     failed = 0
     for one in channels:
