@@ -153,7 +153,7 @@ async def test_an_unknown_silence_is_refused() -> None:
 
 
 async def test_a_test_needs_a_channel(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UsageError, match="NOTIFY_WEBHOOK"):
+    with pytest.raises(UsageError, match="PREFECT_AUTOPILOT_NOTIFY,"):
         await alerts.send_test()
     monkeypatch.setenv("PREFECT_AUTOPILOT_NOTIFY_WEBHOOK", "http://127.0.0.1:9/hook")
     with pytest.raises(UnknownNameError, match="webhook"):
