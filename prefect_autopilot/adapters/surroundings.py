@@ -14,6 +14,7 @@ from urllib.parse import quote
 from prefect_autopilot.adapters.prefect_api import PrefectAPI
 from prefect_autopilot.models import FAILURE_STATES, EvidenceLine, JSONDict, RunRecord, TaskRunRecord
 from prefect_autopilot.redaction import redact
+from prefect_autopilot.troubleshooting.evidence import CONTAINER
 
 MOST_CHILDREN = 20
 CHANGED_LATELY = timedelta(days=1)
@@ -42,7 +43,7 @@ async def read_surroundings(
     deployment: JSONDict | None,
     part: Part[Any],
 ) -> Surroundings:
-    """Read what the run gives reason to look at: nine further calls at most."""
+    """Read what the run gives reason to look at: ten further calls at most."""
     lines: list[EvidenceLine] = [*_changed(run, deployment), *_started(run)]
     root: RunRecord | None = None
     if children := _failed_children(run, task_runs):
@@ -55,6 +56,7 @@ async def read_surroundings(
     if _infrastructure_in_question(run) and run.work_pool:
         lines += await _pool(api, run.work_pool, run.state.timestamp, part)
         lines += await _others(api, run.work_pool, run, part)
+        lines += await _of_the_container(api, run, part)
     if "concurrency" in f"{run.state.name} {run.state.message or ''}".lower():
         full = await part(api.full_limits(), "concurrency limits") or ()
         lines += [
@@ -130,6 +132,26 @@ def _worker(worker: JSONDict, at: datetime) -> EvidenceLine:
     interval = worker.get("heartbeat_interval_seconds") or 30
     silent = f", {gap:.0f} s before the failure: it was silent" if gap > 3 * interval else ""
     return EvidenceLine(text=f"{told}{silent}", where=f"worker {name}")
+
+
+async def _of_the_container(api: PrefectAPI, run: RunRecord, part: Part[Any]) -> list[EvidenceLine]:
+    """Return what became of the run's pod or task, as the observers of Prefect's workers told the server."""
+    wanted = {
+        "event": {"prefix": ["prefect.kubernetes.", "prefect.ecs.", "prefect.docker."]},
+        "related": {"id": [f"prefect.flow-run.{run.id}"]},
+        "order": "DESC",
+    }
+    body = {"filter": wanted, "limit": MOST_CHILDREN}
+    page = await part(api.request("POST", "/events/filter", body), "events of its container")
+    lines = []
+    for event in (page or {}).get("events") or ():
+        of = event.get("resource") or {}
+        *_, kind, became = str(event.get("event")).split(".")
+        reason = of.get("kubernetes.reason") or of.get("ecs.stoppedReason")
+        name = of.get("prefect.resource.name") or of.get("prefect.resource.id") or ""
+        text = redact(f"{became}: {reason}" if reason else became)
+        lines.append(EvidenceLine(text=text, where=f"{CONTAINER}{kind} {redact(str(name))}"))
+    return lines
 
 
 def _started(run: RunRecord) -> list[EvidenceLine]:

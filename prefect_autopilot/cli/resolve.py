@@ -70,6 +70,7 @@ async def _diagnosed(run_id: str | None) -> tuple[Evidence, Diagnosis, str]:
     from prefect_autopilot.journeys.desk import prefect_target
     from prefect_autopilot.journeys.linked import with_linked
     from prefect_autopilot.journeys.probing import with_health_of_named
+    from prefect_autopilot.journeys.shared_data import with_shared_data
     from prefect_autopilot.troubleshooting import diagnose as judge
 
     target = prefect_target()
@@ -78,7 +79,9 @@ async def _diagnosed(run_id: str | None) -> tuple[Evidence, Diagnosis, str]:
         run = await _last_failed(api, now) if run_id is None else await api.run(run_id)
         evidence = await with_health_of_named(await read_evidence(api, run, now=now), _asking(api))
         diagnosis = judge(evidence)
-        return await with_linked(api, evidence, diagnosis), diagnosis, f"{api.ui}/runs/flow-run/{run.id}"
+        evidence = await with_linked(api, evidence, diagnosis)
+        evidence = await with_shared_data(api, evidence, diagnosis)
+        return evidence, diagnosis, f"{api.ui}/runs/flow-run/{run.id}"
 
 
 def _asking(api: PrefectAPI) -> Ask:

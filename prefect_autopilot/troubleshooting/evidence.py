@@ -23,6 +23,10 @@ WARNING = 30
 MAX_CONTEXT = 200
 MAX_ERROR_LINES = 12
 CLOCK_SLACK = timedelta(seconds=1)
+CONTAINER = "container: "
+"""How the place of a line begins that tells what became of the run's pod or task."""
+SAYS_NOTHING = frozenset({"error", "completed"})
+"""Reasons of an ended container that only tell that it ended."""
 ENDED_BADLY = "Traceback (most recent call last)"
 ASIDE_STATES = {
     "COMPLETED": "The run completed; words of alarm in its log are no failure.",
@@ -39,7 +43,7 @@ def diagnose(evidence: Evidence) -> Diagnosis:
     logs = last_attempt(evidence)
     source, text = _main_text(evidence, logs)
     context = "\n".join(cut(record.message) for _, record in logs[-MAX_CONTEXT:])
-    failure = _with_error_lines(parse(text), logs, text, source)
+    failure = _with_container(_with_error_lines(parse(text), logs, text, source), evidence)
     if failure.retry_after_s is None:
         failure = replace(failure, retry_after_s=retry_after(context))
     diagnosis = diagnose_failure(failure, state_type=state.type, context=context)
@@ -132,6 +136,19 @@ def _with_error_lines(failure: Failure, logs: list[tuple[int, LogRecord]], text:
         and source != f"log {number}"
     ]
     return replace(failure, units=(*failure.units, *lines[-MAX_ERROR_LINES:]))
+
+
+def _with_container(failure: Failure, evidence: Evidence) -> Failure:
+    """Put first why the pod or task of the run ended, where its observer told a reason."""
+    told = [line for line in evidence.surroundings if line.where.startswith(CONTAINER)]
+    # Prefect calls every end with a reason an eviction: only the reason says something.
+    reasons = [(line, line.text.partition(": ")[2]) for line in told]
+    units = [
+        coded(Unit("error", f"The container ended: {reason}", line.where))
+        for line, reason in reasons
+        if reason and reason.lower() not in SAYS_NOTHING
+    ]
+    return replace(failure, units=(*units[:1], *failure.units))
 
 
 def _placed(line: EvidenceLine, source: str) -> EvidenceLine:

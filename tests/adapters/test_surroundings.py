@@ -262,3 +262,27 @@ async def test_counts_that_cannot_be_read_are_listed(prefect: Prefect, read: Rea
     prefect.answers |= {"/flow_runs/count": httpx.Response(500), POOL: {"status": "READY"}}
     evidence = await read({"type": "CRASHED", "name": "Crashed"}, work_pool="k8s")
     assert any(what.startswith("other runs of k8s") for what in evidence.missing)
+
+
+def pod_event(reason: str | None) -> dict[str, Any]:
+    resource = {"prefect.resource.id": "prefect.kubernetes.pod.u1", "prefect.resource.name": "otter-x"}
+    resource |= {"kubernetes.reason": reason} if reason else {}
+    return {"event": "prefect.kubernetes.pod.evicted", "resource": resource, "related": []}
+
+
+@pytest.mark.parametrize(
+    ("reason", "pattern"),
+    [
+        pytest.param("OOMKilled", "out-of-memory", id="it tells"),
+        pytest.param("Error", "exit-code-1", id="it only ended"),
+        pytest.param(None, "exit-code-1", id="no reason"),
+    ],
+)
+async def test_why_the_pod_ended_decides_where_its_observer_told_it(
+    read: Read, prefect: Prefect, reason: str | None, pattern: str
+) -> None:
+    prefect.answers |= {"/events/filter": {"events": [pod_event(reason)]}, POOL: {"status": "READY"}}
+    state = {"type": "CRASHED", "message": "Flow run infrastructure exited with non-zero status code 1."}
+    evidence = await read(state, work_pool="k8s")
+    assert cited(evidence)["container: pod otter-x"].startswith("evicted")
+    assert diagnose(evidence).pattern == pattern
