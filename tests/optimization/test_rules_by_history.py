@@ -366,14 +366,15 @@ def test_a_flow_that_seldom_fails_needs_no_breaker(failures: int) -> None:
 
 def test_a_read_that_fails_although_it_is_retried_gets_a_fallback_to_think_about() -> None:
     text = "@flow\ndef main(x):\n    return page(x)\n"
-    tasks = {"page": TASKS["page"] | {"calls_per_run": 1, "failures": 3}}
+    tasks = {"page": TASKS["page"] | {"calls_per_run": 1, "failures": 3, "retries": 9}}
     plan = plan_of(text, Strategy.RELIABILITY, history(tasks=tasks))
     found = advised(plan, "fallback")
     assert found is not None
     assert "3 times in 20 calls" in found.reason
     ast.parse(found.how.replace("…", "x"))
-    few = {"page": TASKS["page"] | {"calls_per_run": 1, "failures": 1}}
-    assert advised(plan_of(text, Strategy.RELIABILITY, history(tasks=few)), "fallback") is None
+    for few in ({"failures": 1, "retries": 9}, {"failures": 3, "retries": 0}):
+        seldom = {"page": TASKS["page"] | {"calls_per_run": 1} | few}
+        assert advised(plan_of(text, Strategy.RELIABILITY, history(tasks=seldom)), "fallback") is None
 
 
 def prices(**more: Any) -> PriceTable:
@@ -407,6 +408,16 @@ def test_a_cheaper_connected_service_for_the_same_job_is_told_in_money() -> None
     unknown = advised(plan_of(READS, Strategy.COST, None, prices=prices()), "cheaper_service")
     assert unknown is not None
     assert unknown.saving_per_month is None
+
+
+def test_a_service_that_a_flow_calls_by_itself_is_compared_too() -> None:
+    text = (
+        "from prefect_autopilot.tasks import call_service\n\n@flow\ndef main(x):\n"
+        "    return call_service('notion-default', 'search', query=x)\n"
+    )
+    plan = plan_of(text, Strategy.COST, history(runs_per_day=10), prices=prices())
+    told = {one.how: one.saving_per_month for one in plan.advice if one.rule == "cheaper_service"}
+    assert told["call cheap in main instead of notion"] is None, "nobody counted its calls"
 
 
 def test_without_prices_nothing_is_said_about_money() -> None:

@@ -13,9 +13,10 @@ The price table says which services do the same job; nothing is said without one
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 
-from prefect_autopilot.effects import FunctionEffect
+from prefect_autopilot.effects import Function, Touch
 from prefect_autopilot.models import Advice, PriceTable, ServicePrice, Strategy
 from prefect_autopilot.optimization.plan import Finding, FlowFile, Rule
 from prefect_autopilot.optimization.starts import monthly_runs
@@ -24,12 +25,11 @@ _NAME = "cheaper_service"
 
 
 def find(file: FlowFile) -> Iterator[Finding]:
-    """Yield advice for each task that calls a service with a cheaper connected one for the same job."""
+    """Yield advice for each task or flow that calls a service where a cheaper connected one does the same."""
     if file.prices is None:
         return
-    for task in file.tasks:
-        effect = file.reader.effect(task)
-        found = _used(effect, file.prices)
+    for task, touches in _callers(file):
+        found = _used(touches, file.prices)
         if found is None:
             continue
         now, line = found
@@ -41,7 +41,8 @@ def find(file: FlowFile) -> Iterator[Finding]:
         if not others:
             continue
         best = min(others, key=lambda one: (one.price, one.service))
-        timing, runs = file.timing(task), monthly_runs(file)
+        timing = file.timing(task) if task.kind == "task" else None
+        runs = monthly_runs(file)
         calls = (
             None
             if timing is None or runs is None or timing.calls_per_run is None
@@ -66,11 +67,21 @@ def find(file: FlowFile) -> Iterator[Finding]:
         )
 
 
-def _used(effect: FunctionEffect, prices: PriceTable) -> tuple[ServicePrice, int] | None:
-    """Return the dearest priced service that a task calls, with the line."""
+def _callers(file: FlowFile) -> Iterator[tuple[Function, tuple[Touch, ...]]]:
+    """Yield each task with what it does, and each flow with what it does itself, not through others."""
+    for task in file.tasks:
+        yield task, file.reader.effect(task).touches
+    for flow in file.flows:
+        calls = [node for node in ast.walk(flow.node) if isinstance(node, ast.Call)]
+        own = [node for node in calls if file.reader.called(node, flow) is None]
+        yield flow, tuple(touch for node in own for touch in file.reader.own_touches(node, flow))
+
+
+def _used(touches: tuple[Touch, ...], prices: PriceTable) -> tuple[ServicePrice, int] | None:
+    """Return the dearest priced service that is called, with the line."""
     found = [
         (row, touch.line)
-        for touch in effect.touches
+        for touch in touches
         for row in prices.services
         if touch.resource and _is_called(row.service, touch.resource)
     ]

@@ -41,7 +41,8 @@ def find(file: FlowFile) -> Iterator[Finding]:
                 continue
             calls = timing.n * (timing.calls_per_run or 1.0)
             often = timing.failures >= max(_LEAST_FAILURES, _SHARE * calls)
-            if not (often and effect.waits and "retries" in task.options):
+            # What failed before it had retries is answered by those first.
+            if not (often and effect.waits and timing.retries):
                 continue
             seen.add(task.name)
             name = task.node.name
