@@ -97,12 +97,10 @@ def without_relay(text: str) -> str:
 
     A time, a level or the name of a container before the frames of a traceback is no part of them.
     """
-    lines = text.split("\n")
+    lines = [_RELAYED.sub("", line, count=1) for line in text.split("\n")]
     before = next((shape for shape in map(_before_frame, lines) if shape), None)
-    if before is not None and sum(before.match(line) is not None for line in lines) < FEWEST_RELAYED:
-        before = None
-    for known in filter(None, (_RELAYED, before)):
-        lines = [known.sub("", line, count=1) for line in lines]
+    if before is not None and sum(before.match(line) is not None for line in lines) >= FEWEST_RELAYED:
+        lines = [before.sub("", line, count=1) for line in lines]
     return "\n".join(lines)
 
 
