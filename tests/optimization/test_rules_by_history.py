@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 import yaml
 
-from prefect_autopilot.models import Advice, FlowHistory, OptimizationPlan, PriceTable, Rewrite, Strategy
+from prefect_autopilot.models import (
+    Advice,
+    FlowHistory,
+    OperationEffect,
+    OptimizationPlan,
+    PriceTable,
+    Rewrite,
+    Strategy,
+)
 from prefect_autopilot.optimization import RateLimits, optimize
 
 HEAD = """import asyncio
@@ -412,10 +420,14 @@ def test_a_cheaper_connected_service_for_the_same_job_is_told_in_money() -> None
 
 def test_a_service_that_a_flow_calls_by_itself_is_compared_too() -> None:
     text = (
-        "from prefect_autopilot.tasks import call_service\n\n@flow\ndef main(x):\n"
+        "from prefect import flow\nfrom prefect_autopilot.tasks import call_service\n\n@flow\ndef main(x):\n"
         "    return call_service('notion-default', 'search', query=x)\n"
     )
-    plan = plan_of(text, Strategy.COST, history(runs_per_day=10), prices=prices())
+    known = {("notion", "search"): OperationEffect.SAFE}
+    past = history(runs_per_day=10)
+    plan = optimize(
+        text, file="f.py", strategy=Strategy.COST, history=past, prices=prices(), operations=known
+    )
     told = {one.how: one.saving_per_month for one in plan.advice if one.rule == "cheaper_service"}
     assert told["call cheap in main instead of notion"] is None, "nobody counted its calls"
 
