@@ -15,6 +15,9 @@ from prefect_autopilot.errors import ConflictError
 from prefect_autopilot.models import TERMINAL_STATES, JSONDict
 
 HEARTBEAT = "prefect.flow-run.heartbeat"
+_INFRASTRUCTURE = ("prefect.kubernetes.pod.", "prefect.docker.container.")
+_ENDED = frozenset({"failed", "evicted", "succeeded", "exited", "dead"})
+"""What pods and containers are when nothing runs in them any more; another try has an event after it."""
 _PROC = Path("/proc")
 _TICK_S = 2.0
 
@@ -30,6 +33,24 @@ async def last_heartbeat(api: PrefectAPI, run_id: str, since: datetime) -> datet
     page = await api.request("POST", "/events/filter", {"filter": wanted, "limit": 1})
     events = page.get("events") if isinstance(page, dict) else None
     return datetime.fromisoformat(events[0]["occurred"]) if events else None
+
+
+async def infrastructure_end(api: PrefectAPI, run_id: str, since: datetime) -> str | None:
+    """Return how a run's pod or container ended, as its worker has told the server; None where it did not."""
+    wanted = {
+        "event": {"prefix": list(_INFRASTRUCTURE)},
+        "related": {"id": [f"prefect.flow-run.{run_id}"]},
+        "occurred": {"since": since.isoformat()},
+        "order": "DESC",
+    }
+    page = await api.request("POST", "/events/filter", {"filter": wanted, "limit": 1})
+    events = page.get("events") if isinstance(page, dict) else None
+    kind, _, state = events[0]["event"].rpartition(".") if events else ("", "", "")
+    if state not in _ENDED:
+        return None
+    resource = events[0].get("resource") or {}
+    name = resource.get("prefect.resource.name") or resource.get("prefect.resource.id")
+    return f"{kind.rpartition('.')[2]} {name} is {state} since {events[0]['occurred']}, as its worker told"
 
 
 async def last_task_sign(api: PrefectAPI, run_id: str) -> datetime | None:

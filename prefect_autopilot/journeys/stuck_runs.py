@@ -2,7 +2,8 @@
 
 Two proofs that do not hang together: the run has been silent (no state, task, log or heartbeat) for longer
 than three heartbeats while it lasts longer than any that completed lately; and its process does not exist on
-the one machine where it can have been. A server that was away explains the first and never the second.
+the one machine where it can have been, or its worker has told that its pod or container has ended. A server
+that was away explains the first and never the second.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ class StuckWatch:
 
     def __init__(self) -> None:
         self._looked_at: datetime | None = None
+        self._asked: dict[str, datetime] = {}
+        """When the server was asked for the containers of runs."""
 
     async def look(self, desk: Desk) -> tuple[TroubleshootingSession, ...]:
         """Look once, and open a session for each run that is proved to be dead."""
@@ -59,19 +62,27 @@ class StuckWatch:
         try:
             # What monitoring has read is enough to find them by; the proof asks the server anew.
             for run in await desk.store.unfinished_runs(now - SILENT):
-                if len(opened) < MOST_AT_ONCE and (session := await _open(desk, run)):
+                due = self._is_due(run, now) and len(opened) < MOST_AT_ONCE
+                if due and (session := await _open(desk, run)):
                     opened.append(session)
         except (ConflictError, PrefectError) as error:
             logger.info("Stuck runs were not looked for: %s", error.message)
         return tuple(opened)
+
+    def _is_due(self, run: RunRecord, now: datetime) -> bool:
+        """Tell whether to look at a run now: this machine costs nothing, the server is asked seldom."""
+        if not _in_container(run):
+            return True
+        self._asked = {ident: at for ident, at in self._asked.items() if now - at < SILENT}
+        return self._asked.setdefault(run.id, now) == now
 
 
 async def prove_stuck(desk: Desk, run: RunRecord) -> EndStuckRun | None:
     """Return the end of a run that is proved twice to be dead, None where either proof is missing."""
     now = desk.clock()
     # The cheap facts first: most runs are simply under way.
-    gone = _why_gone(run, now)
-    if gone is None or not await _was_here(desk, run.work_pool or ""):
+    gone = await _why_dead(desk, run, now)
+    if gone is None:
         return None
     silence = await _silence(desk, run, now)
     if silence is None:
@@ -79,13 +90,25 @@ async def prove_stuck(desk: Desk, run: RunRecord) -> EndStuckRun | None:
     return EndStuckRun(flow_run_id=run.id, proof=f"{silence}, and {gone}")
 
 
-def _why_gone(run: RunRecord, now: datetime) -> str | None:
-    """Return how this machine shows that the process of a long silent run is gone; this asks no server."""
+def _may_be_stuck(run: RunRecord, now: datetime) -> bool:
     if run.state.type != "RUNNING" or run.start is None or not run.deployment_id or not run.work_pool:
+        return False
+    return not run.flow_name.startswith(OWN_PREFIX) and now - run.state.timestamp >= SILENT
+
+
+def _in_container(run: RunRecord) -> bool:
+    """Tell whether a run is in a pod or container: theirs are names behind those of cluster or host."""
+    return ":" in (run.infrastructure_pid or "")
+
+
+async def _why_dead(desk: Desk, run: RunRecord, now: datetime) -> str | None:
+    """Return why nothing of a long silent run is alive; a process is looked for before a server is asked."""
+    if not _may_be_stuck(run, now):
         return None
-    if run.flow_name.startswith(OWN_PREFIX) or now - run.state.timestamp < SILENT:
-        return None
-    return run_life.why_gone(run.id, run.infrastructure_pid, run.state.timestamp)
+    if _in_container(run):
+        return await run_life.infrastructure_end(desk.api, run.id, run.state.timestamp)
+    gone = run_life.why_gone(run.id, run.infrastructure_pid, run.state.timestamp)
+    return gone if gone is not None and await _was_here(desk, run.work_pool or "") else None
 
 
 async def _was_here(desk: Desk, pool: str) -> bool:
@@ -138,7 +161,7 @@ async def look_at_ended(
 
 
 async def _open(desk: Desk, seen: RunRecord) -> TroubleshootingSession | None:
-    if _why_gone(seen, desk.clock()) is None:
+    if await _why_dead(desk, seen, desk.clock()) is None:
         return None
     try:
         run = await desk.api.run(seen.id)

@@ -156,7 +156,7 @@ class EndStuckRun(ProvedRepair):
     when: ClassVar[str] = (
         "the run has been silent for nine minutes and lasts half as long again as any of its last "
         "completed runs; and its process is gone, in a process pool whose workers are all on this "
-        "machine"
+        "machine, or its worker has told that its pod or container ended"
     )
     undo: ClassVar[str] = "cannot be: its process is gone"
     helped: ClassVar[str] = "it is Crashed, and then retried as any killed run"

@@ -184,6 +184,17 @@ async def test_a_deployment_is_paused_resumed_and_given_its_code_back(
         assert (await api.deployment(ident))["paused"] is paused
         with pytest.raises(ConflictError):
             await run_life.set_paused(api, ident, paused=paused)
+    with pytest.raises(ConflictError, match="gone"):
+        await run_life.set_schedule_active(api, ident, str(uuid.uuid4()), active=False)
+    hourly = {"schedule": {"interval": 3600}, "active": True, "parameters": {"part": "north"}}
+    (made,) = await api.request("POST", f"/deployments/{ident}/schedules", [hourly])
+    for active in (False, True):
+        await run_life.set_schedule_active(api, ident, made["id"], active=active)
+        stands = run_life.schedule_in(await api.deployment(ident), made["id"])
+        assert stands is not None
+        assert (stands["active"], stands["parameters"]) == (active, {"part": "north"})
+        with pytest.raises(ConflictError, match="already"):
+            await run_life.set_schedule_active(api, ident, made["id"], active=active)
     now = deployed_code.code_of(await api.deployment(ident))
     old = {**now, "path": "/srv/old", "version": "1"}
     await deployed_code.set_code(api, ident, before=now, after=old)
@@ -199,7 +210,9 @@ async def test_a_run_said_to_run_is_ended_once_and_its_signs_of_life_are_read(
     await put(api, run_id, "RUNNING")
     state_id = (await api.run(run_id)).state.id
     assert await run_life.last_task_sign(api, run_id) is None
-    assert await run_life.last_heartbeat(api, run_id, datetime.now(UTC) - timedelta(hours=1)) is None
+    an_hour_ago = datetime.now(UTC) - timedelta(hours=1)
+    assert await run_life.last_heartbeat(api, run_id, an_hour_ago) is None
+    assert await run_life.infrastructure_end(api, run_id, an_hour_ago) is None
     await run_life.end_run(api, run_id, expected_state_id=state_id, message="autopilot: ended, worker lost")
     assert (await api.run(run_id)).state.type == "CRASHED"
     with pytest.raises(ConflictError):

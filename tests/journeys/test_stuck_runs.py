@@ -38,6 +38,9 @@ class Server:
     def __init__(self, prefect: Any) -> None:
         self.prefect = prefect
         self.beats: list[str] = []
+        self.told: list[dict[str, Any]] = []
+        """What workers told of pods and containers."""
+        self.asked = 0
         self.pool_type = "process"
         self.workers = [{"name": "one", "status": "ONLINE"}]
         self.accepts = True
@@ -45,9 +48,7 @@ class Server:
     def __call__(self, request: httpx.Request) -> httpx.Response:
         path = request.url.path.removeprefix("/api")
         if path == "/events/filter":
-            wanted = json.loads(request.content)["filter"]
-            assert wanted["resource"]["id"] == ["prefect.flow-run.run-1"]
-            return httpx.Response(200, json={"events": [{"occurred": beat} for beat in self.beats[-1:]]})
+            return httpx.Response(200, json={"events": self._events(json.loads(request.content)["filter"])})
         if path == "/task_runs/filter":
             wanted, tasks = json.loads(request.content), self.prefect.task_runs.get("run-1", [])
             ordered = tasks if wanted["sort"] == "EXPECTED_START_TIME_ASC" else tasks[::-1]
@@ -60,6 +61,14 @@ class Server:
             return httpx.Response(200, json={"status": "REJECT", "details": {"reason": "it has ended"}})
         answer: httpx.Response = self.prefect(request)
         return answer
+
+    def _events(self, wanted: dict[str, Any]) -> list[dict[str, Any]]:
+        if "related" in wanted:
+            assert wanted["related"] == {"id": ["prefect.flow-run.run-1"]}
+            self.asked += 1
+            return self.told[-1:]
+        assert wanted["resource"]["id"] == ["prefect.flow-run.run-1"]
+        return [{"occurred": beat} for beat in self.beats[-1:]]
 
 
 @pytest.fixture
@@ -317,6 +326,47 @@ async def test_a_number_that_another_process_has_got_since_proves_the_death(desk
     found = await proof(desk)
     assert found is not None
     assert "it is another one" in found.proof
+
+
+POD = {"prefect.resource.name": "orders-x7", "prefect.resource.id": "prefect.kubernetes.pod.u1"}
+ENDS = {
+    "prefect.kubernetes.pod.failed": "pod orders-x7 is failed since",
+    "prefect.kubernetes.pod.evicted": "pod orders-x7 is evicted since",
+    "prefect.docker.container.exited": "container orders-x7 is exited since",
+    "prefect.kubernetes.pod.running": None,
+    "prefect.docker.container.paused": None,
+}
+
+
+@pytest.mark.parametrize("event", ENDS)
+async def test_of_a_container_the_worker_must_have_told_that_it_ended(
+    desk: Desk, server: Server, prefect: Any, stuck: Any, event: str
+) -> None:
+    said, server.pool_type = ENDS[event], "kubernetes"
+    stuck["infrastructure_pid"] = "cluster:orders-x7"
+    assert await proof(desk) is None, "nobody has told anything"
+    server.told = [{"event": event, "occurred": "2026-03-02T03:30:00+00:00", "resource": POD}]
+    found = await proof(desk)
+    assert (found is None) == (said is None)
+    if found is not None and said is not None:
+        assert said in found.proof
+        assert "last sign of life" in found.proof
+        server.told.append(
+            {"event": event.rpartition(".")[0] + ".pending", "occurred": "2026-03-02T03:31:00Z"}
+        )
+        assert await proof(desk) is None, "another pod has followed"
+
+
+async def test_the_server_is_asked_seldom_for_containers(
+    desk: Desk, server: Server, prefect: Any, clock: Any, stuck: Any
+) -> None:
+    stuck["infrastructure_pid"] = "cluster:orders-x7"
+    await desk.store.upsert_runs([await desk.api.run("run-1")])
+    watch = StuckWatch()
+    for _ in range(18):
+        assert await watch.look(desk) == ()
+        clock.forward(61)
+    assert server.asked == 2
 
 
 async def test_without_a_worker_here_nobody_can_tell(desk: Desk, stuck: Any, worker: Any) -> None:
