@@ -21,7 +21,9 @@ from typing import Any
 from prefect_autopilot.adapters.embedded import running_server
 from prefect_autopilot.adapters.evidence import read_evidence
 from prefect_autopilot.adapters.prefect_api import PrefectAPI
-from prefect_autopilot.troubleshooting import diagnose
+from prefect_autopilot.journeys.linked import with_linked
+from prefect_autopilot.journeys.shared_data import with_shared_data
+from prefect_autopilot.troubleshooting import diagnose, with_what_is_shared
 
 TRACEBACK = """Encountered exception during execution:
 Traceback (most recent call last):
@@ -90,7 +92,10 @@ async def measured(url: str, runs: list[str]) -> list[tuple[float, float, int]]:
     async with TimedAPI(url) as api:
         for run in runs:
             began, spent, calls = time.perf_counter(), api.spent, api.calls
-            diagnose(await read_evidence(api, await api.run(run), now=datetime.now(UTC)))
+            evidence = await read_evidence(api, await api.run(run), now=datetime.now(UTC))
+            diagnosis = diagnose(evidence)
+            evidence = await with_linked(api, evidence, diagnosis)
+            with_what_is_shared(await with_shared_data(api, evidence, diagnosis), diagnosis)
             told.append((time.perf_counter() - began, api.spent - spent, api.calls - calls))
     return told
 
@@ -109,7 +114,7 @@ async def figures(runs: int, lines: int) -> list[str]:
         f"diagnosis of a run   {median(wholes):.1f} ms, p95 {wholes[place]:.1f} ms (n={len(rest)})",
         f"  log lines          {lines}",
         f"  to its API calls   {median(ratios):.2f} times their time, p95 {ratios[place]:.2f}",
-        f"  calls a run        {max(calls for _, _, calls in rest)} at most",
+        f"  calls a run        {median(c for _, _, c in rest):.0f}, {max(c for _, _, c in rest)} at most",
         f"  the first run      {first[0] * 1000:.0f} ms, which loads what is known",
     ]
 
