@@ -59,8 +59,8 @@ def _meeting(reader: EffectReader, task: Function, node: ast.AST, *, caught: boo
         ends_here = caught or any(_catches_all(one) for one in node.handlers)
         for part in node.body:
             yield from _meeting(reader, task, part, caught=ends_here)
-        for part in (*node.handlers, *node.orelse, *node.finalbody):
-            yield from _meeting(reader, task, part, caught=caught)
+        for other in (*node.handlers, *node.orelse, *node.finalbody):
+            yield from _meeting(reader, task, other, caught=caught)
         return
     if isinstance(node, ast.Call):
         called = reader.called(node, task)
