@@ -44,13 +44,14 @@ async def infrastructure_end(api: PrefectAPI, run_id: str, since: datetime) -> s
         "order": "DESC",
     }
     page = await api.request("POST", "/events/filter", {"filter": wanted, "limit": 1})
-    events = page.get("events") if isinstance(page, dict) else None
-    kind, _, state = events[0]["event"].rpartition(".") if events else ("", "", "")
+    events: list[Any] = (page.get("events") or []) if isinstance(page, dict) else []
+    last: JSONDict = events[0] if events else {"event": ""}
+    kind, _, state = last["event"].rpartition(".")
     if state not in _ENDED:
         return None
-    resource = events[0].get("resource") or {}
+    resource = last.get("resource") or {}
     name = resource.get("prefect.resource.name") or resource.get("prefect.resource.id")
-    return f"{kind.rpartition('.')[2]} {name} is {state} since {events[0]['occurred']}, as its worker told"
+    return f"{kind.rpartition('.')[2]} {name} is {state} since {last['occurred']}, as its worker told"
 
 
 async def last_task_sign(api: PrefectAPI, run_id: str) -> datetime | None:

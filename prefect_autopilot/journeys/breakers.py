@@ -98,8 +98,8 @@ async def look_at_paused(
     except UnknownNameError:
         return steps.close(session, "the deployment was deleted", now=now)
     if not (stands := _is_paused(raw, remedy)):
-        what = "the schedule was deleted" if stands is None else f"{remedy.paused} was resumed meanwhile"
-        return steps.close(session, what, now=now)
+        said = "the schedule was deleted" if stands is None else f"{remedy.paused} was resumed meanwhile"
+        return steps.close(session, said, now=now)
     good = next((run for run in runs if _shows_it_is_over(run, remedy, since)), None)
     url = _address(session) if good is None and now - since > PROBED_AFTER else None
     what = None

@@ -109,20 +109,16 @@ def consent(
     evidence: Evidence,
     policy: RemedyPolicy,
     remedy: Remedy,
-    attempts: tuple[Attempt, ...],
     usage: Usage,
     *,
-    done: Done,
-    passes: bool,
     now: datetime,
 ) -> tuple[Check, ...]:
-    """Return the checks of the owner's policy; ``passes`` says that the cause passes by itself."""
+    """Return the checks of the owner's policy."""
     run = evidence.run
     return (
         *_wishes(run, policy, remedy, usage, now),
         *_means(run, policy, remedy),
         *_budgets(policy, usage, now),
-        _interval(policy, remedy, attempts, done, passes=passes, now=now),
     )
 
 
@@ -203,7 +199,12 @@ def _budgets(policy: RemedyPolicy, usage: Usage, now: datetime) -> Iterator[Chec
     )
 
 
-def _interval(
+def used_of(done: Done, attempts: tuple[Attempt, ...]) -> int:
+    """Return how many remedies a run has had, in this session or in any."""
+    return max(done.acts, len(attempts))
+
+
+def interval(
     policy: RemedyPolicy,
     remedy: Remedy,
     attempts: tuple[Attempt, ...],
@@ -214,14 +215,16 @@ def _interval(
 ) -> Check:
     """Keep the remedies of one run apart: a retry with its backoff, of what passes by itself, is one of them.
 
-    So is a retry with the act that had to precede it.
+    So is a retry with the act that had to precede it. ``passes`` says that the cause passes by itself.
     """
     tries, apart_s = policy.pace
     times = (done.last_at, *(one.applied_at for one in attempts))
     since = max((at for at in times if at is not None), default=None)
     prepared = bool(attempts) and isinstance(attempts[-1].remedy, RunRefresher | EndStuckRun)
     retried = done.retries_only and all(isinstance(one.remedy, RetryRun) for one in attempts)
-    same = isinstance(remedy, RetryRun) and (prepared or (passes and retried and done.acts < tries))
+    same = isinstance(remedy, RetryRun) and (
+        prepared or (passes and retried and used_of(done, attempts) < tries)
+    )
     next_at = since + timedelta(seconds=apart_s) if since is not None and not same else now
     said = (
         f"At least {apart_s:.0f} s lie between two remedies of one run;"

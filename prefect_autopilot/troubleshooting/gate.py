@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from prefect_autopilot.effects import RerunVerdict
@@ -39,8 +38,10 @@ from prefect_autopilot.troubleshooting.consent import (
     answering,
     approved,
     consent,
+    interval,
     mode_of,
     names_of,
+    used_of,
     within,
 )
 from prefect_autopilot.troubleshooting.learning import Record, Records
@@ -101,7 +102,6 @@ def decide(
     remedies were worth for this cause; ``approval`` is a person's yes to an earlier proposal; ``outage``
     that the service a retry has failed against is still down, or no longer.
     """
-    records = records or {}
     approval = approval if approved(approval, evidence.run) else None
     remedy = choose(
         diagnosis,
@@ -125,30 +125,20 @@ def decide(
         earlier_effect=earlier_effect,
     )
     done = done or Done()
-    done = replace(done, acts=max(done.acts, len(attempts)))
     checks = (
         *_standing(evidence, diagnosis, remedy, own_flow=own_flow, human_touched=human_touched, now=now),
-        *_fitness(diagnosis, evidence, policy, remedy, attempts, rerun=rerun, used=done.acts),
-        *_held(remedy, attempts, records.get(remedy.kind, Record()), breaker_open=breaker_open),
+        *_fitness(diagnosis, evidence, policy, remedy, attempts, rerun=rerun, used=used_of(done, attempts)),
+        *_held(remedy, attempts, (records or {}).get(remedy.kind, Record()), breaker_open=breaker_open),
         _repeatable(repeat, remedy, approval),
         *within(remedy),
         answering(remedy, outage),
-        *consent(
-            evidence,
-            policy,
-            remedy,
-            attempts,
-            usage or Usage(),
-            done=done,
-            passes=diagnosis.transient,
-            now=now,
-        ),
+        *consent(evidence, policy, remedy, usage or Usage(), now=now),
+        interval(policy, remedy, attempts, done, passes=diagnosis.transient, now=now),
     )
     if approval is not None:
         checks = answered(checks, approval)
-    decision = _decided(diagnosis, evidence, remedy, checks)
-    mode = mode_of(policy, evidence.run, remedy)
-    return decision.model_copy(update={"state_id": evidence.run.state.id, "mode": mode})
+    told = {"state_id": evidence.run.state.id, "mode": mode_of(policy, evidence.run, remedy)}
+    return _decided(diagnosis, evidence, remedy, checks).model_copy(update=told)
 
 
 def _as_wished(remedy: Remedy, approval: Approval, diagnosis: Diagnosis) -> Remedy:
