@@ -106,7 +106,7 @@ async def _pages(api: Asks, wanted: JSONDict) -> AsyncIterator[JSONDict]:
             # Behind a proxy the server may name itself by another address; only the token is its own.
             page = await api.request("GET", f"/events/filter/next?{urlsplit(page['next_page']).query}")
     except UnknownNameError:
-        pass
+        return  # a server without events has none to read
 
 
 def _run_of(event: JSONDict) -> str:
