@@ -270,7 +270,7 @@ class EffectReader:
         """Yield what a property, an item or an attribute that is loaded late does, which no call names."""
         kind = scope.type_of(node.value)
         if kind and kind != PLAIN and (late := lookup(f"{kind}.{name}")) and late.attribute:
-            yield late.touch(node.lineno, f"{kind}.{name}")
+            yield late.told(node.lineno, f"{kind}.{name}")
         found = method_of(self.module, kind[1:], name) if kind.startswith(".") else None
         if found and (is_property(found) or name == "__getitem__"):
             yield from passed_on(self.effect(found).touches, ast.Call(node, [], []), found, scope)
@@ -350,7 +350,7 @@ class EffectReader:
             yield from mutation(one, node.lineno, scope)
 
     def _entry_touch(self, entry: Entry, name: str, node: ast.Call, scope: Scope) -> Touch:
-        touch = entry.touch(node.lineno, name.removeprefix("builtins."))
+        touch = entry.told(node.lineno, name.removeprefix("builtins."))
         touch = special_touch(entry, touch, node, scope, self._operations)
         return locate(touch, node, scope)
 

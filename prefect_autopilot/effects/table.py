@@ -46,7 +46,7 @@ class Entry(Value):
     attribute: bool = False
     """``names`` are no calls: reading the attribute asks outside, as objects do that load themselves late."""
 
-    def touch(self, line: int, what: str) -> Touch:
+    def told(self, line: int, what: str) -> Touch:
         """Return what a line does that calls one of the names, before its arguments are looked at."""
         return Touch(
             level=self.effect,
