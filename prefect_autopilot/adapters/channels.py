@@ -74,7 +74,7 @@ class Outbox(Protocol):
     async def acquire_lease(self, name: str, holder: str, ttl_s: float, now: datetime) -> int | None:
         """Return the token of a lease, None where somebody else holds it."""
 
-    async def release_lease(self, name: str, token: int) -> None:
+    async def release_lease(self, name: str, token: int) -> bool:
         """Give a lease back."""
 
 
