@@ -276,7 +276,10 @@ def _learnt(
 def _may_pass(failure: Failure, learnt: Judgement | None) -> bool:
     """Tell whether an unknown failure may pass; what tells of no failure is nothing to try again."""
     # Of a traceback that lost its exception only the code is left to look at.
-    passes = learnt.passes >= PASSES_UNKNOWN if learnt else 'File "' not in failure.text
+    passes = 'File "' not in failure.text
+    if learnt is not None:
+        # Whoever is not sure of a kind cannot know that it lasts.
+        passes = learnt.passes >= PASSES_UNKNOWN or learnt.confidence < ANSWERED_BRIEF
     return _tells_of_failure(failure) and (passes or _sounds_passing(failure))
 
 
