@@ -15,6 +15,11 @@ _HAPPENS = re.compile(
     r"(?P<change>[a-z]+)\b(?! up\b)"
 )
 
+_LABELLED = re.compile(
+    r"\b(?P<thing>[a-z]{3,20}?)s?\s+(?:is|are|was|were|gets?|got|has been|have been|being)\s+"
+    r"(?:labell?ed|tagged)\b"
+)
+"""Being labelled is an event of its own; "an issue labelled bug is opened" says which are meant."""
 
 _NEAR = 80
 """Characters on each side of a name in which its thing stands."""
@@ -141,4 +146,5 @@ def unannounced(trigger: ServiceTrigger | None, said: str) -> str | None:
         is_thing = thing not in _change_of() and not is_filler(thing)
         if is_thing and change and change != _NEW and change not in own:
             return f"{thing}_{change}"
-    return None
+    labelled = _LABELLED.search(said)
+    return f"{labelled['thing']}_labelled" if labelled else None

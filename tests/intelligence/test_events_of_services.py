@@ -79,6 +79,8 @@ def test_a_change_nobody_announces_gets_an_event_of_its_own(catalogue: Catalogue
     assert unannounced(card, "when a card is archived") == "card_archived"
     assert unannounced(card, "when a card is created") is None
     assert unannounced(card, "when a card appears") is None
+    assert unannounced(card, "when a card gets tagged urgent") == "card_labelled"
+    assert unannounced(card, "when a card tagged urgent is created") is None
     assert unannounced(None, "when a subscription expires") == "subscription_expired"
 
 

@@ -324,11 +324,10 @@ REQUESTS = [
         ends=ASKED,
     ),
     Request(
-        'When a GitHub issue is labelled bug, create a Jira issue titled "Bug from GitHub"',
+        'When a GitHub issue labelled bug is opened, create a Jira issue titled "Bug from GitHub"',
         "app_event github new_issue",
         "jira.create_issue",
         "labelled bug",
-        ends=ASKED,
     ),
     Request(
         "When a Typeform comes in, create a HubSpot contact if the score is above 8",
