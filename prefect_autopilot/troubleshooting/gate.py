@@ -125,6 +125,8 @@ def decide(
         earlier_effect=earlier_effect,
     )
     done = done or Done()
+    # A death that is told twice is one: the retry that was made for it has not begun.
+    passes = diagnosis.transient or killed(diagnosis, evidence)
     checks = (
         *_standing(evidence, diagnosis, remedy, own_flow=own_flow, human_touched=human_touched, now=now),
         *_fitness(diagnosis, evidence, policy, remedy, attempts, rerun=rerun, used=used_of(done, attempts)),
@@ -133,7 +135,7 @@ def decide(
         *within(remedy),
         answering(remedy, outage),
         *consent(evidence, policy, remedy, usage or Usage(), now=now),
-        interval(policy, remedy, attempts, done, passes=diagnosis.transient, now=now),
+        interval(policy, remedy, attempts, done, passes=passes, now=now),
     )
     if approval is not None:
         checks = answered(checks, approval)
