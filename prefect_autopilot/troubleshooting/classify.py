@@ -39,6 +39,11 @@ LASTING = frozenset(
         IssueCategory.LOGIC,
     }
 )
+UNSURE, FITS_PASSING, READS_PASSING = 0.8, 0.7, 0.7
+"""Below the first confidence it is not said that a failure lasts where a pattern of what passes fits with the
+second score and the trained model takes it, with the third probability, for one that passes."""
+DECIDES = 0.965
+"""A pattern with this confidence was written against what misleads: that is no doubt about it."""
 FIRM = 0.84
 """A pattern with this score decides; what the trained model thinks changes only how sure that is."""
 OF_SCORE, OF_SHARE, OF_FIRM = 0.53, 0.77, 1.5
@@ -103,15 +108,31 @@ def diagnose_failure(failure: Failure, *, state_type: str | None = None, context
     others = _alternatives(category, shares, candidates, learnt)
     best = next((one for one in candidates if one.pattern.category is category), None)
     if best is not None and best.score >= THRESHOLD:
-        return _concluded(failure, mark, best, shares[category], others)
+        told = _concluded(failure, mark, best, shares[category], others)
+        return _doubted(told, best, candidates, learnt)
     if learnt is not None and shares[category] >= _least(failure, learnt):
         return _learnt(failure, mark, category, shares[category], learnt.passes, others)
     if first is not None and first.score >= THRESHOLD:
         # The model leans elsewhere and is not sure enough: what a pattern knows is more than nothing.
         known = first.pattern.category
         others = _alternatives(known, shares, candidates, learnt)
-        return _concluded(failure, mark, first, shares[known], others)
+        told = _concluded(failure, mark, first, shares[known], others)
+        return _doubted(told, first, candidates, learnt)
     return _unknown(failure, mark, shares[category] if candidates else 0.0, learnt)
+
+
+def _doubted(
+    told: Diagnosis, best: Candidate, candidates: list[Candidate], learnt: Judgement | None
+) -> Diagnosis:
+    """Return a diagnosis that does not say "lasts" where that is unsure and two opinions say "passes"."""
+    decided = told.transient or told.confidence >= UNSURE or best.pattern.confidence >= DECIDES
+    if decided or learnt is None or learnt.passes < READS_PASSING:
+        return told
+    passing = next((one for one in candidates if one.pattern.transient), None)
+    if passing is None or passing.score < FITS_PASSING:
+        return told
+    severity = Severity.MEDIUM if told.severity is Severity.HIGH else told.severity
+    return told.model_copy(update={"transient": True, "remedy": passing.pattern.remedy, "severity": severity})
 
 
 def _least(failure: Failure, learnt: Judgement) -> float:

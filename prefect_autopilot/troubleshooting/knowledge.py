@@ -262,10 +262,11 @@ def _service_by_path(text: str) -> str | None:
 def _service_of(unit: Unit) -> str | None:
     hosts = [host.lower() for host in _HOST.findall(unit.text)]
     files = " ".join(frame.file for frame in _called(unit))
-    lowered = unit.text.lower()
+    said = searched(unit.text)
+    lowered = said.lower()
     best: tuple[int, int, str] | None = None
     for order, technology in enumerate(load_technologies()):
-        strength = _strength(technology, unit, lowered, hosts, files)
+        strength = _strength(technology, unit, said, lowered, hosts, files)
         if technology.generic:
             strength = min(strength, 1)
         if strength and (best is None or (strength, -order) > best[:2]):
@@ -283,7 +284,9 @@ def _spoken_of(technology: Technology, text: str, lowered: str) -> bool:
     return any(literal in lowered and word.search(text) for literal, word in technology.words)
 
 
-def _strength(technology: Technology, unit: Unit, lowered: str, hosts: list[str], files: str) -> int:
+def _strength(
+    technology: Technology, unit: Unit, said: str, lowered: str, hosts: list[str], files: str
+) -> int:
     root = unit.name.split("(", 1)[0]
     if hosts and any(host == end or host.endswith("." + end) for end in technology.hosts for host in hosts):
         return 4
@@ -292,7 +295,7 @@ def _strength(technology: Technology, unit: Unit, lowered: str, hosts: list[str]
         root.startswith(module + ".") or f"({module}." in unit.text for module in technology.modules
     ):
         return 3
-    if _spoken_of(technology, unit.text, lowered):
+    if _spoken_of(technology, said, lowered):
         return 2
     return (
         1 if files and any(f"/{module.replace('.', '/')}/" in files for module in technology.modules) else 0
