@@ -54,6 +54,7 @@ from prefect_autopilot.troubleshooting.remedies import (
     choose,
     killed,
     may_repeat,
+    passes,
     renewed,
 )
 
@@ -125,8 +126,6 @@ def decide(
         earlier_effect=earlier_effect,
     )
     done = done or Done()
-    # A death that is told twice is one: the retry that was made for it has not begun.
-    passes = diagnosis.transient or killed(diagnosis, evidence)
     checks = (
         *_standing(evidence, diagnosis, remedy, own_flow=own_flow, human_touched=human_touched, now=now),
         *_fitness(diagnosis, evidence, policy, remedy, attempts, rerun=rerun, used=used_of(done, attempts)),
@@ -135,7 +134,7 @@ def decide(
         *within(remedy),
         answering(remedy, outage),
         *consent(evidence, policy, remedy, usage or Usage(), now=now),
-        interval(policy, remedy, attempts, done, passes=passes, now=now),
+        interval(policy, remedy, attempts, done, passes=passes(diagnosis, evidence), now=now),
     )
     if approval is not None:
         checks = answered(checks, approval)

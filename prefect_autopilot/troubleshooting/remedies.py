@@ -203,6 +203,11 @@ def killed(diagnosis: Diagnosis, evidence: Evidence) -> bool:
     return diagnosis.pattern == "out-of-memory" and _KILLED.search(state.message or "") is not None
 
 
+def passes(diagnosis: Diagnosis, evidence: Evidence) -> bool:
+    """Tell whether a further try belongs to the retry before: a death told twice is one, and none began."""
+    return diagnosis.transient or killed(diagnosis, evidence)
+
+
 def _ran_again(attempts: tuple[Attempt, ...], evidence: Evidence) -> bool:
     """Tell whether the run began anew after our first act; a worker may report one death twice."""
     since = next((attempt.applied_at for attempt in attempts if attempt.applied_at is not None), None)
