@@ -56,7 +56,7 @@ def test_few_runs_are_no_health(server: Any) -> None:
 
 
 def test_failures_in_a_row_raise_an_alert_that_stands_in_the_table(server: Any) -> None:
-    runs_of("monitored-bad", "......FFFF")
+    runs_of("monitored-bad", "......FFFFF")
     told = server.run(monitor())
     assert told["alerts_changed"] >= 1
     alerts = [row for row in rows(server, "autopilot-alerts") if row["alert"].startswith("monitored-bad")]
