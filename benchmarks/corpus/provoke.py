@@ -62,7 +62,7 @@ def cases(only: str | None = None) -> Iterator[dict[str, Any]]:
             if only not in {None, technology}:
                 continue
             setup = entry.get("setup", "")
-            for number, (kind, code) in enumerate(entry["cases"]):
+            for number, (kind, code, *also) in enumerate(entry["cases"]):
                 category, alternatives, transient, remedy = labels[kind]
                 yield {
                     "id": f"{technology}-{number:02}",
@@ -71,7 +71,7 @@ def cases(only: str | None = None) -> Iterator[dict[str, Any]]:
                     "code": textwrap.dedent(setup) + textwrap.dedent(code),
                     "say": entry.get("say", False),
                     "category": category,
-                    "alternatives": alternatives,
+                    "alternatives": [*alternatives, *(also[0] if also else ())],
                     "transient": transient,
                     "remedy": remedy,
                 }
