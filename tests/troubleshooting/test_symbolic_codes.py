@@ -99,6 +99,10 @@ def test_any_text_is_read_without_complaint(text: str) -> None:
         ("AADSTS7000222: the secret lapsed", "credential"),
         ("process left with 0xC0000005", "crash"),
         ("\n\t401001: no entry", "credential"),
+        ('{"resourceType":"OperationOutcome","issue":[{"code":"throttled"}]}', "rate_limit"),
+        ("MSA|AR|77|no\nERR|||206^x^HL70357|E", "busy"),
+        ("AK5*R*5~", "request"),
+        ('{"error":["EService:Busy"]}', "server_error"),
     ],
 )
 def test_a_vendors_number_has_its_documented_meaning(text: str, meaning: str) -> None:
