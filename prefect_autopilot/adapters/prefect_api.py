@@ -279,6 +279,12 @@ class PrefectAPI(EndedRuns, PrefectActs):
             found += await self.request("POST", "/deployments/filter", {"deployments": wanted, "limit": PAGE})
         return tuple(found)
 
+    async def newest_events(self, wanted: JSONDict, limit: int) -> list[JSONDict]:
+        """Return the events that a filter finds, newest first; ``UnknownNameError`` where none are kept."""
+        body = {"filter": {**wanted, "order": "DESC"}, "limit": limit}
+        page = await self.request("POST", "/events/filter", body)
+        return list(page.get("events") or ()) if isinstance(page, dict) else []
+
     async def automations(self) -> tuple[JSONDict, ...]:
         """Return the enabled automations, up to one page; none where the server knows no automations."""
         try:

@@ -139,12 +139,10 @@ async def _of_the_container(api: PrefectAPI, run: RunRecord, part: Part[Any]) ->
     wanted = {
         "event": {"prefix": ["prefect.kubernetes.", "prefect.ecs.", "prefect.docker."]},
         "related": {"id": [f"prefect.flow-run.{run.id}"]},
-        "order": "DESC",
     }
-    body = {"filter": wanted, "limit": MOST_CHILDREN}
-    page = await part(api.request("POST", "/events/filter", body), "events of its container")
+    events = await part(api.newest_events(wanted, MOST_CHILDREN), "events of its container")
     lines = []
-    for event in (page or {}).get("events") or ():
+    for event in events or ():
         of = event.get("resource") or {}
         *_, kind, became = str(event.get("event")).split(".")
         reason = of.get("kubernetes.reason") or of.get("ecs.stoppedReason")

@@ -20,6 +20,8 @@ from pydantic import Field, SecretStr
 from prefect_autopilot.adapters.notice_blocks import load_block
 from prefect_autopilot.errors import AutopilotError, DeliveryError, UsageError
 from prefect_autopilot.models import IncidentEvent, JSONDict, Value
+from prefect_autopilot.models.names import CONNECTION_BLOCK
+from prefect_autopilot.services import find_operation
 from prefect_autopilot.services.paths import pick
 
 if TYPE_CHECKING:
@@ -27,8 +29,6 @@ if TYPE_CHECKING:
 
     from prefect_autopilot.adapters.clients import Client
 
-CONNECTION_TYPE = "service-connection"
-"""Slug of the block type that holds credentials."""
 _PLACE = re.compile(r"\{(\w+)\}")
 
 
@@ -75,7 +75,7 @@ async def keep_tickets(
     A ticket is looked for by its key first, so that a try that failed half-way opens no second one.
     """
     parts = urlsplit(url.get_secret_value())
-    block: Any = await load_block(f"{CONNECTION_TYPE}/{parts.netloc}")
+    block: Any = await load_block(f"{CONNECTION_BLOCK}/{parts.netloc}")
     try:
         told = told_by(block.service, dict(parse_qsl(parts.query)))
         async with block.client(transport, connection=parts.netloc) as client:
@@ -136,7 +136,7 @@ async def _find(client: Client, known: Tickets, words: Mapping[str, str]) -> str
 async def _call(
     client: Client, step: Step, words: Mapping[str, str], further: Mapping[str, str], key: str | None
 ) -> Any:
-    operation = next(one for one in client.service.operations if one.id == step.operation)
+    operation = find_operation(client.service, step.operation)
     numbers = {one.name for one in operation.parameters if one.type == "integer"}
     filled = {name: _filled(value, words) for name, value in step.parameters.items()}
     parameters = {name: int(value) if name in numbers else value for name, value in filled.items()}

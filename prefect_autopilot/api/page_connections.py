@@ -12,7 +12,8 @@ from prefect_autopilot.api.access import principal_of
 from prefect_autopilot.api.context import context_of
 from prefect_autopilot.api.page_frame import form_of, rendered
 from prefect_autopilot.errors import AutopilotError, ConfigurationError, PrefectError, UnknownNameError
-from prefect_autopilot.journeys.deployment import CONNECTION_BLOCK, open_client
+from prefect_autopilot.journeys.deployment import open_client
+from prefect_autopilot.models.names import CONNECTION_BLOCK
 from prefect_autopilot.redaction import redact
 from prefect_autopilot.store import Scope
 

@@ -10,7 +10,6 @@ from prefect_autopilot.adapters.simulator import Simulator
 from prefect_autopilot.errors import ConfigurationError, UsageError
 from prefect_autopilot.intelligence import analyze, design
 from prefect_autopilot.journeys.deployment import (
-    CONNECTION_BLOCK,
     deploy,
     needed_values,
     open_client,
@@ -30,6 +29,7 @@ from prefect_autopilot.models import (
     Question,
     RequestContext,
 )
+from prefect_autopilot.models.names import CONNECTION_BLOCK
 from prefect_autopilot.redaction import MARK, redact
 from prefect_autopilot.services import connection_name
 from prefect_autopilot.settings import load_settings

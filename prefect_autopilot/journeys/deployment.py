@@ -37,9 +37,6 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
     from prefect.client.schemas.actions import DeploymentScheduleCreate
 
-CONNECTION_BLOCK = "service-connection"
-"""Slug of the block type that holds the credentials of a service."""
-
 POLL_FLOW = "autopilot-poll"
 POLL_ENTRYPOINT = "prefect_autopilot.flows.poll.poll"
 POLL_INTERVAL_S = 60

@@ -69,12 +69,11 @@ async def _by_assets(api: PrefectAPI, evidence: Evidence) -> list[EvidenceLine]:
 
 async def _events(api: PrefectAPI, about: JSONDict, evidence: Evidence) -> list[JSONDict]:
     since = (evidence.run.state.timestamp - LOOK_BACK).isoformat()
-    wanted = {"event": {"prefix": [ASSET]}, "occurred": {"since": since}, "order": "DESC", **about}
+    wanted = {"event": {"prefix": [ASSET]}, "occurred": {"since": since}, **about}
     try:
-        page = await api.request("POST", "/events/filter", {"filter": wanted, "limit": MOST_EVENTS})
+        return await api.newest_events(wanted, MOST_EVENTS)
     except UnknownNameError:  # a server without events
         return []
-    return list(page.get("events") or ())
 
 
 def _assets(event: JSONDict) -> set[str]:

@@ -13,6 +13,9 @@ WORK_POOL: Final = "autopilot"
 MARK: Final = "autopilot"
 """Every state we set begins with this word, so that a run's own history tells who acted."""
 
+CONNECTION_BLOCK: Final = "service-connection"
+"""Slug of the block type that holds the credentials of a service."""
+
 SIMULATE: Final = "PREFECT_AUTOPILOT_SIMULATE"
 """Environment variable with the address of a simulator; where it is set no real service is called."""
 
