@@ -1,4 +1,4 @@
-"""What runs measured of themselves, read from the Prefect server: events, and artifacts by their key."""
+"""What runs told of themselves, read from the Prefect server: events, and artifacts by their key."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from prefect_autopilot.models.runs import MEASURE_NAME
 ARTIFACTS = "metric-"
 """How the key of an artifact begins that holds a measure; the rest is its name."""
 RUN = "prefect.flow-run."
+LOADED = "prefect.block."
+LOADED_PAGES = 4
 _EVENTS_PAGE = 50
 _ARTIFACTS_PAGE = 200
 MOST_PAGES = 2_000
@@ -80,6 +82,30 @@ async def measures_since(api: Asks, since: datetime, until: datetime) -> Measure
     return Measured(tuple(found), unusable)
 
 
+async def loaded_blocks(
+    api: Asks, run_ids: Iterable[str], since: datetime
+) -> tuple[dict[str, set[str]], datetime]:
+    """Return which blocks, as ``type/name``, flow runs loaded, and from which moment on that is all of them.
+
+    Prefect emits ``prefect.block.TYPE.loaded`` for each load; four pages of the newest are read.
+    """
+    wanted: JSONDict = {
+        "occurred": {"since": since.isoformat()},
+        "event": {"prefix": [LOADED]},
+        "related": {"id": [f"{RUN}{ident}" for ident in run_ids]},
+        "order": "DESC",
+    }
+    found: dict[str, set[str]] = {}
+    read, oldest = 0, since
+    async for event in _pages(api, wanted, LOADED_PAGES):
+        kind, _, became = str(event["event"]).removeprefix(LOADED).rpartition(".")
+        read, oldest = read + 1, datetime.fromisoformat(event["occurred"])
+        name = (event.get("resource") or {}).get("prefect.resource.name")
+        if became == "loaded" and name:
+            found.setdefault(_run_of(event), set()).add(f"{kind}/{name}")
+    return found, oldest if read >= LOADED_PAGES * _EVENTS_PAGE else since
+
+
 async def _events(api: Asks, since: datetime, until: datetime) -> list[tuple[datetime, str, Any, Any]]:
     wanted = {
         "occurred": {"since": since.isoformat(), "until": until.isoformat()},
@@ -94,14 +120,14 @@ async def _events(api: Asks, since: datetime, until: datetime) -> list[tuple[dat
     return found
 
 
-async def _pages(api: Asks, wanted: JSONDict) -> AsyncIterator[JSONDict]:
-    """Yield the events of a filter; none where the server knows no events."""
+async def _pages(api: Asks, wanted: JSONDict, most: int = MOST_PAGES) -> AsyncIterator[JSONDict]:
+    """Yield the events of a filter, some pages at most; none where the server knows no events."""
     try:
         page = await api.request("POST", "/events/filter", {"filter": wanted, "limit": _EVENTS_PAGE})
-        for _ in range(MOST_PAGES):
+        for number in range(1, most + 1):
             for event in page.get("events") or ():
                 yield event
-            if not page.get("next_page"):
+            if not page.get("next_page") or number == most:
                 break
             # Behind a proxy the server may name itself by another address; only the token is its own.
             page = await api.request("GET", f"/events/filter/next?{urlsplit(page['next_page']).query}")

@@ -68,9 +68,8 @@ async def _diagnosed(run_id: str | None) -> tuple[Evidence, Diagnosis, str]:
     from prefect_autopilot.adapters.evidence import read_evidence
     from prefect_autopilot.adapters.prefect_api import PrefectAPI
     from prefect_autopilot.journeys.desk import prefect_target
-    from prefect_autopilot.journeys.linked import with_linked
     from prefect_autopilot.journeys.probing import with_health_of_named
-    from prefect_autopilot.journeys.shared_data import with_shared_data
+    from prefect_autopilot.journeys.ties import with_ties
     from prefect_autopilot.troubleshooting import diagnose as judge
 
     target = prefect_target()
@@ -79,8 +78,7 @@ async def _diagnosed(run_id: str | None) -> tuple[Evidence, Diagnosis, str]:
         run = await _last_failed(api, now) if run_id is None else await api.run(run_id)
         evidence = await with_health_of_named(await read_evidence(api, run, now=now), _asking(api))
         diagnosis = judge(evidence)
-        evidence = await with_linked(api, evidence, diagnosis)
-        evidence = await with_shared_data(api, evidence, diagnosis)
+        evidence = await with_ties(api, evidence, diagnosis)
         return evidence, diagnosis, f"{api.ui}/runs/flow-run/{run.id}"
 
 

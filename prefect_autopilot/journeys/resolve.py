@@ -24,12 +24,11 @@ from prefect_autopilot.journeys.held import look_whether_held
 from prefect_autopilot.journeys.known_around import read_around
 from prefect_autopilot.journeys.leased import LEASE_TTL_S, lease_of
 from prefect_autopilot.journeys.left_open import acts_before, left_open
-from prefect_autopilot.journeys.linked import with_linked
 from prefect_autopilot.journeys.proposals import look_at_proposal
 from prefect_autopilot.journeys.remedies import apply_once
-from prefect_autopilot.journeys.shared_data import with_shared_data
 from prefect_autopilot.journeys.stuck_runs import is_stuck_run
 from prefect_autopilot.journeys.tell import publish, recognise
+from prefect_autopilot.journeys.ties import with_ties
 from prefect_autopilot.journeys.verifying import LONGEST_LOOK_S, LOOK_AGAIN_S, look_at, settle_of
 from prefect_autopilot.models import (
     FAILURE_STATES,
@@ -221,8 +220,7 @@ async def _understand(
     now = desk.clock()
     run = evidence.run
     diagnosis = diagnose(evidence)
-    evidence = await with_linked(desk.api, evidence, diagnosis)
-    evidence = await with_shared_data(desk.api, evidence, diagnosis)
+    evidence = await with_ties(desk.api, evidence, diagnosis)
     evidence, key = with_what_is_shared(evidence, diagnosis)
     components = (f"{run.flow_name}/{run.deployment_name}" if run.deployment_name else run.flow_name,)
     issues = (issue_from(diagnosis, workflow_id=session.workflow_id, now=now, components=components),)

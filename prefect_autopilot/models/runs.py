@@ -68,6 +68,8 @@ class RunRecord(Foreign):
     idempotency_key: str | None = None
     started_by: str | None = None
     """The automation that started it; None where a schedule, a parent or a person did."""
+    blocks: tuple[str, ...] | None = None
+    """Blocks that its code loaded, as ``type/name``; None where that is not known."""
     measures: dict[str, float] = Field(default_factory=dict)
     """What the run measured of itself; the store adds it when runs are read."""
 

@@ -7,7 +7,7 @@ First among the runs of its own, else among all that ended at the same time. Cha
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from prefect_autopilot.models import (
@@ -37,9 +37,7 @@ def with_what_is_shared(evidence: Evidence, diagnosis: Diagnosis) -> tuple[Evide
     What climbed before a failure of capacity comes next.
     """
     evidence = with_what_climbed(evidence, diagnosis)
-    others = {run.id: run for run in (*evidence.recent_runs, *evidence.compared)}
-    others.pop(evidence.run.id, None)
-    alike = [run for run in others.values() if _ended(run) and _is_good_or_alike(run, evidence.run)]
+    alike = comparable(evidence)
     own = [run for run in alike if _workflow(run) == _workflow(evidence.run)]
     found = _shared(evidence.run, own, diagnosis)
     if (
@@ -53,11 +51,18 @@ def with_what_is_shared(evidence: Evidence, diagnosis: Diagnosis) -> tuple[Evide
     return evidence.model_copy(update={"surroundings": (line, *evidence.surroundings)}), key
 
 
+def comparable(evidence: Evidence) -> list[RunRecord]:
+    """Return the runs that the failed one can be compared with, the newest last: good or failed alike."""
+    others = {run.id: run for run in (*evidence.recent_runs, *evidence.compared)}
+    others.pop(evidence.run.id, None)
+    alike = [run for run in others.values() if _ended(run) and _is_good_or_alike(run, evidence.run)]
+    return sorted(alike, key=lambda one: one.state.timestamp)
+
+
 def _shared(
-    run: RunRecord, others: Iterable[RunRecord], diagnosis: Diagnosis
+    run: RunRecord, others: Sequence[RunRecord], diagnosis: Diagnosis
 ) -> tuple[EvidenceLine, CommonKey] | None:
-    newest = sorted(others, key=lambda one: one.state.timestamp)[-MOST_COMPARED:]
-    told, key = correlate([_row(one) for one in (*newest, run)], known=diagnosis)
+    told, key = correlate([_row(one) for one in (*others[-MOST_COMPARED:], run)], known=diagnosis)
     return None if key is None else (told.evidence[-1], key)
 
 
@@ -104,6 +109,7 @@ def _row(run: RunRecord) -> IncidentRun:
         "job_variables": _plain(variables),
         "env": _plain(run.job_variables.get("env")),
         "tags": dict.fromkeys(run.tags, True),
+        "blocks": None if run.blocks is None else dict.fromkeys(run.blocks, True),
         "credentials": dict.fromkeys(_blocks((run.parameters, run.job_variables)), True),
         "metrics": numbers | run.measures,
     }

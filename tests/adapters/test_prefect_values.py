@@ -158,6 +158,7 @@ def test_every_field_of_a_run_lands_where_it_belongs() -> None:
         "parent_task_run_id": "t0",
         "idempotency_key": "once",
         "started_by": "restart nightly",
+        "blocks": None,
         "measures": {},
     }
     assert (run.end, run.updated) == (NOW, NOW)
