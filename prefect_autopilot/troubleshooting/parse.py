@@ -34,7 +34,9 @@ _ERRORISH = re.compile(
     r"Busy|Loss|Locked|Overload(?:ed)?|Unreachable|Mismatch|Aborted|Corrupt(?:ed)?|Rejected|"
     r"Retries|Result|Run|Gone|Conflict|Requests|Iteration|Worker|Skip|OOM|Throwable|ENOENT|Invalid\w*|\.(?:error(?:_\w+)?|timeout|gaierror|herror))$"
 )
-_DOTTED = re.compile(r"^[a-z_]\w*(?:\.[a-z_]\w*)+\.[A-Z]\w*[a-z]\w*: ")
+_DOTTED = re.compile(
+    r"^(?:[a-z_]\w*(?:\.[a-z_]\w*)+\.[A-Z]\w*[a-z]\w*(?:: |$)|[a-z_]\w*\.[A-Z]\w*[a-z0-9][A-Z]\w*: )"
+)
 _INLINE = re.compile(
     r"(?:^|[\s:'\"(\[<>])(?P<name>(?:[A-Za-z_][\w$]*\.)*[A-Z]\w*(?:Error|Exception|Timeout|Failure|Fault|NotFound|"
     r"Violation|Denied|Exceeded|Exhausted|Interrupt|Iteration))(?P<rest>[:(].*)"
