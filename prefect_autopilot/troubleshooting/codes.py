@@ -36,7 +36,7 @@ _HTTP = re.compile(
     r"(?:\s*(?:[:=]|is|of)\s*|\s+)[\"'(]?([45]\d\d)\b"
     r"|(?:HttpError|RequestError|ApiException|ResponseError|APIError|HTTPError)\W{1,3}(?:error )?([45]\d\d)\b"
     r"|: ([45]\d\d) \{[\"']"
-    r"|^(?:[\w.]+: )?\(?([45]\d\d)\)?(?:[ :,]|$)"
+    r"|^(?!ftplib|smtplib|imaplib|poplib)(?:[\w.]+: )?\(?([45]\d\d)\)?(?:[ :,]|$)"
     r"|\b(?:returned|answered|responded(?: with)?|got|received|failed with)"
     r"(?: (?:a|an|http|status|code))*:? ([45]\d\d)\b"
     r"|\b([45]\d\d) (?:from|on|for|at) (?:/|https?:|(?:GET|POST|PUT|PATCH|DELETE|HEAD) )"
@@ -53,7 +53,8 @@ _SQLSTATE = re.compile(
     r"|\b(?:pgcode|state)[=: '\"]+([0-9A-Z]{5})\b"
 )
 _ERRNO = re.compile(
-    r"\[(?:Errno|WinError) (-?\d+)\]|\berrno[=: ]+(\d+)\b|\((?:os error|errno) (\d+)\)"
+    r"\[Errno (-?\d+)\]|\[WinError (1\d{4})\]|\berrno[=: ]+(\d+)\b|\((?:os error|errno) (\d+)\)"
+    r"|\bmount error\((\d+)\)"
     # Wrapped in another exception, an OSError is shown with its number first.
     r"|\b(?:OS|IO|Permission|FileNotFound|BlockingIO|BrokenPipe|Timeout|Connection\w*)Error"
     r"\((\d{1,3}), ['\"]",

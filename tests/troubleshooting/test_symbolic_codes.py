@@ -98,6 +98,15 @@ def test_any_text_is_read_without_complaint(text: str) -> None:
         ("graph.facebook.com said {'code': 190}", "credential"),
         ("AADSTS7000222: the secret lapsed", "credential"),
         ("process left with 0xC0000005", "crash"),
+        ("ERROR 64 (0x00000040) Copying File x", "cut"),
+        ("PermissionError: [WinError 32] x", "busy"),
+        ("+ CategoryInfo          : ResourceBusy: (x:String) [Get-Item]", "busy"),
+        ("goto: net::ERR_CERT_DATE_INVALID at x", "certificate"),
+        ("CUDA error: invalid device ordinal", "setting"),
+        ("NVRM: Xid (PCI:0000:3b:00): 48, pid=1", "lost"),
+        ("reason: PreemptionByScheduler", "lost"),
+        ("mount: //nas/in: Host is down", "unreachable"),
+        ("ftplib.error_perm: 522 x", "tls"),
         ("\n\t401001: no entry", "credential"),
         ('{"resourceType":"OperationOutcome","issue":[{"code":"throttled"}]}', "rate_limit"),
         ("MSA|AR|77|no\nERR|||206^x^HL70357|E", "busy"),
@@ -111,7 +120,13 @@ def test_a_vendors_number_has_its_documented_meaning(text: str, meaning: str) ->
 
 @pytest.mark.parametrize(
     "text",
-    ["Code: 241 of 300 shops are done", "rsync moved 30 files (code 7x)", "result: 51 rows", "(7) of (9)"],
+    [
+        "Code: 241 of 300 shops are done",
+        "rsync moved 30 files (code 7x)",
+        "result: 51 rows",
+        "(7) of (9)",
+        "the GPU is OutOfMemory",
+    ],
 )
 def test_a_number_without_its_vendor_means_nothing(text: str) -> None:
     assert not [code for code in find_codes(text) if code.startswith("means:")]
