@@ -32,7 +32,7 @@ _HTTP = re.compile(
     rf"\b([45]\d\d) (?:Client|Server) Error\b|\b([45]\d\d),? \(?(?:{_PHRASES})\b"
     r"|\bHTTP(?:/\d(?:\.\d)?)?[\"']?(?: (?:Error|status|code|response))*\s*[:=]?\s*([45]\d\d)\b"
     r"|<Response \[([45]\d\d)|\bResponse: ([45]\d\d)\b"
-    r"|\b(?:http_?|response_?|api_?)?(?:status|code)(?:[ _-]?code)?[\"']?"
+    r"|\b(?:http_?|response_?|api_?|error_)?(?:status|code)(?:[ _-]?code)?[\"']?"
     r"(?:\s*(?:[:=]|is|of)\s*|\s+)[\"'(]?([45]\d\d)\b"
     r"|(?:HttpError|RequestError|ApiException|ResponseError|APIError|HTTPError)\W{1,3}(?:error )?([45]\d\d)\b"
     r"|: ([45]\d\d) \{[\"']"
@@ -50,7 +50,7 @@ _STATUS_LIKE = re.compile(r"[45]\d\d")
 _SQLSTATE = re.compile(
     r"(?:(?i:SQL[ _]?STATE)|Exception\.Code)[\"']?\W{0,4}([0-9A-Z]{5})\b"
     r"|\[([0-9A-Z]{2}[0-9A-Z]\d\d)\]|\('([0-9A-Z]{2}[0-9A-Z]\d\d)',"
-    r"|\b(?:pgcode|state)[=: '\"]+([0-9A-Z]{5})\b"
+    r"|\b(?:pgcode|state)[=: '\"]+([0-9A-Z]{5})\b|'(?:C|code)': '([0-9A-Z]{5})'|\bcode: '([0-9A-Z]{5})'"
 )
 _ERRNO = re.compile(
     r"\[Errno (-?\d+)\]|\[WinError (1\d{4})\]|\berrno[=: ]+(\d+)\b|\((?:os error|errno) (\d+)\)"
@@ -94,13 +94,13 @@ _SIGNAL_WORDS = {
 _SIGNAL_NUMBER = re.compile(r"\b(?:signal|killed by signal)[ :=]+(\d{1,2})\b", re.IGNORECASE)
 _ORACLE = re.compile(r"\b(?:ORA|DPY|DPI|TNS)-(\d{4,5})\b")
 _MYSQL = re.compile(
-    r"\((\d{4}), [\"']|\bERROR (\d{4}) \(|\bmysql[^\n]{0,60}\b(?:error|errno)[ :]+(\d{4})\b"
+    r"\((\d{4}), [\"']|\b(?:ERROR|Error) (\d{4}) \(|\bmysql[^\n]{0,60}\b(?:error|errno)[ :]+(\d{4})\b"
     r"|^(\d{4}) \(\w{5}\)"
 )
 _MSSQL = re.compile(
     r"\bMsg (\d{3,5})\b|\[SQL Server\][^\n]{0,400}\((\d{3,5})\)|\bMSSQL error (\d{3,5})", re.IGNORECASE
 )
-_DB2 = re.compile(r"\bSQLCODE[=: ]+-?(\d{2,5})\b|\bSQL(\d{4,5})N\b")
+_DB2 = re.compile(r"\bSQLCODE[=: ]+-?(\d{2,5})\b|\bSQL(\d{4,5})[NC]\b")
 _TERADATA = re.compile(r"\[Teradata Database\]\s*(?:\[TeraJDBC[^\]]*\]\s*)?\[Error (\d{4,5})\]")
 _SMTP = re.compile(
     r"\bSMTP\w*\W{1,3}(?:\{[^}]{0,80}: )?\(?(\d{3})\b|\b(?:smtp|mail)[^\n]{0,40}\b([45]\d\d) [45]\.\d\.\d+",
