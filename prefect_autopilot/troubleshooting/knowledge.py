@@ -26,7 +26,8 @@ class Pattern:
     """One thing that is known about failures; every condition that is given must hold for one unit.
 
     ``codes`` and ``exceptions`` may hold globs; ``any``, ``none`` and ``context`` are lower-case
-    literals, the last looked for in the whole text; ``frame`` is a regular expression over the
+    literals, the last looked for in the whole text, as are those of ``elsewhere``, which must not stand
+    there: they tell of the cause of what the unit only follows from. ``frame`` is a regular expression over the
     innermost own frame ("function: code line"), ``files`` over the file of the innermost frame.
     """
 
@@ -45,6 +46,7 @@ class Pattern:
     any: tuple[str, ...] = ()
     none: tuple[str, ...] = ()
     context: tuple[str, ...] = ()
+    elsewhere: tuple[str, ...] = ()
     regex: re.Pattern[str] | None = None
     frame: re.Pattern[str] | None = None
     files: re.Pattern[str] | None = None
@@ -68,6 +70,7 @@ class Pattern:
             and (not self.codes or any(unit.codes and _coded(unit, self.codes) for unit in units))
             and (not self.exceptions or any(_named(unit, self.exceptions) for unit in units))
             and (not self.context or any(word in context for word in self.context))
+            and not any(word in context for word in self.elsewhere)
         )
 
     def matches(self, unit: Unit, lowered: str, context: str) -> bool:
@@ -180,6 +183,7 @@ def _pattern(category: IssueCategory, entry: dict[str, Any]) -> Pattern:
         any=literals("any"),
         none=literals("none"),
         context=literals("context"),
+        elsewhere=literals("elsewhere"),
         regex=expression("regex"),
         frame=expression("frame"),
         files=expression("files"),

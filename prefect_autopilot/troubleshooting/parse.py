@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from prefect_autopilot.troubleshooting.codes import find_codes
+from prefect_autopilot.troubleshooting.json_text import named_exception, on_one_line
 from prefect_autopilot.troubleshooting.symbols import symbols
 from prefect_autopilot.troubleshooting.text import (
     STAMP,
@@ -16,6 +17,7 @@ from prefect_autopilot.troubleshooting.text import (
     level,
     searched,
     template,
+    thrown,
     unfolded,
     without_relay,
 )
@@ -174,7 +176,7 @@ class Failure:
 
 def parse(text: str) -> Failure:
     """Parse the text of a failure; time and memory are bounded whatever the text is."""
-    cleaned = without_relay(unfolded(clean(text)))
+    cleaned = on_one_line(without_relay(thrown(unfolded(clean(text)))))
     reader = _Reader()
     for number, line in enumerate(cleaned.split("\n"), start=1):
         reader.read(number, line)
@@ -332,6 +334,9 @@ class _Reader:
         self.units[-1] = replace(last, text=f"{last.text}\n{stripped}")
 
     def _line(self, number: int, stripped: str) -> None:
+        if (told := named_exception(stripped)) is not None:
+            self._raised(number, told[0], told[1], 0)
+            self.open_message = 0
         said = level(stripped)
         role: Role = {
             "debug": "info",

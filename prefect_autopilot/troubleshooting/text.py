@@ -29,6 +29,12 @@ _RELAYED = re.compile(
 """What Airflow writes before each line that a program, a pod or a container said."""
 _FOLDED = re.compile(r"Traceback \(most recent call last\):\\n|\\n\\tat [\w$.]+\(|\\n +at [\w$.<>]+ ?\(")
 """A traceback of Python, Java or Node whose line ends are written as characters."""
+_THROWN = re.compile(
+    r"(?:libc\+\+abi: )?terminat"
+    r"(?:e called after throwing an instance of '|ing (?:with|due to) uncaught exception of type )"
+    r"(?P<scope>(?:\w+::)*)(?P<name>\w+)'?(?:(?P<end>\n) *what\(\): +(?P<what>.*)|: +(?P<said>.*))?"
+)
+"""How the C++ runtime tells what nobody caught (libstdc++, libc++)."""
 _FRAME_BEGINS = '  File "'
 LONGEST_PREFIX = 120
 FEWEST_RELAYED = 2
@@ -90,6 +96,21 @@ def unfolded(text: str) -> str:
         line.replace("\\n", "\n").replace("\\t", "\t").replace('\\"', '"') if _FOLDED.search(line) else line
         for line in text.split("\n")
     )
+
+
+def thrown(text: str) -> str:
+    """Return ``text`` with what a C++ program died of written as other languages write their exceptions.
+
+    Lines keep their numbers: the message stands beside the class, and its own line is left empty.
+    """
+    return _THROWN.sub(_as_class, text) if "terminat" in text else text
+
+
+def _as_class(match: re.Match[str]) -> str:
+    name = match["name"]
+    told = "".join(part.capitalize() for part in name.split("_")) if name.islower() else name
+    message = match["what"] or match["said"] or "terminated"
+    return f"cpp.{match['scope'].replace('::', '.')}{told}: {message}{match['end'] or ''}"
 
 
 def without_relay(text: str) -> str:
