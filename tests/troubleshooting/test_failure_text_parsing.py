@@ -300,3 +300,19 @@ def test_a_text_of_another_form_is_not_ours() -> None:
     facts = service_facts("x [service=a operation=b effect=whatever]")
     assert facts is not None
     assert facts.effect == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "terminate called after throwing an instance of 'std::out_of_range'\n  what():  9",
+            "std.OutOfRange: 9",
+        ),
+        ("libc++abi: terminating due to uncaught exception of type tide::PortBusy: p7", "tide.PortBusy: p7"),
+        ("terminate called after throwing an instance of 'Gone'", "Gone: terminated"),
+    ],
+)
+def test_what_a_program_in_cpp_died_of_is_read_as_an_exception(text: str, said: str) -> None:
+    unit = parse(f"starting\n{text}\nAborted (core dumped)").units[0]
+    assert (unit.text.split("\n")[0], unit.role, unit.where) == (f"cpp.{said}", "raised", "line 2")

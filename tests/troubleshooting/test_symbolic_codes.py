@@ -107,6 +107,7 @@ def test_any_text_is_read_without_complaint(text: str) -> None:
         ("reason: PreemptionByScheduler", "lost"),
         ("mount: //nas/in: Host is down", "unreachable"),
         ("ftplib.error_perm: 522 x", "tls"),
+        ("reason: BackoffLimitExceeded", "no_code"),
         ("\n\t401001: no entry", "credential"),
         ('{"resourceType":"OperationOutcome","issue":[{"code":"throttled"}]}', "rate_limit"),
         ("MSA|AR|77|no\nERR|||206^x^HL70357|E", "busy"),
