@@ -19,7 +19,7 @@ from prefect_autopilot.troubleshooting.codes import http_status
 from prefect_autopilot.troubleshooting.knowledge import Pattern, find_service, load_patterns, words_said
 from prefect_autopilot.troubleshooting.model import Judgement, judge
 from prefect_autopilot.troubleshooting.parse import Failure, Unit, parse
-from prefect_autopilot.troubleshooting.text import searched
+from prefect_autopilot.troubleshooting.text import searched, without_command
 
 ROLE_DISCOUNT = {"raised": 0.0, "error": 0.04, "plain": 0.04, "warning": 0.12, "info": 0.30}
 """How much less a line of this kind says than the exception that ended the run."""
@@ -172,19 +172,23 @@ def _log_odds(share: float) -> float:
 
 def _candidates(failure: Failure, context: str) -> Iterator[Candidate]:
     everything = f"{failure.text.lower()}\n{context}"
-    informative = [(unit, unit.text.lower()) for unit in failure.units if unit.text]
+    informative = [(unit, without_command(unit.text).lower()) for unit in failure.units if unit.text]
     # What no unit can meet is left out once for all units, not once for each.
     said = words_said("\0".join(lowered for _, lowered in informative))
     telling = [unit for unit in failure.units if unit.codes or unit.name or unit.symbols]
     patterns = [pattern for pattern in load_patterns() if pattern.may_match(telling, said, everything)]
-    for step, (unit, lowered) in enumerate(informative):
+    step = 0
+    for unit, lowered in informative:
         discount = ROLE_DISCOUNT[unit.role] if len(informative) > 1 else 0.0
         discount += min(STEP_DISCOUNT * step, MAX_STEP_DISCOUNT)
         for pattern in patterns:
             if pattern.roles and unit.role not in pattern.roles:
                 continue
             if pattern.matches(unit, lowered, everything):
-                yield Candidate(pattern, unit, pattern.confidence - discount)
+                # What was written against misleading words must not lose to those of a later line.
+                less = discount / 2 if pattern.confidence >= DECIDES else discount
+                yield Candidate(pattern, unit, pattern.confidence - less)
+        step += not unit.hollow
 
 
 def _alternatives(
@@ -261,6 +265,19 @@ REMEDY_OF: dict[tuple[IssueCategory, bool], RemedyClass] = {
     (IssueCategory.TIMEOUT, False): "raise_timeout",
 }
 """What to do first about a kind of failure of which no more is known; what passes is tried again."""
+_REMEDY_BY_WORD: tuple[tuple[IssueCategory, re.Pattern[str], RemedyClass], ...] = tuple(
+    (category, re.compile(rf"\b(?:{words})", re.IGNORECASE), remedy)
+    for category, words, remedy in (
+        (IssueCategory.PERMISSIONS, r"tokens?\b|credential|pass(?:word|phrase|code)", "refresh_credentials"),
+        (IssueCategory.PERMISSIONS, r"(?:api|access|wrong|invalid)[ _]?key|signature", "refresh_credentials"),
+        (IssueCategory.PERMISSIONS, r"log-?in\b|sign-?in\b|authentic|invalidcred", "refresh_credentials"),
+        (IssueCategory.RESOURCE, r"memory|heap|oom|rss\b|ram\b", "increase_memory"),
+        (IssueCategory.RESOURCE, r"disk|volume|inode|file ?system|free space", "free_disk"),
+        (IssueCategory.RESOURCE, r"pool|concurren|threads?\b|slots?\b|sessions?\b", "reduce_concurrency"),
+        (IssueCategory.EXTERNAL_SERVICE, r"rate\b|per (?:second|minute|hour)|throttl", "wait_rate_limit"),
+    )
+)
+"""A word of a failure that no pattern knows, which tells the remedies of its kind apart."""
 
 
 def _learnt(
@@ -279,7 +296,7 @@ def _learnt(
         confidence=round(sure, 3),
         severity=Severity.MEDIUM if passing else Severity.HIGH,
         transient=passing,
-        remedy="retry_backoff" if passing else REMEDY_OF.get((category, False), "none"),
+        remedy=_learnt_remedy(unit, category, passing=passing),
         service=find_service(failure),
         root_cause=f"It reads like {category.value} failures: {_first_line(unit)}",
         pattern="learnt",
@@ -292,6 +309,15 @@ def _learnt(
         evidence=_evidence(unit),
         alternatives=others,
     )
+
+
+def _learnt_remedy(unit: Unit, category: IssueCategory, *, passing: bool) -> RemedyClass:
+    """Return what to do first about a failure that only the trained model knows."""
+    if not passing or category not in LASTING:
+        for kind, words, remedy in _REMEDY_BY_WORD:
+            if kind is category and words.search(searched(unit.text)):
+                return remedy
+    return "retry_backoff" if passing else REMEDY_OF.get((category, False), "none")
 
 
 def _may_pass(failure: Failure, learnt: Judgement | None) -> bool:

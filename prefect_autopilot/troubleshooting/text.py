@@ -35,8 +35,27 @@ _THROWN = re.compile(
     r"(?P<scope>(?:\w+::)*)(?P<name>\w+)'?(?:(?P<end>\n) *what\(\): +(?P<what>.*)|: +(?P<said>.*))?"
 )
 """How the C++ runtime tells what nobody caught (libstdc++, libc++)."""
+_COMMAND = re.compile(
+    r"(\b(?:[Cc]ommand|[Pp]rocess) )(['\"`])\S[^\n]{0,2000}?\2"
+    r"(?= (?:in [^\n]{1,80} )?(?:returned|died|did not complete|failed with|exited|terminated))"
+)
 _FRAME_BEGINS = '  File "'
 LONGEST_PREFIX = 120
+LONGEST_HOLLOW = 400
+_MASKS_OF_PLACES = re.compile(r"(?:[A-Za-z]:)?(?:[\\/]?[\w.@+~-]+)?(?:[\\/][\w.@+~-]+)+")
+_LETTERS = re.compile(r"[a-z]+")
+_OF_ENDINGS = frozenset(
+    "a an and an at by for from in is it of on the this that to was were with without has had have been be"
+    " command process program script shell subprocess child bash sh python step task job rule line run runs"
+    " exit exits exited exiting return returned returns end ended ends stop stopped halt halted terminate"
+    " terminated abort aborted aborting execute executed executing execution finish finished done"
+    " code codes status state signal number zero non nonzero unexpected unexpectedly abnormally"
+    " error errors errored fail failed fails failure failures exception exceptions fatal caused cause"
+    " called calledprocesserror runtimeexception runtimeerror ruleexception airflowexception see above below"
+    " details log logs output following traceback java lang exceptions airflow subprocess recent call last"
+    " encountered during".split()
+)
+"""What is said of an end whatever led to it."""
 FEWEST_RELAYED = 2
 """Lines that must begin alike before that is taken for a relay's."""
 _MARKS = ("error", "exception", "traceback", "caused by", "fatal", "killed", "exit", "denied", "failed")
@@ -145,6 +164,19 @@ def searched(text: str) -> str:
     if len(text) <= EDGE_SEARCHED[0] + EDGE_SEARCHED[1]:
         return text
     return f"{text[: EDGE_SEARCHED[0]]} … {text[-EDGE_SEARCHED[1] :]}"
+
+
+def without_command(text: str) -> str:
+    """Return ``text`` without the command whose end it tells: the words of a command say nothing of why."""
+    return _COMMAND.sub(r"\1", text) if "ommand " in text or "rocess " in text else text
+
+
+def is_hollow(text: str) -> bool:
+    """Tell whether a line or message says only that something ended: ``Process exited with status 1``."""
+    if len(text) > LONGEST_HOLLOW:
+        return False
+    said = _MASKS_OF_PLACES.sub(" ", without_command(text))
+    return not set(_LETTERS.findall(said.lower())) - _OF_ENDINGS
 
 
 def _bounded(lines: list[str]) -> Iterable[str]:

@@ -46,6 +46,17 @@ MISLEADING = {
         C.RESOURCE,
         False,
     ),
+    "a command's own words": (
+        'step 4: process "sh -c pip install tide" did not complete successfully: exit code: 137',
+        C.RESOURCE,
+        True,
+    ),
+    "what follows from a refused key": (
+        "Received disconnect: Too many authentication failures\nDisconnected from 10.2.8.4 port 22\n"
+        "Connection closed.",
+        C.PERMISSIONS,
+        False,
+    ),
 }
 
 
