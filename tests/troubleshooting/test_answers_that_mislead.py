@@ -52,8 +52,7 @@ MISLEADING = {
         True,
     ),
     "what follows from a refused key": (
-        "Received disconnect: Too many authentication failures\nDisconnected from 10.2.8.4 port 22\n"
-        "Connection closed.",
+        "Received disconnect: Too many authentication failures\nDisconnected from h port 22\nConnection closed.",
         C.PERMISSIONS,
         False,
     ),
