@@ -6,10 +6,10 @@ import pytest
 
 from prefect_autopilot.models import IssueCategory, Severity
 from prefect_autopilot.troubleshooting import diagnose_text
-from prefect_autopilot.troubleshooting.classify import ANSWERED
+from prefect_autopilot.troubleshooting.classify import ANSWERED, _learnt_remedy
 from prefect_autopilot.troubleshooting.knowledge import load_patterns
 from prefect_autopilot.troubleshooting.model import BUCKETS, Weights, features, judge, load_weights
-from prefect_autopilot.troubleshooting.parse import parse
+from prefect_autopilot.troubleshooting.parse import Unit, parse
 
 TINY = Weights(
     categories=(IssueCategory.DATA, IssueCategory.LOGIC),
@@ -139,3 +139,20 @@ def test_a_missing_program_is_no_missing_input() -> None:
 )
 def test_only_a_key_in_capitals_looks_like_a_setting(key: str, category: str) -> None:
     assert diagnose_text(f"Flow run encountered an exception: KeyError: '{key}'").category.value == category
+
+
+@pytest.mark.parametrize(
+    ("category", "said", "passing", "remedy"),
+    [
+        ("permissions", "the passphrase opens nothing", False, "refresh_credentials"),
+        ("permissions", "the passphrase opens nothing", True, "retry_backoff"),
+        ("permissions", "no entry for the night shift", False, "grant_permission"),
+        ("resource", "the heap of the loader is at its end", True, "increase_memory"),
+        ("resource", "the volume has no room", False, "free_disk"),
+        ("external_service", "more than allowed per minute", True, "wait_rate_limit"),
+    ],
+)
+def test_a_word_tells_the_remedies_of_a_learnt_kind_apart(
+    category: str, said: str, *, passing: bool, remedy: str
+) -> None:
+    assert _learnt_remedy(Unit("plain", said, "log 1"), IssueCategory(category), passing=passing) == remedy
