@@ -51,6 +51,7 @@ _SQLSTATE = re.compile(
     r"(?:(?i:SQL[ _]?STATE)|Exception\.Code)[\"']?\W{0,4}([0-9A-Z]{5})\b"
     r"|\[([0-9A-Z]{2}[0-9A-Z]\d\d)\]|\('([0-9A-Z]{2}[0-9A-Z]\d\d)',"
     r"|\b(?:pgcode|state)[=: '\"]+([0-9A-Z]{5})\b|'(?:C|code)': '([0-9A-Z]{5})'|\bcode: '([0-9A-Z]{5})'"
+    r"|\b\d{6} \(([0-9A-Z]{5})\)"  # Snowflake, behind its own number
 )
 _ERRNO = re.compile(
     r"\[Errno (-?\d+)\]|\[WinError (1\d{4})\]|\berrno[=: ]+(\d+)\b|\((?:os error|errno) (\d+)\)"
@@ -74,6 +75,7 @@ _EXIT = re.compile(
     r"(?:[ _]?(?:status|code))*[\"']?\s*[:=(\[]?\s*[\"']?(-?\d{1,3})\b"
     r"|\b(?:return(?:ed)?|exit)[ _]?(?:exit )?(?:code|status)[\"']?\s*(?:[:=]|of|is)?\s*(-?\d{1,3})\b"
     r"|\*\*\* \[[^\]\n]{1,80}\] Error (\d{1,3})\b"
+    r"|\b(?:ended|finished|stopped|left) with (12[4-7]|13[0-9]|14[0-9]|255|1|-\d{1,2})\b(?! ?\w)|\brc[\"']?[=:] ?(\d{1,3})\b"
     r"|\breturned non-zero exit status (-?\d{1,3})\b|\b(?:status|code)(?: code)?: (-\d{1,2})\b",
     re.IGNORECASE,
 )

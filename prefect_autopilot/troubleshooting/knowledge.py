@@ -26,8 +26,8 @@ class Pattern:
     """One thing that is known about failures; every condition that is given must hold for one unit.
 
     ``codes`` and ``exceptions`` may hold globs; ``any``, ``none`` and ``context`` are lower-case
-    literals, the last looked for in the whole text, as are those of ``elsewhere``, which must not stand
-    there: they tell of the cause of what the unit only follows from. ``frame`` is a regular expression over the
+    literals, the last looked for in the whole text. Those of ``elsewhere`` must not stand anywhere in it:
+    they tell the cause of what the unit only follows from. ``frame`` is a regular expression over the
     innermost own frame ("function: code line"), ``files`` over the file of the innermost frame.
     """
 

@@ -14,6 +14,7 @@ from prefect_autopilot.troubleshooting.text import (
     STAMP,
     clean,
     digest,
+    is_hollow,
     level,
     searched,
     template,
@@ -128,6 +129,8 @@ class Unit:
     codes: frozenset[str] = frozenset()
     symbols: frozenset[str] = frozenset()
     """Conditions that the text names without raising them, written as class names."""
+    hollow: bool = False
+    """It says that something ended or failed, and no word of what or why."""
 
     @property
     def short_name(self) -> str:
@@ -193,7 +196,7 @@ def parse(text: str) -> Failure:
 def coded(unit: Unit) -> Unit:
     """Return a unit with the codes and the symbolic names that its text holds."""
     text = searched(unit.text)
-    return replace(unit, codes=find_codes(text), symbols=symbols(text))
+    return replace(unit, codes=find_codes(text), symbols=symbols(text), hollow=is_hollow(text))
 
 
 def fingerprint(text: str) -> str:
