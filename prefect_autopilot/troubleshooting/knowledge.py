@@ -253,12 +253,12 @@ def find_service(failure: Failure) -> str | None:
 def _service_by_path(text: str) -> str | None:
     """Return the first technology whose package or name stands anywhere in the text, our host system last."""
     head = text[:LONGEST_READ]
-    lowered = head.lower()
+    spoken = _spoken_of(head)
     paths = " ".join(word for word in re.findall(r"[\w./-]+", head) if "/" in word[1:-1])
     for technology in load_technologies():
         if technology.name not in {"prefect", "http api", "git"}:
             by_path = any(f"/{module.replace('.', '/')}/" in paths for module in technology.modules)
-            if by_path or _spoken_of(technology, head, lowered):
+            if by_path or technology.name in spoken:
                 return technology.name
     return None
 
@@ -266,11 +266,10 @@ def _service_by_path(text: str) -> str | None:
 def _service_of(unit: Unit) -> str | None:
     hosts = [host.lower() for host in _HOST.findall(unit.text)]
     files = " ".join(frame.file for frame in _called(unit))
-    said = searched(unit.text)
-    lowered = said.lower()
+    spoken = _spoken_of(searched(unit.text))
     best: tuple[int, int, str] | None = None
     for order, technology in enumerate(load_technologies()):
-        strength = _strength(technology, unit, said, lowered, hosts, files)
+        strength = _strength(technology, unit, spoken, hosts, files)
         if technology.generic:
             strength = min(strength, 1)
         if strength and (best is None or (strength, -order) > best[:2]):
@@ -284,12 +283,31 @@ def _called(unit: Unit) -> tuple[Frame, ...]:
     return unit.frames[last + 1 :]
 
 
-def _spoken_of(technology: Technology, text: str, lowered: str) -> bool:
-    return any(literal in lowered and word.search(text) for literal, word in technology.words)
+@cache
+def _technologies_by_beginning() -> dict[str, list[tuple[str, re.Pattern[str], str]]]:
+    known: dict[str, list[tuple[str, re.Pattern[str], str]]] = {}
+    for technology in load_technologies():
+        for literal, word in technology.words:
+            known.setdefault(literal[:BEGINNING], []).append((literal, word, technology.name))
+    return known
+
+
+def _spoken_of(text: str) -> frozenset[str]:
+    """Return the names of the technologies whose words stand in ``text``."""
+    lowered = text.lower()
+    known = _technologies_by_beginning()
+    pieces = {lowered[start : start + BEGINNING] for start in range(len(lowered))}
+    pieces |= {beginning for beginning in known if len(beginning) < BEGINNING}
+    return frozenset(
+        name
+        for piece in pieces & known.keys()
+        for literal, word, name in known[piece]
+        if literal in lowered and word.search(text)
+    )
 
 
 def _strength(
-    technology: Technology, unit: Unit, said: str, lowered: str, hosts: list[str], files: str
+    technology: Technology, unit: Unit, spoken: frozenset[str], hosts: list[str], files: str
 ) -> int:
     root = unit.name.split("(", 1)[0]
     if hosts and any(host == end or host.endswith("." + end) for end in technology.hosts for host in hosts):
@@ -299,7 +317,7 @@ def _strength(
         root.startswith(module + ".") or f"({module}." in unit.text for module in technology.modules
     ):
         return 3
-    if _spoken_of(technology, said, lowered):
+    if technology.name in spoken:
         return 2
     return (
         1 if files and any(f"/{module.replace('.', '/')}/" in files for module in technology.modules) else 0
