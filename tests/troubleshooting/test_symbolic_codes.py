@@ -123,6 +123,7 @@ def test_any_text_is_read_without_complaint(text: str) -> None:
         ("redis.exceptions.ResponseError: CROSSSLOT no", "code"),
         ("<MilvusException: (code=101, message=no)>", "code"),
         ('{"error_code":40403,"message":"no"}', "missing_thing"),
+        ('KafkaError{code=_MAX_POLL_EXCEEDED,val=-147,str="no"}', "conflict"),
         ("AK5*R*5~", "request"),
         ('{"error":["EService:Busy"]}', "server_error"),
     ],
