@@ -75,7 +75,8 @@ _EXIT = re.compile(
     r"(?:[ _]?(?:status|code))*[\"']?\s*[:=(\[]?\s*[\"']?(-?\d{1,3})\b"
     r"|\b(?:return(?:ed)?|exit)[ _]?(?:exit )?(?:code|status)[\"']?\s*(?:[:=]|of|is)?\s*(-?\d{1,3})\b"
     r"|\*\*\* \[[^\]\n]{1,80}\] Error (\d{1,3})\b"
-    r"|\b(?:ended|finished|stopped|left) with (12[4-7]|13[0-9]|14[0-9]|255|1|-\d{1,2})\b(?! ?\w)|\brc[\"']?[=:] ?(\d{1,3})\b"
+    r"|\b(?:ended|finished|stopped|left) with (12[4-7]|13[0-9]|14[0-9]|255|1|-\d{1,2})\b(?! ?\w)"
+    r"|\brc[\"']?[=:] ?(\d{1,3})\b"
     r"|\breturned non-zero exit status (-?\d{1,3})\b|\b(?:status|code)(?: code)?: (-\d{1,2})\b",
     re.IGNORECASE,
 )

@@ -32,6 +32,8 @@ FOUND = [
     ("command terminated with exit code 137", "signal:SIGKILL"),
     ("returned non-zero exit status 127.", "exit:127"),
     ("exit_code=143", "signal:SIGTERM"),
+    ("step load ended with 127", "exit:127"),
+    ('fatal: [w4]: FAILED! => {"rc": 137}', "signal:SIGKILL"),
     ("killed by signal 11", "signal:SIGSEGV"),
     ("ORA-12541: TNS:no listener", "ora:12541"),
     ("(1213, 'Deadlock found')", "mysql:1213"),
