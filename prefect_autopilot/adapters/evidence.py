@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from prefect_autopilot.adapters.ended_runs import PAGE
+from prefect_autopilot.adapters.infrastructure import MOST_READS, read_infrastructure
 from prefect_autopilot.adapters.prefect_api import PrefectAPI
-from prefect_autopilot.adapters.surroundings import read_surroundings
+from prefect_autopilot.adapters.surroundings import Surroundings, read_surroundings
 from prefect_autopilot.errors import AutopilotError, PrefectError, UnknownNameError
-from prefect_autopilot.models import Evidence, JSONDict, RunRecord, SourceFile
+from prefect_autopilot.models import Evidence, EvidenceLine, JSONDict, RunRecord, SourceFile
 
 RECENT = 40
 """Runs of the deployment that the failed one is compared with: fewer seldom tell a cause from chance."""
+MOST_CALLS = 15
+"""Of one failed run, those to its infrastructure included."""
 LARGEST_SOURCE = 1_000_000
 """Bytes of a flow file we are willing to read."""
 
@@ -24,11 +27,13 @@ Read = TypeVar("Read")
 async def read_evidence(api: PrefectAPI, run: RunRecord, *, now: datetime) -> Evidence:
     """Read states, task runs, logs, deployment, source, recent runs and what stands around the run.
 
-    Five calls, and nine more at most where the run gives reason to look around it (``surroundings``).
+    Five calls, and nine more at most where the run gives reason to look around it (``surroundings``); where
+    nobody told how its pod or container ended, that is asked as far as fifteen calls allow.
     A part that cannot be read is named in ``missing`` and leaves the rest intact. An unreachable or
     unauthorised server still raises ``PrefectError``: then nothing was seen at all.
     """
     missing: list[str] = []
+    before = api.calls
     states = await _part(api.states(run.id), "state history", missing) or ()
     task_runs = await _part(api.task_runs(run.id), "task runs", missing) or ()
     if len(task_runs) >= PAGE:
@@ -55,11 +60,26 @@ async def read_evidence(api: PrefectAPI, run: RunRecord, *, now: datetime) -> Ev
         logs=logs or (),
         source=_source(deployment, missing),
         recent_runs=tuple(other for other in recent if other.id != run.id),
-        surroundings=around.lines,
+        surroundings=await _with_source(run, around, missing, silent=not logs, calls=api.calls - before),
         root_run=around.root_run,
         missing=tuple(missing),
         read_at=now,
     )
+
+
+async def _with_source(
+    run: RunRecord, around: Surroundings, missing: list[str], *, silent: bool, calls: int
+) -> tuple[EvidenceLine, ...]:
+    """Return what stands around the run, with what its infrastructure itself tells where nobody else told."""
+    if not around.ask_source_of:
+        return around.lines
+    if calls + MOST_READS > MOST_CALLS:
+        missing.append("infrastructure of the run (too many other things were to be read)")
+        return around.lines
+    told = await read_infrastructure(run, around.ask_source_of, silent=silent)
+    missing += told.missing
+    places = {line.where for line in told.lines}
+    return (*told.lines, *(line for line in around.lines if line.where not in places))
 
 
 async def _part(read: Awaitable[Read], what: str, missing: list[str]) -> Read | None:

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from prefect_autopilot.adapters.prefect_api import PrefectAPI
 from prefect_autopilot.models import FAILURE_STATES, EvidenceLine, JSONDict, RunRecord, TaskRunRecord
 from prefect_autopilot.redaction import redact
-from prefect_autopilot.troubleshooting.evidence import CONTAINER
+from prefect_autopilot.troubleshooting.evidence import CONTAINER, SAYS_NOTHING
 
 MOST_CHILDREN = 20
 CHANGED_LATELY = timedelta(days=1)
@@ -34,6 +34,8 @@ class Surroundings:
 
     lines: tuple[EvidenceLine, ...] = ()
     root_run: RunRecord | None = None
+    ask_source_of: str | None = None
+    """Type of the work pool whose infrastructure is to be asked how the run ended; None where it is told."""
 
 
 async def read_surroundings(
@@ -46,6 +48,7 @@ async def read_surroundings(
     """Read what the run gives reason to look at: ten further calls at most."""
     lines: list[EvidenceLine] = [*_changed(run, deployment), *_started(run)]
     root: RunRecord | None = None
+    unexplained: str | None = None
     if children := _failed_children(run, task_runs):
         found = await part(api.runs_by_id(children), "sub-flow runs") or ()
         failed = sorted((one for one in found if _failed(one)), key=lambda one: one.state.timestamp)
@@ -54,9 +57,13 @@ async def read_surroundings(
     if run.parent_task_run_id is not None:
         lines += await _parent(api, run.parent_task_run_id, part)
     if _infrastructure_in_question(run) and run.work_pool:
-        lines += await _pool(api, run.work_pool, run.state.timestamp, part)
+        pool_type, found = await _pool(api, run.work_pool, run.state.timestamp, part)
+        lines += found
         lines += await _others(api, run.work_pool, run, part)
-        lines += await _of_the_container(api, run, part)
+        told = await _of_the_container(api, run, part)
+        lines += told
+        if root is None and run.state.type != "SCHEDULED" and not any(_gives_reason(line) for line in told):
+            unexplained = pool_type
     if "concurrency" in f"{run.state.name} {run.state.message or ''}".lower():
         full = await part(api.full_limits(), "concurrency limits") or ()
         lines += [
@@ -66,7 +73,7 @@ async def read_surroundings(
             )
             for limit in full
         ]
-    return Surroundings(tuple(lines), root)
+    return Surroundings(tuple(lines), root, unexplained)
 
 
 def _failed(run: RunRecord) -> bool:
@@ -105,7 +112,9 @@ def _infrastructure_in_question(run: RunRecord) -> bool:
     return waits or any(word in message for word in OF_THE_INFRASTRUCTURE)
 
 
-async def _pool(api: PrefectAPI, name: str, at: datetime, part: Part[Any]) -> list[EvidenceLine]:
+async def _pool(
+    api: PrefectAPI, name: str, at: datetime, part: Part[Any]
+) -> tuple[str | None, list[EvidenceLine]]:
     path = f"/work_pools/{quote(name, safe='')}"
     pool = await part(api.request("GET", path), f"work pool {name}")
     workers = await part(api.request("POST", f"{path}/workers/filter", {"limit": 200}), f"workers of {name}")
@@ -120,7 +129,7 @@ async def _pool(api: PrefectAPI, name: str, at: datetime, part: Part[Any]) -> li
         lines += [_worker(worker, at) for worker in workers[:MOST_CHILDREN]]
         if not workers:
             lines.append(EvidenceLine(text="no worker has ever polled it", where=f"work pool {name}"))
-    return lines
+    return (pool or {}).get("type"), lines
 
 
 def _worker(worker: JSONDict, at: datetime) -> EvidenceLine:
@@ -150,6 +159,10 @@ async def _of_the_container(api: PrefectAPI, run: RunRecord, part: Part[Any]) ->
         text = redact(f"{became}: {reason}" if reason else became)
         lines.append(EvidenceLine(text=text, where=f"{CONTAINER}{kind} {redact(str(name))}"))
     return lines
+
+
+def _gives_reason(line: EvidenceLine) -> bool:
+    return line.text.partition(": ")[2].lower() not in {"", *SAYS_NOTHING}
 
 
 def _started(run: RunRecord) -> list[EvidenceLine]:

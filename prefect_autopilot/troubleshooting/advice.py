@@ -74,7 +74,8 @@ def _cascade(evidence: Evidence | None) -> Iterator[str]:
 
 def _around(evidence: Evidence | None) -> Iterator[str]:
     for line in evidence.surroundings[:MAX_AROUND] if evidence else ():
-        yield f"Around the run: {line.text[:MAX_QUOTE]} ({line.where})."
+        last = line.text.rpartition("\n")[2]  # of a container's output its last line
+        yield f"Around the run: {last[:MAX_QUOTE]} ({line.where})."
 
 
 def _first(diagnosis: Diagnosis) -> Iterator[str]:

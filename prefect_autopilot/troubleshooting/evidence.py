@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -15,7 +16,7 @@ from prefect_autopilot.models import (
     Severity,
 )
 from prefect_autopilot.troubleshooting.classify import diagnose_failure
-from prefect_autopilot.troubleshooting.parse import Failure, Unit, coded, parse, retry_after
+from prefect_autopilot.troubleshooting.parse import Failure, Unit, coded, fingerprint, parse, retry_after
 from prefect_autopilot.troubleshooting.text import cut
 
 ERROR = 40
@@ -25,8 +26,14 @@ MAX_ERROR_LINES = 12
 CLOCK_SLACK = timedelta(seconds=1)
 CONTAINER = "container: "
 """How the place of a line begins that tells what became of the run's pod or task."""
+CONTAINER_LOG = f"{CONTAINER}log of "
+"""How the place of the line begins that holds the end of a container's output, where no log was shipped."""
 SAYS_NOTHING = frozenset({"error", "completed"})
 """Reasons of an ended container that only tell that it ended."""
+_DID = {"waiting": "waits"}
+"""What is said of a container that has not begun; of any other, that it ended."""
+_HIDES = re.compile(r"exited with (?:an? )?(?:non-zero )?status code", re.IGNORECASE)
+"""What Prefect says of every end of a process or container: no more word of it where the reason is known."""
 ENDED_BADLY = "Traceback (most recent call last)"
 ASIDE_STATES = {
     "COMPLETED": "The run completed; words of alarm in its log are no failure.",
@@ -87,6 +94,9 @@ def _main_text(evidence: Evidence, logs: list[tuple[int, LogRecord]]) -> tuple[s
         chosen = tracebacks[-1] if tracebacks else None
     if chosen is not None:
         return f"log {chosen[0]}", _joined(chosen[1].message, message)
+    printed = next((line for line in evidence.surroundings if line.where.startswith(CONTAINER_LOG)), None)
+    if printed is not None:
+        return printed.where, _joined(printed.text, message)
     if message:
         return "state message", _joined(message, *(text for _, text in failed_tasks))
     if failed_tasks:
@@ -139,16 +149,25 @@ def _with_error_lines(failure: Failure, logs: list[tuple[int, LogRecord]], text:
 
 
 def _with_container(failure: Failure, evidence: Evidence) -> Failure:
-    """Put first why the pod or task of the run ended, where its observer told a reason."""
-    told = [line for line in evidence.surroundings if line.where.startswith(CONTAINER)]
+    """Put first why the pod or task of the run ended or waits, where its observer or source told a reason."""
+    told = [
+        line
+        for line in evidence.surroundings
+        if line.where.startswith(CONTAINER) and not line.where.startswith(CONTAINER_LOG)
+    ]
     # Prefect calls every end with a reason an eviction: only the reason says something.
-    reasons = [(line, line.text.partition(": ")[2]) for line in told]
+    reasons = [(line, *line.text.partition(": ")[::2]) for line in told]
     units = [
-        coded(Unit("error", f"The container ended: {reason}", line.where))
-        for line, reason in reasons
+        coded(Unit("error", f"The container {_DID.get(became, 'ended')}: {reason}", line.where))
+        for line, became, reason in reasons
         if reason and reason.lower() not in SAYS_NOTHING
     ]
-    return replace(failure, units=(*units[:1], *failure.units))
+    if not units:
+        return failure
+    rest = tuple(unit for unit in failure.units if not _HIDES.search(unit.text))
+    # Else all that Prefect tells with these words would be one cause.
+    mark = fingerprint(units[0].text) if failure.root is None else failure.fingerprint
+    return replace(failure, units=(units[0], *rest), fingerprint=mark)
 
 
 def _placed(line: EvidenceLine, source: str) -> EvidenceLine:
