@@ -28,6 +28,8 @@ CONTAINER = "container: "
 """How the place of a line begins that tells what became of the run's pod or task."""
 CONTAINER_LOG = f"{CONTAINER}log of "
 """How the place of the line begins that holds the end of a container's output, where no log was shipped."""
+PROCESS = f"{CONTAINER}process "
+"""How that place begins for a process, which runs in no container."""
 SAYS_NOTHING = frozenset({"error", "completed"})
 """Reasons of an ended container that only tell that it ended."""
 _DID = {"waiting": "waits"}
@@ -158,7 +160,7 @@ def _with_container(failure: Failure, evidence: Evidence) -> Failure:
     # Prefect calls every end with a reason an eviction: only the reason says something.
     reasons = [(line, *line.text.partition(": ")[::2]) for line in told]
     units = [
-        coded(Unit("error", f"The container {_DID.get(became, 'ended')}: {reason}", line.where))
+        coded(Unit("error", f"The {_what(line)} {_DID.get(became, 'ended')}: {reason}", line.where))
         for line, became, reason in reasons
         if reason and reason.lower() not in SAYS_NOTHING
     ]
@@ -168,6 +170,10 @@ def _with_container(failure: Failure, evidence: Evidence) -> Failure:
     # Else all that Prefect tells with these words would be one cause.
     mark = fingerprint(units[0].text) if failure.root is None else failure.fingerprint
     return replace(failure, units=(units[0], *rest), fingerprint=mark)
+
+
+def _what(line: EvidenceLine) -> str:
+    return "process" if line.where.startswith(PROCESS) else "container"
 
 
 def _placed(line: EvidenceLine, source: str) -> EvidenceLine:

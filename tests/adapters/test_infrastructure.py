@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from prefect_autopilot.adapters import container_ends, kubernetes_pods
+from prefect_autopilot.adapters import container_ends, kernel_kills, kubernetes_pods
 from prefect_autopilot.adapters.container_ends import Told
 from prefect_autopilot.adapters.evidence import read_evidence
 from prefect_autopilot.adapters.infrastructure import read_infrastructure
@@ -466,7 +466,7 @@ async def test_outside_of_a_cluster_nothing_is_asked(monkeypatch: pytest.MonkeyP
     assert not asked.requests
 
 
-@pytest.mark.parametrize("kind", ["process", "ecs", "cloud-run"])
+@pytest.mark.parametrize("kind", ["ecs", "cloud-run", "vertex-ai"])
 async def test_other_infrastructure_is_not_asked(kind: str) -> None:
     asked = cluster()
     assert await ask(asked, kind) == Told()
@@ -614,6 +614,55 @@ async def test_a_socket_that_nobody_listens_at_is_named(socket: Path) -> None:
         left.bind(str(socket))
     told = await read_infrastructure(run(None), "docker", silent=True)
     assert told.missing[0].startswith("containers of this machine (ConnectError")
+
+
+# A process of this machine
+
+
+ENDED = datetime.fromisoformat(CRASHED["timestamp"]).timestamp()
+BOOTED = ENDED - 5000
+
+
+def said(pid: int, seconds: float = 0.0) -> bytes:
+    """Return the kernel's record of a process that it killed so long after the run ended."""
+    at = ENDED - BOOTED + seconds
+    text = f"Memory cgroup out of memory: Killed process {pid} (python3) total-vm:9kB, anon-rss:8kB"
+    return f"3,812,{at * 1e6:.0f},-;{text}\n SUBSYSTEM=memory\n".encode()
+
+
+@pytest.mark.parametrize(
+    ("log", "message", "pattern"),
+    [
+        pytest.param(said(7) + said(4711), "status code: -9", "out-of-memory", id="killed"),
+        pytest.param(said(4711, 100), "SIGKILL", "out-of-memory", id="clocks differ a little"),
+        pytest.param(said(4712), "status code: -9", None, id="another process"),
+        pytest.param(said(4711, -500), "status code: -9", None, id="an earlier process of this number"),
+        pytest.param(said(4711), "status code: 1", None, id="it was not killed"),
+        pytest.param(b"6,1,99,-;Out of memory\n\xff\xfe;;,,\n", "status code: -9", None, id="other words"),
+    ],
+)
+def test_the_kernel_tells_which_process_it_killed_for_its_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: bytes, message: str, pattern: str | None
+) -> None:
+    monkeypatch.setattr(kernel_kills, "KERNEL_LOG", tmp_path / "kmsg")
+    (tmp_path / "kmsg").write_bytes(log)
+    state = StateRecord.model_validate(CRASHED | {"message": f"Process exited with {message}."})
+    told = kernel_kills.read_kernel(run("4711", state=state), BOOTED)
+    assert told.missing == ()
+    assert [line.where for line in told.lines] == (["container: process 4711"] if pattern else [])
+    if pattern:
+        found = diagnosed(told)
+        assert found.pattern == pattern
+        assert "The process ended: OOMKilled by the kernel" in found.root_cause
+
+
+async def test_a_log_of_the_kernel_that_may_not_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernel_kills, "KERNEL_LOG", tmp_path / "none")
+    state = StateRecord.model_validate(CRASHED | {"message": "Process exited with status code: -9."})
+    told = await read_infrastructure(run("4711", state=state), "process", silent=True)
+    assert told.missing == ("kernel log of this machine (No such file or directory)",)
 
 
 # With the rest of the evidence
