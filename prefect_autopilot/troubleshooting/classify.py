@@ -19,7 +19,7 @@ from prefect_autopilot.troubleshooting.codes import http_status
 from prefect_autopilot.troubleshooting.knowledge import Pattern, find_service, load_patterns, words_said
 from prefect_autopilot.troubleshooting.model import Judgement, judge
 from prefect_autopilot.troubleshooting.parse import Failure, Unit, parse
-from prefect_autopilot.troubleshooting.text import searched, without_command
+from prefect_autopilot.troubleshooting.text import FAILS, searched, without_command
 
 ROLE_DISCOUNT = {"raised": 0.0, "error": 0.04, "plain": 0.04, "warning": 0.12, "info": 0.30}
 """How much less a line of this kind says than the exception that ended the run."""
@@ -53,15 +53,6 @@ SUREST = 0.955
 """What is left of a confidence: of failures of unseen technologies that two opinions agreed on, one in
 twenty was labelled otherwise."""
 NOTHING_SAID, LEAST_SHARE, MOST_SCORE = 0.03, 0.001, 0.985
-_FAILS = re.compile(
-    r"fail|err(?:or|no)|exception|traceback|fatal|denied|refus|time[ds]?.?out|lost|unable|cannot|can't"
-    r"|could ?n|not |n't |missing|invalid|unexpected|abort|crash|kill|exceed|exhaust|reject|unavailable"
-    r"|forbidden|expire|stuck|stop|closed|reset|broken|corrupt|conflict|wrong|illegal|unknown|unsupported"
-    r"|no such|dead|late\b|terminat|interrupt|evict|preempt|limit|lock|too |bad |gone|cancel|slow|behind"
-    r"|out of|full|down\b|wait",
-    re.IGNORECASE,
-)
-"""Words of which at least one stands in any text that tells of a failure."""
 _WISH = re.compile(r"\W*(?:please|every|each|whenever|when|once|daily|at \d|on \w+days?)\b", re.IGNORECASE)
 """How somebody begins who says what is to be done, and no log does."""
 MAX_QUOTE = 400
@@ -145,7 +136,7 @@ def _least(failure: Failure, learnt: Judgement) -> float:
 def _tells_of_failure(failure: Failure) -> bool:
     """Tell whether a text names an exception, a level, a code or trouble; a wish or a note does not."""
     named = any(unit.role != "plain" or unit.codes or unit.symbols for unit in failure.units)
-    return named or (_FAILS.search(searched(failure.text)) is not None and not _WISH.match(failure.text))
+    return named or (FAILS.search(searched(failure.text)) is not None and not _WISH.match(failure.text))
 
 
 def _pooled(candidates: list[Candidate], learnt: Judgement | None) -> dict[IssueCategory, float]:
@@ -188,7 +179,7 @@ def _candidates(failure: Failure, context: str) -> Iterator[Candidate]:
                 # What was written against misleading words must not lose to those of a later line.
                 less = discount / 2 if pattern.confidence >= DECIDES else discount
                 yield Candidate(pattern, unit, pattern.confidence - less)
-        step += not unit.hollow
+        step += unit.tells
 
 
 def _alternatives(

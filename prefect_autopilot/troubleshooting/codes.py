@@ -50,7 +50,7 @@ _STATUS_LIKE = re.compile(r"[45]\d\d")
 _SQLSTATE = re.compile(
     r"(?:(?i:SQL[ _]?STATE)|Exception\.Code)[\"']?\W{0,4}([0-9A-Z]{5})\b"
     r"|\[([0-9A-Z]{2}[0-9A-Z]\d\d)\]|\('([0-9A-Z]{2}[0-9A-Z]\d\d)',"
-    r"|\b(?:pgcode|state)[=: '\"]+([0-9A-Z]{5})\b|'(?:C|code)': '([0-9A-Z]{5})'|\bcode: '([0-9A-Z]{5})'"
+    r"|\b(?:pgcode|state)[=: '\"]+([0-9A-Z]{5})\b|'(?:C|code)': '([0-9A-Z]{5})'|\bcode: \\?[\"']([0-9A-Z]{5})\\?[\"']"
     r"|\b\d{6} \(([0-9A-Z]{5})\)"  # Snowflake, behind its own number
 )
 _ERRNO = re.compile(
@@ -97,7 +97,8 @@ _SIGNAL_WORDS = {
 _SIGNAL_NUMBER = re.compile(r"\b(?:signal|killed by signal)[ :=]+(\d{1,2})\b", re.IGNORECASE)
 _ORACLE = re.compile(r"\b(?:ORA|DPY|DPI|TNS)-(\d{4,5})\b")
 _MYSQL = re.compile(
-    r"\((\d{4}), [\"']|\b(?:ERROR|Error) (\d{4}) \(|\bmysql[^\n]{0,60}\b(?:error|errno)[ :]+(\d{4})\b"
+    r"\((\d{4}), [\"']|\b(?:ERROR|Error) (\d{4})(?: \(|: [A-Z])"
+    r"|\bmysql[^\n]{0,60}\b(?:error|errno)[ :]+(\d{4})\b"
     r"|^(\d{4}) \(\w{5}\)"
 )
 _MSSQL = re.compile(
@@ -112,7 +113,7 @@ _SMTP = re.compile(
 
 _VENDORS = (
     ("ora", _ORACLE, ("ora-", "dpy-", "dpi-", "tns-")),
-    ("mysql", _MYSQL, ("(", "mysql")),
+    ("mysql", _MYSQL, ("(", "mysql", "error 1", "error 2", "error 3")),
     ("mssql", _MSSQL, ("msg ", "sql")),
     ("smtp", _SMTP, ("smtp", "mail")),
     ("db2", _DB2, ("sqlcode", "sql0", "sql1", "sql3")),

@@ -118,7 +118,7 @@ def _logistic(value: float) -> float:
 
 def _leading(failure: Failure) -> Iterable[Unit]:
     told = [unit for unit in failure.units if unit.text and unit.role != "info"]
-    return ([unit for unit in told if not unit.hollow] or told)[:MAX_UNITS]
+    return ([unit for unit in told if unit.tells] or told)[:MAX_UNITS]
 
 
 def _of(unit: Unit) -> Iterator[str]:

@@ -11,6 +11,7 @@ from prefect_autopilot.troubleshooting.codes import find_codes
 from prefect_autopilot.troubleshooting.json_text import named_exception, on_one_line
 from prefect_autopilot.troubleshooting.symbols import symbols
 from prefect_autopilot.troubleshooting.text import (
+    FAILS,
     STAMP,
     clean,
     digest,
@@ -129,8 +130,8 @@ class Unit:
     codes: frozenset[str] = frozenset()
     symbols: frozenset[str] = frozenset()
     """Conditions that the text names without raising them, written as class names."""
-    hollow: bool = False
-    """It says that something ended or failed, and no word of what or why."""
+    tells: bool = True
+    """It speaks of trouble, and of more than that there is some."""
 
     @property
     def short_name(self) -> str:
@@ -196,7 +197,9 @@ def parse(text: str) -> Failure:
 def coded(unit: Unit) -> Unit:
     """Return a unit with the codes and the symbolic names that its text holds."""
     text = searched(unit.text)
-    return replace(unit, codes=find_codes(text), symbols=symbols(text), hollow=is_hollow(text))
+    codes, named = find_codes(text), symbols(text)
+    tells = bool(unit.name or codes or named or FAILS.search(text)) and not is_hollow(text)
+    return replace(unit, codes=codes, symbols=named, tells=tells)
 
 
 def fingerprint(text: str) -> str:
@@ -341,13 +344,7 @@ class _Reader:
             self._raised(number, told[0], told[1], 0)
             self.open_message = 0
         said = level(stripped)
-        role: Role = {
-            "debug": "info",
-            "info": "info",
-            "notice": "info",
-            "warn": "warning",
-            "warning": "warning",
-        }.get(said or "", "error" if said else "plain")  # type: ignore[assignment]
+        role: Role = _ROLES.get(said or "", "error" if said else "plain")
         wrapped = _WRAPPER_TEXT.match(stripped)
         inner = wrapped["inner"] if wrapped else stripped
         named = _INLINE.search(inner) if role != "info" else None

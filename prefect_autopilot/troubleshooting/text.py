@@ -41,6 +41,15 @@ _COMMAND = re.compile(
 )
 _FRAME_BEGINS = '  File "'
 LONGEST_PREFIX = 120
+FAILS = re.compile(
+    r"fail|err(?:or|no)|exception|traceback|fatal|denied|refus|time[ds]?.?out|lost|unable|cannot|can't"
+    r"|could ?n|not |n't |missing|invalid|unexpected|abort|crash|kill|exceed|exhaust|reject|unavailable"
+    r"|forbidden|expire|stuck|stop|closed|reset|broken|corrupt|conflict|wrong|illegal|unknown|unsupported"
+    r"|no such|dead|late\b|terminat|interrupt|evict|preempt|limit|lock|too |bad |gone|cancel|slow|behind"
+    r"|out of|full|down\b|wait",
+    re.IGNORECASE,
+)
+"""Words of which at least one stands in any text that tells of a failure."""
 LONGEST_HOLLOW = 400
 _MASKS_OF_PLACES = re.compile(r"(?:[A-Za-z]:)?(?:[\\/]?[\w.@+~-]+)?(?:[\\/][\w.@+~-]+)+")
 _LETTERS = re.compile(r"[a-z]+")
