@@ -50,7 +50,8 @@ _STATUS_LIKE = re.compile(r"[45]\d\d")
 _SQLSTATE = re.compile(
     r"(?:(?i:SQL[ _]?STATE)|Exception\.Code)[\"']?\W{0,4}([0-9A-Z]{5})\b"
     r"|\[([0-9A-Z]{2}[0-9A-Z]\d\d)\]|\('([0-9A-Z]{2}[0-9A-Z]\d\d)',"
-    r"|\b(?:pgcode|state)[=: '\"]+([0-9A-Z]{5})\b|'(?:C|code)': '([0-9A-Z]{5})'|\bcode: \\?[\"']([0-9A-Z]{5})\\?[\"']"
+    r"|\b(?:pgcode|state)[=: '\"]+([0-9A-Z]{5})\b"
+    r"|'(?:C|code)': '([0-9A-Z]{5})'|\bcode: \\?[\"']([0-9A-Z]{5})\\?[\"']"  # Redshift; Node and Rust
     r"|\b\d{6} \(([0-9A-Z]{5})\)"  # Snowflake, behind its own number
 )
 _ERRNO = re.compile(
