@@ -41,6 +41,8 @@ settings.load_profile("house")
 # Fixtures that start a server: tests that share one run in one process, so that it starts once.
 SERVERS = ("live_prefect", "prefect_harness")
 SERVER_TIMEOUT_S = 120
+# What marks tests of servers and processes, longest first.
+LONG = ("xdist_group", "live", "timeout")
 
 # Of a table of cases: from how many rows on they run together, and how many of them as one test.
 ROWS_WORTH_IT = 4
@@ -56,11 +58,17 @@ def pytest_collection() -> Generator[None, object, object]:
     module CPython 3.11 takes that for a fault of the module ("AST constructor recursion depth mismatch").
     What was read stays until the end: later collections need not look at it, which takes seconds each time,
     and they come more seldom, for they would take a tenth of the whole time.
+
+    What is compiled is kept, also where the environment says that nothing is (PYTHONDONTWRITEBYTECODE): each
+    process, and each child that loads this package, would take as long again to compile all of it. The tests
+    themselves and their children do as the environment says.
     """
+    keeps_nothing, sys.dont_write_bytecode = sys.dont_write_bytecode, False
     gc.disable()
     try:
         return (yield)
     finally:
+        sys.dont_write_bytecode = keeps_nothing
         gc.freeze()
         gc.set_threshold(10_000, 10, 10)
         gc.enable()
@@ -70,8 +78,8 @@ def pytest_collection() -> Generator[None, object, object]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Name the group of every test that shares a server (see ``--dist loadgroup``) and give it time.
 
-    The start of the server counts for whichever of them comes first. Groups come first: they take longest,
-    and what is last keeps one process busy while the others have nothing left.
+    The start of the server counts for whichever of them comes first. Groups come first, then the other tests
+    of processes: they take longest, and what is last keeps one process busy with nothing left for the others.
 
     Tests of servers and processes depend on what else the machine does. One of them may be run once more; the
     summary names it, and no more than three may be (``--max-suite-reruns``).
@@ -82,9 +90,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group(fixture))
         if (servers or item.get_closest_marker("live")) and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(SERVER_TIMEOUT_S))
-        if any(item.get_closest_marker(name) for name in ("live", "timeout", "xdist_group")):
+        if any(item.get_closest_marker(name) for name in LONG):
             item.add_marker(pytest.mark.flaky(reruns=1))
-    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+    items.sort(key=lambda item: [item.get_closest_marker(name) is None for name in LONG])
 
 
 @pytest.hookimpl(specname="pytest_collection_modifyitems", trylast=True)
