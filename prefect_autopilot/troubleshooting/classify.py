@@ -16,9 +16,10 @@ from prefect_autopilot.models import (
     Severity,
 )
 from prefect_autopilot.troubleshooting.codes import http_status
-from prefect_autopilot.troubleshooting.knowledge import Pattern, find_service, load_patterns, words_said
+from prefect_autopilot.troubleshooting.knowledge import Pattern, load_patterns, words_said
 from prefect_autopilot.troubleshooting.model import Judgement, judge
 from prefect_autopilot.troubleshooting.parse import Failure, Unit, parse
+from prefect_autopilot.troubleshooting.technologies import find_service
 from prefect_autopilot.troubleshooting.text import FAILS, searched, without_command
 
 ROLE_DISCOUNT = {"raised": 0.0, "error": 0.04, "plain": 0.04, "warning": 0.12, "info": 0.30}

@@ -1,4 +1,4 @@
-"""The failure patterns and technologies, read from the TOML files beside this module."""
+"""The failure patterns, read from the TOML files beside this module."""
 
 from __future__ import annotations
 
@@ -12,12 +12,10 @@ from importlib import resources
 from typing import Any, Literal
 
 from prefect_autopilot.models import IssueCategory, RemedyClass, Severity
-from prefect_autopilot.troubleshooting.parse import Failure, Frame, Unit
+from prefect_autopilot.troubleshooting.literals import Literals
+from prefect_autopilot.troubleshooting.parse import Unit
 from prefect_autopilot.troubleshooting.text import searched
 
-BEGINNING = 4
-LONGEST_READ = 8192
-"""Characters of a text in which a product is looked for by its paths and words."""
 _NEVER = re.compile(r"(?!)")
 
 
@@ -93,19 +91,6 @@ class Pattern:
         if self.files:
             return bool(unit.frames) and self.files.search(unit.frames[-1].file) is not None
         return True
-
-
-@dataclass(frozen=True, slots=True)
-class Technology:
-    """A product and how texts name it: modules of its client, hosts, words."""
-
-    name: str
-    modules: tuple[str, ...]
-    hosts: tuple[str, ...]
-    words: tuple[tuple[str, re.Pattern[str]], ...]
-    """Each with the lower-case literal it begins with, which is looked for first."""
-    generic: bool = False
-    """True for a vendor or protocol that counts only where no product of it is named."""
 
 
 def _stands(word: str, lowered: str) -> bool:
@@ -193,132 +178,10 @@ def _pattern(category: IssueCategory, entry: dict[str, Any]) -> Pattern:
 
 
 @cache
-def _words_by_beginning() -> dict[str, set[str]]:
-    words = {word for pattern in load_patterns() for word in pattern.any}
-    return {
-        word[:BEGINNING]: {other for other in words if other.startswith(word[:BEGINNING])} for word in words
-    }
+def _words() -> Literals:
+    return Literals(word for pattern in load_patterns() for word in pattern.any)
 
 
 def words_said(text: str) -> frozenset[str]:
     """Return which of the words that patterns look for (``any``) stand in the lower-case ``text``."""
-    # Most of the 1,500 words begin like nothing in the text, which costs one look-up for all of them.
-    known = _words_by_beginning()
-    pieces = {text[start : start + BEGINNING] for start in range(len(text))}
-    pieces |= {beginning for beginning in known if len(beginning) < BEGINNING}
-    return frozenset(word for piece in pieces & known.keys() for word in known[piece] if word in text)
-
-
-@lru_cache(maxsize=1)
-def load_technologies() -> tuple[Technology, ...]:
-    """Return the known technologies, the more specific first."""
-    file = resources.files("prefect_autopilot.troubleshooting") / "technologies.toml"
-    document = tomllib.loads(file.read_text(encoding="utf-8"))
-    return tuple(
-        Technology(
-            name=name,
-            modules=tuple(entry.get("modules", ())),
-            hosts=tuple(entry.get("hosts", ())),
-            words=tuple(
-                (_beginning(word), re.compile(rf"\b{word}\b", re.IGNORECASE))
-                for word in entry.get("words", ())
-            ),
-            generic=bool(entry.get("generic", False)),
-        )
-        for name, entry in document.items()
-    )
-
-
-def _beginning(word: str) -> str:
-    """Return the literal that every match of the expression begins with."""
-    literal = re.match(r"(?:[\w -](?![?*{]))*", word)
-    return literal[0].lower() if literal and "|" not in re.sub(r"\(.*?\)", "", word) else ""
-
-
-_HOST = re.compile(r"(?:https?://|host=['\"]?|@|server at \"|host \")([\w-]+(?:\.[\w-]+)+)", re.IGNORECASE)
-_OPERATION = re.compile(r"when calling the (\w+) operation")
-
-
-def find_service(failure: Failure) -> str | None:
-    """Return the product that the failing call went to, None where the text names none."""
-    if failure.call is not None:
-        return failure.call.service
-    units = [unit for unit in failure.units if unit.role != "info"] or list(failure.units)
-    for unit in units[:12]:
-        if name := _service_of(unit):
-            return name
-    return _service_by_path(failure.text)
-
-
-def _service_by_path(text: str) -> str | None:
-    """Return the first technology whose package or name stands anywhere in the text, our host system last."""
-    head = text[:LONGEST_READ]
-    spoken = _spoken_of(head)
-    paths = " ".join(word for word in re.findall(r"[\w./-]+", head) if "/" in word[1:-1])
-    for technology in load_technologies():
-        if technology.name not in {"prefect", "http api", "git"}:
-            by_path = any(f"/{module.replace('.', '/')}/" in paths for module in technology.modules)
-            if by_path or technology.name in spoken:
-                return technology.name
-    return None
-
-
-def _service_of(unit: Unit) -> str | None:
-    hosts = [host.lower() for host in _HOST.findall(unit.text)]
-    files = " ".join(frame.file for frame in _called(unit))
-    spoken = _spoken_of(searched(unit.text))
-    best: tuple[int, int, str] | None = None
-    for order, technology in enumerate(load_technologies()):
-        strength = _strength(technology, unit, spoken, hosts, files)
-        if technology.generic:
-            strength = min(strength, 1)
-        if strength and (best is None or (strength, -order) > best[:2]):
-            best = (strength, -order, technology.name)
-    return best[2] if best else None
-
-
-def _called(unit: Unit) -> tuple[Frame, ...]:
-    """Return the frames that the user's code called; those before it are what runs the user's code."""
-    last = max((number for number, frame in enumerate(unit.frames) if frame.own), default=-1)
-    return unit.frames[last + 1 :]
-
-
-@cache
-def _technologies_by_beginning() -> dict[str, list[tuple[str, re.Pattern[str], str]]]:
-    known: dict[str, list[tuple[str, re.Pattern[str], str]]] = {}
-    for technology in load_technologies():
-        for literal, word in technology.words:
-            known.setdefault(literal[:BEGINNING], []).append((literal, word, technology.name))
-    return known
-
-
-def _spoken_of(text: str) -> frozenset[str]:
-    """Return the names of the technologies whose words stand in ``text``."""
-    lowered = text.lower()
-    known = _technologies_by_beginning()
-    pieces = {lowered[start : start + BEGINNING] for start in range(len(lowered))}
-    pieces |= {beginning for beginning in known if len(beginning) < BEGINNING}
-    return frozenset(
-        name
-        for piece in pieces & known.keys()
-        for literal, word, name in known[piece]
-        if literal in lowered and word.search(text)
-    )
-
-
-def _strength(
-    technology: Technology, unit: Unit, spoken: frozenset[str], hosts: list[str], files: str
-) -> int:
-    root = unit.name.split("(", 1)[0]
-    if hosts and any(host == end or host.endswith("." + end) for end in technology.hosts for host in hosts):
-        return 4
-    dotted = "." in root or "(" in unit.text
-    if dotted and any(
-        root.startswith(module + ".") or f"({module}." in unit.text for module in technology.modules
-    ):
-        return 3
-    if technology.name in spoken:
-        return 2
-    return (
-        1 if files and any(f"/{module.replace('.', '/')}/" in files for module in technology.modules) else 0
-    )
+    return _words().found_in(text)

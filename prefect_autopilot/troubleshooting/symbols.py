@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
+from prefect_autopilot.troubleshooting.literals import Literals
+
 _KEY = (
     r"(?:error|err|api|status|fault|reason|exception|failure)?[_-]?"
     r"(?:code(?:name)?|reason|type|name|error|title|status|subtype|description|key|class|kind)"
@@ -97,11 +99,16 @@ def vendors() -> tuple[Vendor, ...]:
     )
 
 
+@cache
+def _words() -> Literals:
+    return Literals(word for vendor in vendors() for word in vendor.words)
+
+
 def meanings(text: str) -> Iterator[str]:
     """Yield ``means:`` codes for the vendors' numbers in ``text``."""
-    lowered = text.lower()
+    said = _words().found_in(text.lower())
     for vendor in vendors():
-        if any(word in lowered for word in vendor.words):
+        if not said.isdisjoint(vendor.words):
             for match in vendor.find.finditer(text):
                 value = next((group for group in match.groups() if group), "")
                 kind = vendor.means.get(value.lower()) or vendor.means.get(value.lstrip("0"))

@@ -8,8 +8,9 @@ import pytest
 
 from prefect_autopilot.models import IssueCategory
 from prefect_autopilot.troubleshooting import diagnose_text
-from prefect_autopilot.troubleshooting.knowledge import find_service, load_patterns, load_technologies
+from prefect_autopilot.troubleshooting.knowledge import load_patterns
 from prefect_autopilot.troubleshooting.parse import parse
+from prefect_autopilot.troubleshooting.technologies import find_service, load_technologies
 
 EXAMPLES = [(pattern, text) for pattern in load_patterns() for text in pattern.examples]
 PERMANENT_REMEDIES = {"fix_code", "fix_data", "fix_configuration", "install_dependency", "grant_permission"}
