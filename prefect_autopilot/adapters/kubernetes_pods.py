@@ -49,8 +49,10 @@ NOT_YET = frozenset({"ContainerCreating", "PodInitializing", "CrashLoopBackOff"}
 """Reasons of waiting that hide the cause: it stands in the events or in the last state."""
 ENDS_PODS = frozenset({"Evicted", "Preempted", "Preempting", "NodeNotReady", "NodeShutdown", "OOMKilling"})
 """Warnings that tell why a pod that had begun ended; what it had met before, it overcame."""
-REPEATS = "BackOff"
-"""A warning that only tells of another try."""
+PULLS = frozenset({"ErrImagePull", "ImagePullBackOff"})
+"""Reasons of waiting that the warnings explain: no such image, no right, too many pulls."""
+REPEATS = frozenset({"BackOff", "BackoffLimitExceeded"})
+"""Warnings that only count tries."""
 MOST_PODS, MOST_EVENTS, MOST_TOLD = 50, 50, 5
 _NAME = re.compile(r"[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?")
 _TOKEN = re.compile(r"[\w.~+/=-]+", re.ASCII)
@@ -141,7 +143,7 @@ async def _told_of(
             fieldSelector=f"involvedObject.name={name},type=Warning",
             limit=MOST_EVENTS,
         )
-        found += _warned(every(events, "items"), where, found, begun=_begun(pod))
+        found = [*_warned(every(events, "items"), where, found, begun=_begun(pod)), *found]
     if not found:
         source.missing.append(f"pod of the run (none {place} has its label any more)")
     return lines_of(found)
@@ -181,7 +183,8 @@ def _of_pod(pod: JSONDict, where: str) -> Iterator[Finding]:
         if at(waiting, "reason") in NOT_YET:
             yield FACT, f"waiting in {at(waiting, 'reason')}", where
         elif waiting:
-            yield REASON, f"waiting: {joined(at(waiting, 'reason'), at(waiting, 'message'))}", where
+            rank = START if at(waiting, "reason") in PULLS else REASON
+            yield rank, f"waiting: {joined(at(waiting, 'reason'), at(waiting, 'message'))}", where
         if (end := _last(status)) is not None:
             yield ended("terminated", end, where)
 
@@ -189,16 +192,19 @@ def _of_pod(pod: JSONDict, where: str) -> Iterator[Finding]:
 def _warned(
     events: Iterable[JSONDict], where: str, known: Iterable[Finding], *, begun: bool
 ) -> Iterator[Finding]:
-    """Return the warnings that tell why a pod ended or does not begin: the newest of each reason, few."""
+    """Return the warnings that tell why a pod ended or does not begin: the newest of each kind, few."""
     said = "\n".join(text for _, text, _ in known)
-    told: set[str] = set()
+    told: set[tuple[str, str]] = set()
     for event in sorted(events, key=_seen_at, reverse=True):
         reason, message = str(event.get("reason")), joined(event.get("message"))
-        new = reason not in told and message not in said and reason != REPEATS
-        if new and len(told) < MOST_TOLD and (not begun or reason in ENDS_PODS):
-            told.add(reason)
+        kind = (reason, message.partition(" ")[0])
+        new = kind not in told and message not in said and reason not in REPEATS
+        named = message.removeprefix("Error: ") in PULLS
+        if new and not named and len(told) < MOST_TOLD and (not begun or reason in ENDS_PODS):
+            told.add(kind)
             rank, word = (DISRUPTED, "disrupted") if begun else (START, "waiting")
-            yield rank, f"{word}: {joined(reason, message)}", f"{CONTAINER}event of {where}"
+            what = joined("" if reason == "Failed" else reason, message)
+            yield rank, f"{word}: {what}", f"{CONTAINER}event of {where}"
 
 
 def _seen_at(event: JSONDict) -> str:

@@ -228,6 +228,19 @@ QUOTA = (
             id="no such image",
         ),
         pytest.param(
+            waits("ImagePullBackOff", "Back-off pulling image"),
+            (
+                warning("Failed", "Error: ImagePullBackOff", at="2026-03-02T02:58:59Z"),
+                warning(
+                    "Failed", 'Failed to pull image "etl:9": toomanyrequests: reached your pull rate limit'
+                ),
+            ),
+            'waiting: Failed to pull image "etl:9": toomanyrequests',
+            "external_service",
+            "wait_rate_limit",
+            id="too many pulls, as its events say",
+        ),
+        pytest.param(
             waits("CreateContainerConfigError", 'secret "warehouse" not found'),
             (),
             'waiting: CreateContainerConfigError: secret "warehouse" not found',
@@ -284,7 +297,7 @@ async def test_what_the_pod_tells_decides(
             waits("ContainerCreating"),
             (
                 warning("FailedMount", "timed out", at="2026-03-02T02:58:40Z"),
-                warning("FailedMount", "older", at="2026-03-02T02:58:20Z"),
+                warning("FailedMount", "timed out before", at="2026-03-02T02:58:20Z"),
                 warning("BackOff", "Back-off restarting failed container"),
             ),
             ["waiting: FailedMount: timed out", "waiting in ContainerCreating"],
@@ -374,6 +387,9 @@ async def test_of_a_job_that_could_make_no_pod_its_own_warnings_are_read() -> No
     told = await ask(cluster(events=(warning("FailedCreate", QUOTA),)))
     assert told.lines[0].where == "container: event of job otter-x"
     assert (diagnosed(told).category, diagnosed(told).remedy) == ("resource", "reduce_concurrency")
+    empty = await ask(cluster(events=(warning("BackoffLimitExceeded", "Job has reached its limit"),)))
+    assert empty.lines == ()
+    assert empty.missing == ("pod of the run (none in namespace flows has its label any more)",)
 
 
 @pytest.mark.parametrize(
