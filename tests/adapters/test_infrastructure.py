@@ -204,6 +204,17 @@ QUOTA = (
             id="evicted",
         ),
         pytest.param(
+            {
+                "reason": "DeadlineExceeded",
+                "message": "Pod was active on the node longer than the specified deadline",
+            },
+            (),
+            "failed: DeadlineExceeded: Pod was active on the node longer",
+            "timeout",
+            "raise_timeout",
+            id="it took too long",
+        ),
+        pytest.param(
             PREEMPTED,
             (),
             "disrupted: evicted (PreemptionByScheduler): default-scheduler: preempting",
@@ -341,6 +352,11 @@ async def test_a_container_that_is_started_again_and_again_is_judged_by_its_last
     state = {"waiting": {"reason": "CrashLoopBackOff"}}
     last = {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}
     looping = {"containerStatuses": [{"name": "prefect-job", "state": state, "lastState": last}]}
+    silent = {"terminated": {"exitCode": 1}}
+    once = {"containerStatuses": [{"name": "prefect-job", "state": state, "lastState": silent}]}
+    asked = cluster(pod(once), log=TRACEBACK.encode())
+    assert diagnosed(await ask(asked, silent=True)).pattern == "missing-module"
+    assert asked.requests[-1].url.params["previous"] == "true"
     told = await ask(cluster(pod(looping)))
     assert told.lines[0].text == "terminated: OOMKilled, exit code 137 (SIGKILL)"
     assert diagnosed(told).pattern == "out-of-memory"
@@ -584,10 +600,10 @@ async def test_dockers_word_decides_and_then_the_output(
 
 async def test_without_a_told_container_the_newest_with_the_runs_label_is_found(socket: Path) -> None:
     listed = [{"Id": ID, "Created": 2}, {"Id": "cd" * 32, "Created": 1}]
-    asked = Asked({"/containers/json": listed, f"/containers/{ID}/json": container(139)})
+    asked = Asked({"/containers/json": listed, f"/containers/{ID}/json": container(2)})
     async with listening(asked, socket):
         told = await read_infrastructure(run(None), "docker", silent=True)
-    assert [line.text for line in told.lines] == ["exited: exit code 139 (SIGSEGV)"]
+    assert [line.text for line in told.lines] == ["exited with exit code 2"]
     assert json.loads(asked.requests[0].url.params["filters"]) == {"label": ["io.prefect.flow-run-id=r1"]}
     assert len(asked.requests) == 2
 
