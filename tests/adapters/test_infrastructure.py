@@ -426,6 +426,27 @@ async def test_the_output_of_a_pod_is_read_only_where_nothing_else_tells(
     assert diagnosed(told).pattern == pattern
 
 
+@pytest.mark.usefixtures("account")
+async def test_the_last_line_of_an_output_is_told_with_what_to_do() -> None:
+    told = await ask(cluster(pod(ended(1)), log=TRACEBACK.encode()), silent=True)
+    evidence = Evidence(run=run(), surroundings=told.lines, read_at=NOW)
+    said = "Around the run: ModuleNotFoundError: No module named 'pandas' (container: log of pod otter-x-1)."
+    assert said in recommendations(diagnose(evidence), evidence)
+
+
+@pytest.mark.usefixtures("account")
+async def test_ends_of_one_cause_are_one_failure_and_others_are_not() -> None:
+    found = [
+        diagnosed(await ask(cluster(pod(of, name)))).fingerprint
+        for of, name in (
+            (ended(137, "OOMKilled"), "otter-x-1"),
+            (ended(137, "OOMKilled"), "newt-y-2"),
+            (waits("CreateContainerConfigError", 'secret "warehouse" not found'), "otter-x-1"),
+        )
+    ]
+    assert found[0] == found[1] != found[2]
+
+
 # What cannot be read
 
 
@@ -732,9 +753,20 @@ def observed(reason: str | None) -> JSONDict:
     return {"event": "prefect.kubernetes.pod.evicted", "resource": resource}
 
 
-async def evidence_of(events: tuple[JSONDict, ...] = (), spent: int = 0, **more: Any) -> Evidence:
+FAILED_CHILD = {
+    "id": "t9",
+    "name": "load-0",
+    "flow_run_run_count": 1,
+    "state": CRASHED | {"state_details": {"child_flow_run_id": "c1"}},
+}
+SUB_FLOW = {"/task_runs/filter": [FAILED_CHILD], "/flow_runs/filter": [{"id": "c1", "state": CRASHED}]}
+
+
+async def evidence_of(
+    events: tuple[JSONDict, ...] = (), spent: int = 0, other: Answers | None = None, **more: Any
+) -> Evidence:
     answers: Answers = {"/work_pools/pool": {"status": "READY", "type": "kubernetes"}}
-    answers["/events/filter"] = {"events": list(events)}
+    answers |= {"/events/filter": {"events": list(events)}, **(other or {})}
 
     def prefect(request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, json=answers.get(request.url.path.removeprefix("/api"), []))
@@ -778,6 +810,7 @@ async def test_the_pod_is_asked_over_tls_of_the_clusters_own_ca(
         pytest.param({"events": (observed("OOMKilled"),)}, False, id="the observer told the reason"),
         pytest.param({"state": CRASHED | {"type": "SCHEDULED"}}, False, id="nothing was begun"),
         pytest.param({"work_pool": None}, False, id="no work pool"),
+        pytest.param({"other": SUB_FLOW}, False, id="a sub-flow failed before it"),
     ],
 )
 @pytest.mark.usefixtures("account")
