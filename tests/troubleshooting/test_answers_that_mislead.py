@@ -52,7 +52,7 @@ MISLEADING = {
         True,
     ),
     "what follows from a refused key": (
-        "Received disconnect: Too many authentication failures\nDisconnected from h port 22\nConnection closed.",
+        "Received disconnect: Too many authentication failures\nDisconnected from h\nConnection closed.",
         C.PERMISSIONS,
         False,
     ),
