@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import tempfile
 from collections.abc import Awaitable, Callable
+from contextlib import chdir
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -88,7 +90,9 @@ def on_the_server(work: Callable[[PrefectClient], Awaitable[None]]) -> None:
             finally:
                 await uninstall()
 
-    asyncio.run(whole())
+    # Inside a repository Prefect runs git seven times for each deployment, to tell the version.
+    with chdir(tempfile.gettempdir()):
+        asyncio.run(whole())
     gc.collect()
 
 
