@@ -18,6 +18,7 @@ from prefect_autopilot.troubleshooting.significance import fisher_greater, least
 from prefect_autopilot.troubleshooting.traits import (
     ALPHA,
     GOOD_STATES,
+    OPEN_STATES,
     Incident,
     Trait,
     end_of,
@@ -30,6 +31,10 @@ MIN_RECALL = 0.6
 MIN_PRECISION = 0.5
 GOOD = 0.9
 TIE = 0.03
+ADDS = 0.05
+"""How much better a pair of traits must explain the failures than the best of them does alone."""
+CLEARLY = 0.01
+"""How much less probable by chance a stretch of time must be than a trait, to be named instead of it."""
 MIN_LATE = 2
 MIN_HITS = 2
 MIN_BEFORE = 2
@@ -64,19 +69,26 @@ def correlate(
 ) -> tuple[Diagnosis, CommonKey | None]:
     """Return the diagnosis of an incident and what its failures share, None where chance explains it.
 
-    ``known`` is what failed where that is known already.
+    ``known`` is what failed where that is known already. Else the failures are taken kind by kind, the most
+    frequent first: what failed for another reason says nothing of this one. Of kinds that share nothing the
+    most frequent is diagnosed.
     """
-    incident = Incident(runs)
-    diagnosis = known or _representative(incident)
+    kinds = [(known, runs)] if known else _kinds(runs)
+    for tried, (diagnosis, alike) in enumerate(kinds, start=1):
+        incident = Incident(alike, tried)
+        found = _explanation(incident, diagnosis)
+        if found is not None:
+            return _explained(diagnosis, incident, found), _key(found)
+    return kinds[0][0], None
+
+
+def _explanation(incident: Incident, diagnosis: Diagnosis) -> Explanation | None:
     if not incident.failed or len(incident.failed) == len(incident.runs):
-        return diagnosis, None
+        return None
     chain = _upstream(incident)
     if chain is not None:
-        return _explained(diagnosis, incident, chain), _key(chain)
-    best = _best(incident, diagnosis) if len(incident.failed) >= MIN_FAILURES else None
-    if best is None:
-        return diagnosis, None
-    return _explained(diagnosis, incident, best), _key(best)
+        return chain
+    return _best(incident, diagnosis) if len(incident.failed) >= MIN_FAILURES else None
 
 
 def _key(found: Explanation) -> CommonKey:
@@ -84,34 +96,41 @@ def _key(found: Explanation) -> CommonKey:
     return CommonKey(field=field, value=list(value) if isinstance(value, tuple) else value)
 
 
-def _representative(incident: Incident) -> Diagnosis:
-    """Diagnose the most frequent failure message."""
-    found = [
-        diagnose_text(incident.runs[index].message or "", incident.runs[index].state)
-        for index in sorted(incident.failed)
-    ]
-    if not found:
-        return diagnose_text("")
-    counts = Counter(diagnosis.category for diagnosis in found)
-    most = max(counts.values())
-    common = {category for category, count in counts.items() if count == most}
-    return max((item for item in found if item.category in common), key=lambda item: item.confidence)
+def _kinds(runs: Sequence[IncidentRun]) -> list[tuple[Diagnosis, Sequence[IncidentRun]]]:
+    """Return each kind of failure, the most frequent first, with the runs but those that failed otherwise."""
+    failed = [run for run in runs if run.state.upper() not in GOOD_STATES | OPEN_STATES]
+    told = {text: diagnose_text(*text) for text in {(run.message or "", run.state) for run in failed}}
+    found = {id(run): told[run.message or "", run.state] for run in failed}
+    counts = Counter(diagnosis.category for diagnosis in found.values())
+    kinds = []
+    for category in sorted(counts, key=lambda one: (-counts[one], one.value)):
+        best = max(
+            (one for one in found.values() if one.category is category), key=lambda one: one.confidence
+        )
+        alike = [run for run in runs if id(run) not in found or found[id(run)].category is category]
+        kinds.append((best, alike))
+    return kinds or [(diagnose_text(""), runs)]
 
 
 def _best(incident: Incident, diagnosis: Diagnosis) -> Explanation | None:
     traits = traits_of(incident, diagnosis)
     singles = _significant(incident, traits)
     good = [item for item in singles if min(item.recall, item.precision) >= GOOD]
-    if not good:
+    if not good and incident.tried == 1:
         pairs = _significant(incident, _pairs(incident, traits))
+        alone = max((item.quality for item in singles), default=0.0)
         together = [
-            item for item in pairs if min(item.recall, item.precision) >= GOOD and item.hits >= MIN_FAILURES
+            item
+            for item in pairs
+            if min(item.recall, item.precision) >= GOOD
+            and item.hits >= MIN_FAILURES
+            and item.quality > alone + ADDS
         ]
         if together:
             return max(together, key=lambda item: (round(item.quality, 2), -item.p))
     candidates = good or singles
     window = _window(incident)
-    if window is not None and not good:
+    if window is not None and all(window.p < item.p * CLEARLY for item in good):
         return window
     if not candidates:
         return None
@@ -139,7 +158,7 @@ def _significant(incident: Incident, traits: Mapping[Trait, frozenset[int]]) -> 
     for trait, runs in traits.items():
         item = _measured(incident, trait, runs, among[trait[0]])
         enough = item.recall >= MIN_RECALL and item.precision >= MIN_PRECISION and item.hits >= MIN_HITS
-        if enough and item.p * tried <= ALPHA and _repeats(incident, trait, runs):
+        if enough and item.p * tried * incident.tried <= ALPHA and _repeats(incident, trait, runs):
             found.append(item)
     return found
 
@@ -165,7 +184,7 @@ def _measured(incident: Incident, trait: Trait, runs: frozenset[int], among: fro
 
 def _repeats(incident: Incident, trait: Trait, runs: frozenset[int]) -> bool:
     """Tell whether a time of day or week failed on more than one date: one bad day is no pattern."""
-    if trait[0] not in {"weekday", "hour_utc"}:
+    if not {"weekday", "hour_utc"} & set(trait[0].split("+")):
         return True
     dates = {utc(incident.runs[index].start).date() for index in runs & incident.failed}
     return len(dates) > 1
@@ -196,7 +215,7 @@ def _window(incident: Incident) -> Explanation | None:
         return None
     # Chance that all failures lie within so short a stretch, wherever it begins.
     p = (total - inside + 1) * fisher_greater(failed, inside, failed, total)
-    if p > ALPHA:
+    if p * incident.tried > ALPHA:
         return None
     first, last = incident.runs[min(incident.span)], incident.runs[max(incident.span)]
     value = (utc(first.start).isoformat(), end_of(last).isoformat())
@@ -253,6 +272,8 @@ def _explained(diagnosis: Diagnosis, incident: Incident, found: Explanation) -> 
     }
     if field == "upstream":
         update |= {"transient": True, "remedy": "retry_backoff"}
+    elif field == "schedule":
+        update |= {"transient": True, "remedy": "reduce_concurrency"}
     elif field == "overlap" or (
         field == "metric" and diagnosis.transient and any(word in str(value) for word in LOAD_WORDS)
     ):

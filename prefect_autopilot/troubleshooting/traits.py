@@ -23,9 +23,13 @@ Trait = tuple[str, Any]
 
 
 class Incident:
-    """The closed runs in order of start, and which of them failed, by their place in that order."""
+    """The closed runs in order of start, and which of them failed, by their place in that order.
 
-    def __init__(self, runs: Sequence[IncidentRun]) -> None:
+    ``tried`` counts the kinds of failures looked at so far: each is a further chance to blame chance.
+    """
+
+    def __init__(self, runs: Sequence[IncidentRun], tried: int = 1) -> None:
+        self.tried = tried
         closed = [run for run in runs if run.state.upper() not in OPEN_STATES]
         self.runs = sorted(closed, key=lambda run: utc(run.start))
         self.failed = frozenset(

@@ -99,3 +99,55 @@ def test_two_failures_are_too_few_to_blame_anything() -> None:
 
 def test_where_every_run_fails_no_column_is_blamed() -> None:
     assert blamed(incident(6, lambda _: True, hit=1.0)) is None
+
+
+def among_others(runs: list[IncidentRun], rate: float = 0.12) -> list[IncidentRun]:
+    """Return the runs with some of the good ones failing of something else."""
+    dice = random.Random(4)
+    other = "psycopg.errors.DeadlockDetected: deadlock detected"
+    return [
+        one.model_copy(update={"state": "FAILED", "message": other})
+        if one.state == "COMPLETED" and dice.random() < rate
+        else one
+        for one in runs
+    ]
+
+
+OUTAGE = (BEGIN + timedelta(minutes=47 * 30), BEGIN + timedelta(minutes=47 * 37))
+
+
+def in_the_outage(one: Row) -> bool:
+    return bool(OUTAGE[0] <= one["start"] <= OUTAGE[1])
+
+
+def test_failures_of_another_kind_do_not_hide_an_outage() -> None:
+    runs = among_others(incident(3, in_the_outage, hit=1.0, stray=0.0))
+    found = blamed(runs)
+    assert found is not None
+    field, span = found
+    assert field == "window"
+    first, last = (datetime.fromisoformat(moment) for moment in list(span))  # type: ignore[call-overload]
+    assert OUTAGE[0] <= first < last <= OUTAGE[1] + timedelta(minutes=2)
+
+
+def test_an_outage_is_named_rather_than_the_version_that_ran_through_it() -> None:
+    runs = incident(3, in_the_outage, hit=1.0, stray=0.0)
+    during = {one.run for one in runs if OUTAGE[0] <= (one.start or BEGIN) <= OUTAGE[1] + timedelta(hours=40)}
+    told = [one.model_copy(update={"version": "v6" if one.run in during else "v5"}) for one in runs]
+    found = blamed(told)
+    assert found is not None
+    assert found[0] == "window"
+
+
+def test_failures_of_another_kind_do_not_hide_two_traits_that_fail_together() -> None:
+    def cause(one: Row) -> bool:
+        return bool(one["flow"] == "bill" and one["work_pool"] == "ecs")
+
+    runs = among_others(incident(9, cause, hit=1.0, stray=0.0))
+    found = blamed(runs)
+    assert found in [("flow+work_pool", ["bill", "ecs"]), ("deployment+work_pool", ["bill/prod", "ecs"])]
+
+
+def test_a_trait_that_explains_nearly_all_needs_no_second_beside_it() -> None:
+    runs = incident(10, lambda one: one["worker"] == "w3", hit=0.88, stray=0.0)
+    assert blamed(runs) == ("worker", "w3")
