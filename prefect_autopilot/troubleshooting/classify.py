@@ -56,6 +56,9 @@ twenty was labelled otherwise."""
 NOTHING_SAID, LEAST_SHARE, MOST_SCORE = 0.03, 0.001, 0.985
 _WISH = re.compile(r"\W*(?:please|every|each|whenever|when|once|daily|at \d|on \w+days?)\b", re.IGNORECASE)
 """How somebody begins who says what is to be done, and no log does."""
+CLASS_SAYS_NOTHING = frozenset({"own-exception", "value-error"})
+OF_WORDS_ALONE = 0.6
+"""How sure the trained model must be of a sentence for its class, RuntimeError or the like, not to count."""
 MAX_QUOTE = 400
 MAX_ALTERNATIVES = 3
 CATEGORIES = tuple(category for category in IssueCategory if category is not IssueCategory.UNKNOWN)
@@ -93,6 +96,9 @@ def diagnose_failure(failure: Failure, *, state_type: str | None = None, context
         return _cancelled(failure, mark)
     candidates = sorted(_candidates(failure, context.lower()), key=lambda item: -item.score)
     learnt = judge(failure) if failure.units else None
+    if (opinion := _of_the_words_alone(candidates)) is not None:
+        learnt = opinion
+        candidates = [one for one in candidates if one.pattern.name not in CLASS_SAYS_NOTHING]
     shares = _pooled(candidates, learnt)
     first = candidates[0] if candidates else None
     firm = first is not None and first.score >= FIRM
@@ -111,6 +117,17 @@ def diagnose_failure(failure: Failure, *, state_type: str | None = None, context
         told = _concluded(failure, mark, first, shares[known], others)
         return _doubted(told, first, candidates, learnt)
     return _unknown(failure, mark, shares[category] if candidates else 0.0, learnt)
+
+
+def _of_the_words_alone(candidates: list[Candidate]) -> Judgement | None:
+    """Return the opinion on the message where only a class that anything is raised with was recognised."""
+    if not candidates or candidates[0].pattern.name not in CLASS_SAYS_NOTHING:
+        return None
+    message = candidates[0].unit.text.partition(": ")[2]
+    opinion = judge(parse(message)) if " " in message else None
+    if opinion is None or opinion.category is IssueCategory.LOGIC or opinion.confidence < OF_WORDS_ALONE:
+        return None
+    return opinion
 
 
 def _doubted(
@@ -177,10 +194,17 @@ def _candidates(failure: Failure, context: str) -> Iterator[Candidate]:
             if pattern.roles and unit.role not in pattern.roles:
                 continue
             if pattern.matches(unit, lowered, everything):
-                # What was written against misleading words must not lose to those of a later line.
-                less = discount / 2 if pattern.confidence >= DECIDES else discount
+                # A vendor's code, and what was written against misleading words, must not lose to the words of
+                # a later line.
+                weighty = pattern.confidence >= DECIDES or (pattern.codes and _by_vendor(unit))
+                less = discount / 2 if weighty else discount
                 yield Candidate(pattern, unit, pattern.confidence - less)
         step += unit.tells
+
+
+def _by_vendor(unit: Unit) -> bool:
+    """Tell whether a unit holds a code that says why, not only how an HTTP call or a process ended."""
+    return any(not code.startswith(("http:", "exit:", "signal:", "grpc:")) for code in unit.codes)
 
 
 def _alternatives(
@@ -257,17 +281,18 @@ REMEDY_OF: dict[tuple[IssueCategory, bool], RemedyClass] = {
     (IssueCategory.TIMEOUT, False): "raise_timeout",
 }
 """What to do first about a kind of failure of which no more is known; what passes is tried again."""
-_REMEDY_BY_WORD: tuple[tuple[IssueCategory, re.Pattern[str], RemedyClass], ...] = tuple(
+_WORDS_OF_REMEDIES: tuple[tuple[IssueCategory, str, RemedyClass], ...] = (
+    (IssueCategory.PERMISSIONS, r"tokens?\b|credential|pass(?:word|phrase|code)", "refresh_credentials"),
+    (IssueCategory.PERMISSIONS, r"(?:api|access|wrong|invalid)[ _]?key|signature", "refresh_credentials"),
+    (IssueCategory.PERMISSIONS, r"log-?in\b|sign-?in\b|authentic|invalidcred", "refresh_credentials"),
+    (IssueCategory.RESOURCE, r"memory|heap|oom|rss\b|ram\b", "increase_memory"),
+    (IssueCategory.RESOURCE, r"disk|volume|inode|file ?system|free space", "free_disk"),
+    (IssueCategory.RESOURCE, r"pool|concurren|threads?\b|slots?\b|sessions?\b", "reduce_concurrency"),
+    (IssueCategory.EXTERNAL_SERVICE, r"rate\b|per (?:second|minute|hour)|throttl", "wait_rate_limit"),
+)
+_REMEDY_BY_WORD = tuple(
     (category, re.compile(rf"\b(?:{words})", re.IGNORECASE), remedy)
-    for category, words, remedy in (
-        (IssueCategory.PERMISSIONS, r"tokens?\b|credential|pass(?:word|phrase|code)", "refresh_credentials"),
-        (IssueCategory.PERMISSIONS, r"(?:api|access|wrong|invalid)[ _]?key|signature", "refresh_credentials"),
-        (IssueCategory.PERMISSIONS, r"log-?in\b|sign-?in\b|authentic|invalidcred", "refresh_credentials"),
-        (IssueCategory.RESOURCE, r"memory|heap|oom|rss\b|ram\b", "increase_memory"),
-        (IssueCategory.RESOURCE, r"disk|volume|inode|file ?system|free space", "free_disk"),
-        (IssueCategory.RESOURCE, r"pool|concurren|threads?\b|slots?\b|sessions?\b", "reduce_concurrency"),
-        (IssueCategory.EXTERNAL_SERVICE, r"rate\b|per (?:second|minute|hour)|throttl", "wait_rate_limit"),
-    )
+    for category, words, remedy in _WORDS_OF_REMEDIES
 )
 """A word of a failure that no pattern knows, which tells the remedies of its kind apart."""
 

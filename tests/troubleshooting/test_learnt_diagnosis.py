@@ -6,7 +6,12 @@ import pytest
 
 from prefect_autopilot.models import IssueCategory, Severity
 from prefect_autopilot.troubleshooting import diagnose_text
-from prefect_autopilot.troubleshooting.classify import ANSWERED, _learnt_remedy
+from prefect_autopilot.troubleshooting.classify import (
+    ANSWERED,
+    Candidate,
+    _learnt_remedy,
+    _of_the_words_alone,
+)
 from prefect_autopilot.troubleshooting.knowledge import load_patterns
 from prefect_autopilot.troubleshooting.model import BUCKETS, Weights, features, judge, load_weights
 from prefect_autopilot.troubleshooting.parse import Unit, parse
@@ -156,3 +161,21 @@ def test_a_word_tells_the_remedies_of_a_learnt_kind_apart(
     category: str, said: str, *, passing: bool, remedy: str
 ) -> None:
     assert _learnt_remedy(Unit("plain", said, "log 1"), IssueCategory(category), passing=passing) == remedy
+
+
+@pytest.mark.parametrize(
+    ("pattern", "said", "category"),
+    [
+        ("own-exception", "RuntimeError: the worker ran out of memory and died", "resource"),
+        ("value-error", "ValueError: the worker ran out of memory and died", "resource"),
+        ("type-error", "TypeError: the worker ran out of memory and died", None),
+        ("own-exception", "RuntimeError: boom", None),
+        ("own-exception", "RuntimeError: division by zero in the margin", None),
+    ],
+)
+def test_the_words_alone_are_read_where_a_class_says_nothing(
+    pattern: str, said: str, category: str | None
+) -> None:
+    known = next(one for one in load_patterns() if one.name == pattern)
+    opinion = _of_the_words_alone([Candidate(known, Unit("raised", said, "log 1"), known.confidence)])
+    assert (opinion and opinion.category.value) == category
