@@ -137,19 +137,27 @@ async def advance(desk: Desk, session_id: str) -> TroubleshootingSession:
     seen: list[Evidence] = []
     try:
         while _is_due(session, desk.clock()):
-            moved = await _step(desk, session, token, seen)
-            if _to_be_told(session, moved):
-                # Before it is saved: a crash in between tells it again under the same id, never not at all.
-                await publish(desk, moved)
-                await ask_in_prefect(desk, moved)
-            version = await desk.store.save_session(moved, version)
-            if said := list(moved.trail[len(session.trail) :]):
-                happened = _happened(session, moved)
-                await desk.store.audit(desk.holder, happened, session_id, {"trail": said}, desk.clock())
-            session = moved
+            for moved in await _steps(desk, session, token, seen):
+                version = await _keep(desk, session, moved, version)
+                session = moved
     finally:
         await desk.store.release_lease(lease, token)
     return session
+
+
+async def _keep(
+    desk: Desk, session: TroubleshootingSession, moved: TroubleshootingSession, version: int
+) -> int:
+    """Save a session after a step, told before and audited after, and return its new version."""
+    if _to_be_told(session, moved):
+        # Before it is saved: a crash in between tells it again under the same id, never not at all.
+        await publish(desk, moved)
+        await ask_in_prefect(desk, moved)
+    version = await desk.store.save_session(moved, version)
+    if said := list(moved.trail[len(session.trail) :]):
+        happened = _happened(session, moved)
+        await desk.store.audit(desk.holder, happened, session.session_id, {"trail": said}, desk.clock())
+    return version
 
 
 async def until_settled(desk: Desk, session_id: str, *, wait_s: float) -> TroubleshootingSession:
@@ -182,10 +190,29 @@ def _happened(before: TroubleshootingSession, after: TroubleshootingSession) -> 
     return before.current_step.value
 
 
+async def _steps(
+    desk: Desk, session: TroubleshootingSession, token: int, seen: list[Evidence]
+) -> tuple[TroubleshootingSession, ...]:
+    """Take one step, or those that need but one read of the evidence; return the session after each."""
+    storm = session.storm is not None and session.storm.spreads
+    if storm or session.current_step in {SessionStep.RESOLUTION, SessionStep.VERIFICATION}:
+        return (await _step(desk, session, token, seen),)
+    try:
+        run = await desk.api.run(session.flow_run_id or "")
+    except UnknownNameError:
+        return (_deleted(session, desk.clock()),)
+    evidence = await read_around(desk, run)
+    seen.append(evidence)
+    *before, understood = await _understand(desk, session, evidence)
+    understood = await recognise(desk, understood)
+    await look_whether_held(desk, understood, run)
+    return (*before, await with_proposal(desk.language_model, understood, evidence))
+
+
 async def _step(
     desk: Desk, session: TroubleshootingSession, token: int, seen: list[Evidence]
 ) -> TroubleshootingSession:
-    """Take one step; ``seen`` is what was read for the steps before it in this moment."""
+    """Take one step after the diagnosis; ``seen`` is what was read for it in this moment."""
     if session.storm is not None and session.storm.spreads:
         return await storms.release(desk, session, token=token, lease=lease_of(session.session_id))
     try:
@@ -197,14 +224,8 @@ async def _step(
             return await look_at(desk, session, run, token)
         case SessionStep.RESOLUTION if session.resolution_status is ResolutionStatus.MANUAL:
             return await look_at_proposal(desk, session, run)
-        case SessionStep.RESOLUTION:
-            return await _resolve(desk, session, run, token, seen)
         case _:
-            evidence = await read_around(desk, run)
-            seen.append(evidence)
-            understood = await recognise(desk, await _understand(desk, session, evidence))
-            await look_whether_held(desk, understood, run)
-            return await with_proposal(desk.language_model, understood, evidence)
+            return await _resolve(desk, session, run, token, seen)
 
 
 def _deleted(session: TroubleshootingSession, now: datetime) -> TroubleshootingSession:
@@ -215,22 +236,26 @@ def _deleted(session: TroubleshootingSession, now: datetime) -> TroubleshootingS
 
 async def _understand(
     desk: Desk, session: TroubleshootingSession, evidence: Evidence
-) -> TroubleshootingSession:
-    """Take identification, analysis and diagnosis in one read of the evidence."""
+) -> tuple[TroubleshootingSession, ...]:
+    """Take what is left of identification, analysis and diagnosis; return the session after each."""
     now = desk.clock()
     run = evidence.run
     diagnosis = diagnose(evidence)
     evidence = await with_ties(desk.api, evidence, diagnosis)
     evidence, key = with_what_is_shared(evidence, diagnosis)
-    components = (f"{run.flow_name}/{run.deployment_name}" if run.deployment_name else run.flow_name,)
-    issues = (issue_from(diagnosis, workflow_id=session.workflow_id, now=now, components=components),)
-    keys = (None,) if key is None else (None, key)
-    findings = tuple(
-        finding_from(diagnosis, now=now, issues=issues, evidence=evidence, key=one) for one in keys
-    )
-    identified = steps.identify(session, issues, now=now)
-    analysed = steps.analyse(identified, findings, now=now)
-    return steps.conclude(analysed, diagnosis, recommendations(diagnosis, evidence), now=now)
+    taken: list[TroubleshootingSession] = []
+    if session.current_step is SessionStep.IDENTIFICATION:
+        components = (f"{run.flow_name}/{run.deployment_name}" if run.deployment_name else run.flow_name,)
+        issue = issue_from(diagnosis, workflow_id=session.workflow_id, now=now, components=components)
+        taken.append(session := steps.identify(session, (issue,), now=now))
+    if session.current_step is SessionStep.ANALYSIS:
+        keys = (None,) if key is None else (None, key)
+        findings = tuple(
+            finding_from(diagnosis, now=now, issues=session.issues, evidence=evidence, key=one)
+            for one in keys
+        )
+        taken.append(session := steps.analyse(session, findings, now=now))
+    return (*taken, steps.conclude(session, diagnosis, recommendations(diagnosis, evidence), now=now))
 
 
 async def _resolve(

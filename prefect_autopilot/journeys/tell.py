@@ -97,7 +97,7 @@ def headline(session: TroubleshootingSession) -> str:
     cause = session.diagnosis.root_cause if session.diagnosis else "not diagnosed yet"
     status = session.resolution_status.value.replace("_", " ")
     said = f"; {session.last_said}" if session.last_said else ""
-    said += f". {known}" if (known := recognised(session)) else ""
+    said = f"{said.removesuffix('.')}. {known}" if (known := recognised(session)) else said
     return " ".join(f"{_subject(session)}{_further(session)}: {status}. {cause}{said}".split())
 
 

@@ -153,6 +153,8 @@ def test_what_nothing_helped_is_said_so() -> None:
 def test_the_headline_says_what_was_done_last_and_no_time_of_a_log() -> None:
     done = session(trail=(f"{NOW.isoformat()} began", f"{NOW.isoformat()} decided to wait: it passes."))
     assert headline(done).endswith("; decided to wait: it passes.")
+    known = done.model_copy(update={"recurrence": Recurrence(times=3)})
+    assert "it passes. Known: seen 3 times" in headline(known)
 
 
 def test_links_lead_to_the_pages_that_are_needed() -> None:

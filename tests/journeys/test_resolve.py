@@ -109,6 +109,8 @@ async def test_a_bug_is_escalated_with_its_evidence_and_never_retried(desk: Desk
     assert not session.diagnosis.transient
     assert any("total" in line.text for line in session.diagnosis.evidence)
     assert await notices(desk) == ["escalated"]
+    trail = [entry.action for entry in await desk.store.audit_trail(session.session_id)]
+    assert trail == ["opened", "identification", "analysis", "diagnosis", "escalated"]
 
 
 async def test_in_propose_mode_nothing_is_done_and_a_person_is_told(
@@ -413,11 +415,13 @@ async def test_the_failure_that_a_session_ended_on_opens_no_second_one_and_a_per
 
 POINTS = {
     "claimed": ("store", "claim_session", 1),
-    "diagnosed": ("store", "save_session", 1),
+    "identified": ("store", "save_session", 1),
+    "analysed": ("store", "save_session", 2),
+    "diagnosed": ("store", "save_session", 3),
     "intended": ("store", "journal_intent", 1),
     "acted": ("api", "retry_run", 1),
     "journalled": ("store", "journal_result", 1),
-    "saved": ("store", "save_session", 2),
+    "saved": ("store", "save_session", 4),
     "told": ("store", "queue_notice", 1),
 }
 
