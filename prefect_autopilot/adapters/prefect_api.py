@@ -15,6 +15,7 @@ from typing import Any, Self
 
 import httpx
 
+from prefect_autopilot.adapters import call_budget
 from prefect_autopilot.adapters.ended_runs import ACTIVE, PAGE, EndedRuns
 from prefect_autopilot.adapters.prefect_acts import PrefectActs
 from prefect_autopilot.adapters.prefect_target import pages_of
@@ -36,6 +37,7 @@ _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 30.0
 _DATE_EXACT_TO = timedelta(seconds=1)
+_JUST = timedelta(seconds=5)
 _MOST_BEHIND = timedelta(days=1)
 """A clock farther behind is none: nobody reads the failures of years again because of it."""
 
@@ -69,6 +71,7 @@ class PrefectAPI(EndedRuns, PrefectActs):
         self._jitter = jitter
         self._clock = clock
         self._names: dict[str, JSONDict] = {}
+        self._deployments: dict[str, tuple[datetime, JSONDict]] = {}
         self.calls = 0
         self.unreadable = 0
         """Runs in answers that no run could be made of, so far."""
@@ -84,8 +87,10 @@ class PrefectAPI(EndedRuns, PrefectActs):
     async def request(self, method: str, path: str, body: Any = None, *, once: bool = False) -> Any:
         """Send one call and return its JSON; 404 raises ``UnknownNameError``.
 
-        ``once``: a call whose answer was lost is not sent again, for it may have been carried out.
+        ``once``: a call whose answer was lost is not sent again, for it may have been carried out. Where a
+        budget holds (``call_budget``), a call beyond it raises ``CallsSpentError`` and is not sent.
         """
+        call_budget.take()
         for attempt in range(self._tries):
             self.calls += 1
             asked_s = 0.0
@@ -214,17 +219,31 @@ class PrefectAPI(EndedRuns, PrefectActs):
         )
         return tuple(task_run_record(raw) for raw in raws)
 
-    async def logs(self, run_id: str, *, limit: int = PAGE) -> tuple[LogRecord, ...]:
-        """Return the newest ``limit`` log lines of the run, oldest first."""
-        raws = await self.request(
-            "POST",
-            "/logs/filter",
-            {"logs": {"flow_run_id": {"any_": [run_id]}}, "sort": "TIMESTAMP_DESC", "limit": limit},
-        )
-        return tuple(log_record(raw) for raw in reversed(raws))
+    async def logs(
+        self,
+        run_id: str,
+        *,
+        limit: int = PAGE,
+        until: datetime | None = None,
+        least_level: int = 0,
+        oldest: bool = False,
+    ) -> tuple[LogRecord, ...]:
+        """Return the newest ``limit`` log lines of the run, or its oldest, oldest first.
 
-    async def deployment(self, deployment_id: str) -> JSONDict:
-        """Return a deployment as the API tells it."""
+        ``until``: up to this moment, which counts; ``least_level``: of this level at least.
+        """
+        wanted: JSONDict = {"flow_run_id": {"any_": [run_id]}}
+        wanted |= {"timestamp": {"before_": until.isoformat()}} if until else {}
+        wanted |= {"level": {"ge_": least_level}} if least_level else {}
+        sort = "TIMESTAMP_ASC" if oldest else "TIMESTAMP_DESC"
+        raws = await self.request("POST", "/logs/filter", {"logs": wanted, "sort": sort, "limit": limit})
+        return tuple(log_record(raw) for raw in (raws if oldest else reversed(raws)))
+
+    async def deployment(self, deployment_id: str, *, just_read: bool = False) -> JSONDict:
+        """Return a deployment as the API tells it; ``just_read``: as it was told within the last seconds."""
+        read_at, known = self._deployments.get(deployment_id, (None, {}))
+        if just_read and read_at is not None and self._clock() - read_at <= _JUST:
+            return known
         raw: JSONDict = await self.request("GET", f"/deployments/{deployment_id}")
         return raw
 
@@ -263,6 +282,8 @@ class PrefectAPI(EndedRuns, PrefectActs):
                 "POST", f"/{kind}/filter", {kind: {"id": {"any_": chunk}}, "limit": PAGE}
             )
             self._names |= {raw["id"]: {"name": raw["name"]} for raw in found}
+            if kind == "deployments":
+                self._deployments = {raw["id"]: (self._clock(), raw) for raw in found}
             # A deleted flow or deployment is remembered as nameless, or it would be asked for at every poll.
             self._names |= {missing: {"name": ""} for missing in chunk if missing not in self._names}
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import pytest
 from prefect_autopilot.adapters.evidence import LARGEST_SOURCE, read_evidence, read_source
 from prefect_autopilot.adapters.prefect_api import PrefectAPI
 from prefect_autopilot.errors import PrefectError
-from prefect_autopilot.models import Evidence, JSONDict, RunRecord, StateRecord
+from prefect_autopilot.models import Evidence, IssueCategory, JSONDict, RunRecord, StateRecord
+from prefect_autopilot.troubleshooting import diagnose
 
 NOW = datetime(2026, 3, 2, 3, 0, tzinfo=UTC)
 STATE = {"id": "s1", "type": "FAILED", "name": "Failed", "timestamp": "2026-03-02T02:59:00Z"}
@@ -59,6 +61,8 @@ class Prefect:
         answer = self.answers.get(path, [])
         if isinstance(answer, Exception):
             raise answer
+        if callable(answer):
+            answer = answer(request)
         return answer if isinstance(answer, httpx.Response) else httpx.Response(200, json=answer)
 
 
@@ -119,12 +123,18 @@ async def test_a_part_that_fails_is_named_and_the_others_are_kept(
     assert kept == {name: name != part for name in PATHS}
 
 
-@pytest.mark.parametrize("part", sorted(PATHS))
+@pytest.mark.parametrize("part", [*sorted(PATHS), None])
 @pytest.mark.parametrize("status", [401, 403])
-async def test_a_server_that_refuses_us_is_no_missing_evidence(
-    read: Any, prefect: Prefect, part: str, status: int
+async def test_a_right_that_lacks_costs_one_part_and_only_a_server_that_refuses_all_is_an_error(
+    read: Any, prefect: Prefect, part: str | None, status: int
 ) -> None:
-    prefect.answers[PATHS[part]] = httpx.Response(status)
+    prefect.answers |= {
+        path: httpx.Response(status) for name, path in PATHS.items() if part is None or name == part
+    }
+    if part is not None:
+        right = f"(HTTP {status}: our credentials lack the right to read it)"
+        assert f"{WORDS[part]} {right}" in (await read()).missing
+        return
     with pytest.raises(PrefectError) as caught:
         await read()
     assert caught.value.permanent
@@ -149,6 +159,44 @@ async def test_a_run_without_a_deployment_says_so_and_asks_for_none(read: Any, p
 async def test_a_run_that_shipped_no_logs_says_so(read: Any, prefect: Prefect) -> None:
     prefect.answers[PATHS["logs"]] = []
     assert (await read()).missing == ("log lines (none were shipped)",)
+
+
+@pytest.mark.parametrize(("length", "at"), [(199, 0), (1_500, 0), (1_500, 300), (50_000, 40_000)])
+async def test_of_a_long_log_its_errors_what_led_to_them_and_its_beginning_are_read(
+    read: Any, prefect: Prefect, length: int, at: int
+) -> None:
+    begun = NOW - timedelta(hours=1)
+    log = [
+        {
+            "timestamp": (begun + timedelta(milliseconds=number)).isoformat(),
+            "level": 20,
+            "message": f"cleaned up {number}",
+        }
+        for number in range(length)
+    ]
+    log[at] |= {"level": 40, "message": "psycopg2.OperationalError: FATAL: too many connections for role"}
+    log[-1] |= {"level": 40, "message": "RuntimeError: job aborted, see log"}
+
+    def page(request: httpx.Request) -> httpx.Response:
+        asked = json.loads(request.content)
+        wanted, order = asked["logs"], asked["sort"] == "TIMESTAMP_DESC"
+        until = wanted.get("timestamp", {}).get("before_", "9")
+        least = wanted.get("level", {}).get("ge_", 0)
+        found = [one for one in log if one["level"] >= least and one["timestamp"] <= until]
+        return httpx.Response(200, json=(found[::-1] if order else found)[: asked["limit"]])
+
+    prefect.answers[PATHS["logs"]] = page
+    evidence = await read()
+    messages = [record.message for record in evidence.logs]
+    assert messages == [one["message"] for one in log if one["message"] in set(messages)], "in order, once"
+    assert {log[0]["message"], log[at]["message"], log[-1]["message"]} <= set(messages)
+    assert {one["message"] for one in log[max(0, at - 20) : at]} <= set(messages)
+    told = "log lines between the first 50 and the newest 200, but for the newest 200 errors"
+    assert (evidence.missing == (told,)) is (length > 200)
+    assert prefect.paths.count(PATHS["logs"]) == (4 if length > 200 else 1)
+    aborted = evidence.run.state.model_copy(update={"message": "RuntimeError: job aborted, see log"})
+    run_ = evidence.run.model_copy(update={"state": aborted})
+    assert diagnose(evidence.model_copy(update={"run": run_})).category is IssueCategory.RESOURCE
 
 
 async def test_logs_that_could_not_be_read_are_not_said_to_be_none(read: Any, prefect: Prefect) -> None:

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from prefect_autopilot.adapters import container_ends, kernel_kills, kubernetes_pods
+from prefect_autopilot.adapters import call_budget, container_ends, kernel_kills, kubernetes_pods
 from prefect_autopilot.adapters.container_ends import Told
 from prefect_autopilot.adapters.evidence import read_evidence
 from prefect_autopilot.adapters.infrastructure import read_infrastructure
@@ -775,7 +775,7 @@ async def evidence_of(
         real = api.states
 
         async def costly(run_id: str) -> Any:
-            api.calls += spent
+            call_budget.take(spent)
             return await real(run_id)
 
         api.states = costly  # type: ignore[method-assign]
@@ -829,5 +829,5 @@ async def test_the_source_is_asked_only_where_nobody_told_the_end(
 
 @pytest.mark.usefixtures("account")
 async def test_it_is_not_asked_beyond_the_calls_of_one_diagnosis() -> None:
-    evidence = await evidence_of(spent=12)
-    assert "infrastructure of the run (too many other things were to be read)" in evidence.missing
+    evidence = await evidence_of(spent=7)
+    assert "infrastructure of the run (left out: 14 calls were made for this run)" in evidence.missing

@@ -367,8 +367,11 @@ async def test_what_cannot_be_read_is_listed_and_the_rest_is_kept(failed_run: An
 async def test_refused_credentials_are_not_mistaken_for_missing_evidence(
     failed_run: Any, now: datetime
 ) -> None:
-    server = evidence_server(**{"/logs/filter": httpx.Response(401)})
-    async with api_for(server) as api:
+    refused = {
+        path: httpx.Response(401) for path in ("/task_runs/filter", "/logs/filter", "/flow_runs/filter")
+    }
+    refused |= {path: httpx.Response(401) for path in ("/flow_run_states/", f"/deployments/{DEPLOYMENT}")}
+    async with api_for(evidence_server(**refused)) as api:
         with pytest.raises(PrefectError, match="refused our credentials"):
             await read_evidence(api, failed_run, now=now)
 
