@@ -53,17 +53,18 @@ async def _read(api: PrefectAPI, run: RunRecord, now: datetime, budget: CallBudg
     else:
         deployment = await part(api.deployment(run.deployment_id, just_read=True), "deployment")
         recent = await part(api.runs_of(run.deployment_id, limit=RECENT), "recent runs") or ()
+    others = tuple(other for other in recent if other.id != run.id)
     if logs == ():
         missing.append("log lines (none were shipped)")
     parts.raise_if_all_refused()
-    around = await read_surroundings(api, run, task_runs, deployment, part)
+    around = await read_surroundings(api, run, task_runs, deployment, others, part)
     return Evidence(
         run=run,
         states=states,
         task_runs=task_runs,
         logs=logs or (),
         source=_source(deployment, missing),
-        recent_runs=tuple(other for other in recent if other.id != run.id),
+        recent_runs=others,
         surroundings=await _with_source(run, around, missing, budget, silent=not logs),
         root_run=around.root_run,
         missing=tuple(missing),

@@ -49,6 +49,7 @@ def run_record(raw: JSONDict, names: Mapping[str, JSONDict]) -> RunRecord:
         deployment_version=raw.get("deployment_version"),
         work_pool=raw.get("work_pool_name"),
         work_queue=raw.get("work_queue_name"),
+        worker=_worker(raw.get("labels")),
         run_count=raw.get("run_count") or 0,
         state=state_record(raw["state"]),
         expected_start=raw.get("expected_start_time"),
@@ -65,6 +66,12 @@ def run_record(raw: JSONDict, names: Mapping[str, JSONDict]) -> RunRecord:
         idempotency_key=raw.get("idempotency_key"),
         started_by=_automation(raw.get("created_by")),
     )
+
+
+def _worker(labels: Any) -> str | None:
+    """Return the name of the worker that took the run up, which Prefect's workers give it as a label."""
+    name = labels.get("prefect.worker.name") if isinstance(labels, dict) else None
+    return redact(str(name))[:200] or None if name else None
 
 
 def _automation(maker: Any) -> str | None:

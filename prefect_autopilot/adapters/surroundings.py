@@ -13,12 +13,15 @@ from urllib.parse import quote
 
 from prefect_autopilot.adapters.prefect_api import PrefectAPI
 from prefect_autopilot.models import FAILURE_STATES, EvidenceLine, JSONDict, RunRecord, TaskRunRecord
-from prefect_autopilot.redaction import redact
+from prefect_autopilot.redaction import redact, redact_value
 from prefect_autopilot.troubleshooting.evidence import CONTAINER, SAYS_NOTHING
 
 MOST_CHILDREN = 20
 CHANGED_LATELY = timedelta(days=1)
 """A change of the deployment longer before the failure is no news."""
+AT_ONCE = timedelta(seconds=1)
+"""A server writes down both times of what it creates, and not to the same microsecond."""
+LONGEST_VALUE = 60
 NEAR = timedelta(minutes=30)
 """Before the failure: what fails in the same pool within this time may have one cause with it."""
 OF_THE_INFRASTRUCTURE = ("exited with", "infrastructure", "worker", "no longer running", "heartbeat")
@@ -43,10 +46,14 @@ async def read_surroundings(
     run: RunRecord,
     task_runs: Sequence[TaskRunRecord],
     deployment: JSONDict | None,
+    recent: Sequence[RunRecord],
     part: Part[Any],
 ) -> Surroundings:
-    """Read what the run gives reason to look at: ten further calls at most."""
-    lines: list[EvidenceLine] = [*_changed(run, deployment), *_started(run)]
+    """Read what the run gives reason to look at: ten further calls at most.
+
+    ``recent`` are other runs of the deployment, newest first.
+    """
+    lines: list[EvidenceLine] = [*_changed(run, deployment, recent), *_started(run)]
     root: RunRecord | None = None
     unexplained: str | None = None
     if children := _failed_children(run, task_runs):
@@ -197,13 +204,38 @@ async def _others(api: PrefectAPI, pool: str, run: RunRecord, part: Part[Any]) -
     return [EvidenceLine(text=text, where=f"work pool {pool}")]
 
 
-def _changed(run: RunRecord, deployment: JSONDict | None) -> list[EvidenceLine]:
-    """Tell whether the deployment was changed within a day before the run failed."""
+def _changed(run: RunRecord, deployment: JSONDict | None, recent: Sequence[RunRecord]) -> list[EvidenceLine]:
+    """Tell what differs from the last good run where the deployment was changed between, within a day.
+
+    Only a difference is told: a paused schedule moves the time of the last update, too.
+    """
     updated, created = (deployment or {}).get("updated"), (deployment or {}).get("created")
-    if not updated or updated == created:
+    if deployment is None or not updated:
         return []
-    before = run.state.timestamp - datetime.fromisoformat(updated)
-    if not timedelta(0) <= before <= CHANGED_LATELY:
+    at = datetime.fromisoformat(updated)
+    if created and abs(at - datetime.fromisoformat(created)) <= AT_ONCE:
         return []
-    text = f"changed {updated}, {before.total_seconds() / 60:.0f} min before the failure"
+    before = run.state.timestamp - at
+    good = next((one for one in recent if one.state.type == "COMPLETED" and one.state.timestamp < at), None)
+    differs = _differences(run, good, deployment) if good is not None else []
+    if not differs or not timedelta(0) <= before <= CHANGED_LATELY:
+        return []
+    said = f"changed {updated}, {before.total_seconds() / 60:.0f} min before the failure"
+    text = f"{said}: since the last good run before it {', '.join(differs)}"
     return [EvidenceLine(text=text, where=f"deployment {run.deployment_name or run.deployment_id}")]
+
+
+def _differences(run: RunRecord, good: RunRecord, deployment: JSONDict) -> list[str]:
+    """Return what the deployment gave the failed run and not the good one: version, its parameters."""
+    defaults = redact_value(deployment.get("parameters") or {})
+    pairs = [("version", good.deployment_version, run.deployment_version)]
+    pairs += [
+        (f"parameter {name}", good.parameters.get(name), value)
+        for name, value in sorted(defaults.items())
+        if run.parameters.get(name) == value
+    ]
+    return [
+        f"{name} went from {str(old)[:LONGEST_VALUE]} to {str(new)[:LONGEST_VALUE]}"
+        for name, old, new in pairs
+        if old != new
+    ]

@@ -187,13 +187,12 @@ def _attributed(alert: WorkflowAlert, case: Case) -> dict[str, str]:
 
 
 def _shared(case: Case, alert: WorkflowAlert) -> dict[str, str]:
-    """Return what the last failed run of an alert about failures may share with others: machine, service."""
+    """Return what the last failed run of an alert about failures may share with others: worker, service."""
     last = next((run for run in reversed(case.runs) if run.state.type in FAILURE_STATES), None)
     if last is None or alert.alert_type not in DOWN:
         return {}
-    host = (last.infrastructure_pid or "").rpartition(":")[0]
     found = diagnose_text(last.state.message or "", last.state.type)
-    return {"worker": host, "service": found.service or ""}
+    return {"worker": last.worker or "", "service": found.service or ""}
 
 
 def _memory(case: Case) -> Memory | None:

@@ -102,7 +102,7 @@ def _row(run: RunRecord) -> IncidentRun:
         "work_pool": run.work_pool,
         "work_queue": run.work_queue,
         "worker": run.worker,
-        # "machine:4711" of a process, "cluster:namespace:job" of Kubernetes
+        # "cluster:namespace:job" of Kubernetes, "address:container" of Docker; of a process only its number
         "host": (run.infrastructure_pid or "").rpartition(":")[0] or None,
         "started_by": run.started_by,
         "params": _plain(run.parameters),

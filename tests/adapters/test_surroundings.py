@@ -173,30 +173,46 @@ async def test_full_limits_are_read_where_the_run_waited_for_one(read: Read, pre
     assert told == {"concurrency limit warehouse": "2 of 2 slots of 'warehouse' are taken"}
 
 
-@pytest.mark.parametrize(("minutes", "told"), [(5, True), (1439, True), (1441, False), (-1, False)], ids=str)
-async def test_a_change_of_the_deployment_just_before_is_cited(
-    read: Read, prefect: Prefect, minutes: int, *, told: bool
+CHANGES = [  # minutes before the failure, version of the good run, its region, days it ended before, told
+    (5, "1", "eu", 2, "version went from 1 to 2"),
+    (1439, "2", "us", 2, "parameter region went from us to eu"),
+    (5, "2", "eu", 2, None),
+    (5, "1", "us", 0, None),
+    (1441, "1", "eu", 2, None),
+    (-1, "1", "eu", 2, None),
+]
+
+
+@pytest.mark.parametrize(("minutes", "version", "region", "days", "told"), CHANGES, ids=str)
+async def test_what_a_change_of_the_deployment_just_before_made_different_is_cited(
+    read: Read, prefect: Prefect, minutes: int, version: str, region: str, days: int, told: str | None
 ) -> None:
-    updated = datetime.fromisoformat(FAILED["timestamp"]) - timedelta(minutes=minutes)
+    at = datetime.fromisoformat(FAILED["timestamp"])
     prefect.answers["/deployments/d1"] = {
         "id": "d1",
         "created": "2026-01-01T00:00:00+00:00",
-        "updated": updated.isoformat(),
-        "entrypoint": "a.b",
+        "updated": (at - timedelta(minutes=minutes)).isoformat(),
+        "parameters": {"region": "eu"},
     }
-    evidence = await read(deployment_id="d1", deployment_name="nightly")
-    assert ("deployment nightly" in cited(evidence)) is told
-    advice = " ".join(recommendations(diagnose(evidence), evidence))
-    assert ("5 min before the failure" in advice) is (minutes == 5)
+    good = FAILED | {"type": "COMPLETED", "timestamp": (at - timedelta(days=days)).isoformat()}
+    run = {"id": "g", "state": good, "deployment_version": version, "parameters": {"region": region}}
+    prefect.answers["/flow_runs/filter"] = [run | {"state_type": "COMPLETED"}]
+    evidence = await read(
+        deployment_id="d1", deployment_name="nightly", deployment_version="2", parameters={"region": "eu"}
+    )
+    line = cited(evidence).get("deployment nightly")
+    assert line is None if told is None else line is not None and line.endswith(told)
 
 
 async def test_a_deployment_that_was_never_changed_is_no_news(read: Read, prefect: Prefect) -> None:
+    good = FAILED | {"type": "COMPLETED", "timestamp": "2026-03-02T02:50:00Z"}
+    prefect.answers["/flow_runs/filter"] = [{"id": "g", "state": good, "state_type": "COMPLETED"}]
     prefect.answers["/deployments/d1"] = {
         "id": "d1",
-        "created": FAILED["timestamp"],
-        "updated": FAILED["timestamp"],
+        "created": "2026-03-02T02:58:00.728919Z",  # as Prefect 3.8.8 writes them down
+        "updated": "2026-03-02T02:58:00.725747Z",
     }
-    assert (await read(deployment_id="d1")).surroundings == ()
+    assert (await read(deployment_id="d1", deployment_version="2")).surroundings == ()
 
 
 @pytest.mark.parametrize("path", [POOL, WORKERS])

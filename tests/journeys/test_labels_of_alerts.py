@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
-
 from prefect_autopilot.journeys.judging import Case, judge, series_of
 from prefect_autopilot.models import RunRecord, StateRecord
 from prefect_autopilot.store import Workflow
@@ -42,16 +40,15 @@ def labels(message: str, **more: Any) -> dict[str, str]:
     return alert.labels
 
 
-def test_an_alert_about_failures_names_machine_and_service() -> None:
+def test_an_alert_about_failures_names_worker_and_service() -> None:
     message = "stripe.error.APIConnectionError: cannot connect to api.stripe.com"
-    found = labels(message, infrastructure_pid="worker-7:4711")
+    found = labels(message, worker="worker-7", infrastructure_pid="4711")
     assert found["worker"] == "worker-7"
     assert found["service"] == "stripe"
 
 
-@pytest.mark.parametrize("pid", [None, "", "4711"])
-def test_without_a_machine_nothing_is_shared(pid: str | None) -> None:
-    found = labels("KeyError: 'total'", infrastructure_pid=pid)
+def test_without_a_worker_nothing_is_shared() -> None:
+    found = labels("KeyError: 'total'", infrastructure_pid="cluster:flows:otter-x")
     assert "worker" not in found
     assert "service" not in found
 
