@@ -23,8 +23,9 @@ from provoke import read
 
 from prefect_autopilot.models import IssueCategory
 from prefect_autopilot.troubleshooting import model
+from prefect_autopilot.troubleshooting.failure import Failure
 from prefect_autopilot.troubleshooting.knowledge import load_patterns
-from prefect_autopilot.troubleshooting.parse import Failure, parse
+from prefect_autopilot.troubleshooting.parse import parse
 
 TARGET = Path(model.__file__).with_name("model.json")
 FOLDS = 5

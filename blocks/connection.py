@@ -11,8 +11,6 @@ from prefect.blocks.core import Block
 from prefect.types import SecretDict
 from pydantic import Field, HttpUrl, SecretStr
 
-from prefect_autopilot.models.names import CONNECTION_BLOCK
-
 if TYPE_CHECKING:
     import httpx
 
@@ -45,7 +43,7 @@ class ServiceConnection(Block):
     """
 
     _block_type_name = "Service Connection"
-    _block_type_slug = CONNECTION_BLOCK
+    _block_type_slug = "service-connection"  # models.names, which is too heavy for an import here
     _description = (
         "Credentials and address of a service that generated flows call. Store and test one with "
         "`prefect-autopilot services connect SERVICE`; the rest is told on the page 'Calling services' "

@@ -116,9 +116,15 @@ def _is_ordinary(value: str) -> bool:
     return _ORDINARY.fullmatch(bare) is not None or _PLACEHOLDER.fullmatch(bare) is not None
 
 
+_EXCEPTION = re.compile(
+    r"(?:[a-z_]\w{0,40}\.){0,8}[A-Z][A-Za-z]{2,60}(?:Error|Exception|Timeout|Denied|Failure|Fault):?"
+)
+"""The class of an exception, which follows the words that tell its cause."""
+
+
 def _looks_secret(value: str) -> bool:
     """Tell whether a value after a word that is common in prose can be a secret, not a word itself."""
-    if len(value) < _SHORTEST_LOOSE or " " in value:
+    if len(value) < _SHORTEST_LOOSE or " " in value or _EXCEPTION.fullmatch(value):
         return False
     return len(value) >= _LONG or any(sign.isdigit() for sign in value)
 

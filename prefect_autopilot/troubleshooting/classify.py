@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from prefect_autopilot.models import (
     Alternative,
@@ -16,9 +16,10 @@ from prefect_autopilot.models import (
     Severity,
 )
 from prefect_autopilot.troubleshooting.codes import http_status
+from prefect_autopilot.troubleshooting.failure import Failure, Unit
 from prefect_autopilot.troubleshooting.knowledge import Pattern, load_patterns, words_said
-from prefect_autopilot.troubleshooting.model import Judgement, judge
-from prefect_autopilot.troubleshooting.parse import Failure, Unit, parse
+from prefect_autopilot.troubleshooting.model import LASTING, Judgement, first_remedy, judge
+from prefect_autopilot.troubleshooting.parse import parse
 from prefect_autopilot.troubleshooting.technologies import find_service
 from prefect_autopilot.troubleshooting.text import FAILS, searched, without_command
 
@@ -32,14 +33,6 @@ ANSWERED, ANSWERED_BRIEF = 0.4, 0.6
 PASSES, PASSES_AGAINST_KIND, PASSES_UNKNOWN = 0.3, 0.5, 0.3
 """From which probability on what no pattern knows is said to pass; the second where its kind mostly lasts,
 the third where its kind is not known: that it lasts is said of what is known, and of little else."""
-LASTING = frozenset(
-    {
-        IssueCategory.CONFIGURATION,
-        IssueCategory.PERMISSIONS,
-        IssueCategory.DATA,
-        IssueCategory.LOGIC,
-    }
-)
 UNSURE, FITS_PASSING, READS_PASSING = 0.8, 0.7, 0.7
 """Below the first confidence it is not said that a failure lasts where a pattern of what passes fits with the
 second score and the trained model takes it, with the third probability, for one that passes."""
@@ -94,6 +87,8 @@ def diagnose_failure(failure: Failure, *, state_type: str | None = None, context
     mark = failure.fingerprint
     if state_type and state_type.upper() in {"CANCELLED", "CANCELLING"}:
         return _cancelled(failure, mark)
+    if (several := _side_by_side(failure)) is not None:
+        return several
     candidates = sorted(_candidates(failure, context.lower()), key=lambda item: -item.score)
     learnt = judge(failure) if failure.units else None
     if (opinion := _of_the_words_alone(candidates)) is not None:
@@ -128,6 +123,29 @@ def _of_the_words_alone(candidates: list[Candidate]) -> Judgement | None:
     if opinion is None or opinion.category is IssueCategory.LOGIC or opinion.confidence < OF_WORDS_ALONE:
         return None
     return opinion
+
+
+def _side_by_side(failure: Failure) -> Diagnosis | None:
+    """Return the diagnosis of an ExceptionGroup whose members failed differently; None where they did not.
+
+    It passes only where all of them do: what lasts is told first, and nothing that failed is an alternative.
+    """
+    leaves = failure.leaves
+    told = [diagnose_failure(replace(failure, units=(replace(leaf, depth=0),))) for leaf in leaves]
+    if len({(one.category, one.transient) for one in told}) <= 1:
+        return None
+    first, *others = sorted(told, key=lambda one: (one.transient, -one.confidence))
+    lasts = [one for one in others if not one.transient]
+    beside = "; ".join(dict.fromkeys(one.root_cause for one in others))
+    return first.model_copy(
+        update={
+            "fingerprint": failure.fingerprint,
+            "confidence": min([first.confidence, *(one.confidence for one in lasts)]),
+            "root_cause": f"{first.root_cause}. Beside it failed: {beside}",
+            "evidence": tuple(line for one in (first, *others) for line in one.evidence),
+            "alternatives": (),
+        }
+    )
 
 
 def _doubted(
@@ -194,8 +212,8 @@ def _candidates(failure: Failure, context: str) -> Iterator[Candidate]:
             if pattern.roles and unit.role not in pattern.roles:
                 continue
             if pattern.matches(unit, lowered, everything):
-                # A vendor's code, and what was written against misleading words, must not lose to the words of
-                # a later line.
+                # A vendor's code, and what was written against misleading words, must not lose to the words
+                # of a later line.
                 weighty = pattern.confidence >= DECIDES or (pattern.codes and _by_vendor(unit))
                 less = discount / 2 if weighty else discount
                 yield Candidate(pattern, unit, pattern.confidence - less)
@@ -238,6 +256,8 @@ def _concluded(
     refused = pattern.refused or (pattern.transient and status in WAIT_IS_A_LIMIT and waited is not None)
     root = failure.root
     first = unit.text.split("\n", 1)[0]
+    if not unit.tells:
+        sure = min(sure, pattern.confidence)
     return Diagnosis(
         category=pattern.category,
         confidence=round(sure, 3),
@@ -272,31 +292,6 @@ def _evidence(unit: Unit) -> tuple[EvidenceLine, ...]:
     return tuple(lines)
 
 
-REMEDY_OF: dict[tuple[IssueCategory, bool], RemedyClass] = {
-    (IssueCategory.LOGIC, False): "fix_code",
-    (IssueCategory.DATA, False): "fix_data",
-    (IssueCategory.CONFIGURATION, False): "fix_configuration",
-    (IssueCategory.CONNECTIVITY, False): "fix_configuration",
-    (IssueCategory.PERMISSIONS, False): "grant_permission",
-    (IssueCategory.TIMEOUT, False): "raise_timeout",
-}
-"""What to do first about a kind of failure of which no more is known; what passes is tried again."""
-_WORDS_OF_REMEDIES: tuple[tuple[IssueCategory, str, RemedyClass], ...] = (
-    (IssueCategory.PERMISSIONS, r"tokens?\b|credential|pass(?:word|phrase|code)", "refresh_credentials"),
-    (IssueCategory.PERMISSIONS, r"(?:api|access|wrong|invalid)[ _]?key|signature", "refresh_credentials"),
-    (IssueCategory.PERMISSIONS, r"log-?in\b|sign-?in\b|authentic|invalidcred", "refresh_credentials"),
-    (IssueCategory.RESOURCE, r"memory|heap|oom|rss\b|ram\b", "increase_memory"),
-    (IssueCategory.RESOURCE, r"disk|volume|inode|file ?system|free space", "free_disk"),
-    (IssueCategory.RESOURCE, r"pool|concurren|threads?\b|slots?\b|sessions?\b", "reduce_concurrency"),
-    (IssueCategory.EXTERNAL_SERVICE, r"rate\b|per (?:second|minute|hour)|throttl", "wait_rate_limit"),
-)
-_REMEDY_BY_WORD = tuple(
-    (category, re.compile(rf"\b(?:{words})", re.IGNORECASE), remedy)
-    for category, words, remedy in _WORDS_OF_REMEDIES
-)
-"""A word of a failure that no pattern knows, which tells the remedies of its kind apart."""
-
-
 def _learnt(
     failure: Failure,
     mark: str,
@@ -313,7 +308,7 @@ def _learnt(
         confidence=round(sure, 3),
         severity=Severity.MEDIUM if passing else Severity.HIGH,
         transient=passing,
-        remedy=_learnt_remedy(unit, category, passing=passing),
+        remedy=first_remedy(unit, category, passing=passing),
         service=find_service(failure),
         root_cause=f"It reads like {category.value} failures: {_first_line(unit)}",
         pattern="learnt",
@@ -326,15 +321,6 @@ def _learnt(
         evidence=_evidence(unit),
         alternatives=others,
     )
-
-
-def _learnt_remedy(unit: Unit, category: IssueCategory, *, passing: bool) -> RemedyClass:
-    """Return what to do first about a failure that only the trained model knows."""
-    if not passing or category not in LASTING:
-        for kind, words, remedy in _REMEDY_BY_WORD:
-            if kind is category and words.search(searched(unit.text)):
-                return remedy
-    return "retry_backoff" if passing else REMEDY_OF.get((category, False), "none")
 
 
 def _may_pass(failure: Failure, learnt: Judgement | None) -> bool:

@@ -78,7 +78,7 @@ _EXIT = re.compile(
     r"|\*\*\* \[[^\]\n]{1,80}\] Error (\d{1,3})\b"
     r"|\b(?:ended|finished|stopped|left) with (12[4-7]|13[0-9]|14[0-9]|255|1|-\d{1,2})\b(?! ?\w)"
     r"|\brc[\"']?[=:] ?(\d{1,3})\b"
-    r"|\breturned non-zero exit status (-?\d{1,3})\b|\b(?:status|code)(?: code)?: (-\d{1,2})\b",
+    r"|\breturned non-zero exit status (-?\d{1,3})\b|\b(?:status|code)(?: code)?(?:: |=)(-\d{1,2})\b",
     re.IGNORECASE,
 )
 _SIGNAL = re.compile(r"\b(SIG(?:KILL|TERM|SEGV|ABRT|BUS|INT|HUP|ILL|FPE|XCPU|PIPE))\b")

@@ -16,7 +16,8 @@ from prefect_autopilot.models import (
     Severity,
 )
 from prefect_autopilot.troubleshooting.classify import diagnose_failure
-from prefect_autopilot.troubleshooting.parse import Failure, Unit, coded, fingerprint, parse, retry_after
+from prefect_autopilot.troubleshooting.failure import Failure, Unit
+from prefect_autopilot.troubleshooting.parse import coded, fingerprint, parse, retry_after
 from prefect_autopilot.troubleshooting.text import cut
 
 ERROR = 40

@@ -12,8 +12,8 @@ from importlib import resources
 from typing import Any, Literal
 
 from prefect_autopilot.models import IssueCategory, RemedyClass, Severity
+from prefect_autopilot.troubleshooting.failure import Unit
 from prefect_autopilot.troubleshooting.literals import Literals
-from prefect_autopilot.troubleshooting.parse import Unit
 from prefect_autopilot.troubleshooting.text import searched
 
 _NEVER = re.compile(r"(?!)")

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import resources
 
-from prefect_autopilot.models import IssueCategory
-from prefect_autopilot.troubleshooting.parse import Failure, Unit
-from prefect_autopilot.troubleshooting.text import template
+from prefect_autopilot.models import IssueCategory, RemedyClass
+from prefect_autopilot.troubleshooting.failure import Failure, Unit
+from prefect_autopilot.troubleshooting.text import searched, template
 
 BUCKETS = 4096
 MAX_UNITS = 3
@@ -31,6 +31,39 @@ LESS_SURE = 0.85
 """What is left of the confidence where a text has few words: a name nobody knows looks like any other."""
 _CAMEL = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _WORD = re.compile(r"[a-z]{3,}")
+
+
+LASTING = frozenset(
+    {
+        IssueCategory.CONFIGURATION,
+        IssueCategory.PERMISSIONS,
+        IssueCategory.DATA,
+        IssueCategory.LOGIC,
+    }
+)
+REMEDY_OF: dict[tuple[IssueCategory, bool], RemedyClass] = {
+    (IssueCategory.LOGIC, False): "fix_code",
+    (IssueCategory.DATA, False): "fix_data",
+    (IssueCategory.CONFIGURATION, False): "fix_configuration",
+    (IssueCategory.CONNECTIVITY, False): "fix_configuration",
+    (IssueCategory.PERMISSIONS, False): "grant_permission",
+    (IssueCategory.TIMEOUT, False): "raise_timeout",
+}
+"""What to do first about a kind of failure of which no more is known; what passes is tried again."""
+_WORDS_OF_REMEDIES: tuple[tuple[IssueCategory, str, RemedyClass], ...] = (
+    (IssueCategory.PERMISSIONS, r"tokens?\b|credential|pass(?:word|phrase|code)", "refresh_credentials"),
+    (IssueCategory.PERMISSIONS, r"(?:api|access|wrong|invalid)[ _]?key|signature", "refresh_credentials"),
+    (IssueCategory.PERMISSIONS, r"log-?in\b|sign-?in\b|authentic|invalidcred", "refresh_credentials"),
+    (IssueCategory.RESOURCE, r"memory|heap|oom|rss\b|ram\b", "increase_memory"),
+    (IssueCategory.RESOURCE, r"disk|volume|inode|file ?system|free space", "free_disk"),
+    (IssueCategory.RESOURCE, r"pool|concurren|threads?\b|slots?\b|sessions?\b", "reduce_concurrency"),
+    (IssueCategory.EXTERNAL_SERVICE, r"rate\b|per (?:second|minute|hour)|throttl", "wait_rate_limit"),
+)
+_REMEDY_BY_WORD = tuple(
+    (category, re.compile(rf"\b(?:{words})", re.IGNORECASE), remedy)
+    for category, words, remedy in _WORDS_OF_REMEDIES
+)
+"""A word of a failure that no pattern knows, which tells the remedies of its kind apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +129,15 @@ def judge(failure: Failure, weights: Weights | None = None) -> Judgement | None:
         brief=said < FEW_WORDS,
         shares={one: part * share for one, part in zip(known.categories, shares, strict=True)},
     )
+
+
+def first_remedy(unit: Unit, category: IssueCategory, *, passing: bool) -> RemedyClass:
+    """Return what to do first about a failure that only the trained model knows."""
+    if not passing or category not in LASTING:
+        for kind, words, remedy in _REMEDY_BY_WORD:
+            if kind is category and words.search(searched(unit.text)):
+                return remedy
+    return "retry_backoff" if passing else REMEDY_OF.get((category, False), "none")
 
 
 @lru_cache(maxsize=1)

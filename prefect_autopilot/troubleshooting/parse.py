@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ast
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Literal
 
 from prefect_autopilot.troubleshooting.codes import find_codes
+from prefect_autopilot.troubleshooting.failure import CAUSED, Failure, Frame, Role, ServiceFacts, Unit
 from prefect_autopilot.troubleshooting.json_text import named_exception, on_one_line
 from prefect_autopilot.troubleshooting.symbols import symbols
 from prefect_autopilot.troubleshooting.text import (
@@ -23,8 +24,6 @@ from prefect_autopilot.troubleshooting.text import (
     unfolded,
     without_relay,
 )
-
-Role = Literal["raised", "error", "plain", "warning", "info"]
 
 _FRAME = re.compile(r'^\s*File "([^"]+)", line (\d+)(?:, in (.+))?$')
 _HEADER = re.compile(
@@ -65,10 +64,6 @@ _ORDINARY = re.compile(
 _GROUP_PREFIX = re.compile(r"^(\s*(?:\|\s?|\+-[+-]*[\s\d-]*)+)")
 _TRACEBACK = ("Traceback (most recent call last):", "Traceback (most recent call last)")
 _LINKS = ("The above exception was the direct cause", "During handling of the above exception")
-_LIBRARY = re.compile(
-    r"site-packages|dist-packages|/lib/python\d|/usr/lib/|<frozen|importlib|\bconda\b|/opt/venv/lib"
-    r"|/prefect_autopilot/"
-)
 _SERVICE_ERROR = re.compile(
     r"^(?P<reason>.*?) \[(?P<facts>service=\S+ operation=\S+ [^\]]*effect=[^\]]*)\](?: body=(?P<body>.*))?$",
     re.DOTALL,
@@ -99,83 +94,6 @@ MAX_INFO = 40
 MAX_MESSAGE_LINES = 14
 MAX_MARKED = 2048
 """Characters of a message that its fingerprint is made of."""
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """One frame of a traceback; ``own`` is False for the standard library and installed packages."""
-
-    file: str
-    line: int
-    function: str
-    code: str = ""
-
-    @property
-    def own(self) -> bool:
-        """Tell whether the file looks like the user's own code."""
-        return not _LIBRARY.search(self.file)
-
-
-@dataclass(frozen=True, slots=True)
-class Unit:
-    """A piece of the text that says one thing: a raised exception with its message, or one line."""
-
-    role: Role
-    text: str
-    where: str
-    name: str = ""
-    frames: tuple[Frame, ...] = ()
-    linked: bool = False
-    depth: int = 0
-    codes: frozenset[str] = frozenset()
-    symbols: frozenset[str] = frozenset()
-    """Conditions that the text names without raising them, written as class names."""
-    tells: bool = True
-    """It speaks of trouble, and of more than that there is some."""
-
-    @property
-    def short_name(self) -> str:
-        """The class name without its module; of ``Wrapper(Inner)`` the inner one."""
-        inner = self.name[self.name.find("(") + 1 : -1] if self.name.endswith(")") else self.name
-        return inner.rpartition(".")[2]
-
-    @property
-    def own_frame(self) -> Frame | None:
-        """The innermost frame of the user's own code."""
-        return next((frame for frame in reversed(self.frames) if frame.own), None)
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceFacts:
-    """What our own ``ServiceError`` says in its fixed form."""
-
-    reason: str
-    service: str
-    operation: str
-    effect: Literal["safe", "idempotent", "unsafe", "unknown"] = "unknown"
-    connection: str | None = None
-    status: int | None = None
-    retry_after_s: float | None = None
-    content_type: str | None = None
-    request_id: str | None = None
-    body: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A parsed failure: ``units`` in the order in which they explain, the root first."""
-
-    text: str
-    units: tuple[Unit, ...]
-    call: ServiceFacts | None = None
-    retry_after_s: float | None = None
-    frames: tuple[Frame, ...] = field(default=())
-    fingerprint: str = ""
-
-    @property
-    def root(self) -> Unit | None:
-        """The exception that explains the others, or None where nothing was raised."""
-        return next((unit for unit in self.units if unit.role == "raised"), None)
 
 
 def parse(text: str) -> Failure:
@@ -317,7 +235,7 @@ class _Reader:
             or (_DOTTED.match(cause) is not None)
         )
         if raised and header is not None and level(header["name"]) is None:
-            role_depth = 1000 + len(self.units) if stripped.startswith(_CAUSES) else depth
+            role_depth = CAUSED + len(self.units) if stripped.startswith(_CAUSES) else depth
             self._raised(number, header["name"], header["message"] or "", role_depth)
         elif self.open_message and not STAMP.match(stripped) and level(stripped) is None:
             self._extend(stripped)
@@ -388,9 +306,27 @@ def _ordered(units: list[Unit]) -> tuple[Unit, ...]:
             chains[-1].append(unit)
         else:
             chains.append([unit])
-    ordered = [unit for chain in reversed(chains) for unit in sorted(chain, key=lambda unit: -unit.depth)]
+    ordered = [
+        unit for chain in reversed(chains) for unit in _own_led(sorted(chain, key=lambda unit: -unit.depth))
+    ]
     # A retried step tells the same thing again and again: once is enough.
     unique = list({(unit.role, unit.text): unit for unit in reversed(ordered)}.values())[::-1]
     rank = {"error": 0, "plain": 1, "warning": 2, "info": 3}
     placed = sorted(enumerate(others), key=lambda item: (rank[item[1].role], -item[0]))
     return (*unique, *{(unit.role, unit.text): unit for _, unit in placed}.values())
+
+
+def _own_led(chain: list[Unit]) -> list[Unit]:
+    """Give an exception that a library caught and raised anew the frames of the code that called it.
+
+    Python tells them of the last exception of a chain only.
+    """
+    led: tuple[Frame, ...] = ()
+    known = []
+    for unit in reversed(chain):
+        if unit.own_frame is not None:
+            led = tuple(frame for frame in unit.frames if frame.own)
+            known.append(unit)
+        else:
+            known.append(replace(unit, frames=(*led, *unit.frames)) if unit.frames else unit)
+    return known[::-1]

@@ -200,7 +200,10 @@ def killed(diagnosis: Diagnosis, evidence: Evidence) -> bool:
         return False
     if diagnosis.pattern in _BROUGHT_DOWN:
         return True
-    return diagnosis.pattern == "out-of-memory" and _KILLED.search(state.message or "") is not None
+    return (
+        diagnosis.pattern in {"out-of-memory", "perhaps-memory"}
+        and _KILLED.search(state.message or "") is not None
+    )
 
 
 def passes(diagnosis: Diagnosis, evidence: Evidence) -> bool:

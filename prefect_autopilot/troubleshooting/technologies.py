@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib import resources
 
+from prefect_autopilot.troubleshooting.failure import Failure, Frame, Unit
 from prefect_autopilot.troubleshooting.literals import Literals
-from prefect_autopilot.troubleshooting.parse import Failure, Frame, Unit
 from prefect_autopilot.troubleshooting.text import searched
 
 LONGEST_READ = 8192

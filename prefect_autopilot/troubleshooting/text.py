@@ -55,15 +55,16 @@ _MASKS_OF_PLACES = re.compile(r"(?:[A-Za-z]:)?(?:[\\/]?[\w.@+~-]+)?(?:[\\/][\w.@
 _LETTERS = re.compile(r"[a-z]+")
 _OF_ENDINGS = frozenset(
     _LETTERS.findall(
-        "a an and at by for from in is it of on the this that to was were with without has had have been be"
-        " command process program script shell subprocess child bash sh python step task job rule line run"
-        " runs exit exits exited exiting return returned returns end ended ends stop stopped halt halted"
-        " terminate terminated abort aborted aborting execute executed executing execution finish finished"
-        " done code codes status state signal number zero non nonzero unexpected unexpectedly abnormally"
-        " error errors errored fail failed fails failure failures exception exceptions fatal caused cause"
-        " called calledprocesserror runtimeexception runtimeerror ruleexception airflowexception see above"
-        " below details log logs output following traceback java lang airflow recent call last encountered"
-        " during"
+        " a an and at by for from in is it of on the this that to was were with without has had have"
+        " been be flow infrastructure container pod command process program script shell subprocess"
+        " child bash sh python step task job rule line run runs exit exits exited exiting return"
+        " returned returns end ended ends stop stopped halt halted terminate terminated abort aborted"
+        " aborting execute executed executing execution finish finished done code codes status state"
+        " signal number zero non nonzero unexpected unexpectedly abnormally error errors errored fail"
+        " failed fails failure failures exception exceptions fatal caused cause called"
+        " calledprocesserror runtimeexception runtimeerror ruleexception airflowexception see above"
+        " below details log logs output following traceback java lang airflow recent call last"
+        " encountered during"
     )
 )
 """What is said of an end whatever led to it."""

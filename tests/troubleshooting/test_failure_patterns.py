@@ -7,6 +7,7 @@ from importlib import resources
 import pytest
 
 from prefect_autopilot.models import IssueCategory
+from prefect_autopilot.redaction import redact
 from prefect_autopilot.troubleshooting import diagnose_text
 from prefect_autopilot.troubleshooting.knowledge import load_patterns
 from prefect_autopilot.troubleshooting.parse import parse
@@ -105,3 +106,11 @@ def test_ten_thousand_lines_are_classified_in_bounded_time() -> None:
         f"2026-01-01 03:00:00,001 INFO - chunk {n} of 10000 done in {n % 7} s" for n in range(10_000)
     )
     assert diagnose_text(f"{lines}\nsqlite3.OperationalError: database is locked")
+
+
+@pytest.mark.parametrize(
+    "raised", ["httpx.HTTPStatusError: Client error", "snowflake.connector.errors.DatabaseError: 250001"]
+)
+def test_no_cause_is_taken_for_a_secret(raised: str) -> None:
+    told = [f"{pattern.cause}: {raised}" for pattern in load_patterns()]
+    assert [redact(one) for one in told] == told

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prefect_autopilot.errors import ServiceError
+from prefect_autopilot.troubleshooting import diagnose_text
 from prefect_autopilot.troubleshooting.parse import fingerprint, parse, retry_after, service_facts
 from prefect_autopilot.troubleshooting.text import clean, template
 
@@ -316,3 +317,51 @@ def test_a_text_of_another_form_is_not_ours() -> None:
 def test_what_a_program_in_cpp_died_of_is_read_as_an_exception(text: str, said: str) -> None:
     unit = parse(f"starting\n{text}\nAborted (core dumped)").units[0]
     assert (unit.text.split("\n")[0], unit.role, unit.where) == (f"cpp.{said}", "raised", "line 2")
+
+
+GROUP = """  + Exception Group Traceback (most recent call last):
+  |   File "/srv/flows/x.py", line 5, in f
+  |     raise ExceptionGroup("two", errors)
+  | ExceptionGroup: two (2 sub-exceptions)
+  +-+---------------- 1 ----------------
+    | {first}
+    +---------------- 2 ----------------
+    | {second}
+    +------------------------------------"""
+REFUSED = "ConnectionRefusedError: [Errno 111] Connection refused"
+LATE, MISSING = "httpx.ReadTimeout: timed out", "KeyError: 'region'"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "passing"),
+    [(REFUSED, MISSING, False), (MISSING, REFUSED, False), (REFUSED, LATE, True), (REFUSED, REFUSED, True)],
+    ids=["the second lasts", "the first lasts", "both pass", "the same twice"],
+)
+def test_what_failed_side_by_side_passes_only_where_all_of_it_does(
+    first: str, second: str, *, passing: bool
+) -> None:
+    found = diagnose_text(GROUP.format(first=first, second=second))
+    assert found.transient is passing
+    assert {first, second} <= {line.text for line in found.evidence} or first == second
+
+
+COMPILED = """Traceback (most recent call last):
+  File "pandas/_libs/hashtable_class_helper.pxi", line 7668, in pandas._libs.hashtable.get_item
+KeyError: 'unit_price'
+
+The above exception was the direct cause of the following exception:
+
+Traceback (most recent call last):
+  File "/srv/flows/{file}.py", line 9, in {function}
+    frame["unit_price"]
+  File "/venv/lib/python3.11/site-packages/pandas/core/frame.py", line 4107, in __getitem__
+    indexer = self.columns.get_loc(key)
+KeyError: 'unit_price'"""
+
+
+def test_the_line_of_the_code_is_told_where_a_compiled_library_raised() -> None:
+    orders, bills = (
+        COMPILED.format(file=file, function=function) for file, function in (("orders", "f"), ("bills", "g"))
+    )
+    assert diagnose_text(orders).evidence[-1].where == "/srv/flows/orders.py:9"
+    assert fingerprint(orders) != fingerprint(bills)

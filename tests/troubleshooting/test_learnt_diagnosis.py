@@ -9,12 +9,19 @@ from prefect_autopilot.troubleshooting import diagnose_text
 from prefect_autopilot.troubleshooting.classify import (
     ANSWERED,
     Candidate,
-    _learnt_remedy,
     _of_the_words_alone,
 )
+from prefect_autopilot.troubleshooting.failure import Unit
 from prefect_autopilot.troubleshooting.knowledge import load_patterns
-from prefect_autopilot.troubleshooting.model import BUCKETS, Weights, features, judge, load_weights
-from prefect_autopilot.troubleshooting.parse import Unit, parse
+from prefect_autopilot.troubleshooting.model import (
+    BUCKETS,
+    Weights,
+    features,
+    first_remedy,
+    judge,
+    load_weights,
+)
+from prefect_autopilot.troubleshooting.parse import parse
 
 TINY = Weights(
     categories=(IssueCategory.DATA, IssueCategory.LOGIC),
@@ -160,7 +167,7 @@ def test_only_a_key_in_capitals_looks_like_a_setting(key: str, category: str) ->
 def test_a_word_tells_the_remedies_of_a_learnt_kind_apart(
     category: str, said: str, *, passing: bool, remedy: str
 ) -> None:
-    assert _learnt_remedy(Unit("plain", said, "log 1"), IssueCategory(category), passing=passing) == remedy
+    assert first_remedy(Unit("plain", said, "log 1"), IssueCategory(category), passing=passing) == remedy
 
 
 @pytest.mark.parametrize(

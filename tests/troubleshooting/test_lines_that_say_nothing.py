@@ -10,7 +10,7 @@ from prefect_autopilot.troubleshooting.text import is_hollow
 HOLLOW = (
     "Process exited with status 1",
     "java.lang.RuntimeException: Process exited with error",
-    "CalledProcessError in line 151 of /srv/work/plots.smk:",
+    "CalledProcessError in line 151 of /srv/rules/plots.smk:",
     "Command '['psql', '-f', '/srv/load.sql']' returned non-zero exit status 2.",
     "Caused by:",
     "Execution halted",
@@ -49,3 +49,18 @@ def test_the_cause_is_found_among_many_lines_of_its_end(said: str, pattern: str)
 
 def test_where_nothing_else_is_said_the_end_is_told() -> None:
     assert diagnose_text("\n".join(HOLLOW)).pattern == "exit-code-1"
+
+
+@pytest.mark.parametrize(
+    "text", ["Flow run infrastructure exited with non-zero status code 1.", "Process exited with status 2"]
+)
+def test_an_end_alone_is_told_without_confidence(text: str) -> None:
+    assert diagnose_text(text).confidence < 0.5
+
+
+def test_a_kill_that_memory_may_explain_is_tried_again() -> None:
+    found = diagnose_text(
+        "Process exited with status code: -9. Process exited due to a SIGKILL signal. Typically caused by "
+        "the operating system terminating the process for exceeding memory limits, or by manual cancellation."
+    )
+    assert (found.pattern, found.transient) == ("perhaps-memory", True)

@@ -16,9 +16,10 @@ from prefect_autopilot.troubleshooting.classify import (
     _pooled,
 )
 from prefect_autopilot.troubleshooting.codes import find_codes
+from prefect_autopilot.troubleshooting.failure import Unit
 from prefect_autopilot.troubleshooting.knowledge import load_patterns
 from prefect_autopilot.troubleshooting.model import Judgement, judge
-from prefect_autopilot.troubleshooting.parse import Unit, parse
+from prefect_autopilot.troubleshooting.parse import parse
 
 C = IssueCategory
 SAYS = Unit("raised", "LedgerError: no", "line 1", "LedgerError")
