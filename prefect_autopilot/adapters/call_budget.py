@@ -21,7 +21,7 @@ class CallsSpentError(PrefectError):
 class CallBudget:
     """What was spent and may be; ``take`` raises ``CallsSpentError`` where that is too little."""
 
-    most: int = MOST_CALLS
+    most: int
     spent: int = 0
 
     def take(self, calls: int = 1) -> None:
@@ -50,7 +50,7 @@ def one_budget() -> Iterator[CallBudget]:
     if known is not None:
         yield known
         return
-    budget = CallBudget()
+    budget = CallBudget(MOST_CALLS)
     token = _CURRENT.set(budget)
     try:
         yield budget

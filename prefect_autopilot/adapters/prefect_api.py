@@ -38,6 +38,7 @@ _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 30.0
 _DATE_EXACT_TO = timedelta(seconds=1)
 _JUST = timedelta(seconds=5)
+_LATELY = timedelta(minutes=1)
 _MOST_BEHIND = timedelta(days=1)
 """A clock farther behind is none: nobody reads the failures of years again because of it."""
 
@@ -72,6 +73,7 @@ class PrefectAPI(EndedRuns, PrefectActs):
         self._clock = clock
         self._names: dict[str, JSONDict] = {}
         self._deployments: dict[str, tuple[datetime, JSONDict]] = {}
+        self._automations: tuple[datetime, tuple[JSONDict, ...]] | None = None
         self.calls = 0
         self.unreadable = 0
         """Runs in answers that no run could be made of, so far."""
@@ -283,7 +285,8 @@ class PrefectAPI(EndedRuns, PrefectActs):
             )
             self._names |= {raw["id"]: {"name": raw["name"]} for raw in found}
             if kind == "deployments":
-                self._deployments = {raw["id"]: (self._clock(), raw) for raw in found}
+                whole = (raw for raw in found if "entrypoint" in raw)
+                self._deployments = {raw["id"]: (self._clock(), raw) for raw in whole}
             # A deleted flow or deployment is remembered as nameless, or it would be asked for at every poll.
             self._names |= {missing: {"name": ""} for missing in chunk if missing not in self._names}
 
@@ -306,13 +309,20 @@ class PrefectAPI(EndedRuns, PrefectActs):
         page = await self.request("POST", "/events/filter", body)
         return list(page.get("events") or ()) if isinstance(page, dict) else []
 
-    async def automations(self) -> tuple[JSONDict, ...]:
-        """Return the enabled automations, up to one page; none where the server knows no automations."""
+    async def automations(self, *, lately: bool = False) -> tuple[JSONDict, ...]:
+        """Return the enabled automations, up to one page; none where the server knows no automations.
+
+        ``lately``: as they were read within the last minute.
+        """
+        if lately and self._automations is not None and self._clock() - self._automations[0] <= _LATELY:
+            return self._automations[1]
         try:
             raws = await self.request("POST", "/automations/filter", {"limit": PAGE})
         except UnknownNameError:
-            return ()
-        return tuple(raw for raw in raws if raw.get("enabled"))
+            raws = []
+        found = tuple(raw for raw in raws if raw.get("enabled"))
+        self._automations = (self._clock(), found)
+        return found
 
     async def full_limits(self) -> tuple[JSONDict, ...]:
         """Return the active global concurrency limits of which no slot is free, up to one page."""

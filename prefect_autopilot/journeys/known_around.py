@@ -1,19 +1,35 @@
-"""What is known around a failed run: open alerts, what else failed just then, whether named services answer.
+"""All that is known of a failed run: what Prefect tells, what is tied to it, what our own store knows.
 
-No call goes to Prefect for it. Each line can be cited like any other evidence.
+What the store knows are open alerts, what else failed just then, and earlier runs with their measures. No
+call goes to Prefect for it, and each line can be cited like any other evidence. All that reads counts its
+calls on one budget.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from datetime import timedelta
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import partial
 
+from prefect_autopilot.adapters.call_budget import one_budget
 from prefect_autopilot.adapters.evidence import read_evidence
+from prefect_autopilot.adapters.prefect_api import PrefectAPI
 from prefect_autopilot.journeys.desk import Desk
-from prefect_autopilot.journeys.probing import healthy, with_health_of_named
-from prefect_autopilot.models import FAILURE_STATES, Evidence, EvidenceLine, RunRecord, WorkflowAlert
+from prefect_autopilot.journeys.probing import Ask, healthy, with_health_of_named
+from prefect_autopilot.journeys.ties import with_ties
+from prefect_autopilot.models import (
+    FAILURE_STATES,
+    CommonKey,
+    Diagnosis,
+    Evidence,
+    EvidenceLine,
+    RunRecord,
+    WorkflowAlert,
+)
+from prefect_autopilot.store import Store
+from prefect_autopilot.troubleshooting import diagnose, with_what_is_shared
 
 NEAR = timedelta(minutes=30)
 """Before the failure: what fails within this time may have one cause with it."""
@@ -25,26 +41,74 @@ FEWEST_ENDED = 3
 """Other runs that must have ended before their success says anything."""
 
 
-async def read_around(desk: Desk, run: RunRecord) -> Evidence:
+@dataclass(frozen=True, slots=True)
+class Onlooker:
+    """Who looks at a failed run, and with what; without a store only Prefect tells."""
+
+    api: PrefectAPI
+    clock: Callable[[], datetime]
+    ask: Ask
+    store: Store | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Understood:
+    """A failed run as it was read, what that says, and the evidence with what is tied to it and shared."""
+
+    read: Evidence
+    diagnosis: Diagnosis
+    evidence: Evidence
+    key: CommonKey | None
+
+
+def onlooker(desk: Desk) -> Onlooker:
+    """Return who looks from a desk."""
+    return Onlooker(desk.api, desk.clock, partial(healthy, desk), desk.store)
+
+
+async def understand(who: Onlooker, ident: str) -> Understood:
+    """Read a failed run and all around it and diagnose it; raises ``UnknownNameError`` where it was deleted.
+
+    The watcher and the command line both see a run by this.
+    """
+    with one_budget():
+        read = await read_around(who, await who.api.run(ident))
+        diagnosis = diagnose(read)
+        tied = await with_ties(who.api, read, diagnosis)
+    evidence, key = with_what_is_shared(tied, diagnosis)
+    return Understood(read, diagnosis, evidence, key)
+
+
+async def read_around(who: Onlooker, run: RunRecord) -> Evidence:
     """Return the evidence of a run with what the store knows around it, and whether named services answer."""
-    read = await read_evidence(desk.api, run, now=desk.clock())
-    evidence = await with_health_of_named(read, partial(healthy, desk))
+    read = await read_evidence(who.api, run, now=who.clock())
+    evidence = await with_health_of_named(read, who.ask)
+    return evidence if who.store is None else await _with_known(who.store, evidence)
+
+
+async def _with_known(store: Store, evidence: Evidence) -> Evidence:
+    run = evidence.run
     workflow = run.deployment_id or run.flow_name
-    alerts = await desk.store.alerts(open_only=True, workflow_id=workflow, limit=MOST_ALERTS)
+    alerts = await store.alerts(open_only=True, workflow_id=workflow, limit=MOST_ALERTS)
     since = run.state.timestamp - NEAR
     others = [
         one
-        for one in await desk.store.runs(changed_since=since, limit=MOST_RUNS)
+        for one in await store.runs(changed_since=since, limit=MOST_RUNS)
         if one.id != run.id and (one.deployment_id or one.flow_name) != workflow
     ]
     lines = (
         *map(_alert, alerts),
         *_neighbours(run, others),
-        *await _looked_at(desk, run, workflow),
+        *await _looked_at(store, run, workflow),
     )
     flow = None if run.deployment_id else run.flow_name
-    earlier = await desk.store.runs(run.deployment_id, flow, limit=MOST_EARLIER)
-    known = {"surroundings": (*evidence.surroundings, *lines), "compared": (*earlier, *others)}
+    earlier = await store.runs(run.deployment_id, flow, limit=MOST_EARLIER)
+    measured = next((one.measures for one in earlier if one.id == run.id), run.measures)
+    known = {
+        "run": run.model_copy(update={"measures": measured}),
+        "surroundings": (*evidence.surroundings, *lines),
+        "compared": (*earlier, *others),
+    }
     return evidence.model_copy(update=known)
 
 
@@ -72,10 +136,10 @@ def _neighbours(run: RunRecord, others: list[RunRecord]) -> Iterator[EvidenceLin
         yield EvidenceLine(text=text, where="neighbouring runs")
 
 
-async def _looked_at(desk: Desk, run: RunRecord, workflow: str) -> list[EvidenceLine]:
+async def _looked_at(store: Store, run: RunRecord, workflow: str) -> list[EvidenceLine]:
     """Say of which services other workflows have had failures just then."""
     services: Counter[str] = Counter()
-    for session in await desk.store.sessions(limit=MOST_SESSIONS):
+    for session in await store.sessions(limit=MOST_SESSIONS):
         near = abs(session.start_time - run.state.timestamp) <= NEAR
         if near and session.workflow_id != workflow and session.diagnosis and session.diagnosis.service:
             services[session.diagnosis.service] += 1

@@ -36,7 +36,7 @@ class Link:
 async def with_linked(api: PrefectAPI, evidence: Evidence, diagnosis: Diagnosis) -> Evidence:
     """Return the evidence of a lasting failure with the workflows tied to it by automations and tags.
 
-    Two calls, four where something is tied. What cannot be read is named in ``missing``.
+    Two calls, one where automations were read within a minute, two more where something is tied. What cannot be read is named in ``missing``.
     """
     run = evidence.run
     if diagnosis.transient or run.deployment_id is None or run.state.type not in FAILURE_STATES:
@@ -53,7 +53,7 @@ async def _lines(api: PrefectAPI, run: RunRecord, deployment: str) -> list[Evide
     tagged = await _waiting_by_tag(api, run)
     links = {
         link.deployment: link
-        for link in (*_by_tag(tagged), *_by_automation(await api.automations(), deployment))
+        for link in (*_by_tag(tagged), *_by_automation(await api.automations(lately=True), deployment))
     }
     links.pop(deployment, None)
     chosen = list(links.values())[:MOST_LINKED]

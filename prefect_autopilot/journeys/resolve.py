@@ -21,14 +21,13 @@ from prefect_autopilot.journeys.circumstances import circumstances_of
 from prefect_autopilot.journeys.code_fault import with_proposal
 from prefect_autopilot.journeys.desk import Desk
 from prefect_autopilot.journeys.held import look_whether_held
-from prefect_autopilot.journeys.known_around import read_around
+from prefect_autopilot.journeys.known_around import Understood, onlooker, understand
 from prefect_autopilot.journeys.leased import LEASE_TTL_S, lease_of
 from prefect_autopilot.journeys.left_open import acts_before, left_open
 from prefect_autopilot.journeys.proposals import look_at_proposal
 from prefect_autopilot.journeys.remedies import apply_once
 from prefect_autopilot.journeys.stuck_runs import is_stuck_run
 from prefect_autopilot.journeys.tell import publish, recognise
-from prefect_autopilot.journeys.ties import with_ties
 from prefect_autopilot.journeys.verifying import LONGEST_LOOK_S, LOOK_AGAIN_S, look_at, settle_of
 from prefect_autopilot.models import (
     FAILURE_STATES,
@@ -49,7 +48,6 @@ from prefect_autopilot.troubleshooting import (
     finding_from,
     issue_from,
     recommendations,
-    with_what_is_shared,
 )
 from prefect_autopilot.troubleshooting import session as steps
 
@@ -198,15 +196,14 @@ async def _steps(
     if storm or session.current_step in {SessionStep.RESOLUTION, SessionStep.VERIFICATION}:
         return (await _step(desk, session, token, seen),)
     try:
-        run = await desk.api.run(session.flow_run_id or "")
+        found = await understand(onlooker(desk), session.flow_run_id or "")
     except UnknownNameError:
         return (_deleted(session, desk.clock()),)
-    evidence = await read_around(desk, run)
-    seen.append(evidence)
-    *before, understood = await _understand(desk, session, evidence)
+    seen.append(found.read)
+    *before, understood = _understand(session, found, desk.clock())
     understood = await recognise(desk, understood)
-    await look_whether_held(desk, understood, run)
-    return (*before, await with_proposal(desk.language_model, understood, evidence))
+    await look_whether_held(desk, understood, found.read.run)
+    return (*before, await with_proposal(desk.language_model, understood, found.read))
 
 
 async def _step(
@@ -234,15 +231,12 @@ def _deleted(session: TroubleshootingSession, now: datetime) -> TroubleshootingS
     return steps.close(session, "the run was deleted, there is nothing left to resolve", now=now)
 
 
-async def _understand(
-    desk: Desk, session: TroubleshootingSession, evidence: Evidence
+def _understand(
+    session: TroubleshootingSession, found: Understood, now: datetime
 ) -> tuple[TroubleshootingSession, ...]:
     """Take what is left of identification, analysis and diagnosis; return the session after each."""
-    now = desk.clock()
+    diagnosis, evidence, key = found.diagnosis, found.evidence, found.key
     run = evidence.run
-    diagnosis = diagnose(evidence)
-    evidence = await with_ties(desk.api, evidence, diagnosis)
-    evidence, key = with_what_is_shared(evidence, diagnosis)
     taken: list[TroubleshootingSession] = []
     if session.current_step is SessionStep.IDENTIFICATION:
         components = (f"{run.flow_name}/{run.deployment_name}" if run.deployment_name else run.flow_name,)

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from prefect_autopilot.adapters import call_budget
 from prefect_autopilot.adapters.evidence import read_evidence
 from prefect_autopilot.journeys import resolve
 from prefect_autopilot.journeys.desk import Desk
-from prefect_autopilot.journeys.known_around import NEAR, read_around
+from prefect_autopilot.journeys.known_around import NEAR, onlooker, read_around, understand
 from prefect_autopilot.models import (
     AlertType,
     Diagnosis,
@@ -42,7 +43,7 @@ def other(
 
 
 async def said(desk: Desk, run: RunRecord) -> dict[str, str]:
-    return {line.where: line.text for line in (await read_around(desk, run)).surroundings}
+    return {line.where: line.text for line in (await read_around(onlooker(desk), run)).surroundings}
 
 
 async def test_open_alerts_of_the_workflow_are_cited(desk: Desk, run: RunRecord) -> None:
@@ -127,8 +128,26 @@ async def test_the_store_costs_prefect_no_call(desk: Desk, run: RunRecord) -> No
     before = desk.api.calls
     await read_evidence(desk.api, run, now=desk.clock())
     alone = desk.api.calls - before
-    await read_around(desk, run)
+    await read_around(onlooker(desk), run)
     assert desk.api.calls - before == 2 * alone
+
+
+async def test_all_that_reads_of_a_run_keeps_one_budget_and_says_what_was_left_out(
+    desk: Desk, prefect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prefect.fail("run-1", error="KeyError: 'total'")
+    whole = await understand(onlooker(desk), "run-1")
+    assert whole.evidence.missing == ()
+    assert desk.api.calls == 10
+    await understand(onlooker(desk), "run-1")
+    assert desk.api.calls == 10 + 7, "names and automations are known"
+    monkeypatch.setattr(call_budget, "MOST_CALLS", 6)
+    least = await understand(onlooker(desk), "run-1")
+    assert desk.api.calls == 17 + 6
+    assert least.evidence.missing == (
+        "workflows before and after it (left out: 6 calls were made for this run)",
+    )
+    assert least.diagnosis == whole.diagnosis
 
 
 async def test_what_the_failures_of_a_workflow_share_becomes_a_finding_and_advice(

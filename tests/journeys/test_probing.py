@@ -12,7 +12,7 @@ import pytest
 from prefect_autopilot.adapters.health import answers
 from prefect_autopilot.journeys import probing, resolve
 from prefect_autopilot.journeys.desk import Desk
-from prefect_autopilot.journeys.known_around import read_around
+from prefect_autopilot.journeys.known_around import onlooker, read_around
 from prefect_autopilot.journeys.probing import address_of
 from prefect_autopilot.models import (
     Diagnosis,
@@ -126,7 +126,8 @@ async def test_the_first_two_services_a_failure_names_are_asked_at_their_roots(
     desk = asking()
     prefect.fail("run-1", error=NAMED)
     found = {
-        line.where: line.text for line in (await read_around(desk, await desk.api.run("run-1"))).surroundings
+        line.where: line.text
+        for line in (await read_around(onlooker(desk), await desk.api.run("run-1"))).surroundings
     }
     assert [url for url, _ in service.asked] == ["http://a.shop.test:8080/", "https://b.shop.test/"]
     assert found.get("service a.shop.test:8080") == found.get("service b.shop.test") == said
@@ -137,7 +138,7 @@ async def test_a_service_that_urllib3_names_by_its_pool_is_asked(
 ) -> None:
     desk = asking()
     prefect.fail("run-1", error=POOL)
-    await read_around(desk, await desk.api.run("run-1"))
+    await read_around(onlooker(desk), await desk.api.run("run-1"))
     assert service.asked == [("http://a.shop.test:8080/", False)]
 
 
@@ -146,7 +147,7 @@ async def test_a_failure_that_names_no_address_has_nobody_asked(
 ) -> None:
     desk = asking()
     prefect.fail("run-1", error="KeyError: 'total'")
-    await read_around(desk, await desk.api.run("run-1"))
+    await read_around(onlooker(desk), await desk.api.run("run-1"))
     assert service.asked == []
 
 
@@ -160,7 +161,7 @@ async def test_a_service_that_keeps_us_waiting_is_said_not_to_answer(
     monkeypatch.setattr(probing, "ASKED_WITHIN_S", 0.01)
     prefect.fail("run-1", error=DOWN)
     desk = make_desk(probe=never)
-    lines = (await read_around(desk, await desk.api.run("run-1"))).surroundings
+    lines = (await read_around(onlooker(desk), await desk.api.run("run-1"))).surroundings
     assert [line.text for line in lines if line.where == "service api.shop.test"] == [
         "it does not answer now, either"
     ]
