@@ -29,7 +29,7 @@ from prefect_autopilot.troubleshooting.parse import parse
 
 TARGET = Path(model.__file__).with_name("model.json")
 FOLDS = 5
-STRENGTH = 15.0
+STRENGTH = 5.0
 DIGITS = 3
 SHORTEST = 6
 """Characters that a word of a pattern must have to be a text of its own."""
