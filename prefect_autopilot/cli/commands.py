@@ -18,7 +18,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("remember", "memory:remember", "Remember which service you mean by a kind; show what is remembered."),
     ("forget", "memory:forget", "Forget the service you meant by a kind, or all of them."),
     ("diagnose", "resolve:diagnose", "Say why a run failed and what helps."),
-    ("sessions", "resolve:sessions", "List troubleshooting sessions, newest first."),
+    ("sessions", "sessions:sessions", "List troubleshooting sessions, newest first."),
     ("resolve", "decide:resolve", "Take a failed run as far as the policy lets it go now."),
     ("approve", "decide:approve", "Say yes to a session's proposal."),
     ("deny", "decide:deny", "Say no to a session's proposal and close it."),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,6 +23,25 @@ async def open_store() -> AsyncIterator[Store]:
 
     async with Store.open(load_settings().store_url.get_secret_value()) as store:
         yield store
+
+
+@asynccontextmanager
+async def known_store() -> AsyncIterator[Store | None]:
+    """Open the store of the settings within the block; None where nothing has made its file yet."""
+    if not _is_there():
+        yield None
+        return
+    async with open_store() as store:
+        yield store
+
+
+def _is_there() -> bool:
+    from sqlalchemy import make_url
+
+    from prefect_autopilot.settings import load_settings
+
+    url = make_url(load_settings().store_url.get_secret_value())
+    return url.get_backend_name() != "sqlite" or Path(url.database or "").is_file()
 
 
 def person() -> str:

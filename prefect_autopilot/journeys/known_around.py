@@ -66,13 +66,14 @@ def onlooker(desk: Desk) -> Onlooker:
     return Onlooker(desk.api, desk.clock, partial(healthy, desk), desk.store)
 
 
-async def understand(who: Onlooker, ident: str) -> Understood:
-    """Read a failed run and all around it and diagnose it; raises ``UnknownNameError`` where it was deleted.
+async def understand(who: Onlooker, run: RunRecord | str) -> Understood:
+    """Read a failed run, or the one of this id, and all around it and diagnose it.
 
+    Raises ``UnknownNameError`` where it was deleted.
     The watcher and the command line both see a run by this.
     """
     with one_budget():
-        read = await read_around(who, await who.api.run(ident))
+        read = await read_around(who, await who.api.run(run) if isinstance(run, str) else run)
         diagnosis = diagnose(read)
         tied = await with_ties(who.api, read, diagnosis)
     evidence, key = with_what_is_shared(tied, diagnosis)

@@ -36,7 +36,8 @@ class Link:
 async def with_linked(api: PrefectAPI, evidence: Evidence, diagnosis: Diagnosis) -> Evidence:
     """Return the evidence of a lasting failure with the workflows tied to it by automations and tags.
 
-    Two calls, one where automations were read within a minute, two more where something is tied. What cannot be read is named in ``missing``.
+    Two calls, one where automations were read within a minute, two more where something is tied. What cannot
+    be read is named in ``missing``.
     """
     run = evidence.run
     if diagnosis.transient or run.deployment_id is None or run.state.type not in FAILURE_STATES:
