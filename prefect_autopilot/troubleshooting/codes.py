@@ -44,7 +44,7 @@ _HTTP = re.compile(
     re.IGNORECASE,
 )
 _PHRASE_STATUS = re.compile(
-    r"\b(429|50[0-4]|40[0-9])\b[^\n]{0,40}\b(?:error|response|status)\b", re.IGNORECASE
+    r"(?<![.,:\d])\b(429|50[0-4]|40[0-9])\b[^\n]{0,40}\b(?:error|response|status)\b", re.IGNORECASE
 )
 _STATUS_LIKE = re.compile(r"[45]\d\d")
 _SQLSTATE = re.compile(

@@ -53,7 +53,8 @@ _WRAPPER_TEXT = re.compile(
 _CAUSES = ("Caused by: ", "---> ")
 """How the JVM and .NET begin the line of a cause."""
 _BEFORE_CLASS = re.compile(
-    r"^(?:Caused by: |---> |Unhandled exception[.:] |Exception in thread \"[^\"]{0,80}\" "
+    r"^(?:Caused by: |---> |\[(?:error|ERROR|fatal)\] +|Unhandled exception[.:] "
+    r"|Exception in thread \"[^\"]{0,80}\" "
     r"|(?:PHP Fatal error: +)?Uncaught )"
 )
 _ORDINARY = re.compile(

@@ -82,3 +82,8 @@ def test_numbers_and_words_are_no_codes(text: str) -> None:
 )
 def test_the_telling_status_wins(codes: set[str], status: int | None) -> None:
     assert http_status(frozenset(codes)) == status
+
+
+@pytest.mark.parametrize("thousandths", ["402", "429", "503"])
+def test_the_thousandths_of_a_time_are_no_http_status(thousandths: str) -> None:
+    assert not find_codes(f"15:06:30.{thousandths} | ERROR   | Flow run 'x' - the load stopped")

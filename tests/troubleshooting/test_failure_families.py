@@ -247,12 +247,14 @@ FAMILIES: dict[tuple[str, bool, str], dict[str, str]] = {
         "memory of Java": java("java.lang.OutOfMemoryError: Java heap space"),
         "killed for memory": "Pod nightly-x7k terminated: reason OOMKilled, exit code 137",
     },
+    ("resource", False, "fix_configuration"): {
+        "file handles": python("OSError: [Errno 24] Too many open files: '/in/orders/7.csv'"),
+    },
     ("resource", False, "free_disk"): {
         "disk": python("OSError: [Errno 28] No space left on device: '/srv/lake/part-0001.parquet'"),
         "disk of Java": java("java.io.IOException: No space left on device"),
     },
     ("resource", True, "reduce_concurrency"): {
-        "file handles": python("OSError: [Errno 24] Too many open files: '/in/orders/7.csv'"),
         "connection slots": python("psycopg2.OperationalError: FATAL:  sorry, too many clients already"),
     },
     ("resource", False, "none"): {
