@@ -19,11 +19,8 @@ from statistics import median
 from typing import Any
 
 from prefect_autopilot.adapters.embedded import running_server
-from prefect_autopilot.adapters.evidence import read_evidence
 from prefect_autopilot.adapters.prefect_api import PrefectAPI
-from prefect_autopilot.journeys.linked import with_linked
-from prefect_autopilot.journeys.shared_data import with_shared_data
-from prefect_autopilot.troubleshooting import diagnose, with_what_is_shared
+from prefect_autopilot.journeys.known_around import Onlooker, understand
 
 TRACEBACK = """Encountered exception during execution:
 Traceback (most recent call last):
@@ -86,16 +83,18 @@ async def failed_runs(api: PrefectAPI, count: int, lines: int) -> list[str]:
     return found
 
 
+async def nobody(_: str) -> bool | None:
+    """Ask no service: what it takes to answer is not ours."""
+    return None
+
+
 async def measured(url: str, runs: list[str]) -> list[tuple[float, float, int]]:
     """Return for each run the seconds of its diagnosis, those spent in calls, and the calls."""
     told = []
     async with TimedAPI(url) as api:
         for run in runs:
             began, spent, calls = time.perf_counter(), api.spent, api.calls
-            evidence = await read_evidence(api, await api.run(run), now=datetime.now(UTC))
-            diagnosis = diagnose(evidence)
-            evidence = await with_linked(api, evidence, diagnosis)
-            with_what_is_shared(await with_shared_data(api, evidence, diagnosis), diagnosis)
+            await understand(Onlooker(api, lambda: datetime.now(UTC), nobody), run)
             told.append((time.perf_counter() - began, api.spent - spent, api.calls - calls))
     return told
 
@@ -115,6 +114,7 @@ async def figures(runs: int, lines: int) -> list[str]:
         f"  log lines          {lines}",
         f"  to its API calls   {median(ratios):.2f} times their time, p95 {ratios[place]:.2f}",
         f"  calls a run        {median(c for _, _, c in rest):.0f}, {max(c for _, _, c in rest)} at most",
+        f"  calls of the first {first[2]}, which learns names",
         f"  the first run      {first[0] * 1000:.0f} ms, which loads what is known",
     ]
 

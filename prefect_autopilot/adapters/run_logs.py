@@ -1,4 +1,4 @@
-"""The log of a run in a few bounded reads: its end, its errors, what led to the last, its beginning."""
+"""The log of a run in a few bounded reads: its end, its beginning, its errors, what led to the last."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from prefect_autopilot.adapters.ended_runs import PAGE
 from prefect_autopilot.adapters.prefect_api import PrefectAPI
 from prefect_autopilot.models import LogRecord
 
-HEAD = 50
-"""First lines of a long log that are read."""
 AROUND = 50
 """Lines that are read up to the last error before the newest page."""
 ERROR = 40
@@ -24,27 +22,25 @@ async def read_logs(
 ) -> tuple[LogRecord, ...] | None:
     """Return the lines of a run's log, oldest first, None where it cannot be read.
 
-    One call where the newest page holds all of it. Of a longer log also the newest page of errors before it,
-    the lines up to the last of these, and the first lines: three further calls at most. That lines between
-    were not read is said in ``missing``.
+    One call where the newest page holds all of it, two where the oldest page holds the rest. Of a longer log
+    also the newest page of errors before its end, and what led to the last of these: four calls at most. That
+    lines between were not read is said in ``missing``.
     """
     newest: tuple[LogRecord, ...] | None = await part(api.logs(run_id), "logs")
     if newest is None or len(newest) < PAGE:
         return newest
     before = newest[0].timestamp
-    errors = await part(api.logs(run_id, until=before, least_level=ERROR), "errors earlier in the log") or ()
-    errors = _besides(errors, newest)
-    around: tuple[LogRecord, ...] = ()
-    if errors:
-        last = errors[-1].timestamp
-        around = await part(api.logs(run_id, until=last, limit=AROUND), "lines before an earlier error") or ()
-    first = await part(api.logs(run_id, until=before, limit=HEAD, oldest=True), "first log lines") or ()
-    found = dict.fromkeys(_besides((*first, *around, *errors), newest))
-    earlier = sorted(found, key=lambda one: one.timestamp)
-    if len(first) == HEAD:
-        between = f"log lines between the first {HEAD} and the newest {PAGE}"
-        missing.append(f"{between}, but for the newest {PAGE} errors")
-    return (*earlier, *newest)
+    first = await part(api.logs(run_id, until=before, oldest=True), "first log lines") or ()
+    found = _besides(first, newest)
+    if len(first) == PAGE:
+        missing.append(f"log lines between the first and the newest {PAGE}, but for the newest {PAGE} errors")
+        errors = await part(api.logs(run_id, until=before, least_level=ERROR), "errors within the log") or ()
+        errors = _besides(errors, (*found, *newest))
+        found = (*found, *errors)
+        if errors:
+            read = api.logs(run_id, until=errors[-1].timestamp, limit=AROUND)
+            found = (*found, *_besides(await part(read, "lines before an error") or (), (*found, *newest)))
+    return (*sorted(found, key=lambda one: one.timestamp), *newest)
 
 
 def _besides(lines: Iterable[LogRecord], others: Iterable[LogRecord]) -> tuple[LogRecord, ...]:
