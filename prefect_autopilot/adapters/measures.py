@@ -19,6 +19,7 @@ from prefect_autopilot.models.runs import MEASURE_NAME
 ARTIFACTS = "metric-"
 """How the key of an artifact begins that holds a measure; the rest is its name."""
 RUN = "prefect.flow-run."
+BLOCK = "prefect.block-document."
 LOADED = "prefect.block."
 LOADED_PAGES = 4
 _EVENTS_PAGE = 50
@@ -82,10 +83,18 @@ async def measures_since(api: Asks, since: datetime, until: datetime) -> Measure
     return Measured(tuple(found), unusable)
 
 
-async def loaded_blocks(
-    api: Asks, run_ids: Iterable[str], since: datetime
-) -> tuple[dict[str, set[str]], datetime]:
-    """Return which blocks, as ``type/name``, flow runs loaded, and from which moment on that is all of them.
+@dataclass(frozen=True)
+class LoadedBlocks:
+    """Which blocks, as ``type/name``, flow runs loaded, by run; the blocks' ids, by that name."""
+
+    by_run: dict[str, set[str]]
+    ids: dict[str, str]
+    since: datetime
+    """From which moment on these are all of them."""
+
+
+async def loaded_blocks(api: Asks, run_ids: Iterable[str], since: datetime) -> LoadedBlocks:
+    """Return which blocks flow runs loaded.
 
     Prefect emits ``prefect.block.TYPE.loaded`` for each load; four pages of the newest are read.
     """
@@ -96,14 +105,16 @@ async def loaded_blocks(
         "order": "DESC",
     }
     found: dict[str, set[str]] = {}
+    ids: dict[str, str] = {}
     read, oldest = 0, since
     async for event in _pages(api, wanted, LOADED_PAGES):
         kind, _, became = str(event["event"]).removeprefix(LOADED).rpartition(".")
         read, oldest = read + 1, datetime.fromisoformat(event["occurred"])
-        name = (event.get("resource") or {}).get("prefect.resource.name")
-        if became == "loaded" and name:
+        block: JSONDict = event.get("resource") or {}
+        if became == "loaded" and (name := block.get("prefect.resource.name")):
             found.setdefault(_run_of(event), set()).add(f"{kind}/{name}")
-    return found, oldest if read >= LOADED_PAGES * _EVENTS_PAGE else since
+            ids[f"{kind}/{name}"] = str(block.get("prefect.resource.id") or "").removeprefix(BLOCK)
+    return LoadedBlocks(found, ids, oldest if read >= LOADED_PAGES * _EVENTS_PAGE else since)
 
 
 async def _events(api: Asks, since: datetime, until: datetime) -> list[tuple[datetime, str, Any, Any]]:

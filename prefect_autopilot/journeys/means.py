@@ -16,6 +16,7 @@ from prefect_autopilot.adapters.deployed_code import set_code
 from prefect_autopilot.errors import PrefectError, UnknownNameError
 from prefect_autopilot.journeys.desk import Desk
 from prefect_autopilot.journeys.good_code import prove_roll_back
+from prefect_autopilot.journeys.memory_given import FACTOR, MEMORY, size_of
 from prefect_autopilot.journeys.rewriting import find_rewrite, write_rewrite
 from prefect_autopilot.models import (
     ApplyRewrite,
@@ -43,16 +44,10 @@ from prefect_autopilot.troubleshooting.execution import said_at_end
 from prefect_autopilot.troubleshooting.remedies import SETTLE_S, killed
 from prefect_autopilot.troubleshooting.source_facts import limits_used, tags_of_tasks
 
-FACTOR = 2.0
-"""How much more memory or time is given at once."""
 LATE_S = 25.0
 """A worker of Prefect 3.8 takes a run ten seconds before it is due; its job variables are set until then."""
-_MEMORY = frozenset({"memory", "memory_mb", "mem_limit", "memory_limit"})
 _TIMEOUT = re.compile(r"(?:^|_)time_?out(?:_s|_sec|_secs|_seconds)?$")
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMG]i?B?|[kmg]b?)")
 _MIB = {"k": 1 / 1024, "m": 1.0, "g": 1024.0}
-_LEAST_PLAIN_MB = 128
-"""A plain number below this is a count of GB, or of something else."""
 _PATH = re.compile(r"/[^\s'\",:;()\[\]<>]+")
 _READY = "READY"
 _RETRIED_IN_VAIN = 2
@@ -118,7 +113,7 @@ async def _memory(desk: Desk, evidence: Evidence) -> MoreMemory | None:
     if most_mb is None:
         return None
     told = await _job_variables(desk, evidence)
-    sizes = [(name, size) for name in sorted(_MEMORY & told.keys()) if (size := _size(told[name]))]
+    sizes = [(name, size) for name in sorted(MEMORY & told.keys()) if (size := size_of(told[name]))]
     if len(sizes) != 1:
         return None
     name, (amount, unit) = sizes[0]
@@ -136,19 +131,6 @@ async def _memory(desk: Desk, evidence: Evidence) -> MoreMemory | None:
         proof=f"memory ran out with {name} {told[name]}, and the policy allows {most_mb:.0f} MiB",
         delay_s=LATE_S,
     )
-
-
-def _size(value: Any) -> tuple[float, str] | None:
-    """Return amount and unit of a size; None where it is none or its unit cannot be told."""
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, int | float):
-        return (float(value), "") if value >= _LEAST_PLAIN_MB else None
-    found = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
-    if found:
-        return float(found[1]), found[2]
-    plain = isinstance(value, str) and value.isdigit() and _LEAST_PLAIN_MB <= int(value) < 10**7
-    return (float(value), "") if plain else None
 
 
 def _mib(unit: str) -> float:

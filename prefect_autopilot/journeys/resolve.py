@@ -45,8 +45,10 @@ from prefect_autopilot.models.names import MARK, OWN_PREFIX
 from prefect_autopilot.troubleshooting import (
     decide,
     diagnose,
+    facts,
     finding_from,
     issue_from,
+    prefect_objects,
     recommendations,
 )
 from prefect_autopilot.troubleshooting import session as steps
@@ -249,7 +251,9 @@ def _understand(
             for one in keys
         )
         taken.append(session := steps.analyse(session, findings, now=now))
-    return (*taken, steps.conclude(session, diagnosis, recommendations(diagnosis, evidence), now=now))
+    concluded = steps.conclude(session, diagnosis, recommendations(diagnosis, evidence), now=now)
+    seen = {"facts": facts(diagnosis, evidence), "objects": prefect_objects(diagnosis, evidence)}
+    return (*taken, concluded.model_copy(update=seen))
 
 
 async def _resolve(

@@ -73,6 +73,10 @@ class FaultProposal(Value):
     file: str = ""
     sha256: str = ""
     """Of the file the patch is for: another file is another fault."""
+    verified: tuple[str, ...] = ()
+    """What was checked of the patch and held."""
+    unverified: tuple[str, ...] = ()
+    """What was not checked, and why."""
     reason: str = ""
     """Why there is no proposal; empty where there is one."""
     requests: int = 0

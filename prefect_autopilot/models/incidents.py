@@ -41,6 +41,24 @@ class EvidenceLine(Value):
     where: str
 
 
+class PrefectObject(Value):
+    """Something of the Prefect server that a failure is about, as its pages find it."""
+
+    kind: Literal["work pool", "block", "variable", "concurrency limit", "automation"]
+    name: str
+    id: str | None = None
+
+
+class MemoryGiven(Value):
+    """What a run's work pool lets it use of memory; ``name`` is None where it has no job variable for it."""
+
+    pool: str
+    pool_type: str
+    name: str | None = None
+    present: str | None = None
+    proposed: str | None = None
+
+
 class Evidence(Value):
     """All that was read of one failed run, redacted; ``missing`` lists what could not be read."""
 
@@ -56,6 +74,10 @@ class Evidence(Value):
     """Further runs to compare it with: earlier ones of its own, and those of others at the same time."""
     root_run: RunRecord | None = None
     """The sub-flow run whose failure this run only passes on."""
+    objects: tuple[PrefectObject, ...] = ()
+    """What of the server the failure is about, where it is known."""
+    memory: MemoryGiven | None = None
+    """None where memory is not in question or the pool could not be read."""
     missing: tuple[str, ...] = ()
     read_at: datetime
 
@@ -242,6 +264,10 @@ class TroubleshootingSession(Value):
     steps_completed: tuple[SessionStep, ...] = ()
     current_step: SessionStep = SessionStep.IDENTIFICATION
     recommendations: tuple[str, ...] = ()
+    facts: tuple[str, ...] = ()
+    """What was seen around the failure, and what could not be read."""
+    objects: tuple[PrefectObject, ...] = ()
+    """What of the Prefect server the failure is about."""
     proposal: FaultProposal | None = None
     """What a language model says of a fault in code; None where none was asked."""
     recurrence: Recurrence | None = None

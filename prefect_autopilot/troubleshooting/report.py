@@ -11,12 +11,14 @@ from prefect_autopilot.troubleshooting.text import clean
 
 MAX_FOREIGN = 2000
 TWICE = 2
-PAGES = (
-    ("work pool", "work pools", "work-pools"),
-    ("concurrency limit", "concurrency limits", "concurrency-limits"),
-    ("automation", "automations", "automations"),
-)
-"""A word in the advice, and the page that it is about."""
+PAGES = {
+    "work pool": "work-pools/work-pool/{name}",
+    "block": "blocks/block/{id}",
+    "automation": "automations/automation/{id}",
+    "variable": "variables",
+    "concurrency limit": "concurrency-limits?tab=Global",
+}
+"""Where Prefect's pages show an object; variables and global limits have no page of their own there."""
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()#+\-!|<>~&$:@])")
 _BACKTICKS = re.compile(r"`+")
@@ -36,6 +38,8 @@ def report(session: TroubleshootingSession, ui: str | None = None) -> str:
         parts += _diagnosis(session.diagnosis)
     if session.recommendations:
         parts += ["## What to do", "\n".join(f"- {plain(line)}" for line in session.recommendations)]
+    if session.facts:
+        parts += ["## What was seen besides", "\n".join(f"- {plain(line)}" for line in session.facts)]
     if session.proposal is not None:
         parts += _proposal(session.proposal)
     if session.decision is not None:
@@ -68,12 +72,11 @@ def links(session: TroubleshootingSession, ui: str) -> dict[str, str]:
             found["its log"] = f"{ui}/runs/flow-run/{run}?tab=Logs"
     if _UUID.fullmatch(session.workflow_id):
         found["its deployment"] = f"{ui}/deployments/deployment/{session.workflow_id}"
-    if session.diagnosis is not None and session.diagnosis.connection:
-        found["the connection block"] = f"{ui}/blocks"
-    said = "\n".join(session.recommendations)
-    for word, name, path in PAGES:
-        if word in said:
-            found[name] = f"{ui}/{path}"
+    for one in session.objects:
+        page = PAGES[one.kind]
+        if one.id or "{id}" not in page:
+            path = page.format(name=quote(one.name, safe=""), id=quote(one.id or "", safe=""))
+            found[f"{one.kind} {one.name}"] = f"{ui}/{path}"
     return found
 
 
@@ -94,7 +97,7 @@ def _diagnosis(diagnosis: Diagnosis) -> list[str]:
         "Fingerprint": diagnosis.fingerprint,
     }
     table = "\n".join(
-        ["| | |", "|---|---|", *(f"| {name} | {plain(value)} |" for name, value in rows.items())]
+        ["| Fact | Value |", "|---|---|", *(f"| {name} | {plain(value)} |" for name, value in rows.items())]
     )
     parts = ["## Diagnosis", fenced(diagnosis.root_cause), table]
     if diagnosis.evidence:
@@ -124,9 +127,15 @@ def _proposal(proposal: FaultProposal) -> list[str]:
         return [head, f"Nothing that can be used: {plain(proposal.reason)}"]
     parts = [head, fenced(proposal.narrative)]
     if proposal.patch:
-        told = f"A patch for {plain(proposal.file)}, not tried and not applied; it compiles."
-        parts += [told, fenced(proposal.patch)]
+        parts += [f"A patch for {plain(proposal.file)}, not applied.", fenced(proposal.patch)]
+        parts += ["\n".join(f"- {plain(line)}" for line in told_of(proposal))]
     return parts
+
+
+def told_of(proposal: FaultProposal) -> list[str]:
+    """Return what was verified of a patch and what was not, a line each."""
+    verified = [f"Verified: {line}." for line in proposal.verified]
+    return [*verified, *(f"Not verified: {line}." for line in proposal.unverified)]
 
 
 def _attempts(session: TroubleshootingSession) -> list[str]:

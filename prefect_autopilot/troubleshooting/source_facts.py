@@ -145,6 +145,24 @@ def _stored_names(text: str, function: str, *, reads: bool) -> Iterator[tuple[st
             yield "block", name
 
 
+def environment_read(text: str, function: str) -> frozenset[str]:
+    """Return the variables of the environment that a function, or the file outside of any, reads by name."""
+    tree, found = _parsed(text), set[str]()
+    if tree is None:
+        return frozenset()
+    outside = [one for one in tree.body if not isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)]
+    for node in (*(part for one in outside for part in ast.walk(one)), *_reached(tree, function)):
+        if isinstance(node, ast.Subscript) and ast.unparse(node.value).endswith("environ"):
+            key: ast.AST | None = node.slice
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("environ.get", "getenv")):
+            key = node.args[0] if node.args else None
+        else:
+            continue
+        if isinstance(key, ast.Constant) and isinstance(key.value, str):
+            found.add(key.value)
+    return frozenset(found)
+
+
 def _first_text(node: ast.Call) -> str | None:
     given = [*node.args[:1], *(word.value for word in node.keywords if word.arg == "name")]
     found = given[0] if given else None

@@ -27,7 +27,7 @@ from prefect_autopilot.adapters.evidence import read_evidence
 from prefect_autopilot.adapters.infrastructure import read_infrastructure
 from prefect_autopilot.adapters.prefect_api import PrefectAPI
 from prefect_autopilot.models import Diagnosis, Evidence, JSONDict, RunRecord, StateRecord
-from prefect_autopilot.troubleshooting import diagnose, recommendations
+from prefect_autopilot.troubleshooting import diagnose, facts
 
 NOW = datetime(2026, 3, 2, 3, 0, tzinfo=UTC)
 EXITED = "Flow run infrastructure exited with non-zero status code 1."
@@ -427,11 +427,11 @@ async def test_the_output_of_a_pod_is_read_only_where_nothing_else_tells(
 
 
 @pytest.mark.usefixtures("account")
-async def test_the_last_line_of_an_output_is_told_with_what_to_do() -> None:
+async def test_the_last_line_of_an_output_is_told_with_what_was_seen() -> None:
     told = await ask(cluster(pod(ended(1)), log=TRACEBACK.encode()), silent=True)
     evidence = Evidence(run=run(), surroundings=told.lines, read_at=NOW)
     said = "Around the run: ModuleNotFoundError: No module named 'pandas' (container: log of pod otter-x-1)."
-    assert said in recommendations(diagnose(evidence), evidence)
+    assert said in facts(diagnose(evidence), evidence)
 
 
 @pytest.mark.usefixtures("account")
@@ -796,7 +796,7 @@ async def test_the_pod_is_asked_over_tls_of_the_clusters_own_ca(
     found = diagnose(evidence)
     assert found.pattern == "out-of-memory"
     assert found.evidence[0].where == "container: pod otter-x-1"
-    assert "OOMKilled, exit code 137" in " ".join(recommendations(found, evidence))
+    assert "OOMKilled, exit code 137" in " ".join(facts(found, evidence))
     assert [request.headers["authorization"] for request in asked.requests] == [f"Bearer {TOKEN}"]
     assert any("CERTIFICATE_VERIFY_FAILED" in missing for missing in refused.missing)
     assert TOKEN not in refused.model_dump_json()

@@ -14,12 +14,17 @@ import pytest
 
 from prefect_autopilot.adapters.prefect_api import PrefectAPI
 from prefect_autopilot.journeys.ties import with_ties
-from prefect_autopilot.models import Evidence, RunRecord, StateRecord
-from prefect_autopilot.troubleshooting import diagnose, with_what_is_shared
+from prefect_autopilot.models import Evidence, PrefectObject, RunRecord, StateRecord
+from prefect_autopilot.troubleshooting import diagnose, recommendations, with_what_is_shared
 
 AT = datetime(2026, 3, 2, 3, tzinfo=UTC)
 REFUSED = "Flow run encountered an exception: PermissionError: 401 Unauthorized: the token was rejected"
 WRONG = "Flow run encountered an exception: NameError: name 'orders' is not defined"
+SLOW = "Flow run encountered an exception: ConnectionResetError: [Errno 104] Connection reset by peer"
+POOL = {
+    "type": "kubernetes",
+    "base_job_template": {"variables": {"properties": {"memory": {"default": "512Mi"}, "cpu": {}}}},
+}
 RUNS = """
 from prefect import flow, task
 from prefect.blocks.system import Secret
@@ -121,7 +126,39 @@ async def test_runs_older_than_kept_events_are_not_taken_for_runs_without_blocks
 @pytest.mark.parametrize("error", [WRONG, None], ids=["a fault of the code", "nothing failed before"])
 async def test_no_block_is_asked_for_where_none_can_be_blamed(error: str | None) -> None:
     runs = [run_of(number, error if number % 2 else None) for number in range(9)]
-    assert (await tied([*runs, run_of(9, error or REFUSED)], []))[1] == []
+    assert (await tied([*runs, run_of(9, error or SLOW)], []))[1] == []
+
+
+async def test_of_a_refused_credential_the_block_is_named_at_once() -> None:
+    found, (asked,) = await tied([run_of(9, REFUSED)], [loaded("r9", "crm")])
+    assert asked["related"]["id"] == ["prefect.flow-run.r9"]
+    assert found.objects == (PrefectObject(kind="block", name="secret/crm", id="1"),)
+    assert "(secret/crm, which the run loaded)" in recommendations(diagnose(found), found)[0]
+
+
+@pytest.mark.parametrize(
+    ("pool", "deployed", "told"),
+    [
+        ({"type": "process"}, {}, ("process", None, None, None)),
+        (POOL, {}, ("kubernetes", "memory", "512Mi", "1024Mi")),
+        (POOL, {"memory": "2Gi"}, ("kubernetes", "memory", "2Gi", "4Gi")),
+        (POOL, {"memory": "much"}, ("kubernetes", "memory", None, None)),
+    ],
+    ids=["process", "pool", "deployment", "no size"],
+)
+async def test_what_memory_a_run_has_is_read_where_it_ran_out(
+    pool: dict[str, Any], deployed: dict[str, str], told: tuple[str | None, ...]
+) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        known = {"/api/work_pools/p": pool, "/api/deployments/d": {"job_variables": deployed}}
+        return httpx.Response(200, json=known.get(request.url.path, []))
+
+    run = run_of(1, "MemoryError").model_copy(update={"work_pool": "p", "deployment_id": "d"})
+    evidence = Evidence(run=run, read_at=AT)
+    async with PrefectAPI("http://prefect.test/api", transport=httpx.MockTransport(answer), tries=1) as api:
+        memory = (await with_ties(api, evidence, diagnose(evidence))).memory
+    assert memory is not None
+    assert (memory.pool_type, memory.name, memory.present, memory.proposed) == told
 
 
 async def test_blocks_that_cannot_be_read_are_said_to_be_missing() -> None:

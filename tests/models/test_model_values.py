@@ -102,6 +102,8 @@ NEEDED: dict[str, dict[str, Any]] = {
     },
     "Evidence": {"run": RUN, "read_at": NOW},
     "EvidenceLine": {"text": "503", "where": "log 12"},
+    "MemoryGiven": {"pool": "k8s", "pool_type": "kubernetes"},
+    "PrefectObject": {"kind": "block", "name": "secret/crm"},
     "FlowHistory": {},
     "Silence": {"starts_at": NOW, "ends_at": NOW + timedelta(hours=1)},
     "FromParameter": {"name": "project"},

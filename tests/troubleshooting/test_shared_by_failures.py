@@ -11,8 +11,8 @@ import pytest
 from prefect_autopilot.models import Evidence, FindingPattern, RunRecord, StateRecord
 from prefect_autopilot.troubleshooting import (
     diagnose,
+    facts,
     finding_from,
-    recommendations,
     with_what_is_shared,
 )
 
@@ -91,8 +91,8 @@ def test_it_is_the_first_thing_said_around_the_run_and_a_finding_of_its_own() ->
     diagnosis = diagnose(before)
     evidence, key = with_what_is_shared(before, diagnosis)
     assert key is not None
-    advice = recommendations(diagnosis, evidence)
-    assert any("7 of 7 failures share worker = w-2; of 7 runs with it 7 failed" in one for one in advice)
+    told = facts(diagnosis, evidence)
+    assert any("7 of 7 failures share worker = w-2; of 7 runs with it 7 failed" in one for one in told)
     finding = finding_from(diagnosis, now=AT, key=key, evidence=evidence)
     assert finding.pattern is FindingPattern.CORRELATION_ANALYSIS
     assert "worker = w-2" in finding.description
