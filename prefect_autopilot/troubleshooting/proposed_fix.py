@@ -1,7 +1,8 @@
 """What a language model may propose for a fault in code: words, and replacements of lines in one file.
 
 A patch is made here of replacements, so it can touch nothing but the file the traceback ends in. It must
-compile, stay small, and bring no new import and no call that reaches out. Nothing applies it.
+compile, stay small, keep every signature, and bring no new import, effect or call that reaches out. Nothing
+applies it.
 """
 
 from __future__ import annotations
@@ -11,13 +12,16 @@ import hashlib
 import json
 import re
 from pathlib import PurePath
+from typing import NamedTuple
 
 from pydantic import Field
 
+from prefect_autopilot.effects import OperationEffects
 from prefect_autopilot.effects.text import unified_diff
 from prefect_autopilot.errors import UsageError
 from prefect_autopilot.models import Diagnosis, Evidence, IssueCategory, JSONDict, SourceFile, Value
 from prefect_autopilot.redaction import redact, redact_value
+from prefect_autopilot.troubleshooting.patch_checks import same_but_mended
 
 LONGEST_PATCH = 2_000
 """Characters: what an artifact shows in full."""
@@ -49,6 +53,15 @@ class FixProposal(Value):
     replacements: tuple[Replacement, ...] = Field(default=(), max_length=8)
 
 
+class TakenFix(NamedTuple):
+    """What of a proposal may be shown: words, the patch, the changed file, and what was verified of it."""
+
+    narrative: str
+    patch: str = ""
+    source: str = ""
+    verified: tuple[str, ...] = ()
+
+
 def is_code_fault(diagnosis: Diagnosis) -> bool:
     """Tell whether somebody has to change code for the next run to succeed."""
     return diagnosis.category is IssueCategory.LOGIC or diagnosis.remedy == "fix_code"
@@ -77,11 +90,16 @@ def fault_line(evidence: Evidence) -> int | None:
     return int(found[-1]) if found else None
 
 
-def take_fix(proposal: FixProposal, evidence: Evidence) -> tuple[str, str]:
-    """Return narrative and patch of a proposal; raises UsageError that says why it cannot be taken."""
+def take_fix(
+    proposal: FixProposal, evidence: Evidence, operations: OperationEffects | None = None
+) -> TakenFix:
+    """Return what may be shown of a proposal; raises UsageError that says why it cannot be taken.
+
+    ``operations`` tells what calls of catalogue services do.
+    """
     narrative = redact(_printable(proposal.narrative))
     if not proposal.replacements:
-        return narrative, ""
+        return TakenFix(narrative)
     source = evidence.source
     if source is None or fault_line(evidence) is None:
         raise UsageError("The traceback leads to no file that is here; leave the replacements out.")
@@ -91,12 +109,13 @@ def take_fix(proposal: FixProposal, evidence: Evidence) -> tuple[str, str]:
             raise UsageError("The old lines of a replacement must stand in the file exactly once.")
         changed = changed.replace(one.old, one.new)
     _check(source.text, changed)
+    verified = same_but_mended(source.text, changed, operations)
     patch = unified_diff(source.text, changed, PurePath(source.path).name)
     if redact(patch) != patch:
         raise UsageError("The patch would show a secret of the file; leave the replacements out.")
     if len(patch) > LONGEST_PATCH:
         raise UsageError(f"The patch has more than {LONGEST_PATCH} characters; change less.")
-    return narrative, patch
+    return TakenFix(narrative, patch, changed, verified)
 
 
 def digest_of(source: SourceFile) -> str:

@@ -235,6 +235,7 @@ def test_an_address_that_cannot_be_is_told(host: str, port: int) -> None:
         (["diagnose", "--last-failed", "--file", "log"], "Name one thing to diagnose"),
         (["diagnose", "--file", "missing.log"], "Cannot read missing.log"),
         (["diagnose", "--file", "missing.log", "--output", "x"], "--output belongs to --batch"),
+        (["diagnose", "--file", "missing.log", "--propose-fix"], "--propose-fix belongs to a run"),
         (["services", "list", "--kind", "telepathy"], "no kind of service named 'telepathy'"),
     ],
     ids=lambda value: " ".join(value)[:50] if isinstance(value, list) else "",

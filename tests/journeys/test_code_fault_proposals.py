@@ -12,19 +12,21 @@ import pytest
 from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
-from prefect_autopilot.journeys.code_fault import LONGEST_S, with_proposal
+from prefect_autopilot.journeys.code_fault import LONGEST_S, proposed, tried, with_proposal
 from prefect_autopilot.journeys.desk import Desk
 from prefect_autopilot.journeys.leased import LEASE_TTL_S
 from prefect_autopilot.journeys.resolve import advance, take_up
 from prefect_autopilot.models import (
     Evidence,
     LogRecord,
+    Proof,
     ResolutionStatus,
     RunRecord,
     SourceFile,
     StateRecord,
     TroubleshootingSession,
 )
+from prefect_autopilot.models.editing import FaultProposal
 from prefect_autopilot.settings import Settings, load_settings
 from prefect_autopilot.troubleshooting import diagnose, report
 
@@ -106,7 +108,8 @@ async def test_the_artifact_shows_words_and_patch_as_not_applied(on: Settings) -
     model, _ = says({"narrative": f"``` <script>{WORDS}", "replacements": [FIX]})
     shown = report(await with_proposal(on, session_of(failed()), failed(), model=model))
     assert "What the language model small says" in shown
-    assert "not tried and not applied" in shown
+    assert "not applied" in shown
+    assert "Verified: the signatures of its flows and tasks" in shown.replace("\\", "")
     assert "````text\n``` <script>" in shown
     assert "+++ b/averages.py" in shown
 
@@ -183,3 +186,79 @@ async def test_a_bug_is_escalated_as_ever_when_the_model_is_not_there(
     assert proposal is not None
     assert "could not be asked" in proposal.reason
     assert "Nothing that can be used" in report(stored)
+
+
+def proof(reason: str) -> Proof:
+    return Proof(equal=not reason.startswith("rewritten: "), n=2, before_s=1, after_s=1, reason=reason)
+
+
+MENDED = "rewritten: no exception instead of ZeroDivisionError"
+SAME = "the same result and effects in every run"
+WRITES = "\n@flow\ndef averages(rows: list[float]) -> float:\n    open('/srv/a', 'w').write('x')\n"
+
+
+@pytest.mark.parametrize(
+    ("reasons", "kept", "verified", "told"),
+    [
+        ((MENDED, SAME), True, 2, None),
+        ((MENDED, "rewritten: result 1 instead of 2"), False, 0, "result 1 instead of 2"),
+        (("the same ZeroDivisionError and effects in every run", SAME), False, 0, "it still fails"),
+        ((SAME, SAME), True, 1, "the same result"),
+        (("rewritten: no exception instead of OSError", SAME), True, 1, "OSError"),
+    ],
+    ids=["mended", "does other things", "still fails", "does not fail here", "fails otherwise here"],
+)
+async def test_a_patch_is_tried_as_rewrites_are(
+    on: Settings, monkeypatch: pytest.MonkeyPatch, reasons: Any, kept: Any, verified: int, told: str | None
+) -> None:
+    monkeypatch.setattr("prefect_autopilot.journeys.code_fault.isolation", lambda *_: (["unshare"], ""))
+    good = failed().run.model_copy(
+        update={"state": StateRecord(id="s0", type="COMPLETED", name="", timestamp=AT)}
+    )
+    evidence = failed().model_copy(update={"recent_runs": (good,)})
+    model, _ = says({"narrative": WORDS, "replacements": [FIX]})
+    proposal, changed = await proposed(on, diagnose(evidence), evidence, model=model)
+    left = iter(reasons)
+
+    async def run(*_: object) -> Proof:
+        return proof(next(left))
+
+    after = await tried(proposal, changed, evidence, "ZeroDivisionError", run=run)
+    assert bool(after.patch) is kept
+    assert len(after.verified) == (verified + len(proposal.verified) if kept else 0)
+    assert told is None or told in " ".join((after.reason, *after.unverified))
+
+
+@pytest.mark.parametrize(
+    ("source", "network", "told"),
+    [
+        (SOURCE, True, "the network could be reached"),
+        (SOURCE + WRITES, False, "may change something outside"),
+    ],
+    ids=["network", "writes"],
+)
+async def test_a_patch_is_not_run_where_that_may_do_harm(
+    monkeypatch: pytest.MonkeyPatch, source: str, network: Any, told: str
+) -> None:
+    reach = ([], "the network could be reached") if network else (["unshare"], "")
+    monkeypatch.setattr("prefect_autopilot.journeys.code_fault.isolation", lambda *_: reach)
+    file = SourceFile(path="/opt/flows/averages.py", entrypoint="averages.py:averages", text=source)
+    evidence = failed().model_copy(update={"source": file})
+    proposal = FaultProposal(model="m", host="h", patch="+x", verified=("it parses",))
+    after = await tried(proposal, source, evidence, "ZeroDivisionError")
+    assert after.verified == proposal.verified
+    assert told in after.unverified[0]
+
+
+@pytest.mark.live
+@pytest.mark.timeout(120)
+async def test_a_real_run_shows_that_a_patch_mends(tmp_path: Path) -> None:
+    file = SourceFile(path=str(tmp_path / "a.py"), entrypoint="a.py:averages", text=SOURCE)
+    ran = failed().run.model_copy(update={"parameters": {"rows": []}})
+    evidence = failed().model_copy(update={"source": file, "run": ran})
+    changed = SOURCE.replace(FIX["old"], FIX["new"])
+    proposal = FaultProposal(model="m", host="h", patch="+x")
+    after = await tried(proposal, changed, evidence, "ZeroDivisionError")
+    assert after.patch
+    assert "no exception instead of ZeroDivisionError (2 runs of each)" in after.verified[0]
+    assert "no completed run is known" in after.unverified[0]

@@ -95,7 +95,7 @@ def test_only_faults_in_code_are_asked_about(changes: dict[str, Any], is_fault: 
 
 
 def test_a_fix_becomes_a_unified_diff_of_that_file(failed: Make) -> None:
-    narrative, patch = take_fix(proposal((OLD, NEW)), failed())
+    narrative, patch, *_ = take_fix(proposal((OLD, NEW)), failed())
     assert narrative == WORDS
     assert patch.startswith("--- a/averages.py\n+++ b/averages.py\n@@ ")
     assert f"-{OLD}+{NEW}" in patch
@@ -103,7 +103,8 @@ def test_a_fix_becomes_a_unified_diff_of_that_file(failed: Make) -> None:
 
 @pytest.mark.parametrize("text", [SOURCE, SOURCE.rstrip("\n")], ids=["ends a line", "ends without"])
 def test_the_patch_applies_with_the_usual_tools(failed: Make, tmp_path: Path, text: str) -> None:
-    _, patch = take_fix(proposal((OLD, NEW), ("return mean(rows)", "return mean(list(rows))")), failed(text))
+    fixes = ((OLD, NEW), ("return mean(rows)", "return mean(list(rows))"))
+    patch = take_fix(proposal(*fixes), failed(text)).patch
     file = tmp_path / "averages.py"
     file.write_text(text, encoding="utf-8")
     done = subprocess.run(
@@ -115,12 +116,12 @@ def test_the_patch_applies_with_the_usual_tools(failed: Make, tmp_path: Path, te
 
 
 def test_words_alone_are_an_answer(failed: Make) -> None:
-    assert take_fix(proposal(), failed(None)) == (WORDS, "")
+    assert take_fix(proposal(), failed(None)) == (WORDS, "", "", ())
 
 
 def test_words_are_shown_without_secrets_and_control_signs(failed: Make) -> None:
     secret = "ghp_" + "a1B2" * 9
-    narrative, _ = take_fix(proposal(narrative=f"\x1b[31m{WORDS} The token is {secret}."), failed())
+    narrative, *_ = take_fix(proposal(narrative=f"\x1b[31m{WORDS} The token is {secret}."), failed())
     assert secret not in narrative
     assert "\x1b" not in narrative
 
@@ -141,11 +142,16 @@ def test_words_are_shown_without_secrets_and_control_signs(failed: Make) -> None
         ([(OLD, "    return __import__('os').system('x')\n")], "calls __import__, system"),
         ([(OLD, "    return values.__class__\n")], "calls __class__"),
         ([(OLD, "    return '\x07'\n")], "control characters"),
+        ([("rows: list[float]", "rows: list[int]")], "signature of averages"),
+        ([("@flow\n", "@flow(retries=3)\n")], "signature of averages"),
+        ([(OLD, "    return values.strange() / len(values)\n")], "lets mean do"),
+        ([(OLD, "    return len('https://other.test')\n")], "an address"),
         ([(OLD, "".join(f"    values = values  # {n}\n" for n in range(120)) + NEW)], "change less"),
     ],
     ids=[
         "nowhere", "in many places", "nothing", "syntax", "indent", "import", "import from", "eval", "open",
-        "alias", "dunder import", "dunder", "control", "long",
+        "alias", "dunder import", "dunder", "control", "parameters", "decorator", "unknown call",
+        "address", "long",
     ],
 )  # fmt: skip
 def test_a_fix_that_will_not_do_is_refused(failed: Make, pairs: list[tuple[str, str]], told: str) -> None:
