@@ -50,6 +50,7 @@ def _show(session: TroubleshootingSession) -> None:
         ("evidence", proofs),
         ("considered and rejected", [f"{one.category}: {one.reason}" for one in others]),
         ("what to do", session.recommendations),
+        ("what was seen besides", session.facts),
         ("decided", decided),
         ("attempts", [_attempt(one) for one in session.attempts]),
         ("in Prefect", _pages(session)),

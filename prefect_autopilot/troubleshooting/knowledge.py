@@ -83,6 +83,18 @@ class Pattern:
             and self._frames_match(unit)
         )
 
+    def ground(self, unit: Unit) -> str:
+        """Return in words what of a matching unit it goes by: a code, a class, words."""
+        code = next((code for code in sorted(unit.codes) if self.codes and _coded_as(code, self.codes)), "")
+        if code:
+            return f"the code {code}"
+        if self.exceptions and (name := unit.short_name or " ".join(sorted(unit.symbols)[:1])):
+            return f"the class {name}"
+        lowered = unit.text.lower()
+        if word := next((word for word in self.any if _stands(word, lowered)), ""):
+            return f"the words “{word}”"
+        return "the line of code" if self.frame else "its form"
+
     def _frames_match(self, unit: Unit) -> bool:
         if self.frame:
             own = unit.own_frame
@@ -104,6 +116,10 @@ def _stands(word: str, lowered: str) -> bool:
 def _coded(unit: Unit, globs: tuple[str, ...]) -> bool:
     fits = _one_of(globs).match
     return any(fits(code) for code in unit.codes)
+
+
+def _coded_as(code: str, globs: tuple[str, ...]) -> bool:
+    return _one_of(globs).match(code) is not None
 
 
 def _named(unit: Unit, globs: tuple[str, ...]) -> bool:

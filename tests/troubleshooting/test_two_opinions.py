@@ -195,3 +195,47 @@ def test_a_code_is_found_in_brackets(text: str, code: str) -> None:
 def test_long_words_and_half_names_cost_little() -> None:
     for text in ("Aa" * 500_000, "ErrorExceptio" * 50_000, "could not " * 100_000, "not found " * 100_000):
         assert diagnose_text(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "category", "told"),
+    [
+        (
+            "HTTPError: 401 Client Error: Unauthorized for url: https://a.test\n\nWARNING connection refused",
+            C.CONNECTIVITY,
+            "the words “connection refused”, a line that raises nothing; line 1 by the code http:401 decided",
+        ),
+        (
+            "psycopg.OperationalError: connection timed out; permission denied for table x",
+            C.PERMISSIONS,
+            "line 1 by the words “permission denied for”, but the words “connection timed out” there says",
+        ),
+    ],
+    ids=["another line", "the same line"],
+)
+def test_it_is_said_in_words_which_line_and_sign_decided_against_another_cause(
+    text: str, category: C, told: str
+) -> None:
+    (reason,) = [one.reason for one in diagnose_text(text).alternatives if one.category is category]
+    assert told in reason
+
+
+def test_a_service_is_not_taken_from_what_failed_beside() -> None:
+    found = diagnose_text(SIDE_BY_SIDE)
+    assert (found.category, found.service) == (C.DATA, None)
+
+
+SIDE_BY_SIDE = """  + Exception Group Traceback (most recent call last):
+  |   File "/srv/f.py", line 3, in g
+  | ExceptionGroup: two (2 sub-exceptions)
+  +-+---------------- 1 ----------------
+    | Traceback (most recent call last):
+    |   File "/srv/f.py", line 9, in h
+    |     row["total"]
+    | KeyError: 'total'
+    +---------------- 2 ----------------
+    | Traceback (most recent call last):
+    |   File "/srv/f.py", line 12, in i
+    | ValueError: bad url postgresql://db.test:5432/x
+    +------------------------------------
+"""
