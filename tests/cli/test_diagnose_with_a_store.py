@@ -74,6 +74,7 @@ def session(ident: str) -> TroubleshootingSession:
         diagnosis=FOUND,
         fingerprint=FOUND.fingerprint,
         recommendations=("Raise the memory of the work pool.",),
+        facts=("Around the run: 3 of 4 runs failed (pool).",),
         trail=("opened",),
     )
 
@@ -136,5 +137,6 @@ def test_a_session_is_shown_with_evidence_advice_and_links(
     out = capsys.readouterr().out
     assert FOUND.evidence[0].text in out
     assert "what to do:\n  Raise the memory of the work pool.\n" in out
+    assert "what was seen besides:\n  Around the run: 3 of 4 runs failed (pool).\n" in out
     assert ("the run: http://prefect.test/runs/flow-run/earlier-1" in out) is (url is not None)
     assert out.endswith("trail:\n  opened\n")

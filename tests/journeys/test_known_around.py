@@ -150,7 +150,7 @@ async def test_all_that_reads_of_a_run_keeps_one_budget_and_says_what_was_left_o
     assert least.diagnosis == whole.diagnosis
 
 
-async def test_what_the_failures_of_a_workflow_share_becomes_a_finding_and_advice(
+async def test_what_the_failures_of_a_workflow_share_becomes_a_finding_and_a_fact(
     desk: Desk, prefect: Any
 ) -> None:
     prefect.fail("run-1")
@@ -176,4 +176,4 @@ async def test_what_the_failures_of_a_workflow_share_becomes_a_finding_and_advic
     session = await resolve.advance(desk, session.session_id)
     shared = [one for one in session.findings if one.pattern is FindingPattern.CORRELATION_ANALYSIS]
     assert ["params.region = eu" in one.description for one in shared] == [True]
-    assert any("6 of 6 failures share params.region = eu" in one for one in session.recommendations)
+    assert any("6 of 6 failures share params.region = eu" in one for one in session.facts)

@@ -12,7 +12,7 @@ import pytest
 from prefect_autopilot.adapters.prefect_api import PrefectAPI
 from prefect_autopilot.journeys.linked import with_linked
 from prefect_autopilot.models import Evidence, RunRecord, StateRecord
-from prefect_autopilot.troubleshooting import diagnose, recommendations
+from prefect_autopilot.troubleshooting import diagnose, facts
 
 AT = datetime(2026, 3, 2, 3, 0, tzinfo=UTC)
 OWN, MARTS, RAW, MAIL = (f"{n}" * 8 + "-0000-4000-8000-000000000000" for n in "1234")
@@ -97,7 +97,7 @@ async def test_what_waits_for_the_failed_one_is_told_with_what_became_of_it(
         "deployment marts": "runs when this one is Completed (automation 'chain'): it has not run since",
         "deployment mail": "runs when this one is Failed (automation 'tell'): its run run-crashed is Crashed",
     }
-    assert any("it has not run since" in one for one in recommendations(diagnose(evidence), evidence))
+    assert any("it has not run since" in one for one in facts(diagnose(evidence), evidence))
     assert len(prefect.calls) == 4
 
 
