@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from prefect_autopilot.adapters import prefect_api
-from prefect_autopilot.cli import main
+from prefect_autopilot.cli import looking, main
+from prefect_autopilot.journeys import desk, policy
 from prefect_autopilot.models import (
     AlertType,
     Measure,
@@ -140,3 +141,31 @@ def test_a_session_is_shown_with_evidence_advice_and_links(
     assert "what was seen besides:\n  Around the run: 3 of 4 runs failed (pool).\n" in out
     assert ("the run: http://prefect.test/runs/flow-run/earlier-1" in out) is (url is not None)
     assert out.endswith("trail:\n  opened\n")
+
+
+@pytest.mark.parametrize(
+    ("private", "listed", "told", "reads"),
+    [
+        pytest.param(False, False, True, 0, id="public"),
+        pytest.param(True, True, True, 1, id="private, named"),
+        pytest.param(True, False, None, 1, id="private, not named"),
+    ],
+)
+async def test_the_policy_is_read_only_for_private_hosts_and_once(
+    monkeypatch: pytest.MonkeyPatch, *, private: bool, listed: bool, told: bool | None, reads: int
+) -> None:
+    read = []
+
+    async def probe(_: str, allowed: bool) -> bool | None:  # noqa: FBT001  # the desk's interface
+        return True if allowed or not private else None
+
+    async def probe_hosts(*_: object) -> tuple[str, ...]:
+        read.append(1)
+        return ("db.lan",) if listed else ()
+
+    monkeypatch.setattr(desk, "probe", probe)
+    monkeypatch.setattr(policy, "probe_hosts", probe_hosts)
+    async with prefect_api.PrefectAPI("http://prefect.test/api") as api:
+        ask = looking._asking(api)
+        assert [await ask("http://db.lan/") for _ in range(2)] == [told, told]
+    assert len(read) == reads
