@@ -17,7 +17,8 @@ MOST_BLOCKS = 3
 LONGEST_NAME = 160
 OF_CREDENTIALS = frozenset({"refresh_credentials", "grant_permission"})
 """Remedies for which the question is which credential the run used."""
-_KEY = re.compile(r"KeyError: ['\"]([^'\"]+)['\"]")
+_KEY = re.compile(r"KeyError: ['\"]([^'\"\[\]]+)['\"]")
+_LINE_OF_CODE = re.compile(r"\.(?:cc?|cpp|h|pyx?|java|scala|kt|[jt]s|go|rb|rs|cs|php)(?::|$)")
 _URL = re.compile(r"\b[a-z][a-z0-9+]{1,14}://[^\s'\"<>)\]}]*[\w/]", re.IGNORECASE)
 _ADDRESS = (
     re.compile(r"\(['\"]([\w.:-]+)['\"], (\d{1,5})\)"),
@@ -38,7 +39,7 @@ _HOST = re.compile(
 _FILE = re.compile(
     r"['\"`]((?:/|~/|[A-Za-z]:\\)[^'\"`\n]+)['\"`]"
     r"|(?<![\w:/.'\"-])((?:/[\w.=@+-]+){2,}(?:\.[A-Za-z]\w*)?)"
-    r"|(?<![\w/])([\w-]+\.(?:csv|tsv|jsonl?|parquet|xlsx?|ya?ml|toml|avro|orc|xml|zip|gz|txt|sqlite|db|pem|sql))\b"
+    r"|(?<![\w/.-])((?:[\w.-]+/)*[\w-]+\.(?:csv|tsv|jsonl?|parquet|xlsx?|ya?ml|toml|avro|orc|xml|zip|gz|txt|sqlite|db|pem|sql))\b"
 )
 _FRAME = re.compile(r'File "[^"\n]*", line \d+[^\n]*|\bat [^\n]*\([\w.]+:\d+\)')
 _CODE_FILE = re.compile(r"\.(?:py|java|scala|js|ts|go|rb|rs|cs|so(?:\.\d+)*)$|/site-packages/|/lib/python")
@@ -120,8 +121,9 @@ def _credentials(diagnosis: Diagnosis, evidence: Evidence | None) -> Iterator[Na
 def _of_key(diagnosis: Diagnosis, text: str) -> Iterator[Named]:
     key = _KEY.search(text)
     if key is not None:
-        what = "variable" if diagnosis.category is IssueCategory.CONFIGURATION else "key"
-        yield Named(what, key[1])
+        environment = "environ" in "".join(line.text for line in diagnosis.evidence) or key[1].isupper()
+        configured = environment and diagnosis.category is IssueCategory.CONFIGURATION
+        yield Named("variable" if configured else "key", key[1])
 
 
 def _places(diagnosis: Diagnosis, text: str) -> Iterator[Named]:
@@ -131,7 +133,8 @@ def _places(diagnosis: Diagnosis, text: str) -> Iterator[Named]:
         yield from (Named("address", url) for url in urls)
         rest = _URL.sub(" ", text)
         for form in _ADDRESS:
-            yield from (Named("address", f"{match[1]}:{match[2]}") for match in form.finditer(rest))
+            found = (f"{match[1]}:{match[2]}" for match in form.finditer(rest))
+            yield from (Named("address", one) for one in found if not _LINE_OF_CODE.search(one))
         yield from (Named("host", match[1]) for match in _HOST.finditer(rest))
     else:
         yield from (Named("file", url) for url in urls if not url.startswith("http"))

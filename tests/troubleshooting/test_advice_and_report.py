@@ -88,6 +88,8 @@ FAULTS: list[tuple[str, str]] = [
     ("prefect.exceptions.ObjectNotFound: Work pool 'k8s-eu' not found", "(k8s-eu)"),
     ('psycopg.OperationalError: FATAL: database "lake" does not exist', "'lake'"),
     ("OSError: libGL.so.1: cannot open shared object file: No such file or directory", "libGL.so.1"),
+    ("ValueError: bad row in line 7\nwhile reading /srv/in/orders.csv", "/srv/in/orders.csv"),
+    ("LAKE_ERROR: Failed to read ORC file: lake/part-8.orc", "lake/part-8.orc"),
     (
         (
             "Traceback (most recent call last):\n"
@@ -130,6 +132,8 @@ def test_advice_names_the_object_and_cites_its_evidence(text: str, named: str) -
         ('pandas.errors.ParserError: bad row\n  File "/app/flows/orders.py", line 3, in g', "in question is"),
         ("KeyError: 'total' (see https://docs.example.test/a)", "address"),
         ('FATAL: password authentication failed for user "etl"', "block (etl)"),
+        ("ssl.SSLError: [SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:1006)", "_ssl.c:1006"),
+        ("KeyError: \"['vat_rate'] not in index\"", "'['"),
     ],
 )
 def test_what_is_not_in_question_is_not_named(text: str, no: str) -> None:

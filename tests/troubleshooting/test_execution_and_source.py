@@ -17,6 +17,7 @@ from prefect_autopilot.troubleshooting.execution import (
     said_at_end,
 )
 from prefect_autopilot.troubleshooting.source_facts import (
+    environment_read,
     imported_modules,
     limits_used,
     lock_facts,
@@ -354,3 +355,19 @@ def test_a_line_uses_a_tasks_result_or_not(line: int, used: bool) -> None:  # no
 def test_no_function_uses_nothing() -> None:
     assert not uses_result_of(USED, "absent", "rates", 5)
     assert not uses_result_of("def (", "report", "rates", 1)
+
+
+@pytest.mark.parametrize(
+    ("code", "read"),
+    [
+        ('import os\nKEY = os.environ["CRM"]\ndef f():\n    pass', {"CRM"}),
+        ('import os\ndef f():\n    return g()\ndef g():\n    return os.getenv("CRM", "x")', {"CRM"}),
+        ('from os import environ\ndef f():\n    return environ.get("CRM")', {"CRM"}),
+        ("import os\ndef f(name):\n    return os.environ[name], os.getenv(*name)", set()),
+        ('import os\ndef f():\n    pass\ndef g():\n    return os.environ["CRM"]', set()),
+        ("def f(:", set()),
+    ],
+    ids=["outside", "called", "imported", "no constant", "not reached", "no Python"],
+)
+def test_variables_of_the_environment_are_those_that_a_function_reads(code: str, read: set[str]) -> None:
+    assert environment_read(code, "f") == read
