@@ -22,6 +22,7 @@ from prefect_autopilot.errors import AutopilotError, ConfigurationError, Prefect
 from prefect_autopilot.journeys import fleet as fleets
 from prefect_autopilot.journeys import observe, resolve, storms
 from prefect_autopilot.journeys.aftermath import look_after
+from prefect_autopilot.journeys.cured import look_for_cures
 from prefect_autopilot.journeys.deployed import read_deployed
 from prefect_autopilot.journeys.desk import Desk, open_desk, prefect_target
 from prefect_autopilot.journeys.good_code import CodeWatch
@@ -253,6 +254,7 @@ class Watcher:
         await fleets.refresh(self.fleet, store, now, since, self.book)
         await look_after(self.desk)
         await self.code.look(self.desk)
+        await look_for_cures(self.desk)
         # Only now: what a failed assessment did not count, the next one does.
         self._assessed_at = now
 

@@ -21,13 +21,14 @@ from prefect_autopilot.journeys.circumstances import circumstances_of
 from prefect_autopilot.journeys.code_fault import with_proposal
 from prefect_autopilot.journeys.desk import Desk
 from prefect_autopilot.journeys.held import look_whether_held
+from prefect_autopilot.journeys.joining import joined
 from prefect_autopilot.journeys.known_around import Understood, onlooker, understand
 from prefect_autopilot.journeys.leased import LEASE_TTL_S, lease_of
 from prefect_autopilot.journeys.left_open import acts_before, left_open
 from prefect_autopilot.journeys.proposals import look_at_proposal
 from prefect_autopilot.journeys.remedies import apply_once
 from prefect_autopilot.journeys.stuck_runs import is_stuck_run
-from prefect_autopilot.journeys.tell import publish, recognise
+from prefect_autopilot.journeys.tell import attach, publish, recognise
 from prefect_autopilot.journeys.verifying import LONGEST_LOOK_S, LOOK_AGAIN_S, look_at, settle_of
 from prefect_autopilot.models import (
     FAILURE_STATES,
@@ -138,6 +139,9 @@ async def advance(desk: Desk, session_id: str) -> TroubleshootingSession:
     try:
         while _is_due(session, desk.clock()):
             for moved in await _steps(desk, session, token, seen):
+                if moved.session_id != session_id:
+                    await attach(desk, moved, session.flow_run_id)
+                    return moved  # which took this one in
                 version = await _keep(desk, session, moved, version)
                 session = moved
     finally:
@@ -278,7 +282,7 @@ async def _resolve(
         return storms.without_canary(session, decision.reason, now)
     resolving = steps.resolve(session, decision, now=now)
     if decision.action != "act":
-        return resolving
+        return await joined(desk, session, decision, evidence) or resolving
     lease = lease_of(session.session_id)
     attempt = await apply_once(
         desk, resolving, decision.remedy, state_id=run.state.id, token=token, lease=lease

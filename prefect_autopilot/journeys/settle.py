@@ -70,8 +70,9 @@ async def settle(
         if session.session_id != taken and not any(issue.issue_id in wanted for issue in session.issues):
             continue
         after = await _moved(store, session, actor=actor, clock=clock, desk=desk)
-        moved[session.session_id] = after
-        done += after.trail[len(session.trail) :]
+        moved[after.session_id] = after
+        # One that an older session took in is told of by that one.
+        done += after.trail[len(session.trail) :] if after.session_id == session.session_id else ()
     states = [_state(issue, tuple(moved.values())) for issue in wanted]
     resolved = tuple(state for state in states if state.resolved)
     remaining = tuple(state for state in states if not state.resolved)

@@ -7,6 +7,7 @@ from typing import Literal
 
 from prefect_autopilot.errors import PrefectError, UnknownNameError
 from prefect_autopilot.journeys.desk import Desk
+from prefect_autopilot.journeys.joining import is_told
 from prefect_autopilot.journeys.lasting import lasting_cure
 from prefect_autopilot.models import Notice, ResolutionStatus, TroubleshootingSession
 from prefect_autopilot.troubleshooting import report
@@ -16,6 +17,7 @@ ARTIFACT_KEY = "autopilot-diagnosis"
 
 Outcome = Literal["resolved", "proposal", "escalated", "no_action", "info"]
 
+ONCE = frozenset({"proposal", "escalated"})
 _OUTCOMES: dict[ResolutionStatus, Outcome] = {
     ResolutionStatus.AUTO_RESOLVED: "resolved",
     ResolutionStatus.RESOLVED: "resolved",
@@ -26,15 +28,18 @@ _OUTCOMES: dict[ResolutionStatus, Outcome] = {
 
 
 async def publish(desk: Desk, session: TroubleshootingSession) -> None:
-    """Attach the report to the run and queue a notice, once for each outcome and attempt of the session."""
+    """Attach the report to the run and queue a notice, once for each outcome and attempt of the session.
+
+    That a workflow needs a person for one cause is told once in half a day, however many runs it fails.
+    """
     session = await recognise(desk, session)
     if cure := await lasting_cure(desk, session):
         session = session.model_copy(update={"recommendations": (*session.recommendations, cure)})
-    await _attach(desk, session)
+    await attach(desk, session)
     outcome = _OUTCOMES.get(session.resolution_status)
     if session.storm is not None and session.resolution_status is ResolutionStatus.PARTIAL:
         outcome = "info"  # the end of a storm, with what became of its runs
-    if outcome is None:
+    if outcome is None or (outcome in ONCE and await is_told(desk, session, outcome)):
         return
     now = desk.clock()
     mark = f"{session.session_id}:{outcome}:{len(session.attempts)}"
@@ -47,7 +52,7 @@ async def publish(desk: Desk, session: TroubleshootingSession) -> None:
         Notice(
             notice_id=hashlib.sha256(mark.encode()).hexdigest()[:32],
             outcome=outcome,
-            title=f"{_subject(session)}{_further(session)}: {cause}",
+            title=f"{subject(session)}{_further(session)}: {cause}",
             text="\n".join(line for line in lines if line),
             flow_run_id=session.flow_run_id,
             deployment_id=session.workflow_id,
@@ -66,12 +71,14 @@ async def recognise(desk: Desk, session: TroubleshootingSession) -> Troubleshoot
     return session.model_copy(update={"recurrence": known})
 
 
-async def _attach(desk: Desk, session: TroubleshootingSession) -> None:
-    if session.flow_run_id is None:
+async def attach(desk: Desk, session: TroubleshootingSession, run_id: str | None = None) -> None:
+    """Attach the report of a session to its run, or to another one that it took in."""
+    run_id = run_id or session.flow_run_id
+    if run_id is None:
         return
     try:
         await desk.api.attach_markdown(
-            session.flow_run_id,
+            run_id,
             key=ARTIFACT_KEY,
             markdown=report(session, desk.api.ui) + _place(desk, session),
             description=f"autopilot session {session.session_id}: {session.resolution_status.value}",
@@ -98,14 +105,15 @@ def headline(session: TroubleshootingSession) -> str:
     status = session.resolution_status.value.replace("_", " ")
     said = f"; {session.last_said}" if session.last_said else ""
     said = f"{said.removesuffix('.')}. {known}" if (known := recognised(session)) else said
-    return " ".join(f"{_subject(session)}{_further(session)}: {status}. {cause}{said}".split())
+    return " ".join(f"{subject(session)}{_further(session)}: {status}. {cause}{said}".split())
 
 
 def _further(session: TroubleshootingSession) -> str:
-    storm = session.storm
-    return f" and {storm.runs} further runs" if storm is not None and storm.runs else ""
+    number = session.further_runs + (session.storm.runs if session.storm is not None else 0)
+    return f" and {number} further run{'s' * (number > 1)}" if number else ""
 
 
-def _subject(session: TroubleshootingSession) -> str:
+def subject(session: TroubleshootingSession) -> str:
+    """Return the name of what a session is about."""
     component = session.issues[0].affected_components if session.issues else ()
     return component[0] if component else f"run {session.flow_run_id}"

@@ -229,11 +229,27 @@ class Storm(Value):
     """Runs of which nothing was done: somebody acted first, they are gone, or the gate said no."""
 
 
+class GoodAgain(Value):
+    """The run that showed a workflow to be good again after a failure that was handed to a person."""
+
+    run_id: str
+    at: datetime
+    version: str | None = None
+    changed: tuple[str, ...] = ()
+    """What differs from the failed run: version, parts of the deployment, parameters; empty where nothing."""
+
+    def told(self) -> str:
+        """Return since when, on which version and after which changes, in one line."""
+        version = f" on version {self.version}" if self.version else ""
+        what = ", ".join(self.changed) or "nothing of the deployment or the parameters"
+        return f"good again since {self.at:%Y-%m-%d %H:%M} UTC{version}, run {self.run_id}; changed: {what}"
+
+
 class Recurrence(Value):
     """What is known from before of the same cause on the same workflow."""
 
     times: int = Field(ge=1)
-    """Sessions with this cause, the present one among them."""
+    """Failures with this cause, the present one among them."""
     last_at: datetime | None = None
     """When the one before was opened."""
     remedy: str | None = None
@@ -241,6 +257,8 @@ class Recurrence(Value):
     held: int = 0
     tried: int = 0
     """How often that remedy was observed, and how often it held."""
+    good_again: GoodAgain | None = None
+    """How it ended last, where a person was asked."""
 
 
 class TroubleshootingSession(Value):
@@ -272,12 +290,17 @@ class TroubleshootingSession(Value):
     """What a language model says of a fault in code; None where none was asked."""
     recurrence: Recurrence | None = None
     """None where the cause has not been looked up."""
+    good_again: GoodAgain | None = None
+    """None where no good run was seen after it was handed over."""
     resolution_status: ResolutionStatus = ResolutionStatus.IN_PROGRESS
     due_at: datetime | None = None
     """When the session wants to be looked at again; None when nothing is to come."""
     start_time: datetime
     end_time: datetime | None = None
     related_runs: tuple[str, ...] = ()
+    """Its own run and those it took in, the newest hundred of them."""
+    further_runs: int = Field(default=0, ge=0)
+    """Runs that it took in because they failed alike, or passed its failure on."""
     trail: tuple[str, ...] = ()
     """What was done and seen, oldest first; each line begins with its time."""
 

@@ -68,6 +68,15 @@ class Deployments(Concept):
                     await connection.execute(insert.on_conflict_do_nothing())
         return found
 
+    async def last_update(self, deployment_id: str) -> Update | None:
+        """Return the last update that was seen of a deployment, None where there was none."""
+        name = tables.cursors.c.name
+        query = select(tables.cursors).where(begins(name, f'{_PREFIX}["{deployment_id}",'))
+        async with self._database.read() as connection:
+            rows = (await connection.execute(query)).all()
+        told = ((row.value, json.loads(row.name.removeprefix(_PREFIX))[2]) for row in rows)
+        return next((Update(at, tuple(parts)) for at, parts in told if parts), None)
+
 
 def _differing(before: Form, after: Form) -> set[str]:
     return {part for part in before.keys() | after.keys() if before.get(part) != after.get(part)}

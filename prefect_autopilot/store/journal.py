@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Select, and_, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from prefect_autopilot.errors import ConflictError, UnknownNameError
-from prefect_autopilot.models import TERMINAL_STATES, Recurrence, Remedy, Value
+from prefect_autopilot.models import TERMINAL_STATES, GoodAgain, Recurrence, Remedy, Value
 from prefect_autopilot.store import tables
 from prefect_autopilot.store.encoding import clean, dump, load
 from prefect_autopilot.store.leases import WATCHER_LEASE, Leases
@@ -270,12 +270,17 @@ class Journal(Switches, Leases):
         return found
 
     async def recurrence(self, fingerprint: str, workflow_id: str, *, besides: str) -> Recurrence:
-        """Return how often a workflow had a cause before the session ``besides``, and what helped last."""
+        """Return how often a workflow had a cause before the session ``besides``, and what helped last.
+
+        Runs that joined a session are counted as well.
+        """
         session, seen, done = tables.sessions.c, tables.verifications.c, tables.journal.c
         before = and_(
             session.fingerprint == fingerprint, session.workflow_id == workflow_id, session.id != besides
         )
-        times = select(func.count(), func.max(session.start_time, type_=tables.Moment())).where(before)
+        joined = func.coalesce(func.sum(session.body["further_runs"].as_integer()), 0)
+        latest = func.max(session.start_time, type_=tables.Moment())
+        times = select(func.count() + joined, latest).where(before)
         observed = (
             select(done.kind, seen.outcome)
             .join_from(
@@ -291,7 +296,15 @@ class Journal(Switches, Leases):
             .order_by(seen.at.desc())
             .limit(_OBSERVED)
         )
+        good = session.body["good_again"]
+        cured = (
+            select(good)
+            .where(before, good["run_id"].as_string().is_not(None))
+            .order_by(session.start_time.desc())
+            .limit(1)
+        )
         async with self._database.read() as connection:
+            ended_well = (await connection.execute(cured)).scalar_one_or_none()
             count, last_at = (await connection.execute(times)).one()
             rows = [(kind, outcome) for kind, outcome in (await connection.execute(observed)).all()]
         helped = next((kind for kind, outcome in rows if outcome == "verified"), None)
@@ -302,6 +315,7 @@ class Journal(Switches, Leases):
             remedy=helped,
             held=outcomes.count("verified"),
             tried=len(outcomes),
+            good_again=None if ended_well is None else load(GoodAgain, ended_well),
         )
 
     async def reset_remedy_records(self, by: str, now: datetime) -> None:

@@ -31,6 +31,13 @@ class Leases(Concept):
         async with self._database.read() as connection:
             return (await connection.execute(query)).scalar_one_or_none()
 
+    async def pass_claim(self, key: str, holder: str, to: str, now: datetime) -> bool:
+        """Hand a key from its holder to another; False where somebody else has it by now."""
+        column = tables.claims.c
+        statement = update(tables.claims).where(column.key == key, column.holder == holder)
+        async with self._database.write() as connection:
+            return (await connection.execute(statement.values(holder=to, at=now))).rowcount == 1
+
     async def acquire_lease(self, name: str, holder: str, ttl_s: float, now: datetime) -> int | None:
         """Take a lease that is free, has run out or is the holder's own; None where another holds it.
 

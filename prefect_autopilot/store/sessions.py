@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Select, and_, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -54,19 +54,28 @@ class Sessions(Storms, Audit, Leases):
         async with self._database.write() as connection:
             if expected_version is None:
                 return await self._insert_session(connection, session)
-            column = tables.sessions.c
-            statement = (
-                update(tables.sessions)
-                .where(column.id == session.session_id, column.version == expected_version)
-                .values(**self._session_row(session), version=expected_version + 1)
-            )
-            if (await connection.execute(statement)).rowcount != 1:
-                raise ConflictError(
-                    f"Session {session.session_id} was changed meanwhile; read it again and decide again."
-                )
-            await self._link_runs(connection, session)
-            await self._note(connection, "session", {session.session_id: session.workflow_id})
+            await self._update_session(connection, session, expected_version)
         return expected_version + 1
+
+    async def merge_session(
+        self,
+        session: TroubleshootingSession,
+        expected_version: int,
+        gone: TroubleshootingSession,
+        actor: str,
+        now: datetime,
+    ) -> None:
+        """Save a session that took another one's run in, and drop that one, both or neither.
+
+        The audit trails of both say so. Raises ConflictError as ``save_session`` does.
+        """
+        ident, other = session.session_id, gone.session_id
+        async with self._database.write() as connection:
+            await self._update_session(connection, session, expected_version)
+            await self._drop_session(connection, other)
+            joined = {"session": other, "run": gone.flow_run_id}
+            await self._append_audit(connection, actor, "took in", ident, joined, now)
+            await self._append_audit(connection, actor, "joined", other, {"session": ident}, now)
 
     async def load_session(self, session_id: str) -> tuple[TroubleshootingSession, int]:
         """Return a session with the version to save it on top of.
@@ -136,6 +145,19 @@ class Sessions(Storms, Audit, Leases):
             due: datetime | None = (await connection.execute(query)).scalar_one_or_none()
         return due
 
+    async def handed_over(self, since: datetime, limit: int) -> tuple[TroubleshootingSession, ...]:
+        """Return sessions opened since that a person was asked in and after which no good run was seen."""
+        column = tables.sessions.c
+        asked = column.body["decision"]["action"].as_string().in_(("propose", "escalate"))
+        closed = and_(column.status == ResolutionStatus.CLOSED.value, asked)
+        with_people = column.status.in_((ResolutionStatus.ESCALATED.value, ResolutionStatus.MANUAL.value))
+        unseen = column.body["good_again"]["run_id"].as_string().is_(None)
+        return await self._sessions(
+            _newest()
+            .where(column.start_time >= since, column.fingerprint != "", or_(with_people, closed), unseen)
+            .limit(limit)
+        )
+
     async def session_for_run(self, flow_run_id: str) -> TroubleshootingSession | None:
         """Return the latest session that is about a run, as its own or as a related one."""
         link = tables.session_runs.c
@@ -168,17 +190,37 @@ class Sessions(Storms, Audit, Leases):
 
         The journal stays too: what was done to a run must not be done again.
         """
-        column = tables.sessions.c
         async with self._database.write() as connection:
-            statement = delete(tables.sessions).where(column.id == session_id).returning(column.workflow_id)
-            workflow = (await connection.execute(statement)).scalar_one_or_none()
-            if workflow is None:
+            if not await self._drop_session(connection, session_id):
                 return False
-            await self._note(connection, "session", {session_id: workflow})
-            link = tables.session_runs
-            await connection.execute(delete(link).where(link.c.session_id == session_id))
             await self._append_audit(connection, actor, "session.deleted", session_id, {}, now)
         return True
+
+    async def _drop_session(self, connection: AsyncConnection, session_id: str) -> bool:
+        column, link = tables.sessions.c, tables.session_runs
+        statement = delete(tables.sessions).where(column.id == session_id).returning(column.workflow_id)
+        workflow = (await connection.execute(statement)).scalar_one_or_none()
+        if workflow is None:
+            return False
+        await self._note(connection, "session", {session_id: workflow})
+        await connection.execute(delete(link).where(link.c.session_id == session_id))
+        return True
+
+    async def _update_session(
+        self, connection: AsyncConnection, session: TroubleshootingSession, expected_version: int
+    ) -> None:
+        column = tables.sessions.c
+        statement = (
+            update(tables.sessions)
+            .where(column.id == session.session_id, column.version == expected_version)
+            .values(**self._session_row(session), version=expected_version + 1)
+        )
+        if (await connection.execute(statement)).rowcount != 1:
+            raise ConflictError(
+                f"Session {session.session_id} was changed meanwhile; read it again and decide again."
+            )
+        await self._link_runs(connection, session)
+        await self._note(connection, "session", {session.session_id: session.workflow_id})
 
     async def _insert_session(self, connection: AsyncConnection, session: TroubleshootingSession) -> int:
         row = self._session_row(session)

@@ -57,6 +57,8 @@ def recognised(session: TroubleshootingSession) -> str:
         return ""
     last = f", before on {known.last_at:%Y-%m-%d}" if known.last_at else ""
     seen = f"Known: seen {known.times} times on this workflow{last}"
+    if known.good_again is not None:
+        return f"{seen}; {known.good_again.told()}."
     if known.remedy is None:
         return f"{seen}; nothing has been seen to help yet."
     return f"{seen}; last fixed by {known.remedy.replace('_', ' ')}, {known.held} of {known.tried} held."

@@ -12,6 +12,7 @@ from prefect_autopilot.models import (
     Attempt,
     Diagnosis,
     DiagnosticFinding,
+    GoodAgain,
     RemedyDecision,
     ResolutionStatus,
     SessionStep,
@@ -24,6 +25,10 @@ from prefect_autopilot.troubleshooting.consent import KEEPS_THE_PLAN
 LOOK_AT_PROPOSAL = timedelta(seconds=30)
 SELDOM = timedelta(minutes=30)
 PROPOSAL_LASTS = timedelta(days=3)
+
+MOST_RELATED = 100
+"""Further runs that a session names; the store knows the session of each."""
+TOOK_IN = "took in "
 
 OPEN = frozenset({ResolutionStatus.IN_PROGRESS, ResolutionStatus.MANUAL, ResolutionStatus.PARTIAL})
 ORDER = tuple(SessionStep)
@@ -293,6 +298,26 @@ def diagnosed_again(
     same = "same" if diagnosis.fingerprint == session.fingerprint else "another"
     said = f"diagnosed again, {same} failure: {diagnosis.root_cause}"
     return _changed(session, said, now, diagnosis=diagnosis, fingerprint=diagnosis.fingerprint)
+
+
+def good_again(session: TroubleshootingSession, seen: GoodAgain, *, now: datetime) -> TroubleshootingSession:
+    """Return a session that was handed over with the good run that was seen after it."""
+    return _changed(session, seen.told(), now, good_again=seen)
+
+
+def took_in(session: TroubleshootingSession, run_id: str, *, now: datetime) -> TroubleshootingSession:
+    """Return the session with a further run that failed alike, or passed its failure on.
+
+    One line of the trail tells of all of them that came in a row.
+    """
+    number = session.further_runs + 1
+    said = f"{TOOK_IN}{number} further run{'s' * (number > 1)}, the last one {run_id}"
+    before = session.trail[:-1] if session.last_said.startswith(TOOK_IN) else session.trail
+    own, *others = session.related_runs or (run_id,)
+    related = tuple(dict.fromkeys((own, *others[-MOST_RELATED:], run_id)))
+    return session.model_copy(
+        update={"related_runs": related, "further_runs": number, "trail": (*before, _line(now, said))}
+    )
 
 
 def escalate(session: TroubleshootingSession, reason: str, *, now: datetime) -> TroubleshootingSession:

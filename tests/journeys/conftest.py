@@ -69,6 +69,7 @@ class PrefectInMemory:
         self.states: dict[str, list[dict[str, Any]]] = {}
         self.logs: dict[str, list[dict[str, Any]]] = {}
         self.task_runs: dict[str, list[dict[str, Any]]] = {}
+        self.parents: dict[str, str] = {}
         self.artifacts: list[dict[str, Any]] = []
         self.retries: list[dict[str, Any]] = []
         self.automations: list[dict[str, Any]] = []
@@ -133,6 +134,16 @@ class PrefectInMemory:
             "flow_run_run_count": count,
         } | changes
 
+    def fail_within(self, run_id: str, child: str, error: str = UNAVAILABLE) -> None:
+        """A run that fails with the sub-flow run, which has no deployment, that it waits for."""
+        self.fail(child, error)
+        self.parents["waits"] = run_id
+        self.runs[child] |= {"deployment_id": None, "parent_task_run_id": "waits"}
+        self.fail(run_id, error)
+        task = self.failed_task(run_id, "waits")
+        task["state"] |= {"state_details": {"child_flow_run_id": child}}
+        self.task_runs[run_id] = [task]
+
     def finish(self, run_id: str) -> None:
         self.start(run_id)
         self.clock.forward(2)
@@ -159,6 +170,8 @@ class PrefectInMemory:
                 return self.states.get(query["flow_run_id"], [])
             case ["task_runs", "filter"]:
                 return self.task_runs.get(body["flow_runs"]["id"]["any_"][0], [])
+            case ["task_runs", task]:
+                return {"id": task, "flow_run_id": self.parents.get(task)}
             case ["logs", "filter"]:
                 return list(reversed(self.logs.get(body["logs"]["flow_run_id"]["any_"][0], [])))
             case ["flows", "filter"]:

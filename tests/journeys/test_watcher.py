@@ -509,6 +509,7 @@ async def test_one_sessions_trouble_does_not_hold_up_the_others(
 ) -> None:
     for number in range(1, 8):
         prefect.fail(f"run-{number}", error=BUG)
+        prefect.runs[f"run-{number}"]["deployment_id"] = f"dep-{number}"
     advance = module.resolve.advance
 
     async def partly(desk: Desk, session_id: str) -> TroubleshootingSession:

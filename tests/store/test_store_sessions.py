@@ -55,6 +55,31 @@ async def test_a_deleted_session_is_not_saved_again_by_who_still_holds_it(
     assert await store.session("session-1") is None
 
 
+async def test_a_session_takes_another_one_in_or_both_stay_as_they_were(
+    store: Store, failed: Session, now: datetime
+) -> None:
+    gone = changed(failed, session_id="session-2", flow_run_id="run-2", related_runs=("run-2",))
+    for one in (failed, gone):
+        await store.save_session(one, None)
+    both = changed(failed, related_runs=("run-1", "run-2"), further_runs=1)
+    with pytest.raises(ConflictError, match="changed meanwhile"):
+        await store.merge_session(both, 7, gone, "me", now)
+    assert (await store.session("session-1"), await store.session("session-2")) == (failed, gone)
+    await store.merge_session(both, 1, gone, "me", now)
+    assert (await store.session("session-1"), await store.session("session-2")) == (both, None)
+    assert await store.session_for_run("run-2") == both
+    assert [one.action for one in await store.audit_trail("session-2")] == ["joined"]
+    known = await store.recurrence(failed.fingerprint, failed.workflow_id, besides="another")
+    assert known.times == 3, "both failures, and the one that asks"
+
+
+async def test_a_claim_is_passed_on_by_its_holder_only(store: Store, now: datetime) -> None:
+    await store.claim("cause", "a", now)
+    assert not await store.pass_claim("cause", "b", "c", now)
+    assert await store.pass_claim("cause", "a", "b", now)
+    assert await store.claimed_by("cause") == "b"
+
+
 async def test_of_many_who_save_at_once_exactly_one_wins(store: Store, other: Store, failed: Session) -> None:
     await store.save_session(failed, None)
     saves = [
