@@ -421,3 +421,23 @@ async def test_a_real_server_answers_in_the_shapes_we_read(live_prefect: Any) ->
             await api.run(RUN)
         with pytest.raises(UnknownNameError):
             await api.run("no-such-run")
+
+
+@pytest.mark.parametrize(("later_s", "calls"), [(5, 0), (6, 1)])
+@pytest.mark.parametrize("whole", [True, False])
+async def test_a_deployment_that_a_list_has_just_told_is_not_asked_for_again(
+    later_s: int, calls: int, *, whole: bool
+) -> None:
+    now = [datetime(2026, 3, 2, 3, 0, tzinfo=UTC)]
+    told = {"id": DEPLOYMENT, "name": "prod"} | ({"entrypoint": "flows.py:orders"} if whole else {})
+    server = evidence_server(**{"/deployments/filter": [told], "/flow_runs/filter": [raw_run()]})
+    transport = httpx.MockTransport(server)
+    async with PrefectAPI("http://prefect.test/api", transport=transport, clock=lambda: now[0]) as api:
+        await api.runs_by_id([RUN])
+        now[0] += timedelta(seconds=later_s)
+        found = await api.deployment(DEPLOYMENT, just_read=True)
+        asked = [path for path, _ in server.requests].count(f"/deployments/{DEPLOYMENT}")
+        await api.deployment(DEPLOYMENT)
+    assert found["entrypoint"] == "flows.py:orders"
+    assert asked == (calls if whole else 1)
+    assert [path for path, _ in server.requests].count(f"/deployments/{DEPLOYMENT}") == asked + 1
