@@ -102,7 +102,7 @@ def _kinds(runs: Sequence[IncidentRun]) -> list[tuple[Diagnosis, Sequence[Incide
     told = {text: diagnose_text(*text) for text in {(run.message or "", run.state) for run in failed}}
     found = {id(run): told[run.message or "", run.state] for run in failed}
     counts = Counter(diagnosis.category for diagnosis in found.values())
-    kinds = []
+    kinds: list[tuple[Diagnosis, Sequence[IncidentRun]]] = []
     for category in sorted(counts, key=lambda one: (-counts[one], one.value)):
         best = max(
             (one for one in found.values() if one.category is category), key=lambda one: one.confidence

@@ -96,9 +96,7 @@ async def test_before_the_first_retry_a_service_is_asked_for_the_evidence_and_ho
     session = await on(desk, session, 5)
     assert service.asked == [("https://api.shop.test/", False)]
     assert len(prefect.retries) == 1
-    assert any(
-        "it does not answer now, either (service api.shop.test)" in one for one in session.facts
-    )
+    assert any("it does not answer now, either (service api.shop.test)" in one for one in session.facts)
 
 
 POOL = (
