@@ -98,7 +98,8 @@ def _show(
     as_json: bool,
 ) -> None:
     from prefect_autopilot.models import IssueCategory
-    from prefect_autopilot.troubleshooting import facts, recommendations
+    from prefect_autopilot.troubleshooting import facts, prefect_objects, recommendations
+    from prefect_autopilot.troubleshooting.pages import object_pages
 
     run = evidence.run if evidence else None
     advice, seen = recommendations(diagnosis, evidence), facts(diagnosis, evidence)
@@ -130,6 +131,9 @@ def _show(
         write_line(f"not {other.category}: {other.reason}")
     _listed("what to do", advice)
     _listed("what was seen besides", seen)
+    if evidence is not None and page is not None:
+        pages = object_pages(prefect_objects(diagnosis, evidence), page.partition("/runs/")[0])
+        _listed("in Prefect", (f"{name}: {address}" for name, address in pages.items()))
     if fix is not None:
         _show_fix(fix)
 

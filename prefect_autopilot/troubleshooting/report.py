@@ -7,18 +7,11 @@ from urllib.parse import quote
 
 from prefect_autopilot.models import Diagnosis, RemedyDecision, TroubleshootingSession
 from prefect_autopilot.models.editing import FaultProposal
+from prefect_autopilot.troubleshooting.pages import object_pages
 from prefect_autopilot.troubleshooting.text import clean
 
 MAX_FOREIGN = 2000
 TWICE = 2
-PAGES = {
-    "work pool": "work-pools/work-pool/{name}",
-    "block": "blocks/block/{id}",
-    "automation": "automations/automation/{id}",
-    "variable": "variables",
-    "concurrency limit": "concurrency-limits?tab=Global",
-}
-"""Where Prefect's pages show an object; variables and global limits have no page of their own there."""
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()#+\-!|<>~&$:@])")
 _BACKTICKS = re.compile(r"`+")
@@ -74,12 +67,7 @@ def links(session: TroubleshootingSession, ui: str) -> dict[str, str]:
             found["its log"] = f"{ui}/runs/flow-run/{run}?tab=Logs"
     if _UUID.fullmatch(session.workflow_id):
         found["its deployment"] = f"{ui}/deployments/deployment/{session.workflow_id}"
-    for one in session.objects:
-        page = PAGES[one.kind]
-        if one.id or "{id}" not in page:
-            path = page.format(name=quote(one.name, safe=""), id=quote(one.id or "", safe=""))
-            found[f"{one.kind} {one.name}"] = f"{ui}/{path}"
-    return found
+    return found | object_pages(session.objects, ui)
 
 
 def _subject(session: TroubleshootingSession) -> str:
