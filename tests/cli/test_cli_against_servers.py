@@ -298,7 +298,7 @@ def test_a_failed_run_is_diagnosed_and_nothing_is_changed(
     [(True, False), (False, False), (True, True), (False, True)],
     ids=["file allows", "file does not", "block allows", "block does not"],
 )
-def test_a_service_the_failure_names_is_asked_where_the_policy_allows_and_its_answer_stands_in_the_advice(
+def test_a_service_the_failure_names_is_asked_where_the_policy_allows_and_its_answer_stands_beside_the_advice(
     run: Run,
     server: Server,
     monkeypatch: pytest.MonkeyPatch,
@@ -329,6 +329,33 @@ def test_a_service_the_failure_names_is_asked_where_the_policy_allows_and_its_an
     assert f"{named}/runs/flow-run/{RUN_ID}" in out
     assert ("- Around the run: it answers now" in out) is allowed
     assert (("GET", "/") in server.asked) is allowed
+
+
+def test_what_memory_a_run_has_is_told_with_the_page_of_its_pool(
+    run: Run, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = raw_run() | {"work_pool_name": "k8s eu"}
+    failed["state"]["message"] = "Flow run encountered an exception: MemoryError"
+    template = {"variables": {"properties": {"memory": {"default": "512Mi"}}}}
+
+    def answer(method: str, path: str) -> tuple[int, str, bytes]:
+        known = {
+            f"/flow_runs/{RUN_ID}": failed,
+            "/work_pools/k8s eu": {"type": "kubernetes", "base_job_template": template},
+            "/work_pools/k8s%20eu": {"type": "kubernetes", "base_job_template": template},
+        }
+        if path in known:
+            return 200, "application/json", json.dumps(known[path]).encode()
+        return prefect_with_a_failed_run(method, path)
+
+    server.answer = answer
+    monkeypatch.setenv("PREFECT_API_URL", server.url)
+    code, out, err = run("diagnose", RUN_ID)
+    assert (code, err) == (0, "")
+    assert "job variable 'memory' is 512Mi: set it to 1024Mi" in out
+    assert "/work-pools/work-pool/k8s%20eu" in out
+    assert "what was seen besides:" in out
+    assert run("diagnose", RUN_ID, "--propose-fix")[0] == 2
 
 
 def test_a_run_of_our_own_is_never_the_last_failed_one(
