@@ -62,7 +62,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> None:
         def __init__(self, **more: Any) -> None:
             super().__init__(**more | {"transport": httpx.MockTransport(answer)})
 
-    monkeypatch.setattr(prefect_api.httpx, "AsyncClient", Client)
+    monkeypatch.setattr("prefect_autopilot.adapters.prefect_api.httpx.AsyncClient", Client)
     monkeypatch.setenv("PREFECT_API_URL", "http://prefect.test/api")
 
 
