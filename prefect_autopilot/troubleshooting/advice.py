@@ -100,7 +100,7 @@ def recommendations(diagnosis: Diagnosis, evidence: Evidence | None = None) -> t
 
 def facts(diagnosis: Diagnosis, evidence: Evidence | None = None) -> tuple[str, ...]:
     """Return what was seen around the failure and what was not; nobody is asked to do anything by it."""
-    return tuple(dict.fromkeys((*_around(evidence), *_history(evidence), *_gaps(diagnosis))))
+    return tuple(dict.fromkeys((*_around(evidence), *_history(evidence), *_gaps(diagnosis, evidence))))
 
 
 def _cascade(evidence: Evidence | None) -> Iterator[str]:
@@ -254,9 +254,11 @@ def _version(run: RunRecord, good: list[RunRecord]) -> Iterator[str]:
         yield f"No run of version {run.deployment_version} has completed; runs of {known} have: compare them."
 
 
-def _gaps(diagnosis: Diagnosis) -> Iterator[str]:
-    if diagnosis.missing:
-        yield f"Could not be read: {', '.join(diagnosis.missing)}."
+def _gaps(diagnosis: Diagnosis, evidence: Evidence | None) -> Iterator[str]:
+    """Tell what could not be read, for the diagnosis or once it was known."""
+    missing = dict.fromkeys((*diagnosis.missing, *(evidence.missing if evidence else ())))
+    if missing:
+        yield f"Could not be read: {', '.join(missing)}."
 
 
 def issue_from(

@@ -13,6 +13,8 @@ import httpx
 import pytest
 
 from prefect_autopilot.adapters.prefect_api import PrefectAPI
+from prefect_autopilot.journeys.desk import Desk
+from prefect_autopilot.journeys.resolve import advance, take_up
 from prefect_autopilot.journeys.ties import with_ties
 from prefect_autopilot.models import Evidence, PrefectObject, RunRecord, StateRecord
 from prefect_autopilot.troubleshooting import diagnose, recommendations, with_what_is_shared
@@ -167,3 +169,16 @@ async def test_blocks_that_cannot_be_read_are_said_to_be_missing() -> None:
     )
     assert any(what.startswith("blocks that runs loaded") for what in found.missing)
     assert found.run.blocks is None
+
+
+async def test_a_session_keeps_what_was_seen_and_the_objects_it_is_about(desk: Desk, prefect: Any) -> None:
+    prefect.fail("run-1", error="MemoryError")
+    prefect.runs["run-1"]["work_pool_name"] = "k8s"
+    taken = await take_up(desk, await desk.api.run("run-1"))
+    assert taken is not None
+    prefect.clock.forward(5)
+    await advance(desk, taken.session_id)
+    stored, _ = await desk.store.load_session(taken.session_id)
+    assert PrefectObject(kind="work pool", name="k8s") in stored.objects
+    assert any(one.startswith("Could not be read") for one in stored.facts)
+    assert not any(one.startswith("Could not be read") for one in stored.recommendations)
