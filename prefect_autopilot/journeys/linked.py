@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from prefect_autopilot.adapters.prefect_api import PrefectAPI
+from prefect_autopilot.adapters.prefect_values import run_record
 from prefect_autopilot.errors import PrefectError
 from prefect_autopilot.journeys.deployed import AFTER, deployments_in
 from prefect_autopilot.models import FAILURE_STATES, Diagnosis, Evidence, EvidenceLine, JSONDict, RunRecord
@@ -43,30 +44,51 @@ async def with_linked(api: PrefectAPI, evidence: Evidence, diagnosis: Diagnosis)
     if diagnosis.transient or run.deployment_id is None or run.state.type not in FAILURE_STATES:
         return evidence
     try:
-        lines = await _lines(api, run, run.deployment_id)
+        lines, before = await _lines(api, evidence, run.deployment_id)
     except PrefectError as error:
         missing = f"workflows before and after it ({error.message})"
         return evidence.model_copy(update={"missing": (*evidence.missing, missing)})
-    return evidence.model_copy(update={"surroundings": (*evidence.surroundings, *lines)})
+    found = {
+        "surroundings": (*evidence.surroundings, *lines),
+        "upstream": tuple(sorted({one.flow_name for one in before})),
+        "compared": (*evidence.compared, *before),
+    }
+    return evidence.model_copy(update=found)
 
 
-async def _lines(api: PrefectAPI, run: RunRecord, deployment: str) -> list[EvidenceLine]:
-    tagged = await _waiting_by_tag(api, run)
+async def _lines(
+    api: PrefectAPI, evidence: Evidence, deployment: str
+) -> tuple[list[EvidenceLine], list[RunRecord]]:
+    """Return what is told of each tied workflow, and the runs of those that the failed one waits for."""
+    run = evidence.run
+    tagged, waited_for = await _waiting_by_tag(api, run), await _named_by_tag(api, run)
     links = {
         link.deployment: link
-        for link in (*_by_tag(tagged), *_by_automation(await api.automations(lately=True), deployment))
+        for link in (
+            *_by_tag(tagged),
+            *(Link(str(raw["id"]), after=False, why="its tag says so") for raw in waited_for),
+            *_by_automation(await api.automations(lately=True), deployment),
+        )
     }
     links.pop(deployment, None)
     chosen = list(links.values())[:MOST_LINKED]
     if not chosen:
-        return []
-    names = {raw["id"]: str(raw.get("name") or raw["id"]) for raw in tagged}
+        return [], []
+    names = {raw["id"]: str(raw.get("name") or raw["id"]) for raw in (*tagged, *waited_for)}
     if unnamed := [link.deployment for link in chosen if link.deployment not in names]:
         names |= {
             raw["id"]: str(raw.get("name") or raw["id"]) for raw in await api.deployments_by_id(unnamed)
         }
-    runs = await _runs(api, chosen, run)
-    return [_told(link, names, runs, run) for link in chosen if link.deployment in names]
+    runs = await _runs(api, chosen, evidence)
+    firsts = {
+        one.deployment: names[one.deployment] for one in chosen if not one.after and one.deployment in names
+    }
+    before = [
+        run_record(raw, {str(raw.get("flow_id")): {"name": redact(firsts[raw["deployment_id"]])}})
+        for raw in runs
+        if raw.get("deployment_id") in firsts and raw.get("flow_id")
+    ]
+    return [_told(link, names, runs, run) for link in chosen if link.deployment in names], before
 
 
 async def _waiting_by_tag(api: PrefectAPI, run: RunRecord) -> Sequence[JSONDict]:
@@ -75,6 +97,18 @@ async def _waiting_by_tag(api: PrefectAPI, run: RunRecord) -> Sequence[JSONDict]
     tags = [f"{AFTER}{name}" for name in (run.flow_name, run.deployment_name, full) if name]
     body = {"deployments": {"tags": {"any_": tags}}, "limit": MOST_LINKED}
     return tuple(await api.request("POST", "/deployments/filter", body)) if tags else ()
+
+
+async def _named_by_tag(api: PrefectAPI, run: RunRecord) -> Sequence[JSONDict]:
+    """Return the deployments that the run's tags, its deployment's among them, name as what it waits for."""
+    names = [tag.removeprefix(AFTER).strip() for tag in run.tags if tag.startswith(AFTER)]
+    for kind, part in (("deployments", -1), ("flows", 0)):
+        wanted = {kind: {"name": {"any_": [name.split("/")[part] for name in names]}}}
+        if names and (
+            found := await api.request("POST", "/deployments/filter", wanted | {"limit": MOST_LINKED})
+        ):
+            return tuple(found)
+    return ()
 
 
 def _by_tag(tagged: Iterable[JSONDict]) -> Iterator[Link]:
@@ -103,8 +137,10 @@ def _by_automation(automations: Iterable[JSONDict], deployment: str) -> Iterator
             yield from (Link(one, after=False, why=why, on=states) for one in sorted(firsts))
 
 
-async def _runs(api: PrefectAPI, links: Iterable[Link], run: RunRecord) -> Sequence[JSONDict]:
-    since = run.state.timestamp - LOOK_BACK
+async def _runs(api: PrefectAPI, links: Iterable[Link], evidence: Evidence) -> Sequence[JSONDict]:
+    """Return the newest runs of tied workflows, as far back as the failed one's own were read."""
+    runs = (evidence.run, *evidence.recent_runs)
+    since = min(one.start or one.state.timestamp for one in runs) - LOOK_BACK
     body = {
         "deployments": {"id": {"any_": [link.deployment for link in links]}},
         "flow_runs": {"expected_start_time": {"after_": since.isoformat()}},

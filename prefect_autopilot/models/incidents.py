@@ -72,6 +72,8 @@ class Evidence(Value):
     """What stands around the run, where it gave reason to look: parent, sub-flow runs, pool, limits."""
     compared: tuple[RunRecord, ...] = ()
     """Further runs to compare it with: earlier ones of its own, and those of others at the same time."""
+    upstream: tuple[str, ...] = ()
+    """Deployments that the run's waits for, by whose name their runs stand among the compared ones."""
     root_run: RunRecord | None = None
     """The sub-flow run whose failure this run only passes on."""
     objects: tuple[PrefectObject, ...] = ()

@@ -39,7 +39,7 @@ def with_what_is_shared(evidence: Evidence, diagnosis: Diagnosis) -> tuple[Evide
     evidence = with_what_climbed(evidence, diagnosis)
     alike = comparable(evidence)
     own = [run for run in alike if _workflow(run) == _workflow(evidence.run)]
-    found = _shared(evidence.run, own, diagnosis)
+    found = _waited_for(evidence, own, alike, diagnosis) or _shared(evidence.run, own, diagnosis)
     if (
         found is None
         and len({_workflow(run) for run in (evidence.run, *alike) if _bad(run)}) >= MIN_WORKFLOWS
@@ -64,6 +64,24 @@ def _shared(
 ) -> tuple[EvidenceLine, CommonKey] | None:
     told, key = correlate([_row(one) for one in (*others[-MOST_COMPARED:], run)], known=diagnosis)
     return None if key is None else (told.evidence[-1], key)
+
+
+def _waited_for(
+    evidence: Evidence, own: Sequence[RunRecord], alike: Sequence[RunRecord], diagnosis: Diagnosis
+) -> tuple[EvidenceLine, CommonKey] | None:
+    """Return the workflow before this one whose last good run was too old for the failures, only for them."""
+    before = [one for one in alike if one.flow_name in evidence.upstream]
+    first = min((one.state.timestamp for one in before if one.state.type == "COMPLETED"), default=None)
+    if first is None:
+        return None
+    # Of a run before the first known output nobody can say how old its input was.
+    later = [one for one in (*own, evidence.run) if (one.start or one.state.timestamp) >= first]
+    rows = [
+        *map(_row, before[-MOST_COMPARED:]),
+        *(_row(one).model_copy(update={"upstream": evidence.upstream}) for one in later),
+    ]
+    told, key = correlate(sorted(rows, key=lambda one: str(one.start)), known=diagnosis)
+    return (told.evidence[-1], key) if key is not None and key.field == "upstream" else None
 
 
 def _workflow(run: RunRecord) -> str:

@@ -70,6 +70,7 @@ class PrefectInMemory:
         self.logs: dict[str, list[dict[str, Any]]] = {}
         self.task_runs: dict[str, list[dict[str, Any]]] = {}
         self.parents: dict[str, str] = {}
+        self.other_deployments: list[dict[str, Any]] = []
         self.artifacts: list[dict[str, Any]] = []
         self.retries: list[dict[str, Any]] = []
         self.automations: list[dict[str, Any]] = []
@@ -177,7 +178,7 @@ class PrefectInMemory:
             case ["flows", "filter"]:
                 return [{"id": "flow-1", "name": self.flow_name}]
             case ["deployments", "filter"]:
-                return [{"id": "dep-1", "name": "prod"}]
+                return [{"id": "dep-1", "name": "prod"}, *self.other_deployments]
             case ["automations", "filter"]:
                 return self.automations
             case ["deployments", "dep-1"]:
