@@ -234,11 +234,16 @@ def _named() -> tuple[tuple[str, tuple[str, ...], re.Pattern[str], dict[str, str
         (
             kind,
             tuple(table["modules"]),
-            re.compile(rf"\b(?:{'|'.join(map(re.escape, table['modules']))})\.(\w+?)(?:Error)?\b"),
+            re.compile(rf"\b(?:{_longest_first(table['modules'])})\.(\w+?)(?:Error)?\b"),
             table["classes"],
         )
         for kind, table in document.items()
     )
+
+
+def _longest_first(modules: list[str]) -> str:
+    """Return an expression for any of the modules, a package within another before the other."""
+    return "|".join(map(re.escape, sorted(modules, key=len, reverse=True)))
 
 
 def _classes(text: str) -> Iterator[str]:

@@ -74,6 +74,15 @@ def _telling(value: str) -> bool:
     )
 
 
+_OTHER_CODE = re.compile(r"\b(?:zip|postal|post|country|area|exit|bar|qr)[ _-]\Z", re.IGNORECASE)
+_COUNTED = re.compile(
+    r" (?:rows?|bytes?|frames?|records?|messages?|files?|times|clients?|items?|events?|lines?)"
+    r"\b(?!['\"]?\s*[=:])",
+    re.IGNORECASE,
+)
+"""What stands before and after a number that is a code of another kind, or a count."""
+
+
 @dataclass(frozen=True, slots=True)
 class Vendor:
     """The numbers of one vendor or protocol: how texts write them, and what each means."""
@@ -110,6 +119,8 @@ def meanings(text: str) -> Iterator[str]:
     for vendor in vendors():
         if not said.isdisjoint(vendor.words):
             for match in vendor.find.finditer(text):
+                if _OTHER_CODE.search(text, 0, match.start()) or _COUNTED.match(text, match.end()):
+                    continue
                 value = next((group for group in match.groups() if group), "")
                 kind = vendor.means.get(value.lower()) or vendor.means.get(value.lstrip("0"))
                 if kind:

@@ -183,3 +183,49 @@ def test_a_service_nobody_knows_is_understood_by_the_name_it_gives(
 )
 def test_a_word_inside_another_word_is_not_that_word(text: str, pattern: str) -> None:
     assert diagnose_text(text).pattern != pattern
+
+
+OF_ANOTHER_KIND = {
+    "bytes of a socket": "websocket: received 1006 bytes",
+    "frames of a socket": "websocket: sent 1011 frames",
+    "clients of a socket": "websocket: status: 1001 clients connected",
+    "files of a fetch": "curl 7 files from feed.test",
+    "times of a fetch": "retry curl 28 times",
+    "a part of a fetch": "running curl 6 of 10",
+    "an exit of a broker's client": "mqtt exit code: 1",
+    "a place of a broker's client": "mqtt zip code: 135 Berlin",
+    "a place of a sender": "twilio postal code: 20003",
+    "a country of a sender": "messagebird country code: 20",
+    "rows of a warehouse": "2026-01-01 03:00: 390100 rows written to snowflake",
+    "a place of a store": "clickhouse: Postal Code: 100 stored",
+}
+
+
+@pytest.mark.parametrize("text", OF_ANOTHER_KIND.values(), ids=OF_ANOTHER_KIND.keys())
+def test_a_count_or_a_code_of_another_kind_means_nothing(text: str) -> None:
+    assert not [code for code in find_codes(text) if code.startswith("means:")]
+
+
+@pytest.mark.parametrize(
+    "raised",
+    ["asyncpg.exceptions.DeadlockDetectedError", "asyncpg.exceptions._base.DeadlockDetectedError"],
+    ids=["the package", "a module of it"],
+)
+def test_a_class_is_read_below_the_longest_module_that_fits(raised: str) -> None:
+    assert "sqlstate:40P01" in find_codes(f"{raised}: deadlock detected")
+
+
+def test_a_message_beside_a_number_is_no_count_of_messages() -> None:
+    assert "means:code" in find_codes("<MilvusException: (code=101, message=no)>")
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [
+        "com.mysql.cj.jdbc.exceptions.CommunicationsException",
+        "com.acme.ledger.CommunicationsException",
+        "acme.bus.CommunicationException",
+    ],
+)
+def test_a_line_that_went_is_known_by_its_class(raised: str) -> None:
+    assert diagnose_text(f"{raised}: the call did not end well").category.value == "connectivity"
