@@ -38,7 +38,7 @@ _HTTP = re.compile(
     r"|: ([45]\d\d) \{[\"']"
     r"|^(?!ftplib|smtplib|imaplib|poplib)(?:[\w.]+: )?\(?([45]\d\d)\)?(?:[ :,]|$)"
     r"|\b(?:returned|answered|responded(?: with)?|got|received|failed with)"
-    r"(?: (?:a|an|http|status|code))*:? ([45]\d\d)\b"
+    r"(?: (?:a|an|http|status|code|error))*:? ([45]\d\d)\b"
     r"|\b([45]\d\d) (?:from|on|for|at) (?:/|https?:|(?:GET|POST|PUT|PATCH|DELETE|HEAD) )"
     r"|\b(?:GET|POST|PUT|PATCH|DELETE|HEAD) \S{1,200} (?:-+>|=+>|returned|failed:?|status:?)? ?([45]\d\d)\b",
     re.IGNORECASE,

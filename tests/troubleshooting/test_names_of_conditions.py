@@ -56,6 +56,7 @@ CLASSES: dict[tuple[str, bool], str] = {
         PG::UniqueViolation UnicodeDecodeError FileNotFoundError gzip.BadGzipFile zlib.error
     """,
     ("external_service", PASSES): """
+        redis.exceptions.ClusterDownError redis.exceptions.BusyLoadingError pymongo.errors.NotPrimaryError
         org.apache.kafka.common.errors.NotEnoughReplicasException google.api_core.exceptions.ResourceExhausted
         com.amazonaws.services.s3.model.SlowDownException azure.mgmt.datafactory.PipelineRunFailedException
         google.api_core.exceptions.ServiceUnavailable telethon.errors.rpcerrorlist.FloodWaitError
