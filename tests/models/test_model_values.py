@@ -102,6 +102,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     },
     "Evidence": {"run": RUN, "read_at": NOW},
     "EvidenceLine": {"text": "503", "where": "log 12"},
+    "GoodAgain": {"run_id": "r2", "at": NOW},
     "MemoryGiven": {"pool": "k8s", "pool_type": "kubernetes"},
     "PrefectObject": {"kind": "block", "name": "secret/crm"},
     "FlowHistory": {},
